@@ -1,0 +1,24 @@
+"""The array types used everywhere, and read-only copies of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+ByteArray = npt.NDArray[np.int8]
+ExactArray = npt.NDArray[np.object_]
+"""An array of `fractions.Fraction`."""
+
+
+def frozen(values: npt.ArrayLike, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
+    """A read-only C-contiguous array of `values`; copies unless it is one already."""
+    array = np.asarray(values, dtype=dtype)
+    if array.flags.writeable or not array.flags.c_contiguous:
+        array = np.array(array, dtype=dtype, order="C")
+        array.flags.writeable = False
+    return array

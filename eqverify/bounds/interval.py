@@ -1,0 +1,112 @@
+"""Interval arithmetic over batches of boxes, rounded outwards by an a-priori error bound.
+
+Every array of bounds has a leading axis of boxes: (boxes, n).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from eqverify.arrays import FloatArray
+from eqverify.errors import ContradictionError, Place
+from eqverify.network import UNIT_ROUNDOFF, Affine, Network, Relu, gamma, split_inputs
+from eqverify.network.evaluate import UNDERFLOW
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interval:
+    """lower <= value <= upper, both (boxes, n); infinite where nothing is known."""
+
+    lower: FloatArray
+    upper: FloatArray
+
+    @property
+    def magnitude(self) -> FloatArray:
+        """(boxes, n) max |value|."""
+        return np.maximum(np.abs(self.lower), np.abs(self.upper))
+
+    def relu(self) -> Interval:
+        """Bounds of max(0, value); exact."""
+        return Interval(np.maximum(self.lower, 0.0), np.maximum(self.upper, 0.0))
+
+    def intersect(self, other: Interval, node: str) -> Interval:
+        """What both say.
+
+        Raises:
+            ContradictionError: `bounds/contradiction` where they exclude each other; one of two proofs is then wrong.
+        """
+        lower, upper = np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper)
+        if (lower > upper).any():
+            box, unit = (int(i) for i in np.argwhere(lower > upper)[0])
+            raise ContradictionError(
+                "bounds/contradiction",
+                "two proved bounds exclude each other",
+                place=Place(node=node, unit=unit),
+                value=f"[{lower[box, unit]!r}, {upper[box, unit]!r}] on box {box}",
+                hint="this is a defect of eqverify or of a solver; please report it with the files",
+            )
+        return Interval(lower, upper)
+
+
+Bounds = Mapping[str, Interval]
+"""By name of input or node."""
+
+
+def enclose(value: FloatArray, radius: FloatArray) -> Interval:
+    """[value - radius, value + radius] rounded outwards; everything where either is NaN."""
+    lower = np.nextafter(value - radius, -np.inf)
+    upper = np.nextafter(value + radius, np.inf)
+    return Interval(np.where(np.isnan(lower), -np.inf, lower), np.where(np.isnan(upper), np.inf, upper))
+
+
+def centred(interval: Interval) -> tuple[FloatArray, FloatArray]:
+    """A centre c and a radius r >= |value - c|, both (boxes, n)."""
+    centre = np.clip(interval.lower + (interval.upper - interval.lower) / 2, interval.lower, interval.upper)
+    radius = np.maximum(interval.upper - centre, centre - interval.lower)
+    return centre, np.where(radius > 0, np.nextafter(radius, np.inf), radius)
+
+
+def interval_affine(node: Affine, bounds: Bounds) -> Interval:
+    """Bounds of an affine node from those of its sources.
+
+    With centre c and radius r of a source, W x lies within |W| r of W c; the floating-point errors of both products
+    are at most gamma |W| (|c| + r) (Higham 2002, eq. 3.5).
+    """
+    terms = sum(term.map.fan_in + 2 for term in node.terms) + 3
+    constant = gamma(terms)
+    value = node.bias[None, :]
+    radius = constant * np.abs(value)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for term in node.terms:
+            centre, spread = centred(bounds[term.source])
+            value = value + term.map.forward(centre)
+            radius = radius + term.map.absolute().forward(spread + constant * (np.abs(centre) + spread))
+        return enclose(value, radius * (1.0 + 2 * constant) + 4 * UNIT_ROUNDOFF * np.abs(value) + UNDERFLOW)
+
+
+def input_intervals(network: Network, lower: FloatArray, upper: FloatArray) -> dict[str, Interval]:
+    """The boxes [lower, upper], (boxes, input_size) each, as one interval per input."""
+    lowers, uppers = split_inputs(network, lower), split_inputs(network, upper)
+    return {name: Interval(lowers[name], uppers[name]) for name in lowers}
+
+
+def interval_bounds(network: Network, lower: FloatArray, upper: FloatArray) -> dict[str, Interval]:
+    """Bounds of all nodes over boxes.
+
+    Args:
+        network: the network.
+        lower: (boxes, input_size).
+        upper: (boxes, input_size).
+
+    Returns:
+        An interval per input and node.  Trusted: float64 arithmetic rounds correctly; nothing else.
+    """
+    bounds = input_intervals(network, lower, upper)
+    for node in network.nodes:
+        bounds[node.name] = (
+            bounds[node.source].relu() if isinstance(node, Relu) else interval_affine(node, bounds)
+        )
+    return bounds

@@ -1,0 +1,25 @@
+"""Input sets (boxes, polytopes, unions) and output conditions.  Knows nothing of networks."""
+
+from eqverify.domain.box import Box
+from eqverify.domain.condition import (
+    Case,
+    Conjunction,
+    Declaration,
+    HalfSpace,
+    NetworkSignature,
+    Specification,
+)
+from eqverify.domain.polytope import Domain, Polytope, box_domain
+
+__all__ = [
+    "Box",
+    "Case",
+    "Conjunction",
+    "Declaration",
+    "Domain",
+    "HalfSpace",
+    "NetworkSignature",
+    "Polytope",
+    "Specification",
+    "box_domain",
+]

@@ -1,0 +1,1 @@
+"""Writing networks as ONNX models, and comparing written models with onnxruntime."""

@@ -1,0 +1,1 @@
+"""Readers of properties (VNN-LIB) and networks (ONNX).  Know nothing of bounds or transformations."""

@@ -1,0 +1,118 @@
+"""Constant folding: nodes all of whose inputs are stored numbers.
+
+The operators listed here are evaluated by onnx's reference evaluator, and their results are from then on the stored
+numbers (specs/onnx.md): a trusted step, which rounds where the operator rounds.  Each entry bounds the size of the
+result from the inputs beforehand, so that lying extents cannot exhaust memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from eqverify.errors import InputError, Place
+from eqverify.frontend.onnx.limits import MAX_COMPONENTS
+from eqverify.frontend.onnx.values import Constant
+
+Arrays = Sequence[npt.NDArray[Any]]
+
+
+def _largest(arrays: Arrays) -> int:
+    return max((array.size for array in arrays), default=1)
+
+
+def _broadcast(arrays: Arrays) -> int:
+    """Also covers products of matrices, whose result no axis of which is new."""
+    rank = max((array.ndim for array in arrays), default=0)
+    padded = [(1,) * (rank - array.ndim) + array.shape for array in arrays]
+    return math.prod(max(extents) for extents in zip(*padded, strict=True))
+
+
+def _sum(arrays: Arrays) -> int:
+    return sum(array.size for array in arrays)
+
+
+def _product(arrays: Arrays) -> int:
+    return math.prod(max(array.size, 1) for array in arrays)
+
+
+def _shape_argument(index: int) -> Callable[[Arrays], int]:
+    def size(arrays: Arrays) -> int:
+        wanted = arrays[index].reshape(-1).tolist() if len(arrays) > index else []
+        return math.prod(max(abs(int(extent)), 1) for extent in wanted) * max(arrays[0].size if index else 1, 1)
+
+    return size
+
+
+def _range(arrays: Arrays) -> int:
+    start, limit, delta = (float(array.reshape(-1)[0]) for array in arrays)
+    return int(min(abs((limit - start) / delta) + 1, 2.0**62)) if delta and math.isfinite(limit - start) else 1 << 62
+
+
+_RESULT_SIZE: dict[str, Callable[[Arrays], int]] = {
+    **dict.fromkeys(
+        ["Neg", "Abs", "Sqrt", "Exp", "Log", "Reciprocal", "Floor", "Ceil", "Relu", "Sign", "Not", "Identity"], _largest
+    ),
+    **dict.fromkeys(["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Shape", "Size"], _largest),
+    **dict.fromkeys(["ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin", "Split"], _largest),
+    **dict.fromkeys(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Mod", "Where"], _broadcast),
+    **dict.fromkeys(["Equal", "Less", "Greater", "And", "Or"], _broadcast),
+    **dict.fromkeys(["MatMul", "Gemm", "Gather"], _product),
+    "Concat": _sum,
+    "ConstantOfShape": _shape_argument(0),
+    "Expand": _shape_argument(1),
+    "Tile": _shape_argument(1),
+    "Range": _range,
+}
+
+FOLDABLE = tuple(sorted(_RESULT_SIZE))
+"""Operators that are folded where all inputs are constant."""
+
+
+def fold(node: onnx.ModelProto | onnx.NodeProto, inputs: dict[str, Constant], opset: int, file: str | None) -> list[Constant]:
+    """The outputs of a node whose inputs are all constant.
+
+    Args:
+        node: the node; its type is one of `FOLDABLE`.
+        inputs: its inputs by name.
+        opset: version of the default operator set.
+        file: the model's path, for errors.
+
+    Raises:
+        InputError: `onnx/constant-folding`, `onnx/too-large`.
+
+    Trusted: onnx's reference evaluator.
+    """
+    assert isinstance(node, onnx.NodeProto)
+    place = Place(file=file, node=node.output[0])
+    arrays = [inputs[name].array for name in node.input if name]
+    if any(array.size == 0 for array in arrays) and node.op_type == "Range":
+        raise InputError("onnx/constant-folding", "Range: an argument is empty", place=place)
+    if _RESULT_SIZE[node.op_type](arrays) > max(MAX_COMPONENTS, _sum(arrays)):
+        message = f"{node.op_type}: the constant result has more than {MAX_COMPONENTS} components"
+        raise InputError("onnx/too-large", message, place=place)
+    results = _run(node, {name: constant.array for name, constant in inputs.items()}, opset, place)
+    return [Constant(name, np.asarray(array)) for name, array in zip(node.output, results, strict=True)]
+
+
+def _run(node: onnx.NodeProto, arrays: dict[str, npt.NDArray[Any]], opset: int, place: Place) -> list[Any]:
+    # Imported here: it takes longer than reading most models, and most need no folding.
+    from onnx.reference import ReferenceEvaluator
+
+    def info(name: str) -> onnx.ValueInfoProto:
+        return onnx.helper.make_value_info(name, onnx.TypeProto())
+
+    graph = onnx.helper.make_graph([node], "fold", [info(n) for n in arrays], [info(n) for n in node.output if n])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
+    try:
+        with np.errstate(all="ignore"):
+            results = ReferenceEvaluator(model).run(None, arrays)
+    except Exception as error:  # whatever numpy or the evaluator raise on inputs that do not fit
+        message = f"{node.op_type}: this node of constants cannot be evaluated"
+        raise InputError("onnx/constant-folding", message, place=place, value=str(error)[:200]) from error
+    return list(results) if isinstance(results, (list, tuple)) else [results]

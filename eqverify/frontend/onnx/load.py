@@ -1,0 +1,123 @@
+"""From bytes to a checked ONNX model."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import defs
+
+from eqverify.errors import InputError, Place, UsageError
+from eqverify.frontend.onnx.limits import MAX_FILE_BYTES
+from eqverify.frontend.onnx.table import OLDEST_OPSET
+
+DEFAULT_DOMAINS = ("", "ai.onnx")
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The bytes of a model file; `.gz` is unpacked.
+
+    Raises:
+        UsageError: `onnx/no-file`, `onnx/unreadable`.
+        InputError: `onnx/malformed` (damaged gzip), `onnx/too-large`.
+    """
+    path = Path(path)
+    place = Place(file=str(path))
+    try:
+        if path.suffix != ".gz":
+            return path.read_bytes()
+        with gzip.open(path) as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise UsageError("onnx/no-file", "there is no such model file", place=place, hint="check the path") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError("onnx/malformed", "not a whole gzip file", place=place, value=str(error)) from error
+    except OSError as error:
+        raise UsageError("onnx/unreadable", "the model file cannot be read", place=place, value=error.strerror) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError("onnx/too-large", "the unpacked model is larger than 2 GB", place=place)
+    return data
+
+
+def load_model(data: bytes, source: str | None) -> onnx.ModelProto:
+    """Decode and check a model.
+
+    Args:
+        data: the bytes of a file.
+        source: its path, for errors.
+
+    Raises:
+        InputError: `onnx/empty`, `onnx/malformed`, `onnx/no-graph`, `onnx/external-data`, `onnx/invalid`.
+
+    Trusted: protobuf's decoder and `onnx.checker` (structure: names, order, attributes of each operator).
+    """
+    place = Place(file=source)
+    if not data:
+        raise InputError("onnx/empty", "the model file is empty", place=place)
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, RuntimeError) as error:
+        raise InputError(
+            "onnx/malformed",
+            "the file is not an ONNX model, or is truncated",
+            place=place,
+            value=f"{len(data)} bytes",
+            hint="download or export the model again",
+        ) from error
+    if not model.HasField("graph") or not (model.graph.node or model.graph.output):
+        raise InputError(
+            "onnx/no-graph", "the file holds no ONNX graph", place=place, hint="is this the right file? (PyTorch's .pt is not ONNX)"
+        )
+    _refuse_external(model, place)
+    try:
+        onnx.checker.check_model(data)
+    except (onnx.checker.ValidationError, ValueError, RuntimeError, UnicodeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise InputError(
+            "onnx/invalid",
+            "onnx.checker rejects the model",
+            place=place,
+            value=lines[0] if lines else None,
+            hint="export the model again",
+        ) from error
+    return model
+
+
+def _refuse_external(model: onnx.ModelProto, place: Place) -> None:
+    """Refuse weights outside the file before the checker looks for them."""
+    for tensor in model.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise InputError(
+                "onnx/external-data",
+                "the numbers of a tensor are stored outside the model file",
+                place=Place(file=place.file, node=tensor.name),
+                hint="save the model into one file: onnx.save(onnx.load(path), path, save_as_external_data=False)",
+            )
+
+
+def declared_opset(model: onnx.ModelProto) -> int | None:
+    """The version of the default operator set the model imports, or None."""
+    versions = [entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS]
+    return max(versions, default=None)
+
+
+def supported_opset(model: onnx.ModelProto, source: str | None) -> int:
+    """The opset version, once it is known to be one that is read.
+
+    Raises:
+        InputError: `onnx/opset`.
+    """
+    version, newest = declared_opset(model), defs.onnx_opset_version()
+    if version is None or not OLDEST_OPSET <= version <= newest:
+        raise InputError(
+            "onnx/opset",
+            "the model's opset is not supported",
+            place=Place(file=source),
+            value="none" if version is None else version,
+            hint=f"opsets {OLDEST_OPSET} to {newest} are read; onnx.version_converter converts older models",
+        )
+    return version

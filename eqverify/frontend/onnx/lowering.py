@@ -1,0 +1,158 @@
+"""Walks the nodes of a graph in order and lowers each by its entry in the operator table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+from onnx import defs
+
+from eqverify.errors import InputError, Place
+from eqverify.frontend.onnx.builder import Builder
+from eqverify.frontend.onnx.call import Call
+from eqverify.frontend.onnx.fold import FOLDABLE, fold
+from eqverify.frontend.onnx.load import DEFAULT_DOMAINS
+from eqverify.frontend.onnx.ports import graph_inputs
+from eqverify.frontend.onnx.table import Operator, find_operator
+from eqverify.frontend.onnx.tensors import tensor_array
+from eqverify.frontend.onnx.values import Constant, Value
+
+Failures = list[tuple[onnx.NodeProto, InputError]]
+
+
+class Lowering:
+    """One walk over one graph.
+
+    Args:
+        graph: a graph that `onnx.checker` accepts.
+        opset: version of the default operator set.
+        file: the model's path, for errors.
+        inputs: values of the graph's inputs by name.
+        failures: where given, errors of nodes are collected there and what depends on them is passed over.
+    """
+
+    def __init__(
+        self,
+        graph: onnx.GraphProto,
+        opset: int,
+        file: str | None,
+        inputs: Mapping[str, Value],
+        failures: Failures | None = None,
+    ) -> None:
+        self.graph, self.opset, self.file, self.failures = graph, opset, file, failures
+        self.values: dict[str, Value] = dict(inputs)
+        self.stored = {tensor.name: tensor for tensor in graph.initializer}
+        names = [info.name for info in graph_inputs(graph)] + [name for node in graph.node for name in node.output]
+        self.builder = Builder([*names, *self.stored])
+        if graph.sparse_initializer:
+            raise InputError(
+                "onnx/element-type", "sparse initialisers are not supported", place=Place(file=file, node=graph.name)
+            )
+
+    def run(self) -> None:
+        """Lower every node that an output depends on."""
+        for node in needed_nodes(self.graph):
+            try:
+                self._lower(node)
+            except InputError as error:
+                if self.failures is None:
+                    raise
+                self.failures.append((node, error))
+
+    def value(self, name: str) -> Value | None:
+        """The value of a tensor; None where it has none (its node failed, or does not compute this output)."""
+        if name not in self.values and name in self.stored:
+            self.values[name] = Constant(name, tensor_array(self.stored[name], self.file))
+        return self.values.get(name)
+
+    def _lower(self, node: onnx.NodeProto) -> None:
+        inputs = [self.value(name) if name else None for name in node.input]
+        if any(name and value is None for name, value in zip(node.input, inputs, strict=True)):
+            if self.failures is None:
+                raise self._error(node, "unsupported-output", "an input is an output that is not computed here")
+            return
+        constants = {n: v for n, v in zip(node.input, inputs, strict=True) if isinstance(v, Constant)}
+        default_domain = node.domain in DEFAULT_DOMAINS
+        if default_domain and constants and not any(v is not None and not isinstance(v, Constant) for v in inputs):
+            if node.op_type in FOLDABLE:
+                for constant in fold(node, constants, self.opset, self.file):
+                    self.values[constant.name] = constant
+                return
+        entry = find_operator(node.op_type, self.opset) if default_domain else None
+        if entry is None:
+            raise unsupported_operator(node, self.opset, self.file)
+        call = Call(
+            operator=node.op_type,
+            node_name=node.name,
+            name=node.output[0],
+            outputs=tuple(node.output),
+            opset=self.opset,
+            file=self.file,
+            inputs=tuple(inputs),
+            attributes=self._attributes(node, entry),
+            builder=self.builder,
+        )
+        results = entry.lower(call)
+        results = results if isinstance(results, tuple) else (results,)
+        self.values.update(zip(node.output, results, strict=False))
+
+    def _attributes(self, node: onnx.NodeProto, entry: Operator) -> dict[str, object]:
+        """Decoded attributes; those the entry does not understand must have their default value."""
+        found: dict[str, object] = {}
+        for attribute in node.attribute:
+            value = self._decoded(node, attribute)
+            if attribute.name in entry.attributes:
+                found[attribute.name] = value
+            elif value != self._default(node, attribute.name):
+                raise self._error(
+                    node, "unsupported-attribute", f"attribute {attribute.name!r} is not supported", value=str(value)[:100]
+                )
+        return found
+
+    def _decoded(self, node: onnx.NodeProto, attribute: onnx.AttributeProto) -> object:
+        try:
+            value = onnx.helper.get_attribute_value(attribute)
+            if isinstance(value, bytes):
+                return value.decode()
+        except ValueError as error:
+            raise self._error(node, "bad-attribute", f"attribute {attribute.name!r} cannot be read") from error
+        if isinstance(value, (onnx.TensorProto, onnx.GraphProto, int, float, str)):
+            return value
+        return tuple(value) if hasattr(value, "__iter__") else value
+
+    def _default(self, node: onnx.NodeProto, name: str) -> object:
+        schema = defs.get_schema(node.op_type, self.opset, "")
+        if name not in schema.attributes or not schema.attributes[name].default_value.ByteSize():
+            return None
+        return self._decoded(node, schema.attributes[name].default_value)
+
+    def _error(self, node: onnx.NodeProto, code: str, message: str, value: object = None) -> InputError:
+        own = f" (ONNX node {node.name!r})" if node.name else ""
+        place = Place(file=self.file, node=node.output[0])
+        return InputError(f"onnx/{code}", f"{node.op_type}: {message}{own}", place=place, value=value)
+
+
+def needed_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes that some output depends on, in the order of the graph."""
+    needed = {info.name for info in graph.output}
+    found = []
+    for node in reversed(graph.node):
+        if needed.intersection(name for name in node.output if name):
+            needed.update(node.input)
+            found.append(node)
+    return found[::-1]
+
+
+def unsupported_operator(node: onnx.NodeProto, opset: int, file: str | None) -> InputError:
+    """The error for an operator outside the table."""
+    own = f" (ONNX node {node.name!r})" if node.name else ""
+    custom = node.domain not in DEFAULT_DOMAINS
+    full = f"{node.domain}.{node.op_type}" if custom else node.op_type
+    return InputError(
+        "onnx/unsupported-operator",
+        f"operator {full} is not supported{own}",
+        place=Place(file=file, node=node.output[0] if node.output else node.name),
+        value=f"{full}, opset {opset}",
+        hint="`eqverify supports --onnx-operators` lists what is read; piecewise-linear operators can often be "
+        "rewritten in those",
+    )

@@ -1,0 +1,91 @@
+"""Constant, Cast, Identity, Dropout, Shape: operators that compute nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from eqverify.frontend.onnx.call import Call
+from eqverify.frontend.onnx.table import operator
+from eqverify.frontend.onnx.tensors import element_name, tensor_array
+from eqverify.frontend.onnx.values import Constant, Value
+
+_NUMBERS: dict[str, npt.DTypeLike] = {
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
+
+
+@operator("Constant", attributes=("value", *_NUMBERS))
+def constant(call: Call) -> Value:
+    """A constant, stored as it is."""
+    if len(call.attributes) != 1:
+        raise call.error("bad-attribute", "exactly one value attribute is needed", value=sorted(call.attributes))
+    ((key, value),) = call.attributes.items()
+    if isinstance(value, onnx.TensorProto):
+        return Constant(call.name, tensor_array(value, call.file))
+    if key not in _NUMBERS or not isinstance(value, (int, float, tuple)):
+        raise call.error("bad-attribute", f"attribute {key!r} has the wrong type")
+    return Constant(call.name, np.asarray(value, dtype=_NUMBERS[key]))
+
+
+_CASTS: dict[int, npt.DTypeLike] = {
+    onnx.TensorProto.FLOAT: np.float32,
+    onnx.TensorProto.DOUBLE: np.float64,
+    onnx.TensorProto.FLOAT16: np.float16,
+    onnx.TensorProto.INT32: np.int32,
+    onnx.TensorProto.INT64: np.int64,
+    onnx.TensorProto.BOOL: np.bool_,
+}
+
+
+@operator("Cast", attributes=("to",))
+def cast(call: Call) -> Value:
+    """A constant in the other type; nothing on a computed value that keeps its type."""
+    target = call.integer("to", 0)
+    if target not in _CASTS:
+        raise call.error("unsupported-attribute", "cast to an unsupported type", value=element_name(target))
+    value = call.value(0)
+    if isinstance(value, Constant):
+        with np.errstate(over="ignore", invalid="ignore"):
+            return Constant(call.name, value.array.astype(_CASTS[target]))
+    if element_name(target) != value.element:
+        raise call.error(
+            "unsupported-form",
+            "only constants can be cast",
+            value=f"{value.element} to {element_name(target)}",
+            hint="export the whole model in one float type",
+        )
+    return value
+
+
+@operator("Identity")
+def identity(call: Call) -> Value:
+    """Nothing: its input."""
+    return call.value(0)
+
+
+@operator("Dropout", until=11, attributes=("ratio",))
+def dropout_by_attribute(call: Call) -> Value:
+    """Nothing: its input (inference)."""
+    return call.value(0)
+
+
+@operator("Dropout", since=12, attributes=("seed",))
+def dropout(call: Call) -> Value:
+    """Nothing: its input; training mode is refused."""
+    if call.optional(2) is not None and bool(call.constant(2).array.any()):
+        raise call.error("unsupported-form", "training mode is not supported", hint="export the model in inference mode")
+    return call.value(0)
+
+
+@operator("Shape", attributes=("start", "end"))
+def shape(call: Call) -> Value:
+    """A constant: the shape at batch 1."""
+    extents = call.value(0).shape
+    rank = len(extents)
+    start, end = call.integer("start", 0), call.integer("end", rank)
+    return Constant(call.name, np.array(extents[start:end], dtype=np.int64))

@@ -1,0 +1,68 @@
+"""The operator table: one entry per operator and range of opsets, filled by the decorator `operator`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from eqverify.frontend.onnx.call import Call
+from eqverify.frontend.onnx.values import Value
+
+OLDEST_OPSET = 7
+"""Before opset 7, Add and its like broadcast by attributes; the onnx package converts such models."""
+
+Lowering = Callable[[Call], Value | tuple[Value, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """How one operator is read.
+
+    Attributes:
+        name: ONNX operator type.
+        since: first opset this entry is for.
+        until: last opset, or None for all later ones.
+        attributes: the attributes it understands; any other must have its default value.
+        lower: the function.
+    """
+
+    name: str
+    since: int
+    until: int | None
+    attributes: frozenset[str]
+    lower: Lowering
+
+    @property
+    def summary(self) -> str:
+        """What it is lowered to: the first line of the function's docstring."""
+        return (self.lower.__doc__ or "").strip().splitlines()[0]
+
+    def covers(self, opset: int) -> bool:
+        """Whether this entry is for `opset`."""
+        return self.since <= opset and (self.until is None or opset <= self.until)
+
+
+_TABLE: dict[str, list[Operator]] = {}
+
+
+def operator(
+    name: str, *, attributes: tuple[str, ...] = (), since: int = OLDEST_OPSET, until: int | None = None
+) -> Callable[[Lowering], Lowering]:
+    """Register a function that lowers operator `name`."""
+
+    def register(function: Lowering) -> Lowering:
+        _TABLE.setdefault(name, []).append(Operator(name, since, until, frozenset(attributes), function))
+        return function
+
+    return register
+
+
+def find_operator(name: str, opset: int) -> Operator | None:
+    """The entry for an operator at an opset, or None."""
+    return next((entry for entry in _TABLE.get(name, ()) if entry.covers(opset)), None)
+
+
+def registered() -> tuple[Operator, ...]:
+    """All entries, by name and opset."""
+    entries = [entry for entries in _TABLE.values() for entry in entries]
+    return tuple(sorted(entries, key=lambda entry: (entry.name, entry.since)))

@@ -1,0 +1,58 @@
+"""What an ONNX tensor is while a graph is lowered: stored numbers, or a value of the network being built."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+ELEMENTS: dict[str, npt.DTypeLike] = {"float32": np.float32, "float64": np.float64}
+"""Element types of computed values, with the numpy type of the constants that go with them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """Stored numbers.
+
+    Attributes:
+        name: ONNX name, for errors.
+        array: in the type of the file.
+    """
+
+    name: str
+    array: npt.NDArray[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extents of the array."""
+        return self.array.shape
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A computed tensor: the components of a network node (or input) in row-major order.
+
+    Attributes:
+        source: the node or input.
+        shape: extents, the batch dimension being 1 where it is symbolic.
+        element: ``float32`` or ``float64``.
+    """
+
+    source: str
+    shape: tuple[int, ...]
+    element: str
+
+    @property
+    def size(self) -> int:
+        """Number of components."""
+        return math.prod(self.shape)
+
+    def reshaped(self, shape: tuple[int, ...]) -> Tensor:
+        """The same components under another shape of equal size."""
+        return Tensor(self.source, shape, self.element)
+
+
+Value = Constant | Tensor

@@ -1,0 +1,1 @@
+"""Mixed-integer programming: the encoding of ReLU networks, and SCIP."""

@@ -1,0 +1,235 @@
+"""The intermediate representation: a DAG of affine and ReLU nodes over the real numbers.
+
+Weights are the stored floats, read as exact dyadic rationals (design, section 1).  Nodes are keyed by unique names
+and stand in topological order; a node reads only what stands before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from eqverify.arrays import FloatArray, frozen
+from eqverify.errors import InputError, Place
+from eqverify.network.linear import LinearMap
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of the network as its file declares it.
+
+    Attributes:
+        name: tensor name in the file.
+        shape: declared extents; a string is a symbolic batch dimension, which counts as 1.
+        element: ``float32`` or ``float64``.
+        source: for outputs, the node (or input) that gives its value; for inputs the name itself.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    element: str
+    source: str
+
+    @property
+    def size(self) -> int:
+        """Number of components of one sample."""
+        count = 1
+        for extent in self.shape:
+            count *= extent if isinstance(extent, int) else 1
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One summand of an affine node: `map` applied to the value of node (or input) `source`."""
+
+    source: str
+    map: LinearMap
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine:
+    """The node  z = sum_k map_k(source_k) + bias.
+
+    Attributes:
+        name: unique key.
+        terms: summands; none for a constant node.  Several may read one source.
+        bias: (out,) float64.
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+    bias: FloatArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bias", frozen(self.bias))
+
+    @property
+    def size(self) -> int:
+        """Number of components."""
+        return int(self.bias.size)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The nodes it reads."""
+        return tuple(term.source for term in self.terms)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relu:
+    """The node  h = max(0, source), component by component."""
+
+    name: str
+    source: str
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The nodes it reads."""
+        return (self.source,)
+
+
+Node = Affine | Relu
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network: inputs, nodes in topological order, outputs.
+
+    The flat input vector x is the inputs one after the other, each in row-major order; likewise the output.
+
+    Attributes:
+        inputs: at least one.
+        nodes: topologically ordered, names unique (also against inputs).
+        outputs: at least one.
+
+    Raises:
+        InputError: `network/...` where an invariant does not hold; the place names the node.
+    """
+
+    inputs: tuple[Port, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[Port, ...]
+
+    def __post_init__(self) -> None:
+        check_invariants(self)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Number of components of every input and node."""
+        sizes = {port.name: port.size for port in self.inputs}
+        for node in self.nodes:
+            sizes[node.name] = node.size if isinstance(node, Affine) else sizes[node.source]
+        return sizes
+
+    @cached_property
+    def by_name(self) -> dict[str, Node]:
+        """The nodes by name."""
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def relus(self) -> tuple[Relu, ...]:
+        """The ReLU nodes: the layers that reports list."""
+        return tuple(node for node in self.nodes if isinstance(node, Relu))
+
+    @property
+    def input_size(self) -> int:
+        """Length of the flat input vector."""
+        return sum(port.size for port in self.inputs)
+
+    @property
+    def output_size(self) -> int:
+        """Length of the flat output vector."""
+        return sum(port.size for port in self.outputs)
+
+    @property
+    def relu_count(self) -> int:
+        """Number of ReLU units."""
+        return sum(self.sizes[node.name] for node in self.relus)
+
+    @cached_property
+    def parameter_count(self) -> int:
+        """Number of stored weights and biases of the affine nodes; identities and selections are free."""
+        count = 0
+        for node in self.nodes:
+            if isinstance(node, Affine):
+                count += node.bias.size
+                count += sum(a.size for t in node.terms for a in t.map.parameters() if a.dtype == np.float64)
+        return count
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) over structure and exact parameters.  Ports' names and shapes count, file formats do not."""
+        state = hashlib.sha256(b"eqverify-network-1")
+        for port in (*self.inputs, *self.outputs):
+            state.update(repr((port.name, port.shape, port.element, port.source)).encode())
+        for node in self.nodes:
+            state.update(repr((type(node).__name__, node.name, node.sources)).encode())
+            if isinstance(node, Affine):
+                _digest_affine(state, node)
+        return state.hexdigest()
+
+
+def _digest_affine(state: hashlib._Hash, node: Affine) -> None:
+    state.update((node.bias + 0.0).astype("<f8").tobytes())
+    for term in node.terms:
+        state.update(repr((type(term.map).__name__, term.map.shape)).encode())
+        for array in term.map.parameters():
+            state.update(repr(array.shape).encode())
+            state.update((array + 0).astype(array.dtype.newbyteorder("<")).tobytes())
+
+
+def check_invariants(network: Network) -> None:
+    """Raise `InputError` unless names are unique, sources precede, sizes agree and numbers are finite."""
+    if not network.inputs or not network.outputs:
+        raise InputError("network/ports", "a network needs at least one input and one output")
+    sizes: dict[str, int] = {}
+    for port in network.inputs:
+        if port.name in sizes:
+            raise InputError("network/duplicate-name", "two inputs have one name", place=Place(node=port.name))
+        sizes[port.name] = port.size
+    for node in network.nodes:
+        if node.name in sizes:
+            raise InputError("network/duplicate-name", "two nodes have one name", place=Place(node=node.name))
+        for source in node.sources:
+            if source not in sizes:
+                raise InputError(
+                    "network/order", "a node reads a value that is not computed before it", place=Place(node=node.name), value=source
+                )
+        if isinstance(node, Affine):
+            _check_affine(node, sizes)
+            sizes[node.name] = node.size
+        else:
+            sizes[node.name] = sizes[node.source]
+    for port in network.outputs:
+        if sizes.get(port.source) != port.size:
+            raise InputError(
+                "network/shape",
+                "an output's declared shape does not fit the value it shows",
+                place=Place(node=port.name),
+                value=f"{port.shape} for {sizes.get(port.source)} components",
+            )
+
+
+def _check_affine(node: Affine, sizes: dict[str, int]) -> None:
+    for term in node.terms:
+        if term.map.shape != (node.size, sizes[term.source]):
+            raise InputError(
+                "network/shape",
+                "a linear map does not fit its node and source",
+                place=Place(node=node.name),
+                value=f"{term.map.shape} between {sizes[term.source]} and {node.size} components",
+            )
+    arrays = [node.bias, *(array for term in node.terms for array in term.map.parameters())]
+    for array in arrays:
+        if not np.isfinite(array).all():
+            first = int(np.flatnonzero(~np.isfinite(array))[0])
+            raise InputError(
+                "network/not-finite",
+                "a weight is not a finite number",
+                place=Place(node=node.name),
+                value=f"{array.ravel()[first]} at flat index {first}",
+                hint="the network was exported from a diverged training run, or is damaged",
+            )

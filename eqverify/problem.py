@@ -1,0 +1,78 @@
+"""A network together with the property it is to be judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from eqverify.domain import Case, Declaration, Domain, NetworkSignature, Specification, box_domain
+from eqverify.arrays import FloatArray
+from eqverify.errors import InputError, Place
+from eqverify.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A network, its input domain, and the output condition by parts of the domain.
+
+    Attributes:
+        network: the network.
+        specification: what the property file says; its arity fits the network.
+
+    Raises:
+        InputError: `problem/arity` where inputs or outputs of property and network differ in number,
+            `problem/networks` for a property of several networks.
+    """
+
+    network: Network
+    specification: Specification
+
+    def __post_init__(self) -> None:
+        specification, network = self.specification, self.network
+        place = Place(file=specification.source)
+        if len(specification.networks) != 1:
+            raise InputError(
+                "problem/networks",
+                "the property is about several networks",
+                place=place,
+                value=", ".join(signature.name for signature in specification.networks),
+                hint="a reduction takes a property of one network",
+            )
+        pairs = [
+            ("input", specification.input_size, network.input_size),
+            ("output", specification.output_size, network.output_size),
+        ]
+        for kind, declared, actual in pairs:
+            if declared != actual:
+                raise InputError(
+                    "problem/arity",
+                    f"the property declares another number of {kind}s than the network has",
+                    place=place,
+                    value=f"{declared} declared, {actual} in the network",
+                    hint="check that property and network belong together",
+                )
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """Parts of the input set with their output conditions."""
+        return self.specification.cases
+
+    @cached_property
+    def domain(self) -> Domain:
+        """The union of all parts of the input set."""
+        return self.specification.domain
+
+
+def domain_problem(network: Network, domain: Domain) -> Problem:
+    """A problem without output condition (never satisfied): for reductions on a domain made in memory."""
+    signature = NetworkSignature(
+        "N",
+        (Declaration("X", "Real", (network.input_size,)),),
+        (Declaration("Y", "Real", (network.output_size,)),),
+    )
+    return Problem(network, Specification((signature,), tuple(Case(part, ()) for part in domain.polytopes)))
+
+
+def box_problem(network: Network, lower: FloatArray, upper: FloatArray) -> Problem:
+    """`domain_problem` for the single box [lower, upper], both (input_size,)."""
+    return domain_problem(network, box_domain(lower, upper))

@@ -1,0 +1,1 @@
+"""Which units are stable on a domain, and how that is known."""

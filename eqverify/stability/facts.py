@@ -1,0 +1,253 @@
+"""What is known about every ReLU unit: bounds, status, evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+
+from eqverify.arrays import BoolArray, ByteArray, FloatArray, frozen
+from eqverify.bounds import Interval
+from eqverify.errors import ContradictionError, Place, UsageError
+from eqverify.network import Network
+from eqverify.problem import Problem
+
+
+class Status(IntEnum):
+    """The four answers for a unit with pre-activation z on a domain D (design, section 1)."""
+
+    UNDECIDED = 0
+    INACTIVE = 1  # z <= 0 on D
+    ACTIVE = 2  # z >= 0 on D
+    UNSTABLE = 3  # both signs witnessed
+
+
+class Evidence(IntEnum):
+    """Why a status is believed (design, section 3)."""
+
+    NONE = 0
+    DERIVED = 1
+    SOLVER = 2
+    WITNESS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerFacts:
+    """The facts of one ReLU layer.
+
+    Attributes:
+        name: the ReLU node.
+        source: its pre-activation node.
+        lower: (n,) proved lower bounds of z on the domain.
+        upper: (n,) proved upper bounds.
+        status: (n,) `Status` values.
+        evidence: (n,) `Evidence` values.
+    """
+
+    name: str
+    source: str
+    lower: FloatArray
+    upper: FloatArray
+    status: ByteArray
+    evidence: ByteArray
+
+    def __post_init__(self) -> None:
+        for attribute, dtype in (("lower", np.float64), ("upper", np.float64), ("status", np.int8), ("evidence", np.int8)):
+            object.__setattr__(self, attribute, frozen(getattr(self, attribute), dtype))
+
+    def count(self, status: Status) -> int:
+        """How many units have this status."""
+        return int((self.status == status).sum())
+
+    def mask(self, *statuses: Status) -> BoolArray:
+        """(n,) bool: units with one of these statuses."""
+        return np.isin(self.status, statuses)
+
+    @property
+    def size(self) -> int:
+        """Number of units."""
+        return int(self.status.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the proof: its name, what it cost, what it decided.
+
+    Attributes:
+        name: ``falsify``, ``crown``, ``scip`` ...
+        seconds: measured wall time.
+        decided: units that got their status here.
+        questions: solver calls, 0 for others.
+        note: anything a reader should know, such as a limit that was reached.
+    """
+
+    name: str
+    seconds: float
+    decided: int
+    questions: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """The table of units of one network on one domain.
+
+    Attributes:
+        network_digest: the network these facts are about.
+        domain_digest: the domain.
+        layers: one entry per ReLU node, in topological order.
+        stages: how they came about.
+        witnesses: (k, input_size) inputs that showed signs, for replay elsewhere.
+        solver: name, version and tolerances of the solver used, or empty.
+    """
+
+    network_digest: str
+    domain_digest: str
+    layers: tuple[LayerFacts, ...]
+    stages: tuple[Stage, ...] = ()
+    witnesses: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    solver: str = ""
+
+    def by_name(self) -> Mapping[str, LayerFacts]:
+        """The layers by ReLU node."""
+        return {layer.name: layer for layer in self.layers}
+
+    def count(self, status: Status) -> int:
+        """Units of this status over all layers."""
+        return sum(layer.count(status) for layer in self.layers)
+
+    def evidence_counts(self) -> dict[str, int]:
+        """Stable units per kind of evidence."""
+        stable = [layer.evidence[layer.mask(Status.INACTIVE, Status.ACTIVE)] for layer in self.layers]
+        flat = np.concatenate([np.empty(0, dtype=np.int8), *stable])
+        return {kind.name.lower(): int((flat == kind).sum()) for kind in (Evidence.DERIVED, Evidence.SOLVER)}
+
+    def summary(self) -> dict[str, int]:
+        """Counts over all layers: units, inactive, active, unstable, undecided."""
+        counts = {status.name.lower(): self.count(status) for status in Status}
+        return {"units": sum(layer.size for layer in self.layers), **counts}
+
+    def require(self, problem: Problem) -> None:
+        """Raise unless these facts are about this problem.
+
+        Raises:
+            UsageError: `facts/other-problem`.
+        """
+        if self.network_digest != problem.network.digest or self.domain_digest != problem.domain.digest:
+            raise UsageError(
+                "facts/other-problem",
+                "these facts were proved for another network or domain",
+                value=f"{self.network_digest[:12]} on {self.domain_digest[:12]}",
+                hint="prove stability again for this problem",
+            )
+
+
+class FactTable:
+    """Facts while they are being proved.  Bounds are kept per part of the domain.
+
+    Attributes:
+        network: the network.
+        parts: number of parts of the domain.
+        bounds: by pre-activation node, proved intervals (parts, n).
+        above, below: by pre-activation node, (n,) bool: an input with z > 0 (z < 0) is known.
+    """
+
+    def __init__(self, network: Network, parts: int) -> None:
+        self.network = network
+        self.parts = parts
+        self.bounds: dict[str, Interval] = {}
+        self.above: dict[str, BoolArray] = {}
+        self.below: dict[str, BoolArray] = {}
+        self._evidence: dict[str, ByteArray] = {}
+        for node in network.relus:
+            size = network.sizes[node.source]
+            self.bounds[node.source] = Interval(np.full((parts, size), -np.inf), np.full((parts, size), np.inf))
+            self.above[node.source] = np.zeros(size, dtype=bool)
+            self.below[node.source] = np.zeros(size, dtype=bool)
+            self._evidence[node.source] = np.full(size, Evidence.NONE, dtype=np.int8)
+
+    def learn(self, bounds: Mapping[str, Interval], evidence: Evidence) -> None:
+        """Take proved bounds, (parts, n) by node; nodes without a ReLU are ignored.
+
+        Args:
+            bounds: the intervals.
+            evidence: what units that these bounds decide rest on: `SOLVER` also where arithmetic started from
+                a solver's bounds.
+
+        Raises:
+            ContradictionError: they exclude what is known.
+        """
+        for name in self.bounds.keys() & bounds.keys():
+            self._take(name, bounds[name], evidence)
+
+    def learn_sign(self, name: str, part: int, unit: int, *, above: bool) -> None:
+        """Take a solver's word that z <= 0 (z >= 0 where not `above`) on one part."""
+        interval = self.bounds[name]
+        lower, upper = interval.lower.copy(), interval.upper.copy()
+        if above:
+            upper[part, unit] = min(upper[part, unit], 0.0)
+        else:
+            lower[part, unit] = max(lower[part, unit], 0.0)
+        self._take(name, Interval(lower, upper), Evidence.SOLVER)
+
+    def _take(self, name: str, interval: Interval, evidence: Evidence) -> None:
+        self.bounds[name] = self.bounds[name].intersect(interval, name)
+        self._confront(name)
+        stable = np.isin(self.status(name), (Status.INACTIVE, Status.ACTIVE))
+        self._evidence[name][stable & (self._evidence[name] == Evidence.NONE)] = evidence
+
+    def witness(self, name: str, above: BoolArray, below: BoolArray) -> None:
+        """Take signs shown by inputs of the domain, (n,) masks."""
+        self.above[name] |= above
+        self.below[name] |= below
+        self._confront(name)
+
+    def status(self, name: str) -> ByteArray:
+        """(n,) `Status` of the units of a pre-activation node."""
+        lower, upper = self.bounds[name].lower.min(axis=0), self.bounds[name].upper.max(axis=0)
+        status = np.full(lower.shape, Status.UNDECIDED, dtype=np.int8)
+        status[self.above[name] & self.below[name]] = Status.UNSTABLE
+        status[lower >= 0] = Status.ACTIVE
+        status[upper <= 0] = Status.INACTIVE
+        return status
+
+    def undecided(self) -> int:
+        """Units without an answer."""
+        return sum(int((self.status(name) == Status.UNDECIDED).sum()) for name in self.bounds)
+
+    def _confront(self, name: str) -> None:
+        """Raise where a witness and a proof contradict each other."""
+        interval = self.bounds[name]
+        wrong = (self.above[name] & (interval.upper <= 0).all(axis=0)) | (
+            self.below[name] & (interval.lower >= 0).all(axis=0)
+        )
+        if wrong.any():
+            unit = int(np.argmax(wrong))
+            raise ContradictionError(
+                "facts/contradiction",
+                "a unit proved stable is witnessed to take the other sign",
+                place=Place(node=name, unit=unit),
+                value=f"[{interval.lower[:, unit].min()!r}, {interval.upper[:, unit].max()!r}]",
+                hint="a proof is wrong: a defect of eqverify or of a solver; please report it with the files",
+            )
+
+    def freeze(self, problem: Problem, stages: Iterable[Stage], witnesses: FloatArray, solver: str) -> Facts:
+        """The facts as they stand."""
+        layers = []
+        for node in self.network.relus:
+            status = self.status(node.source)
+            evidence = np.where(status == Status.UNSTABLE, Evidence.WITNESS, self._evidence[node.source])
+            interval = self.bounds[node.source]
+            layers.append(
+                LayerFacts(
+                    node.name,
+                    node.source,
+                    interval.lower.min(axis=0),
+                    interval.upper.max(axis=0),
+                    status.astype(np.int8),
+                    evidence.astype(np.int8),
+                )
+            )
+        return Facts(problem.network.digest, problem.domain.digest, tuple(layers), tuple(stages), witnesses, solver)

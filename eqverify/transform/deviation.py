@@ -1,0 +1,98 @@
+"""The proof of eps: original and reduced network compared row by row on the domain.
+
+Nothing that a rewrite computed is trusted.  Both networks are written as expressions over the original's inputs and kept
+units (design, section 2).  A unit of the reduced network stands for a unit i of the original; if its pre-activation is
+z_i + delta with |delta| <= d, its output is within d of max(0, z_i), since the ReLU is 1-Lipschitz.  Hence one pass in
+topological order bounds every deviation (statement D-1 in `specs/rewrites.md`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from eqverify.arrays import FloatArray
+from eqverify.errors import ContradictionError, Place
+from eqverify.network import UNIT_ROUNDOFF, Affine, Network
+from eqverify.network.expression import (
+    Basis,
+    Expression,
+    affine_expression,
+    input_expressions,
+    make_basis,
+    restrict_relu,
+    restricted_values,
+    value_range,
+)
+from eqverify.problem import Problem
+from eqverify.stability.facts import Facts, Status
+from eqverify.transform.chain import Meaning
+
+
+def prove_deviation(
+    problem: Problem, facts: Facts, reduced: Network, meanings: Mapping[str, Meaning]
+) -> FloatArray:
+    """A bound on |original - reduced| over the domain, per output.
+
+    Args:
+        problem: the original network and the domain.
+        facts: which units are stable; believed, as are their bounds.
+        reduced: the network that was written, with the weights as they were rounded.
+        meanings: by ReLU node of `reduced`, which original units its units stand for.
+
+    Returns:
+        (output_size,) bounds; exactly 0 where all rows agree exactly.
+
+    Raises:
+        ContradictionError: `deviation/meaning` where a ReLU node of `reduced` has no meaning or one of another size.
+    """
+    facts.require(problem)
+    comparison = _Comparison(problem, facts)
+    values = input_expressions(reduced, comparison.basis)
+    for node in reduced.nodes:
+        if isinstance(node, Affine):
+            values[node.name] = affine_expression(node, values, comparison.basis)
+        else:
+            meaning = meanings.get(node.name)
+            if meaning is None or meaning.units.size != reduced.sizes[node.name]:
+                raise ContradictionError(
+                    "deviation/meaning", "a reduced layer does not say what it stands for", place=Place(node=node.name)
+                )
+            values[node.name] = comparison.unit(values[node.source], meaning)
+    return comparison.outputs(values, reduced)
+
+
+class _Comparison:
+    """The original's expressions, and how values of the reduced network differ from them."""
+
+    def __init__(self, problem: Problem, facts: Facts) -> None:
+        network, hull = problem.network, problem.domain.hull
+        self.network = network
+        self.layers = facts.by_name()
+        kept = {layer.name: layer.mask(Status.UNDECIDED, Status.UNSTABLE) for layer in facts.layers}
+        self.active = {layer.name: layer.mask(Status.ACTIVE) for layer in facts.layers}
+        upper = {layer.name: layer.upper for layer in facts.layers}
+        self.basis: Basis = make_basis(network, kept, hull.lower, hull.upper, upper)
+        self.values = restricted_values(network, self.basis, self.active)
+
+    def unit(self, z: Expression, meaning: Meaning) -> Expression:
+        """Outputs of a reduced layer, as those of the original units it stands for plus the deviation."""
+        target = self.values[self.layers[meaning.source].source].select(meaning.units)
+        deviation = self.distance(z, target)
+        output = restrict_relu(
+            target, self.active[meaning.source][meaning.units], self.basis.columns[meaning.source][meaning.units]
+        )
+        return Expression(output.rows, output.error + deviation)
+
+    def distance(self, left: Expression, right: Expression) -> FloatArray:
+        """(n,) bound on |left - right| on the domain."""
+        rows = left.rows - right.rows
+        rounding = UNIT_ROUNDOFF * (np.abs(rows) @ self.basis.magnitude) * (1 + 1e-6)
+        lower, upper = value_range(Expression(rows, left.error + right.error + rounding), self.basis)
+        return np.maximum(np.abs(lower), np.abs(upper)) * (1 + 4 * UNIT_ROUNDOFF)
+
+    def outputs(self, values: Mapping[str, Expression], reduced: Network) -> FloatArray:
+        """(output_size,) deviations, output ports paired by position."""
+        pairs = zip(reduced.outputs, self.network.outputs, strict=True)
+        return np.concatenate([self.distance(values[new.source], self.values[old.source]) for new, old in pairs])

@@ -1,0 +1,131 @@
+"""Runs passes to a fixpoint, checks what they did, writes the result as a network and proves its eps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from eqverify.arrays import FloatArray
+from eqverify.errors import ContradictionError, UsageError
+from eqverify.network import Network
+from eqverify.problem import Problem
+from eqverify.stability.facts import Facts, LayerFacts
+from eqverify.transform import leo
+from eqverify.transform.base import REGISTRY, Declined, Fate, Rewritten
+from eqverify.transform.chain import Chain, Meaning, chain_of
+from eqverify.transform.deviation import prove_deviation
+from eqverify.transform.realise import Element, realise
+
+LEO: tuple[str, ...] = tuple(
+    rewrite.name
+    for rewrite in (leo.CollapseConstant, leo.RemoveInactive, leo.MergeDependent, leo.FoldStable, leo.DropDead)
+)
+"""The order in which the driver applies LEO's passes in each round."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransformOptions:
+    """Options of the rewriting.
+
+    Attributes:
+        passes: names of registered passes, applied in this order until none changes anything.
+        dtype: type of the written weights.
+    """
+
+    passes: tuple[str, ...] = LEO
+    dtype: Element = "float32"
+
+    def __post_init__(self) -> None:
+        for name in self.passes:
+            if name not in REGISTRY:
+                raise UsageError("usage/pass", "unknown pass", value=name, hint=f"known: {', '.join(REGISTRY)}")
+        if self.dtype not in ("float32", "float64"):
+            raise UsageError("usage/dtype", "unknown element type", value=self.dtype, hint="use float32 or float64")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transformed:
+    """A reduced network with the proof of what it changes.
+
+    Attributes:
+        network: the reduced network, its weights already numbers of the wanted type.
+        meanings: by its ReLU nodes, the original units they stand for.
+        epsilon: (output_size,) proved bounds on |original - reduced| over the domain.
+        fates: units that went, with what happened to each.
+        declined: why others stayed, by pass.
+        seconds: measured wall time of rewriting and of the proof of eps.
+    """
+
+    network: Network
+    meanings: Mapping[str, Meaning]
+    epsilon: FloatArray
+    fates: tuple[Fate, ...]
+    declined: tuple[Declined, ...]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def transform(problem: Problem, facts: Facts, options: TransformOptions | None = None) -> Transformed:
+    """Rewrite the network of a problem by what is known about its units.
+
+    Args:
+        problem: network and domain.
+        facts: proved for just this problem.
+        options: passes and element type.
+
+    Returns:
+        The reduced network, equivalent on the domain up to `epsilon` if the facts hold.
+
+    Raises:
+        UsageError: the facts are about another problem.
+        InputError: the network is no chain, or a weight overflows.
+        ContradictionError: a pass broke an invariant.
+    """
+    options = options or TransformOptions()
+    facts.require(problem)
+    start = time.perf_counter()
+    chain, fates, declined = _fixpoint(chain_of(problem.network), options.passes, facts.by_name())
+    network, meanings = realise(chain, problem.network, options.dtype)
+    rewritten = time.perf_counter()
+    epsilon = prove_deviation(problem, facts, network, meanings)
+    seconds = {"rewrite": rewritten - start, "deviation": time.perf_counter() - rewritten}
+    return Transformed(network, meanings, epsilon, fates, declined, seconds)
+
+
+def _fixpoint(
+    chain: Chain, passes: Sequence[str], facts: Mapping[str, LayerFacts]
+) -> tuple[Chain, tuple[Fate, ...], tuple[Declined, ...]]:
+    fates: list[Fate] = []
+    declined: tuple[Declined, ...] = ()
+    while True:
+        before = chain
+        declined = ()
+        for name in passes:
+            result = REGISTRY[name]()(chain, facts)
+            _check(name, chain, result)
+            chain = result.chain
+            fates += result.fates
+            declined += result.declined
+        if chain is before:
+            return chain, tuple(fates), declined
+
+
+def _check(name: str, before: Chain, result: Rewritten) -> None:
+    """Post-conditions of every pass: shapes fit, numbers are finite, and just the units with a fate went."""
+    after = result.chain
+    gone = before.relu_count - after.relu_count
+    width = before.layers[0].weight.shape[1] if before.layers else before.weight.shape[1]
+    sizes = [width, *(layer.size for layer in after.layers), before.bias.size]
+    weights = [*(layer.weight for layer in after.layers), after.weight]
+    biases = [*(layer.bias for layer in after.layers), after.bias]
+    shapes = [w.shape == (n, m) and b.shape == (n,) for w, b, m, n in zip(weights, biases, sizes[:-1], sizes[1:], strict=True)]
+    finite = all(np.isfinite(array).all() for array in (*weights, *biases))
+    if gone != len(result.fates) or not all(shapes) or not finite or (result.chain is before) != (gone == 0):
+        raise ContradictionError(
+            "transform/postcondition",
+            f"the pass {name} broke an invariant of the chain",
+            value=f"{gone} units went, {len(result.fates)} reported; shapes {all(shapes)}, finite {finite}",
+            hint="this is a defect of eqverify; please report it with the files",
+        )
