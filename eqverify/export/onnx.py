@@ -133,13 +133,13 @@ def write_network(
         graph,
         producer_name=producer,
         opset_imports=imports,
-        ir_version=helper.find_min_ir_version_for(imports),  # type: ignore[arg-type]
+        ir_version=helper.find_min_ir_version_for(imports),
     )
     declared = {source.element, target.element} - {dtype}
     extra = {"eqverify.original_element": ",".join(sorted(declared))} if declared else {}
     helper.set_model_props(model, dict(sorted({**metadata, **extra}.items())))
     onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _element_type(dtype: str) -> tuple[int, str]:
@@ -242,8 +242,8 @@ class _Writer:
             return name
         weight = self._weights(node, "weight", node.terms[0].map.dense())
         bias = self._weights(node, "bias", node.bias)
-        attributes = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 1}
-        self.nodes.append(helper.make_node("Gemm", [source, weight, bias], [name], name=name, **attributes))
+        inputs = [source, weight, bias]
+        self.nodes.append(helper.make_node("Gemm", inputs, [name], name=name, alpha=1.0, beta=1.0, transA=0, transB=1))
         return name
 
     def _weights(self, node: Affine, kind: str, array: FloatArray) -> str:

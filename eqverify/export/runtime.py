@@ -6,19 +6,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 
 from eqverify.arrays import FloatArray
 from eqverify.errors import InputError
-from eqverify.network import UNIT_ROUNDOFF, Affine, Network, evaluate_nodes, evaluation_error, join_outputs
+from eqverify.network import (
+    UNIT_ROUNDOFF,
+    Affine,
+    Network,
+    Node,
+    evaluate_nodes,
+    evaluation_error,
+    gamma,
+    join_outputs,
+    split_inputs,
+)
 
 if TYPE_CHECKING:
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
 
 _UNITS = {"float32": 2.0**-24, "float64": UNIT_ROUNDOFF}
 _SMALLEST_NORMAL = {"float32": 2.0**-126, "float64": 2.0**-1022}
 _NUMPY = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 _EXTRA_ROUNDINGS = 16
 """Roundings per component allowed beyond those of our own nodes: Gemm's alpha and beta, scalings, means."""
+_CHUNK_NUMBERS = 1 << 24
+"""Numbers of a comparison held at a time: points are taken in chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +40,19 @@ class RuntimeComparison:
 
     Attributes:
         points: number of points compared.
-        largest_deviation: max |model - network| over points and outputs.
-        largest_allowed: the rounding bound, at its largest.
-        worst_ratio: max of deviation / bound: at most 1 where all agree.
-        agrees: whether every output of every point is within its own bound.
+        largest_deviation: max |model - network| over points and outputs, end to end.
+        largest_allowed: the end-to-end rounding bound, at its largest; it grows quickly with depth.
+        worst_ratio: max of deviation / bound over all layers, each judged on the model's own values before it: at
+            most 1 where all agree.
+        worst_node: where that is; empty where there are no points.
+        agrees: whether every value of every layer and output is within its own bound.
     """
 
     points: int
     largest_deviation: float
     largest_allowed: float
     worst_ratio: float
+    worst_node: str
     agrees: bool
 
 
@@ -45,7 +61,8 @@ def run_model(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> F
 
     Args:
         data: the bytes of a model whose inputs and outputs are float32 or float64 tensors.
-        points: (batch, input_size); rounded to the inputs' element types.  Several inputs follow one another.
+        points: (batch, input_size), at least one; rounded to the inputs' element types.  Several inputs follow one
+            another.
         one_by_one: one call per point even where the batch dimension is symbolic.
 
     Returns:
@@ -56,14 +73,8 @@ def run_model(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> F
 
     Trusted: onnxruntime.
     """
-    session = _session(data)
-    ports = (*session.get_inputs(), *session.get_outputs())
-    symbolic = all(port.shape and not isinstance(port.shape[0], int) for port in ports)
-    points = np.asarray(points, dtype=np.float64)
-    if symbolic and not one_by_one:
-        return _run(session, points)
-    rows = [_run(session, point[None, :]) for point in points]
-    return np.concatenate(rows) if rows else np.zeros((0, 0))
+    results = _run(_session(data), np.asarray(points, dtype=np.float64), one_by_one)
+    return np.concatenate(list(results.values()), axis=1)
 
 
 def _session(data: bytes) -> onnxruntime.InferenceSession:
@@ -80,8 +91,20 @@ def _session(data: bytes) -> onnxruntime.InferenceSession:
         raise InputError("runtime/rejected", "onnxruntime rejects the model", value=_first_line(error)) from error
 
 
-def _run(session: onnxruntime.InferenceSession, points: FloatArray) -> FloatArray:
-    """One call with a batch of points (1 where the batch dimension is fixed)."""
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+
+
+def _run(session: onnxruntime.InferenceSession, points: FloatArray, one_by_one: bool) -> dict[str, FloatArray]:
+    """All outputs by name, (batch, n) each; one call where inputs have a symbolic batch dimension, else one per point."""
+    symbolic = all(port.shape and not isinstance(port.shape[0], int) for port in session.get_inputs())
+    if symbolic and not one_by_one:
+        return _call(session, points)
+    rows = [_call(session, point[None, :]) for point in points]
+    return {port.name: np.concatenate([row[port.name] for row in rows]) for port in session.get_outputs()}
+
+
+def _call(session: onnxruntime.InferenceSession, points: FloatArray) -> dict[str, FloatArray]:
     feeds, start = {}, 0
     for port in session.get_inputs():
         if port.type not in _NUMPY:
@@ -91,33 +114,30 @@ def _run(session: onnxruntime.InferenceSession, points: FloatArray) -> FloatArra
         if len(points) != 1:
             shape[0] = len(points)
         part = points[:, start : start + size]
-        if part.shape[1] != size:
-            raise InputError("runtime/arity", "points and inputs differ in length", value=f"{points.shape[1]}")
-        feeds[port.name] = part.astype(_NUMPY[port.type]).reshape(shape)
         start += size
+        if part.shape[1] == size:
+            feeds[port.name] = part.astype(_NUMPY[port.type]).reshape(shape)
     if start != points.shape[1]:
         raise InputError("runtime/arity", "points and inputs differ in length", value=f"{points.shape[1]} for {start}")
     try:
         results = session.run(None, feeds)
-    except Exception as error:  # as above
+        arrays = [np.asarray(result, dtype=np.float64).reshape(len(points), -1) for result in results]
+    except Exception as error:  # as in _session
         raise InputError("runtime/rejected", "onnxruntime fails on the model", value=_first_line(error)) from error
-    return np.concatenate([np.asarray(r, dtype=np.float64).reshape(len(points), -1) for r in results], axis=1)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return {port.name: array for port, array in zip(session.get_outputs(), arrays, strict=True)}
 
 
 def compare_with_runtime(data: bytes, network: Network, points: FloatArray) -> RuntimeComparison:
-    """Compare onnxruntime's outputs of a model with those of a network.
+    """Compare a run of a model by onnxruntime with a network, layer by layer and end to end.
 
-    The network is evaluated in float64 at the points rounded to the inputs' element types, so that both see the same
-    numbers.  The bound is an a-priori one for any order of summation in the model's arithmetic, plus the error of our
-    own evaluation: there is no tolerance to choose.
+    Both see the points rounded to the inputs' element types.  Every tensor of the model that bears the name of a node
+    of the network is compared with that node's float64 value at *the model's own* values before it; so an error of one
+    layer is judged against the rounding of that layer, not of all layers together, and yet nothing is missed.  All
+    bounds are a-priori ones for any order of summation in the model's arithmetic: there is no tolerance to choose.
 
     Args:
         data: the bytes of a model.
-        network: what it should compute.
+        network: what it should compute, with nodes named after its tensors (as read, or as written).
         points: (batch, input_size).
 
     Raises:
@@ -126,58 +146,116 @@ def compare_with_runtime(data: bytes, network: Network, points: FloatArray) -> R
     Trusted: onnxruntime computes in IEEE arithmetic, summing products in some order.
     """
     points = _rounded(network, np.asarray(points, dtype=np.float64))
-    values = evaluate_nodes(network, points)
-    expected = join_outputs(network, values)
-    allowed = _allowed(network, values)
-    comparison = _compared(run_model(data, points), expected, allowed)
-    if comparison.agrees:
-        return comparison
-    # A model can mix the samples of a batch (a Reshape to a fixed shape): what counts is its value at batch 1.
-    return _compared(run_model(data, points, one_by_one=True), expected, allowed)
-
-
-def _rounded(network: Network, points: FloatArray) -> FloatArray:
-    parts, start = [], 0
-    for port in network.inputs:
-        part = points[:, start : start + port.size]
-        parts.append(part.astype(np.float32).astype(np.float64) if port.element == "float32" else part)
-        start += port.size
-    return np.concatenate([*parts, points[:, start:]], axis=1)
-
-
-def _compared(actual: FloatArray, expected: FloatArray, allowed: FloatArray) -> RuntimeComparison:
-    if actual.shape != expected.shape:
-        raise InputError("runtime/arity", "model and network differ in outputs", value=f"{actual.shape}, {expected.shape}")
-    deviation = np.abs(actual - expected)
-    with np.errstate(invalid="ignore"):
-        agrees = bool((deviation <= allowed).all())
-        ratio = float(np.max(deviation / allowed, initial=0.0))
+    session = _session(_traced(data, network))
+    step = max(1, _CHUNK_NUMBERS // max(1, sum(network.sizes.values())))
+    parts = [_compare(session, network, points[start : start + step]) for start in range(0, len(points), step)]
+    if not parts:
+        return RuntimeComparison(0, 0.0, 0.0, 0.0, "", True)
+    worst = max(parts, key=lambda part: part.worst_ratio)
     return RuntimeComparison(
-        points=len(expected),
-        largest_deviation=float(np.max(deviation, initial=0.0)),
-        largest_allowed=float(np.max(allowed, initial=0.0)),
-        worst_ratio=ratio,
-        agrees=agrees,
+        points=len(points),
+        largest_deviation=max(part.largest_deviation for part in parts),
+        largest_allowed=max(part.largest_allowed for part in parts),
+        worst_ratio=worst.worst_ratio,
+        worst_node=worst.worst_node,
+        agrees=all(part.agrees for part in parts),
     )
 
 
-def _allowed(network: Network, values: dict[str, FloatArray]) -> FloatArray:
-    """Bound on |run of the model - our float64 evaluation|, (batch, output_size)."""
+def _rounded(network: Network, points: FloatArray) -> FloatArray:
+    parts = split_inputs(network, points)
+    elements = {port.name: port.element for port in network.inputs}
+    rounded = [p.astype(np.float32) if elements[name] == "float32" else p for name, p in parts.items()]
+    return np.concatenate([part.astype(np.float64) for part in rounded], axis=1)
+
+
+def _traced(data: bytes, network: Network) -> bytes:
+    """The model with every tensor that bears a node's name among its outputs."""
+    model = onnx.load_from_string(data)
+    known = {info.name for info in model.graph.output}
+    for node in model.graph.node:
+        for name in node.output:
+            if name in network.by_name and name not in known:
+                model.graph.output.append(onnx.ValueInfoProto(name=name))
+    return bytes(model.SerializeToString())
+
+
+def _compare(session: onnxruntime.InferenceSession, network: Network, points: FloatArray) -> RuntimeComparison:
+    comparison = _judged(network, points, _run(session, points, one_by_one=False))
+    if comparison.agrees:
+        return comparison
+    # A model can mix the samples of a batch (a Reshape to a fixed shape): what counts is its value at batch 1.
+    return _judged(network, points, _run(session, points, one_by_one=True))
+
+
+def _judged(network: Network, points: FloatArray, actual: dict[str, FloatArray]) -> RuntimeComparison:
+    """Compare all values that the model shows with the network's."""
     elements = {port.element for port in (*network.inputs, *network.outputs)}
     element = "float32" if "float32" in elements else "float64"
-    model = join_outputs(network, evaluation_error(network, values, _UNITS[element], _EXTRA_ROUNDINGS))
-    own = join_outputs(network, evaluation_error(network, values))
-    return np.asarray(model + own + _underflow(network, _SMALLEST_NORMAL[element]))
-
-
-def _underflow(network: Network, smallest: float) -> FloatArray:
-    """What results below the smallest normal number, rounded or flushed to zero, can add to the outputs."""
-    added = {port.name: np.zeros(port.size) for port in network.inputs}
+    values = split_inputs(network, points)
+    errors = {name: np.zeros_like(value) for name, value in values.items()}
+    ratios: dict[str, float] = {}
     for node in network.nodes:
-        if not isinstance(node, Affine):
-            added[node.name] = added[node.source]
-            continue
-        roundings = sum(2 * term.map.fan_in + 2 for term in node.terms) + _EXTRA_ROUNDINGS
-        carried = [term.map.absolute().forward(added[term.source]) for term in node.terms]
-        added[node.name] = np.sum([*carried, np.full(node.size, roundings * smallest)], axis=0) * (1.0 + 2.0**-20)
-    return join_outputs(network, added)
+        value, error = _step(node, values, errors, element)
+        if node.name in actual:
+            ratios[node.name] = _ratio(actual[node.name], value, error)
+            value, error = actual[node.name].reshape(value.shape[0], -1), np.zeros_like(value)
+        if value.shape[1] != network.sizes[node.name]:
+            raise _arity(node.name, value.shape[1], network.sizes[node.name])
+        values[node.name], errors[node.name] = value, error
+    for port in network.outputs:
+        if port.name not in actual:
+            raise InputError("runtime/arity", "the model lacks an output of the network", value=port.name)
+        if actual[port.name].shape != values[port.source].shape:
+            raise _arity(port.name, actual[port.name].shape[1], port.size)
+        ratio = _ratio(actual[port.name], values[port.source], errors[port.source])
+        ratios[port.name] = max(ratio, ratios.get(port.name, 0.0))
+    own = evaluate_nodes(network, points)
+    bounds = evaluation_error(network, own, _UNITS[element], _EXTRA_ROUNDINGS)
+    outputs = np.concatenate([actual[port.name] for port in network.outputs], axis=1)
+    worst = max(ratios, key=lambda name: ratios[name])
+    return RuntimeComparison(
+        points=len(points),
+        largest_deviation=float(np.abs(outputs - join_outputs(network, own)).max(initial=0.0)),
+        largest_allowed=float(join_outputs(network, bounds).max(initial=0.0)),
+        worst_ratio=ratios[worst],
+        worst_node=worst,
+        agrees=ratios[worst] <= 1.0,
+    )
+
+
+def _arity(name: str, found: int, wanted: int) -> InputError:
+    value = f"{name}: {found} in the model, {wanted} in the network"
+    return InputError("runtime/arity", "model and network differ in size", value=value)
+
+
+def _ratio(actual: FloatArray, expected: FloatArray, allowed: FloatArray) -> float:
+    """max |actual - expected| / allowed, where 0/0 is 0; infinite where anything is not a number."""
+    if actual.shape != expected.shape:
+        raise InputError("runtime/arity", "model and network differ in size", value=f"{actual.shape}, {expected.shape}")
+    deviation = np.abs(actual - expected)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(deviation == 0.0, 0.0, deviation / allowed)
+    worst = float(np.max(ratios, initial=0.0))
+    return worst if np.isfinite(worst) else float("inf")
+
+
+def _step(
+    node: Node, values: dict[str, FloatArray], errors: dict[str, FloatArray], element: str
+) -> tuple[FloatArray, FloatArray]:
+    """The float64 value of one node, and a bound on its distance to the model's value.
+
+    Besides the rounding of both, results below the smallest normal number may be rounded or flushed to zero.
+    """
+    if not isinstance(node, Affine):
+        return np.maximum(values[node.source], 0.0), errors[node.source]
+    roundings = sum(term.map.fan_in + 2 for term in node.terms) + 2 + _EXTRA_ROUNDINGS
+    constant = gamma(roundings, _UNITS[element]) + gamma(roundings)
+    batch = len(next(iter(values.values())))
+    value = np.broadcast_to(node.bias, (batch, node.size))
+    error = np.abs(value) * constant + 2 * roundings * _SMALLEST_NORMAL[element]
+    for term in node.terms:
+        source, carried = values[term.source], errors[term.source]
+        value = value + term.map.forward(source)
+        error = error + term.map.absolute().forward(constant * (np.abs(source) + carried) + carried)
+    return value, error * (1.0 + 2 * gamma(roundings))

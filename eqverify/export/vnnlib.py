@@ -9,6 +9,7 @@ from math import lcm
 from eqverify.domain import Case, Conjunction, Declaration, HalfSpace, NetworkSignature, Polytope, Specification
 from eqverify.errors import InputError
 from eqverify.frontend.vnnlib.resolve import MAX_DIGITS
+from eqverify.frontend.vnnlib.rounding import nearest_float
 from eqverify.frontend.vnnlib.scope import FLOATS
 from eqverify.frontend.vnnlib.syntax import (
     And,
@@ -152,7 +153,7 @@ def _not_decimal(value: Fraction) -> InputError:
     return InputError(
         "export/not-decimal",
         "a number has no decimal expansion that VNN-LIB can hold",
-        value=str(value)[:60],
+        value=f"about {nearest_float(value)!r}",
         hint="multiply the constraint by the denominator",
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.network.evaluate import UNDERFLOW, gamma
 from eqverify.network.graph import Affine, Network
+from eqverify.network.linear import UNIT_ROUNDOFF, LinearMap
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,10 +45,20 @@ class Basis:
 
 
 def make_basis(
-    network: Network, kept: Mapping[str, BoolArray], lower: FloatArray, upper: FloatArray, unit_upper: Mapping[str, FloatArray]
+    network: Network,
+    kept: Mapping[str, BoolArray],
+    inputs: tuple[FloatArray, FloatArray],
+    units: Mapping[str, tuple[FloatArray, FloatArray]],
 ) -> Basis:
-    """The basis of inputs in [lower, upper] and of the kept units, whose outputs lie in [0, max(0, unit_upper)]."""
-    columns, centres, radii = {}, [], []
+    """The basis of the inputs and of the chosen units.
+
+    Args:
+        network: the network.
+        kept: by ReLU node, (n,) bool: the units that become columns.
+        inputs: (lower, upper) of the flat input, (input_size,) each.
+        units: by ReLU node, (lower, upper) of the pre-activations, (n,) each.
+    """
+    columns, lowers, uppers = {}, [inputs[0], np.ones(1)], [inputs[1], np.ones(1)]
     start = network.input_size + 1
     for node in network.relus:
         chosen = np.flatnonzero(kept[node.name])
@@ -55,14 +66,13 @@ def make_basis(
         index[chosen] = start + np.arange(chosen.size)
         columns[node.name] = index
         start += chosen.size
-        half = np.maximum(unit_upper[node.name][chosen], 0.0) * 0.5
-        centres.append(half)
-        radii.append(np.nextafter(half, np.inf))
-    middle = np.clip(lower + (upper - lower) / 2, lower, upper)
-    spread = np.maximum(upper - middle, middle - lower)
-    spread = np.where(spread > 0, np.nextafter(spread, np.inf), spread)
-    centre = np.concatenate([middle, [1.0], *centres])
-    return Basis(network.input_size, columns, centre, np.concatenate([spread, [0.0], *radii]))
+        lower, upper = units[node.name]
+        lowers.append(np.maximum(lower[chosen], 0.0))
+        uppers.append(np.maximum(upper[chosen], 0.0))
+    low, high = np.concatenate(lowers), np.concatenate(uppers)
+    centre = np.clip(low + (high - low) / 2, low, high)
+    radius = np.maximum(high - centre, centre - low)
+    return Basis(network.input_size, columns, centre, np.where(radius > 0, np.nextafter(radius, np.inf), radius))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,17 +103,65 @@ def input_expressions(network: Network, basis: Basis) -> dict[str, Expression]:
 
 
 def affine_expression(node: Affine, values: Mapping[str, Expression], basis: Basis) -> Expression:
-    """An affine node over expressions of its sources; rounding by the a-priori bound of the products."""
-    terms = sum(term.map.fan_in + 4 for term in node.terms) + 4
-    constant = gamma(terms)
+    """An affine node over expressions of its sources.
+
+    Rounding by the a-priori bound of the products, but only where there is any: a product with a column that has a single
+    entry of 1, and a sum with zero, are exact.  So an expression that is merely copied has error 0.
+    """
+    constant = gamma(sum(term.map.fan_in + 4 for term in node.terms) + 4)
     rows = np.zeros((node.size, basis.width))
     rows[:, basis.input_size] = node.bias
-    error = constant * np.abs(node.bias)
+    error = np.zeros(node.size)
     for term in node.terms:
         source = values[term.source]
-        rows = rows + term.map.forward(source.rows.T).T
-        reach = np.abs(source.rows) @ basis.magnitude * (1 + gamma(basis.width + 2))
-        error = error + term.map.absolute().forward(constant * (reach + source.error) + source.error)
+        product = term.map.forward(source.rows.T).T
+        rows, rounding = _add(rows, product, basis)
+        reach = _rounded_reach(term.map, source.rows, basis)
+        carried = term.map.absolute().forward(constant * (reach + source.error) + source.error)
+        error = error + rounding + carried
+    return Expression(rows, np.where(error > 0, error * (1 + 4 * constant) + UNDERFLOW, 0.0))
+
+
+def _rounded_reach(linear: LinearMap, rows: FloatArray, basis: Basis) -> FloatArray:
+    """(n,) bounds on |rows . basis|, without the columns that `linear` maps exactly: with one entry, which is 1."""
+    if linear.copies:
+        return np.zeros(rows.shape[0])
+    single = np.logical_and((rows != 0).sum(axis=0) <= 1, ((rows == 0) | (rows == 1)).all(axis=0))
+    rounded = np.full(basis.width, True) if linear.entry_error else ~single
+    return np.abs(rows[:, rounded]) @ basis.magnitude[rounded] * (1 + gamma(basis.width + 2))
+
+
+def _add(left: FloatArray, right: FloatArray, basis: Basis) -> tuple[FloatArray, FloatArray]:
+    """left + right, and a bound on the rounding of it as a value on the domain: none where a summand is zero."""
+    total = left + right
+    rounded = np.where((left != 0) & (right != 0), np.abs(total), 0.0)
+    return total, UNIT_ROUNDOFF * (rounded @ basis.magnitude) * (1 + gamma(basis.width + 2))
+
+
+def difference(left: Expression, right: Expression, basis: Basis) -> Expression:
+    """left - right."""
+    rows, rounding = _add(left.rows, -right.rows, basis)
+    return Expression(rows, (left.error + right.error + rounding) * (1 + 4 * UNIT_ROUNDOFF))
+
+
+def eliminate(expression: Expression, columns: IntArray, meaning: Expression, basis: Basis) -> Expression:
+    """Write other expressions in the place of some columns; rounding in proportion to the coefficients replaced.
+
+    Args:
+        expression: what to rewrite.
+        columns: (k,) columns to replace.
+        meaning: k expressions equal to those columns on the domain.
+        basis: of all of them.
+    """
+    coefficients = expression.rows[:, columns]
+    if not coefficients.any():
+        return expression
+    rest = expression.rows.copy()
+    rest[:, columns] = 0.0
+    rows, rounding = _add(rest, coefficients @ meaning.rows, basis)
+    constant = gamma(columns.size + 4)
+    reach = constant * (np.abs(meaning.rows) @ basis.magnitude) * (1 + gamma(basis.width + 2)) + meaning.error
+    error = expression.error + rounding + (np.abs(coefficients) @ reach) * (1 + 4 * constant)
     return Expression(rows, error * (1 + 4 * constant) + UNDERFLOW)
 
 
@@ -123,14 +181,16 @@ def restrict_relu(z: Expression, active: BoolArray, columns: IntArray) -> Expres
 
 
 def value_range(expression: Expression, basis: Basis) -> tuple[FloatArray, FloatArray]:
-    """Sound bounds (lower, upper), each (n,), of an expression's value on the domain."""
+    """Sound bounds (lower, upper), each (n,), of an expression's value on the domain; exactly 0 for the zero expression."""
     middle = expression.rows @ basis.centre
     size = np.abs(expression.rows)
     constant = gamma(basis.width + 4)
     spread = size @ basis.radius
     spread = (spread + constant * (size @ basis.magnitude)) * (1 + 4 * constant) + expression.error * (1 + 1e-15)
     slack = spread + 1e-15 * np.abs(middle) + UNDERFLOW
-    return np.nextafter(middle - slack, -np.inf), np.nextafter(middle + slack, np.inf)
+    zero = (expression.error == 0) & ~expression.rows.any(axis=1)
+    lower, upper = np.nextafter(middle - slack, -np.inf), np.nextafter(middle + slack, np.inf)
+    return np.where(zero, 0.0, lower), np.where(zero, 0.0, upper)
 
 
 def restricted_values(

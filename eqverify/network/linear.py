@@ -48,6 +48,11 @@ class LinearMap(ABC):
         """Bound on |dense() - W| / |W|, entry by entry: 0 unless entries are quotients."""
         return 0.0
 
+    @property
+    def copies(self) -> bool:
+        """Whether every output component is one input component, unchanged, so that `forward` does not round."""
+        return False
+
     @abstractmethod
     def forward(self, x: FloatArray) -> FloatArray:
         """W x for each of a batch: (..., in) -> (..., out)."""
@@ -90,6 +95,10 @@ class Identity(LinearMap):
     @property
     def fan_out(self) -> int:
         return 1
+
+    @property
+    def copies(self) -> bool:
+        return True
 
     def forward(self, x: FloatArray) -> FloatArray:
         return x
@@ -195,6 +204,10 @@ class Selection(LinearMap):
     @cached_property
     def fan_out(self) -> int:
         return int(np.bincount(self.indices, minlength=1).max(initial=1))
+
+    @property
+    def copies(self) -> bool:
+        return True
 
     def forward(self, x: FloatArray) -> FloatArray:
         return np.asarray(x[..., self.indices])

@@ -204,9 +204,14 @@ class FactTable:
         self.below[name] |= below
         self._confront(name)
 
+    def hull(self, name: str) -> tuple[FloatArray, FloatArray]:
+        """(lower, upper) of a pre-activation node over all parts of the domain, (n,) each."""
+        interval = self.bounds[name]
+        return np.asarray(interval.lower.min(axis=0)), np.asarray(interval.upper.max(axis=0))
+
     def status(self, name: str) -> ByteArray:
         """(n,) `Status` of the units of a pre-activation node."""
-        lower, upper = self.bounds[name].lower.min(axis=0), self.bounds[name].upper.max(axis=0)
+        lower, upper = self.hull(name)
         status = np.full(lower.shape, Status.UNDECIDED, dtype=np.int8)
         status[self.above[name] & self.below[name]] = Status.UNSTABLE
         status[lower >= 0] = Status.ACTIVE
@@ -239,15 +244,6 @@ class FactTable:
         for node in self.network.relus:
             status = self.status(node.source)
             evidence = np.where(status == Status.UNSTABLE, Evidence.WITNESS, self._evidence[node.source])
-            interval = self.bounds[node.source]
-            layers.append(
-                LayerFacts(
-                    node.name,
-                    node.source,
-                    interval.lower.min(axis=0),
-                    interval.upper.max(axis=0),
-                    status.astype(np.int8),
-                    evidence.astype(np.int8),
-                )
-            )
+            lower, upper = self.hull(node.source)
+            layers.append(LayerFacts(node.name, node.source, lower, upper, status, evidence.astype(np.int8)))
         return Facts(problem.network.digest, problem.domain.digest, tuple(layers), tuple(stages), witnesses, solver)

@@ -77,15 +77,15 @@ class SignQuestions:
         return self.table.undecided() < before
 
     def _expression(self, node: Relu) -> tuple[Basis, Expression]:
-        kept, active, upper = {}, {}, {}
+        kept, active, units = {}, {}, {}
         for relu in self.network.relus:
             inactive = np.full(self.network.sizes[relu.name], Status.INACTIVE, dtype=np.int8)
             status = self.table.status(relu.source) if relu is node else self._fixed.get(relu.name, inactive)
             kept[relu.name] = np.isin(status, _KEPT)
             active[relu.name] = status == Status.ACTIVE
-            upper[relu.name] = self.table.bounds[relu.source].upper.max(axis=0)
+            units[relu.name] = self.table.hull(relu.source)
         hull = self.domain.hull
-        basis = make_basis(self.network, kept, hull.lower, hull.upper, upper)
+        basis = make_basis(self.network, kept, (hull.lower, hull.upper), units)
         return basis, restricted_values(self.network, basis, active, stop=node.source)[node.source]
 
     @staticmethod
@@ -97,8 +97,7 @@ class SignQuestions:
     def _order(self, name: str) -> IntArray:
         """Undecided units, those nearest to being decided by their bounds first."""
         units = np.flatnonzero(self.table.status(name) == Status.UNDECIDED)
-        interval = self.table.bounds[name]
-        lower, upper = interval.lower.min(axis=0)[units], interval.upper.max(axis=0)[units]
+        lower, upper = (bound[units] for bound in self.table.hull(name))
         return np.asarray(units[np.argsort(np.minimum(-lower, upper) / (upper - lower), kind="stable")])
 
     def _decide(self, node: Relu, unit: int, z: Expression, columns: int) -> None:

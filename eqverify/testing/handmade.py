@@ -38,7 +38,7 @@ class Handmade:
     why: str
 
     def units(self, stability: str) -> frozenset[tuple[str, int]]:
-        """The (ReLU node, unit) pairs that are ``inactive`` (z <= 0), ``active`` (z >= 0, not always 0), ``unstable``."""
+        """The (ReLU node, unit) pairs that are ``inactive``, ``active`` or ``unstable``; constant zero is inactive."""
         found = set()
         for name, ranges in self.ranges.items():
             for unit, (low, high) in enumerate(ranges):

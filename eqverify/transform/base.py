@@ -68,6 +68,9 @@ class Rewrite(Protocol):
     statement: ClassVar[str]
     """Number of its statement in `specs/rewrites.md`."""
 
+    rounds: ClassVar[bool]
+    """Whether it computes new weights, so that writing them moves the outputs."""
+
     def __call__(self, chain: Chain, facts: Mapping[str, LayerFacts]) -> Rewritten:
         """Apply it everywhere once.  `facts` by ReLU node of the original network."""
 

@@ -14,14 +14,16 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.errors import ContradictionError, Place
-from eqverify.network import UNIT_ROUNDOFF, Affine, Network
+from eqverify.network import Affine, Network
 from eqverify.network.expression import (
     Basis,
     Expression,
     affine_expression,
+    difference,
+    eliminate,
     input_expressions,
+    kept_expression,
     make_basis,
-    restrict_relu,
     restricted_values,
     value_range,
 )
@@ -64,33 +66,37 @@ def prove_deviation(
 
 
 class _Comparison:
-    """The original's expressions, and how values of the reduced network differ from them."""
+    """The original's expressions, and how values of the reduced network differ from them.
+
+    All units that are not stably inactive are columns, the stably active ones too; only in a *difference* is an active
+    column replaced by its pre-activation.  So rows that both networks share cancel before anything is rounded.
+    """
 
     def __init__(self, problem: Problem, facts: Facts) -> None:
         network, hull = problem.network, problem.domain.hull
         self.network = network
         self.layers = facts.by_name()
-        kept = {layer.name: layer.mask(Status.UNDECIDED, Status.UNSTABLE) for layer in facts.layers}
-        self.active = {layer.name: layer.mask(Status.ACTIVE) for layer in facts.layers}
-        upper = {layer.name: layer.upper for layer in facts.layers}
-        self.basis: Basis = make_basis(network, kept, hull.lower, hull.upper, upper)
-        self.values = restricted_values(network, self.basis, self.active)
+        kept = {layer.name: ~layer.mask(Status.INACTIVE) for layer in facts.layers}
+        none = {layer.name: np.zeros(layer.size, dtype=bool) for layer in facts.layers}
+        units = {layer.name: (layer.lower, layer.upper) for layer in facts.layers}
+        self.basis: Basis = make_basis(network, kept, (hull.lower, hull.upper), units)
+        self.values = restricted_values(network, self.basis, none)
 
     def unit(self, z: Expression, meaning: Meaning) -> Expression:
         """Outputs of a reduced layer, as those of the original units it stands for plus the deviation."""
         target = self.values[self.layers[meaning.source].source].select(meaning.units)
-        deviation = self.distance(z, target)
-        output = restrict_relu(
-            target, self.active[meaning.source][meaning.units], self.basis.columns[meaning.source][meaning.units]
-        )
-        return Expression(output.rows, output.error + deviation)
+        output = kept_expression(self.basis.columns[meaning.source][meaning.units], self.basis.width)
+        return Expression(output.rows, self.distance(z, target))
 
     def distance(self, left: Expression, right: Expression) -> FloatArray:
         """(n,) bound on |left - right| on the domain."""
-        rows = left.rows - right.rows
-        rounding = UNIT_ROUNDOFF * (np.abs(rows) @ self.basis.magnitude) * (1 + 1e-6)
-        lower, upper = value_range(Expression(rows, left.error + right.error + rounding), self.basis)
-        return np.maximum(np.abs(lower), np.abs(upper)) * (1 + 4 * UNIT_ROUNDOFF)
+        gap = difference(left, right, self.basis)
+        for layer in reversed(tuple(self.layers.values())):
+            active = np.flatnonzero(layer.mask(Status.ACTIVE))
+            meaning = self.values[layer.source].select(active)
+            gap = eliminate(gap, self.basis.columns[layer.name][active], meaning, self.basis)
+        lower, upper = value_range(gap, self.basis)
+        return np.maximum(np.abs(lower), np.abs(upper))
 
     def outputs(self, values: Mapping[str, Expression], reduced: Network) -> FloatArray:
         """(output_size,) deviations, output ports paired by position."""

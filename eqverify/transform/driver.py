@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from eqverify.arrays import FloatArray
 from eqverify.errors import ContradictionError, UsageError
 from eqverify.network import Network
 from eqverify.problem import Problem
-from eqverify.stability.facts import Facts, LayerFacts
+from eqverify.stability.facts import Facts, LayerFacts, Status
 from eqverify.transform import leo
 from eqverify.transform.base import REGISTRY, Declined, Fate, Rewritten
 from eqverify.transform.chain import Chain, Meaning, chain_of
@@ -33,10 +33,13 @@ class TransformOptions:
     Attributes:
         passes: names of registered passes, applied in this order until none changes anything.
         dtype: type of the written weights.
+        max_epsilon: passes that compute new weights leave layers alone, from the first on, until the proved deviation
+            is at most this; infinity never does that.
     """
 
     passes: tuple[str, ...] = LEO
     dtype: Element = "float32"
+    max_epsilon: float = 1e-4
 
     def __post_init__(self) -> None:
         for name in self.passes:
@@ -56,7 +59,7 @@ class Transformed:
         epsilon: (output_size,) proved bounds on |original - reduced| over the domain.
         fates: units that went, with what happened to each.
         declined: why others stayed, by pass.
-        seconds: measured wall time of rewriting and of the proof of eps.
+        seconds: measured wall time.
     """
 
     network: Network
@@ -86,24 +89,55 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
     options = options or TransformOptions()
     facts.require(problem)
     start = time.perf_counter()
-    chain, fates, declined = _fixpoint(chain_of(problem.network), options.passes, facts.by_name())
+    chain = chain_of(problem.network)
+    exact: list[str] = []
+    refused: list[Declined] = []
+    while True:
+        result = _attempt(problem, facts, chain, options, exact)
+        worst = float(result.epsilon.max(initial=0.0))
+        rounding = _rounding_layers(result, exact)
+        if worst <= options.max_epsilon or not rounding:
+            seconds = {"transform": time.perf_counter() - start}
+            return replace(result, declined=(*refused, *result.declined), seconds=seconds)
+        name, units = rounding[0]
+        reason = f"new weights would bring eps to {worst:.1e}, above {options.max_epsilon:.1e}"
+        refused.append(Declined("rounding", name, units, reason))
+        exact.append(name)
+
+
+def _attempt(problem: Problem, facts: Facts, chain: Chain, options: TransformOptions, exact: Sequence[str]) -> Transformed:
+    """One way through: rewrite, with no new weights for the layers in `exact`, write, prove eps."""
+    chain, fates, declined = _fixpoint(chain, options.passes, facts.by_name(), exact)
     network, meanings = realise(chain, problem.network, options.dtype)
-    rewritten = time.perf_counter()
-    epsilon = prove_deviation(problem, facts, network, meanings)
-    seconds = {"rewrite": rewritten - start, "deviation": time.perf_counter() - rewritten}
-    return Transformed(network, meanings, epsilon, fates, declined, seconds)
+    return Transformed(network, meanings, prove_deviation(problem, facts, network, meanings), fates, declined)
+
+
+def _rounding_layers(result: Transformed, exact: Sequence[str]) -> list[tuple[str, tuple[int, ...]]]:
+    """Layers whose units were rewritten into others, in order, with those units."""
+    units: dict[str, list[int]] = {}
+    for fate in result.fates:
+        if fate.what in ("merged", "folded") and fate.layer not in exact:
+            units.setdefault(fate.layer, []).append(fate.unit)
+    return [(name, tuple(units[name])) for name in units]
+
+
+def _hide_active(layer: LayerFacts) -> LayerFacts:
+    """The layer as seen by a pass that must not compute new weights for it."""
+    return replace(layer, status=np.where(layer.status == Status.ACTIVE, Status.UNDECIDED, layer.status))
 
 
 def _fixpoint(
-    chain: Chain, passes: Sequence[str], facts: Mapping[str, LayerFacts]
+    chain: Chain, passes: Sequence[str], facts: Mapping[str, LayerFacts], exact: Sequence[str]
 ) -> tuple[Chain, tuple[Fate, ...], tuple[Declined, ...]]:
+    guarded = {name: _hide_active(layer) if name in exact else layer for name, layer in facts.items()}
     fates: list[Fate] = []
     declined: tuple[Declined, ...] = ()
     while True:
         before = chain
         declined = ()
         for name in passes:
-            result = REGISTRY[name]()(chain, facts)
+            rewrite = REGISTRY[name]()
+            result = rewrite(chain, guarded if rewrite.rounds else facts)
             _check(name, chain, result)
             chain = result.chain
             fates += result.fates

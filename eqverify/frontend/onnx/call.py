@@ -63,7 +63,7 @@ class Call:
     def integer(self, key: str, default: int) -> int:
         """An integer attribute."""
         value = self._typed(key, int, "an integer")
-        return default if value is None else int(value)  # type: ignore[call-overload,no-any-return]
+        return default if value is None else int(value)  # type: ignore[call-overload]
 
     def flag(self, key: str) -> bool:
         """An integer attribute that is 0 (default) or 1."""

@@ -74,7 +74,7 @@ FOLDABLE = tuple(sorted(_RESULT_SIZE))
 """Operators that are folded where all inputs are constant."""
 
 
-def fold(node: onnx.ModelProto | onnx.NodeProto, inputs: dict[str, Constant], opset: int, file: str | None) -> list[Constant]:
+def fold(node: onnx.NodeProto, inputs: dict[str, Constant], opset: int, file: str | None) -> list[Constant]:
     """The outputs of a node whose inputs are all constant.
 
     Args:
@@ -88,7 +88,6 @@ def fold(node: onnx.ModelProto | onnx.NodeProto, inputs: dict[str, Constant], op
 
     Trusted: onnx's reference evaluator.
     """
-    assert isinstance(node, onnx.NodeProto)
     place = Place(file=file, node=node.output[0])
     arrays = [inputs[name].array for name in node.input if name]
     if any(array.size == 0 for array in arrays) and node.op_type == "Range":

@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import defs
 
 from eqverify.errors import InputError, Place, UsageError

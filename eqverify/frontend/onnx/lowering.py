@@ -15,7 +15,7 @@ from eqverify.frontend.onnx.load import DEFAULT_DOMAINS
 from eqverify.frontend.onnx.ports import graph_inputs
 from eqverify.frontend.onnx.table import Operator, find_operator
 from eqverify.frontend.onnx.tensors import tensor_array
-from eqverify.frontend.onnx.values import Constant, Value
+from eqverify.frontend.onnx.values import Constant, Tensor, Value
 
 Failures = list[tuple[onnx.NodeProto, InputError]]
 
@@ -73,11 +73,10 @@ class Lowering:
             return
         constants = {n: v for n, v in zip(node.input, inputs, strict=True) if isinstance(v, Constant)}
         default_domain = node.domain in DEFAULT_DOMAINS
-        if default_domain and constants and not any(v is not None and not isinstance(v, Constant) for v in inputs):
-            if node.op_type in FOLDABLE:
-                for constant in fold(node, constants, self.opset, self.file):
-                    self.values[constant.name] = constant
-                return
+        all_constant = bool(constants) and not any(isinstance(value, Tensor) for value in inputs)
+        if default_domain and all_constant and node.op_type in FOLDABLE:
+            self.values.update((c.name, c) for c in fold(node, constants, self.opset, self.file))
+            return
         entry = find_operator(node.op_type, self.opset) if default_domain else None
         if entry is None:
             raise unsupported_operator(node, self.opset, self.file)

@@ -31,12 +31,10 @@ _RAW: dict[int, npt.DTypeLike] = {
 def element_name(code: int) -> str:
     """The ONNX name of an element type, in lower case; the number where ONNX has no name for it."""
     try:
-        return {"FLOAT": "float32", "DOUBLE": "float64"}.get(
-            name := TensorProto.DataType.Name(code),  # type: ignore[arg-type]
-            name.lower(),
-        )
+        name = str(TensorProto.DataType.Name(code)).lower()
     except ValueError:
         return f"type {code}"
+    return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 def tensor_array(tensor: onnx.TensorProto, file: str | None) -> npt.NDArray[Any]:

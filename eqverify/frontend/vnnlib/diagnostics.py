@@ -99,8 +99,20 @@ def syntax_error(error: UnexpectedInput, text: str, source: str | None) -> Input
         f"expected {_listed(expected)}",
         place=place_of(text, source, (error.line, column)),
         value=shorten(found),
-        hint=_WORDS.get(found, "every assertion has the form (assert (<= a b)), with and/or around comparisons"),
+        hint=_WORDS.get(found) or _form(text, start),
     )
+
+
+def _form(text: str, start: int) -> str:
+    """The form of the statement that a position lies in."""
+    forms = {
+        "assert": "an assertion has the form (assert (<= a b)), with and/or around comparisons",
+        "vnnlib-version": "a version 2 query starts with (vnnlib-version <2.0>)",
+        "declare-const": "a declaration has the form (declare-const X_0 Real)",
+        "declare-network": "a declaration has the form (declare-network f (declare-input X real [5]) "
+        '(declare-hidden H real [8] "node") (declare-output Y real []))',
+    }
+    return forms[max(forms, key=lambda word: text.rfind(word, 0, start + 1))]
 
 
 def _truncated(expected: Iterable[str], text: str, source: str | None) -> InputError:

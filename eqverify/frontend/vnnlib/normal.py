@@ -29,6 +29,8 @@ MAX_DISJUNCTS = 100_000
 """Most conjunctions that a disjunctive normal form may have."""
 MAX_ATOMS = 10_000_000
 """Most comparisons, counted with repetition, that it may have."""
+MAX_BITS = 20_000
+"""Longest numerator or denominator that a product may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class Compiler:
         for part in term.terms:
             factor = self.affine(part)
             if result[0] and factor[0]:
-                variable = next(_variables(part))
+                variable = next(leaf for leaf in _leaves(part) if isinstance(leaf, Variable))
                 raise InputError(
                     "vnnlib/nonlinear",
                     "a product of variables is not linear",
@@ -143,6 +145,13 @@ class Compiler:
                     hint="at most one factor of a product may contain variables",
                 )
             result = _scale(result, factor[1]) if not factor[0] else _scale(factor, result[1])
+            if any(_bits(number) > MAX_BITS for number in (*result[0].values(), result[1])):
+                raise InputError(
+                    "vnnlib/number-range",
+                    "the numbers of a product multiply to an enormous one",
+                    place=self._query.place(next(_leaves(part)).position),
+                    hint=f"numerators and denominators may have {MAX_BITS} bits",
+                )
         return result
 
     def _key(self, variable: Variable) -> int:
@@ -162,12 +171,16 @@ class Compiler:
         return offset + sign * index
 
 
-def _variables(term: Term) -> Iterator[Variable]:
-    if isinstance(term, Variable):
+def _leaves(term: Term) -> Iterator[Variable | Literal]:
+    if isinstance(term, Variable | Literal):
         yield term
-    elif not isinstance(term, Literal):
+    else:
         for part in term.terms:
-            yield from _variables(part)
+            yield from _leaves(part)
+
+
+def _bits(number: Fraction) -> int:
+    return max(number.numerator.bit_length(), number.denominator.bit_length())
 
 
 def _scale(affine: Affine, factor: Fraction) -> Affine:

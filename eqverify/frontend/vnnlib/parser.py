@@ -127,8 +127,13 @@ class _Builder:
         token = children[0]
         position = _position(token)
         relation, left, right = token[1:-1].split()
-        second = self.name(right, position) if right[0].isalpha() else number(right, position)
-        return Comparison(_RELATION.get(relation, relation), self.name(left, position), second, position)
+        before = after = position
+        if "\n" not in token:
+            line, column = position
+            after = (line, column + token.rindex(right))
+            before = (line, column + token.rindex(left, 0, after[1] - column))
+        second = self.name(right, after) if right[0].isalpha() else number(right, after)
+        return Comparison(_RELATION.get(relation, relation), self.name(left, before), second, position)
 
     def name(self, text: str, position: Position) -> Variable:
         raise NotImplementedError

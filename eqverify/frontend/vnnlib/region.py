@@ -191,5 +191,7 @@ def _round_into(lower: FloatArray, upper: FloatArray, bounds: Bounds) -> None:
 
 def show(value: Exact) -> str:
     """A bound for messages."""
+    if isinstance(value, Fraction):
+        return repr(nearest_float(value))
     text = str(value)
-    return text if len(text) <= 25 and "/" not in text else repr(nearest_float(value))
+    return text if len(text) <= 25 else repr(nearest_float(value))

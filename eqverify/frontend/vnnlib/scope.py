@@ -145,7 +145,7 @@ def _check_variable(query: Query, variable: Variable, scope: dict[str, Tensor]) 
         raise _error(
             query,
             "vnnlib/index-count",
-            f"{tensor.name} has {len(tensor.shape)} dimensions, but {len(variable.indices)} indices are given",
+            f"{tensor.name} has {len(tensor.shape)} dimension(s), but the number of indices is {len(variable.indices)}",
             variable.position,
             spell(variable),
             "give one index per dimension, and none for a scalar",

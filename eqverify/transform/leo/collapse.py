@@ -20,6 +20,7 @@ class CollapseConstant:
 
     name: ClassVar[str] = "collapse-constant"
     statement: ClassVar[str] = "R-4"
+    rounds: ClassVar[bool] = False
 
     def __call__(self, chain: Chain, facts: Mapping[str, LayerFacts]) -> Rewritten:
         for index, layer in enumerate(chain.layers):

@@ -20,6 +20,7 @@ class DropDead:
 
     name: ClassVar[str] = "drop-dead"
     statement: ClassVar[str] = "R-5"
+    rounds: ClassVar[bool] = False
 
     def __call__(self, chain: Chain, facts: Mapping[str, LayerFacts]) -> Rewritten:
         fates: list[Fate] = []

@@ -18,6 +18,7 @@ class FoldStable:
 
     name: ClassVar[str] = "fold-stable"
     statement: ClassVar[str] = "R-3"
+    rounds: ClassVar[bool] = True
 
     def __call__(self, chain: Chain, facts: Mapping[str, LayerFacts]) -> Rewritten:
         fates: list[Fate] = []

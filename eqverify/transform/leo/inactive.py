@@ -20,6 +20,7 @@ class RemoveInactive:
 
     name: ClassVar[str] = "remove-inactive"
     statement: ClassVar[str] = "R-1"
+    rounds: ClassVar[bool] = False
 
     def __call__(self, chain: Chain, facts: Mapping[str, LayerFacts]) -> Rewritten:
         fates: list[Fate] = []

@@ -31,6 +31,7 @@ class MergeDependent:
 
     name: ClassVar[str] = "merge-dependent"
     statement: ClassVar[str] = "R-2"
+    rounds: ClassVar[bool] = True
     tolerance: float | None = None
 
     def __call__(self, chain: Chain, facts: Mapping[str, LayerFacts]) -> Rewritten:

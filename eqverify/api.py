@@ -1,0 +1,365 @@
+"""eqverify from Python.  Functions take paths or loaded objects, raise `EqverifyError`, and never print."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+import eqverify
+from eqverify.arrays import FloatArray
+from eqverify.errors import ContradictionError, RejectedError
+from eqverify.files import atomic_write
+from eqverify.network import Network, evaluate_nodes, evaluation_error, join_outputs
+from eqverify.problem import Problem
+from eqverify.progress import Progress, silent
+from eqverify.report.layers import LayerRow, layer_rows
+from eqverify.stability.facts import Facts, Status
+from eqverify.stability.options import Engine, StabilityOptions
+from eqverify.transform.driver import Transformed, TransformOptions, transform
+
+if TYPE_CHECKING:
+    from eqverify.equivalence.exact import CrossCheck
+    from eqverify.export.runtime import RuntimeComparison
+    from eqverify.frontend.vnnlib import Query
+
+PathOrNetwork = str | Path | Network
+"""A path to an ONNX file, or a network."""
+
+
+def load_network(path: str | Path) -> Network:
+    """Read an ONNX file (``.onnx``, ``.onnx.gz``).
+
+    Raises:
+        UsageError: there is no such file.
+        InputError: it is malformed, or holds what is not supported.
+    """
+    from eqverify.frontend.onnx import read_network
+
+    return read_network(path)
+
+
+def load_query(path: str | Path) -> Query:
+    """Read a VNN-LIB file, version 1.0 or 2.x (``.vnnlib``, ``.vnnlib.gz``), as a typed query.
+
+    Raises:
+        UsageError: there is no such file.
+        InputError: it is malformed.
+    """
+    from eqverify.frontend.vnnlib import read_query
+
+    return read_query(path)
+
+
+def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
+    """A network with the property it is to be judged on.
+
+    Args:
+        network: path or network.
+        query: path or query.
+
+    Raises:
+        UsageError, InputError: as `load_network` and `load_query`; `problem/...` where the two do not fit.
+    """
+    from eqverify.frontend.vnnlib import lower
+
+    loaded = network if isinstance(network, Network) else load_network(network)
+    return Problem(loaded, lower(load_query(query) if isinstance(query, str | Path) else query))
+
+
+def prove_stability(
+    problem: Problem,
+    *,
+    engine: Engine = "portfolio",
+    time_limit: float = 60.0,
+    unit_time_limit: float = 5.0,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Facts:
+    """Decide for every ReLU unit whether it is stable on the problem's domain.
+
+    Args:
+        problem: network and domain.
+        engine: ``portfolio`` (bounds, witnesses, SCIP) or ``crown`` (bounds and samples only).
+        time_limit: seconds in all; what is open then stays undecided.
+        unit_time_limit: seconds for one question to the solver.
+        seed: of random points and solver.
+        progress: called with stage, done, total.
+
+    Returns:
+        The table of units.  Trusted: float64 arithmetic; SCIP for units with evidence ``solver``.
+    """
+    from eqverify.stability.portfolio import prove_stability as prove
+
+    return prove(problem, StabilityOptions(engine, time_limit, unit_time_limit, seed), progress=progress)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reduction:
+    """A reduced network, as it will be written, with what is proved about it.
+
+    Attributes:
+        problem: the original network on its domain.
+        facts: what is known about its units.
+        transformed: the rewrites, with their record.
+        data: the bytes of the ONNX file.
+        network: the network read back from those bytes.
+        epsilons: (output_size,) proved bounds on |original - network| over the domain.
+        runtime: how onnxruntime's run of `data` compares with `network`.
+        cross_check: the answer of Z3, where it was asked.
+        seconds: measured wall time by stage.
+    """
+
+    problem: Problem
+    facts: Facts
+    transformed: Transformed
+    data: bytes
+    network: Network
+    epsilons: FloatArray
+    runtime: RuntimeComparison
+    cross_check: CrossCheck | None
+    seconds: Mapping[str, float]
+
+    @property
+    def epsilon(self) -> float:
+        """The largest of `epsilons`."""
+        return float(self.epsilons.max(initial=0.0))
+
+    @property
+    def layers(self) -> tuple[LayerRow, ...]:
+        """The table of layers."""
+        kept: dict[str, int] = {}
+        for meaning in self.transformed.meanings.values():
+            kept[meaning.source] = kept.get(meaning.source, 0) + meaning.units.size
+        return layer_rows(self.facts, kept)
+
+    @property
+    def certified(self) -> bool:
+        """Whether nothing rests on a solver's word."""
+        return self.facts.evidence_counts()["solver"] == 0
+
+    def as_dict(self) -> dict[str, object]:
+        """All measured numbers, for JSON."""
+        return {
+            "relus_before": self.problem.network.relu_count,
+            "relus_after": self.network.relu_count,
+            "layers": [row.as_dict() for row in self.layers],
+            "witnessed_unstable": self.facts.count(Status.UNSTABLE),
+            "epsilon": self.epsilon,
+            "epsilons": self.epsilons.tolist(),
+            "evidence": self.facts.evidence_counts(),
+            "certified": self.certified,
+            "solver": self.facts.solver or None,
+            "parameters_before": self.problem.network.parameter_count,
+            "parameters_after": self.network.parameter_count,
+            "stages": [
+                {"name": s.name, "seconds": s.seconds, "decided": s.decided, "questions": s.questions, "note": s.note}
+                for s in self.facts.stages
+            ],
+            "declined": [
+                {"pass": d.rewrite, "layer": d.layer, "units": list(d.units), "reason": d.reason}
+                for d in self.transformed.declined
+            ],
+            "runtime": {
+                "points": self.runtime.points,
+                "largest_deviation": self.runtime.largest_deviation,
+                "largest_allowed": self.runtime.largest_allowed,
+            },
+            "cross_check": None if self.cross_check is None else self.cross_check.verdict,
+            "seconds": dict(self.seconds),
+        }
+
+    def explain(self) -> str:
+        """For every kept unit, one line that says why it is still there."""
+        lines = []
+        reasons = {(d.layer, unit): d.reason for d in self.transformed.declined for unit in d.units}
+        for meaning in self.transformed.meanings.values():
+            layer = self.facts.by_name()[meaning.source]
+            for unit in meaning.units.tolist():
+                status = Status(int(layer.status[unit])).name.lower()
+                why = f"; {reasons[layer.name, unit]}" if (layer.name, unit) in reasons else ""
+                bounds = f"z in [{layer.lower[unit]:.6g}, {layer.upper[unit]:.6g}]"
+                lines.append(f"{layer.name}[{unit}] {status}, {bounds}{why}")
+        return "\n".join(lines)
+
+    def plot(self, path: str | Path) -> None:
+        """Write a picture of the layers before and after (.svg, .png, .pdf)."""
+        from eqverify.report.plot import plot_layers
+
+        before, after = self.problem.network.relu_count, self.network.relu_count
+        plot_layers(self.layers, path, f"{before} ReLUs before, {after} after; eps = {self.epsilon:.1e}")
+
+    def save(self, path: str | Path) -> None:
+        """Write the ONNX file; an existing file is replaced in one step.
+
+        Raises:
+            UsageError: the folder does not exist or cannot be written to.
+        """
+        atomic_write(path, self.data)
+
+
+def reduce(
+    problem: Problem,
+    *,
+    facts: Facts | None = None,
+    engine: Engine = "portfolio",
+    time_limit: float = 60.0,
+    unit_time_limit: float = 5.0,
+    seed: int = 0,
+    dtype: Literal["float32", "float64"] | None = None,
+    max_epsilon: float = 1e-4,
+    cross_check: Literal["z3"] | None = None,
+    cross_check_timeout: float = 60.0,
+    progress: Progress = silent,
+) -> Reduction:
+    """Make a smaller network that agrees with the problem's network on its domain up to a proved eps.
+
+    Args:
+        problem: network and domain.
+        facts: proved before for this problem; proved here where not given, by the next four arguments.
+        engine: as `prove_stability`.
+        time_limit: as `prove_stability`.
+        unit_time_limit: as `prove_stability`.
+        seed: as `prove_stability`.
+        dtype: type of the written weights; by default that of the original's input.
+        max_epsilon: rewrites that compute new weights are left out, layer by layer, where eps would exceed this.
+        cross_check: ``z3`` confirms the claim over the rationals; for small networks.
+        cross_check_timeout: seconds for that; a time-out is reported, not raised.
+        progress: called with stage, done, total.
+
+    Returns:
+        The reduction; nothing is written yet.
+
+    Raises:
+        InputError: the network cannot be reduced or written.
+        ContradictionError: two proofs, or a proof and onnxruntime, contradict each other.
+        RejectedError: `reduce/refuted` where the cross-check found a deviation above eps.
+        LimitError: the network is too large for the cross-check.
+    """
+    clock = _Clock()
+    if facts is None:
+        facts = prove_stability(
+            problem,
+            engine=engine,
+            time_limit=time_limit,
+            unit_time_limit=unit_time_limit,
+            seed=seed,
+            progress=progress,
+        )
+    clock.lap("stability")
+    element = dtype or ("float64" if problem.network.inputs[0].element == "float64" else "float32")
+    progress("reduce", 0, 1)
+    transformed = transform(problem, facts, TransformOptions(dtype=element, max_epsilon=max_epsilon))
+    clock.lap("transform")
+    data, network, epsilons = _write(problem, facts, transformed, element)
+    clock.lap("write")
+    progress("check", 0, 1)
+    runtime = _replay(problem, facts, data, network, epsilons)
+    clock.lap("check")
+    answer = None
+    if cross_check is not None:
+        progress("z3", 0, 1)
+        answer = _confirm(problem, network, epsilons, cross_check_timeout)
+        clock.lap("cross_check")
+    return Reduction(problem, facts, transformed, data, network, epsilons, runtime, answer, clock.seconds)
+
+
+class _Clock:
+    """Wall time by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
+
+
+def _write(
+    problem: Problem, facts: Facts, transformed: Transformed, element: Literal["float32", "float64"]
+) -> tuple[bytes, Network, FloatArray]:
+    """The file's bytes, the network they hold, and eps proved for just that network."""
+    from eqverify.export.onnx import write_network
+    from eqverify.frontend.onnx import parse_network
+    from eqverify.transform.deviation import prove_deviation
+
+    metadata = {
+        "eqverify.version": eqverify.__version__,
+        "eqverify.network": problem.network.digest,
+        "eqverify.domain": problem.domain.digest,
+        "eqverify.claim": "equivalent on the domain up to epsilon",
+        "eqverify.epsilon": json.dumps(transformed.epsilon.tolist()),
+        "eqverify.evidence": json.dumps(facts.evidence_counts()),
+    }
+    data = write_network(transformed.network, metadata=metadata, producer="eqverify", dtype=element)
+    network = parse_network(data)
+    pairs = zip(network.relus, transformed.meanings.values(), strict=True)
+    epsilons = prove_deviation(problem, facts, network, {node.name: meaning for node, meaning in pairs})
+    if (epsilons > transformed.epsilon).any():
+        raise ContradictionError(
+            "reduce/written-differs",
+            "the network read back deviates more than the one that was written",
+            value=f"{epsilons.max():.3e} > {transformed.epsilon.max():.3e}",
+            hint="this is a defect of eqverify; please report it with the files",
+        )
+    return data, network, epsilons
+
+
+def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsilons: FloatArray) -> RuntimeComparison:
+    """Run the file with onnxruntime, and compare both networks, on samples, corners and witnesses."""
+    from eqverify.export.runtime import compare_with_runtime
+
+    points = _points(problem, facts)
+    comparison = compare_with_runtime(data, network, points)
+    if not comparison.agrees:
+        raise ContradictionError(
+            "reduce/runtime-differs",
+            "onnxruntime computes other outputs for the written file than its rounding allows",
+            value=f"{comparison.largest_deviation:.3e}, allowed {comparison.largest_allowed:.3e}",
+        )
+    sides = []
+    for side in (problem.network, network):
+        values = evaluate_nodes(side, points)
+        sides.append((join_outputs(side, values), join_outputs(side, evaluation_error(side, values))))
+    (old, old_error), (new, new_error) = sides
+    if (np.abs(old - new) > epsilons + old_error + new_error).any():
+        raise ContradictionError(
+            "reduce/epsilon-exceeded",
+            "the networks differ by more than the proved eps at a point of the domain",
+            value=f"{np.abs(old - new).max():.3e} > {epsilons.max():.3e}",
+            hint="a proof is wrong: a defect of eqverify or of a solver; please report it with the files",
+        )
+    return comparison
+
+
+def _points(problem: Problem, facts: Facts, count: int = 200) -> FloatArray:
+    """Random points, corners and the falsifier's witnesses, at most `count` of each; all in the domain's boxes."""
+    random = np.random.default_rng(0)
+    chosen = random.integers(len(problem.domain.polytopes), size=count)
+    lower, upper = problem.domain.lower[chosen], problem.domain.upper[chosen]
+    inner = np.clip(lower + (upper - lower) * random.random(lower.shape), lower, upper)
+    corners = np.where(random.random(lower.shape) < 0.5, lower, upper)
+    points = np.concatenate([inner, corners, facts.witnesses[:count].reshape(-1, lower.shape[1])])
+    inside = problem.domain.contains(points)
+    return points[inside] if inside.any() else points[:0]
+
+
+def _confirm(problem: Problem, network: Network, epsilons: FloatArray, timeout: float) -> CrossCheck:
+    from eqverify.equivalence.exact import cross_check
+
+    answer = cross_check(problem.network, network, problem.domain, epsilons, timeout=timeout)
+    if answer.verdict == "different":
+        raise RejectedError(
+            "reduce/refuted",
+            "Z3 found an input on which the networks differ by more than eps",
+            value=f"{float(answer.deviation or 0):.6e} at {[float(v) for v in answer.witness or ()]}",
+            hint="a proof is wrong: a defect of eqverify or of a solver; please report it with the files",
+        )
+    return answer

@@ -1,0 +1,1 @@
+"""What a reduction did, as numbers, text and pictures.  Prints nothing."""

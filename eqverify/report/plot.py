@@ -1,0 +1,67 @@
+"""The picture of the layers before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from eqverify.errors import Place, UsageError
+from eqverify.report.layers import LayerRow
+
+_KINDS = (
+    ("inactive", "#b8c4ce", "inactive (removed)"),
+    ("active", "#7fb77e", "active"),
+    ("unstable", "#e07a5f", "unstable"),
+    ("undecided", "#f2cc8f", "undecided"),
+)
+
+
+def plot_layers(rows: Sequence[LayerRow], path: str | Path, title: str) -> None:
+    """Draw per layer a bar of its units by kind and beside it a bar of what was kept.
+
+    Args:
+        rows: the table; `kept` set.
+        path: where; the suffix (.svg, .png, .pdf) names the format.
+        title: heading.
+
+    Raises:
+        UsageError: `usage/picture-format`, or the folder cannot be written to.
+    """
+    from matplotlib.figure import Figure
+
+    path = Path(path)
+    if path.suffix.lower() not in (".svg", ".png", ".pdf"):
+        raise UsageError(
+            "usage/picture-format",
+            "unknown format of a picture",
+            place=Place(file=str(path)),
+            value=path.suffix,
+            hint="use .svg, .png or .pdf",
+        )
+    figure = Figure(figsize=(max(5.0, 1.2 * len(rows) + 2.5), 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    places = range(len(rows))
+    base = [0] * len(rows)
+    for attribute, colour, label in _KINDS:
+        heights = [int(getattr(row, attribute)) for row in rows]
+        axes.bar([p - 0.2 for p in places], heights, 0.38, bottom=base, color=colour, label=label)
+        base = [b + h for b, h in zip(base, heights, strict=True)]
+    kept = [row.kept or 0 for row in rows]
+    bars = axes.bar([p + 0.2 for p in places], kept, 0.38, color="#3d405b", label="kept")
+    axes.bar_label(bars, fontsize=8)
+    axes.set_xticks(list(places), [row.name for row in rows], rotation=20 if len(rows) > 4 else 0)
+    axes.set_ylabel("ReLU units")
+    axes.set_title(title, fontsize=10)
+    axes.legend(fontsize=8, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+def _save(figure: object, path: Path) -> None:
+    import io
+
+    from eqverify.files import atomic_write
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix.lower()[1:], dpi=150)  # type: ignore[attr-defined]
+    atomic_write(path, buffer.getvalue())

@@ -1,0 +1,50 @@
+"""Lowered networks against onnxruntime (rounding bound) and against a rational interpreter (equality)."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import onnx
+import onnx_fractions
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx_drafts import DRAWERS, models
+
+from eqverify.export.runtime import compare_with_runtime
+from eqverify.frontend.onnx import operator_table, parse_network
+from eqverify.network import Network, outputs_exact
+
+EXAMPLES = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+
+
+def test_every_operator_of_the_table_is_drawn():
+    table = {entry.name for entry in operator_table() if not entry.lowering.startswith("Constants only")}
+    assert table <= {name.split()[0] for name in DRAWERS}
+
+
+@pytest.mark.parametrize("kind", DRAWERS)
+def test_network_agrees_with_onnxruntime_and_with_rational_arithmetic(kind):
+    @EXAMPLES
+    @given(st.data())
+    def check(data):
+        model, rng = data.draw(models(kind))
+        network = parse_network(model)
+        points = rng.normal(size=(3, network.input_size)).astype(np.float32).astype(np.float64)
+        comparison = compare_with_runtime(model, network, points)
+        assert comparison.agrees, (comparison, onnx.load_from_string(model))
+        assert_exact(onnx.load_from_string(model), network, points[0])
+
+    check()
+
+
+def assert_exact(model: onnx.ModelProto, network: Network, point: np.ndarray) -> None:
+    (port,) = network.inputs
+    shape = [extent if isinstance(extent, int) else 1 for extent in port.shape]
+    flat = [Fraction(float(number)) for number in point]
+    given_input = np.empty(len(flat), dtype=object)
+    given_input[:] = flat
+    values = onnx_fractions.run(model, {port.name: given_input.reshape(shape)})
+    expected = [number for output in model.graph.output for number in values[output.name].reshape(-1)]
+    assert outputs_exact(network, flat) == expected, model
