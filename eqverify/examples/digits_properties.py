@@ -100,7 +100,7 @@ def _text(value: Decimal) -> str:
 
 
 PROPERTIES: dict[str, tuple[Ball | Patch, Writer]] = {
-    "digits_ball.vnnlib": (Ball(0, Decimal("0.03")), version1),
+    "digits_ball.vnnlib": (Ball(0, Decimal("0.02")), version1),
     "digits_ball_v2.vnnlib": (Ball(1, Decimal("0.05")), version2),
     "digits_patch.vnnlib": (Patch(2, 2, 2, 3), version1),
 }

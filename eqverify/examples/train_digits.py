@@ -41,12 +41,12 @@ class Training:
         seed: of the initial weights and of the order of images.
     """
 
-    hidden: tuple[int, ...] = (24, 32, 16)
+    hidden: tuple[int, ...] = (32, 48, 24, 16)
     epochs: int = 150
     batch: int = 32
     rate: float = 4e-3
-    l1: float = 0.02
-    seed: int = 2
+    l1: float = 0.12
+    seed: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def run_model(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> F
         data: the bytes of a model whose inputs and outputs are float32 or float64 tensors.
         points: (batch, input_size), at least one; rounded to the inputs' element types.  Several inputs follow one
             another.
-        one_by_one: one call per point even where the batch dimension is symbolic.
+        one_by_one: one call per point even where the batch dimension is symbolic (a model can mix the samples of a batch).
 
     Returns:
         (batch, output_size), all outputs one after the other.
@@ -181,10 +182,14 @@ def _traced(data: bytes, network: Network) -> bytes:
 
 
 def _compare(session: onnxruntime.InferenceSession, network: Network, points: FloatArray) -> RuntimeComparison:
-    comparison = _judged(network, points, _run(session, points, one_by_one=False))
-    if comparison.agrees:
-        return comparison
-    # A model can mix the samples of a batch (a Reshape to a fixed shape): what counts is its value at batch 1.
+    """One call with all points where that agrees; else one call per point, and that is what counts.
+
+    A model can mix the samples of a batch, or fail on more than one (a Reshape to a fixed shape).
+    """
+    with contextlib.suppress(InputError):
+        comparison = _judged(network, points, _run(session, points, one_by_one=False))
+        if comparison.agrees:
+            return comparison
     return _judged(network, points, _run(session, points, one_by_one=True))
 
 

@@ -125,14 +125,18 @@ def hidden_dependency() -> Handmade:
         ([[1.0, 1.0], [-1.0, -1.0]], [-1.0, 0.5]),
         ([[1.0, 1.0]], [0.0]),
     )
-    reduced = _chain(([[1.0], [-1.0]], [0.0, 0.0]), ([[-1.0, -1.0]], [0.5]), ([[1.0]], [0.0]))
+    nodes: tuple[Node, ...] = (
+        Relu("h0", "X"),
+        Affine("z1", (Term("h0", Dense(np.array([[-2.0]]))), Term("X", Identity(1))), np.array([0.5])),
+        Relu("h1", "z1"),
+    )
     return Handmade(
         "hidden-dependency",
         network,
         _box([-1.0], [1.0]),
         {"relu0": ((-1.0, 1.0), (-1.0, 1.0)), "relu1": ((-1.0, 0.0), (-0.5, 0.5))},
         ((0.0, 0.5),),
-        reduced,
+        _network(1, nodes, "h1"),
         2,
         "|x| - 1 <= 0 needs that relu(x) and relu(-x) are never positive together; relu(1/2 - |x|) has three kinks, "
         "which one ReLU and a skip cannot make, but two nested ones can.",

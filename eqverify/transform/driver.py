@@ -95,7 +95,7 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
     while True:
         result = _attempt(problem, facts, chain, options, exact)
         worst = float(result.epsilon.max(initial=0.0))
-        rounding = _rounding_layers(result, exact)
+        rounding = _rounding_layers(result, facts, exact)
         if worst <= options.max_epsilon or not rounding:
             seconds = {"transform": time.perf_counter() - start}
             return replace(result, declined=(*refused, *result.declined), seconds=seconds)
@@ -112,13 +112,13 @@ def _attempt(problem: Problem, facts: Facts, chain: Chain, options: TransformOpt
     return Transformed(network, meanings, prove_deviation(problem, facts, network, meanings), fates, declined)
 
 
-def _rounding_layers(result: Transformed, exact: Sequence[str]) -> list[tuple[str, tuple[int, ...]]]:
-    """Layers whose units were rewritten into others, in order, with those units."""
-    units: dict[str, list[int]] = {}
+def _rounding_layers(result: Transformed, facts: Facts, exact: Sequence[str]) -> list[tuple[str, tuple[int, ...]]]:
+    """Layers whose units were rewritten into others, in topological order, with those units."""
+    units: dict[str, list[int]] = {layer.name: [] for layer in facts.layers if layer.name not in exact}
     for fate in result.fates:
-        if fate.what in ("merged", "folded") and fate.layer not in exact:
-            units.setdefault(fate.layer, []).append(fate.unit)
-    return [(name, tuple(units[name])) for name in units]
+        if fate.what in ("merged", "folded") and fate.layer in units:
+            units[fate.layer].append(fate.unit)
+    return [(name, tuple(chosen)) for name, chosen in units.items() if chosen]
 
 
 def _hide_active(layer: LayerFacts) -> LayerFacts:

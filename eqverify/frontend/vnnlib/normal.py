@@ -55,6 +55,7 @@ Affine: TypeAlias = tuple[dict[int, Fraction], Fraction]
 
 _ONE = Fraction(1)
 _ZERO = Fraction(0)
+_MINUS_ONE = Fraction(-1)
 
 
 class Compiler:
@@ -88,9 +89,11 @@ class Compiler:
         return conjunction(parts) if isinstance(formula, And) else disjunction(parts)
 
     def _comparison(self, comparison: Comparison) -> Tree:
+        if isinstance(comparison.left, Variable) and isinstance(comparison.right, Literal):
+            return self._bound(comparison.relation, self._key(comparison.left), comparison.right.value)
         left, right = self.affine(comparison.left), self.affine(comparison.right)
-        difference = _add(left, right, Fraction(-1))
-        opposite = _scale(difference, Fraction(-1))
+        difference = _add(left, right, _MINUS_ONE)
+        opposite = _scale(difference, _MINUS_ONE)
         match comparison.relation:
             case "<=" | "<" as relation:
                 return _half_space(difference, relation == "<")
@@ -100,6 +103,17 @@ class Compiler:
                 return conjunction([_half_space(difference, False), _half_space(opposite, False)])
             case _:
                 return disjunction([_half_space(difference, True), _half_space(opposite, True)])
+
+    @staticmethod
+    def _bound(relation: str, key: int, value: Fraction) -> Tree:
+        """The frequent case of a variable against a number, without making affine functions."""
+        if relation in ("==", "!="):
+            strict = relation == "!="
+            both = (_single(key, _ONE, value, strict), _single(key, _MINUS_ONE, -value, strict))
+            return Any(both) if strict else All(both)
+        if relation[0] == "<":
+            return _single(key, _ONE, value, relation == "<")
+        return _single(key, _MINUS_ONE, -value, relation == ">")
 
     def affine(self, term: Term) -> Affine:
         """The term as an affine function.
@@ -116,8 +130,8 @@ class Compiler:
                 return self._total(term.terms, _ONE)
             case Difference():
                 if len(term.terms) == 1:
-                    return _scale(self.affine(term.terms[0]), Fraction(-1))
-                return self._total(term.terms, Fraction(-1))
+                    return _scale(self.affine(term.terms[0]), _MINUS_ONE)
+                return self._total(term.terms, _MINUS_ONE)
             case Product():
                 return self._product(term)
 
@@ -181,6 +195,12 @@ def _leaves(term: Term) -> Iterator[Variable | Literal]:
 
 def _bits(number: Fraction) -> int:
     return max(number.numerator.bit_length(), number.denominator.bit_length())
+
+
+def _single(key: int, coefficient: Fraction, bound: Fraction, strict: bool) -> HalfSpace:
+    if key >= 0:
+        return HalfSpace({key: coefficient}, {}, bound, strict)
+    return HalfSpace({}, {-1 - key: coefficient}, bound, strict)
 
 
 def _scale(affine: Affine, factor: Fraction) -> Affine:

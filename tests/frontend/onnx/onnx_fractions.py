@@ -119,6 +119,7 @@ OPERATORS: dict[str, Callable[[Attributes, Sequence[Array]], Any]] = {
     "Transpose": lambda attributes, args: np.transpose(args[0], attributes.get("perm")),
     "Expand": lambda _, args: args[0] + np.full([int(extent) for extent in args[1]], Fraction(0), dtype=object),
     "Concat": _concat,
+    "Gather": lambda attributes, args: np.take(args[0], args[1], axis=attributes.get("axis", 0)),
 }
 
 

@@ -1,0 +1,58 @@
+"""What `info` says about a network and a property."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+Pairs = list[tuple[str, object]]
+
+
+def describe_network(path: Path) -> Pairs:
+    """Ports, operators and size of an ONNX file; what is not supported, where it cannot be read."""
+    from eqverify.frontend.onnx import describe, read_network
+
+    about = describe(path)
+    pairs: Pairs = [
+        ("network", str(path)),
+        ("opset", about.opset),
+        ("producer", about.producer),
+        ("inputs", ", ".join(_port(p.name, p.element, p.shape) for p in about.inputs)),
+        ("outputs", ", ".join(_port(p.name, p.element, p.shape) for p in about.outputs)),
+        ("operators", ", ".join(f"{name} x{count}" for name, count in about.operators)),
+        ("weights", about.parameters),
+        ("supported", not about.unsupported),
+    ]
+    for problem in about.unsupported:
+        pairs.append((f"unsupported {problem.operator} {problem.node}".strip(), f"{problem.reason} [{problem.code}]"))
+    if not about.unsupported:
+        network = read_network(path)
+        sizes = ", ".join(str(network.sizes[node.name]) for node in network.relus)
+        pairs += [("ReLU layers", sizes or "none"), ("ReLUs", network.relu_count), ("digest", network.digest)]
+    return pairs
+
+
+def describe_query(network: Path, path: Path) -> Pairs:
+    """Arity, input set and output condition of a property; whether it fits the network."""
+    from eqverify.api import load_query
+    from eqverify.frontend.vnnlib import lower
+
+    specification = lower(load_query(path))
+    domain = specification.domain
+    width = domain.upper - domain.lower
+    rows = sum(len(part.bound) for part in domain.polytopes)
+    return [
+        ("property", str(path)),
+        ("version", specification.version),
+        ("networks", ", ".join(signature.name for signature in specification.networks)),
+        ("declared", f"{specification.input_size} inputs, {specification.output_size} outputs"),
+        ("input set", f"{len(domain.polytopes)} box(es), {rows} linear constraint(s)"),
+        ("free inputs", int(np.any(width > 0, axis=0).sum())),
+        ("widest input", float(width.max(initial=0.0))),
+        ("output disjuncts", sum(len(case.unsafe) for case in specification.cases)),
+    ]
+
+
+def _port(name: str, element: str, shape: tuple[int | str, ...] | None) -> str:
+    return f"{name} {element}[{', '.join(str(extent) for extent in shape or ())}]"

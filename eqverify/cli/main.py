@@ -1,0 +1,73 @@
+"""The entry point: parses the command line, runs a command, turns errors into exit statuses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from eqverify import __version__
+from eqverify.cli.commands import demo, info, reduce, stability
+from eqverify.errors import ContradictionError, EqverifyError, LimitError
+
+USAGE = 2
+INTERRUPTED = 130
+
+app = App(
+    name="eqverify",
+    version=__version__,
+    help="Verified reduction of ReLU networks: fewer ReLUs, proved equivalent on the property's inputs.",
+    result_action="return_value",
+)
+for command in (demo, info, stability, reduce):
+    app.command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command line and exit with its status (design, section 6)."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line.
+
+    Returns:
+        The exit status: 0 done, 1 refuted, 2 usage, 3 input, 4 limit, 5 internal, 130 interrupted.
+    """
+    try:
+        app(list(arguments) or ["--help"], exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        message = " ".join(str(error).split())
+        hint = "see eqverify --help, and --help after a command"
+        print(f"error[usage/arguments]: {message}\n  hint: {hint}", file=sys.stderr)
+        return USAGE
+    except EqverifyError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return USAGE
+    except MemoryError:
+        limit = LimitError("internal/memory", "the machine has not enough memory for this", hint="use a smaller network")
+        print(limit, file=sys.stderr)
+        return limit.exit_status
+    except Exception as error:
+        if os.environ.get("EQVERIFY_DEBUG"):
+            raise
+        print(_unexpected(error), file=sys.stderr)
+        return ContradictionError.exit_status
+    return 0
+
+
+def _unexpected(error: Exception) -> EqverifyError:
+    return ContradictionError(
+        "internal/unexpected",
+        "a defect of eqverify: an error that nobody expected",
+        value=f"{type(error).__name__}: {error}",
+        hint="set EQVERIFY_DEBUG=1 for the traceback, and please report it with the files",
+    )
