@@ -35,7 +35,9 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         _write(temporary, data.encode() if isinstance(data, str) else data)
         os.replace(temporary, path)
     except OSError as error:
-        raise UsageError("files/not-writable", "the file cannot be written", place=place, value=error.strerror) from error
+        raise UsageError(
+            "files/not-writable", "the file cannot be written", place=place, value=error.strerror
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

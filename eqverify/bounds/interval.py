@@ -77,7 +77,8 @@ def interval_affine(node: Affine, bounds: Bounds) -> Interval:
     """
     terms = sum(term.map.fan_in + 2 for term in node.terms) + 3
     constant = gamma(terms)
-    value = node.bias[None, :]
+    boxes = next(iter(bounds.values())).lower.shape[0]
+    value = np.broadcast_to(node.bias, (boxes, node.size))
     radius = constant * np.abs(value)
     with np.errstate(invalid="ignore", over="ignore"):
         for term in node.terms:

@@ -21,11 +21,11 @@ class ExampleFiles:
 
     Attributes:
         network: the ONNX file.
-        property: one property of it.
+        query: one property of it.
     """
 
     network: Path
-    property: Path
+    query: Path
 
 
 def example_files(name: str = DEFAULT_PROPERTY) -> ExampleFiles:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def train(data: Digits, options: Training | None = None) -> Network:
 def _initial_weights(random: np.random.Generator, widths: tuple[int, ...]) -> list[FloatArray]:
     """Weight and bias in turn, layer by layer: (out, in) by He's rule, and zeros (out,)."""
     arrays: list[FloatArray] = []
-    for before, after in zip(widths[:-1], widths[1:], strict=True):
+    for before, after in pairwise(widths):
         arrays += [random.normal(0.0, np.sqrt(2.0 / before), (after, before)), np.zeros(after)]
     return arrays
 
@@ -144,7 +145,7 @@ class _Adam:
             mean[:] = 0.9 * mean + 0.1 * gradient
             square[:] = 0.999 * square + 0.001 * gradient**2
             scale = np.sqrt(square / (1.0 - 0.999**self._count)) + 1e-8
-            weight -= rate * mean / (1.0 - 0.9**self._count) / scale
+            np.subtract(weight, rate * mean / (1.0 - 0.9**self._count) / scale, out=weight)
 
 
 def _network(weights: list[FloatArray]) -> Network:

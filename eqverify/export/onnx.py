@@ -114,7 +114,9 @@ def write_network(
     _element_type(dtype)
     if not _OLDEST_OPSET <= opset <= onnx.defs.onnx_opset_version():
         newest = onnx.defs.onnx_opset_version()
-        raise UsageError("export/opset", "no such opset", value=opset, hint=f"choose one from {_OLDEST_OPSET} to {newest}")
+        raise UsageError(
+            "export/opset", "no such opset", value=opset, hint=f"choose one from {_OLDEST_OPSET} to {newest}"
+        )
     chain = _chain(network)
     source, target = network.inputs[0], network.outputs[0]
     writer = _Writer(dtype, _reserved_names(network))
@@ -174,7 +176,9 @@ def _chain(network: Network) -> list[Node]:
         if isinstance(node, Affine) and not isinstance(node.terms[0].map, Dense):
             raise _not_sequential(node.name, "a node's map is not dense", type(node.terms[0].map).__name__)
         if network.sizes[node.name] == 0 or network.sizes[previous] == 0:
-            raise InputError("export/empty-layer", "a layer without units cannot be written", place=Place(node=node.name))
+            raise InputError(
+                "export/empty-layer", "a layer without units cannot be written", place=Place(node=node.name)
+            )
         previous = node.name
     if not network.nodes or network.outputs[0].source != previous:
         raise _not_sequential(network.outputs[0].name, "the output is not the last node", network.outputs[0].source)
@@ -265,5 +269,3 @@ class _Writer:
         name = self.fresh(name)
         self.initialisers.append(helper.make_tensor(name, code, array.shape, array.tobytes(), raw=True))
         return name
-
-

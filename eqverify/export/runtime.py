@@ -24,7 +24,7 @@ from eqverify.network import (
 )
 
 if TYPE_CHECKING:
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
 _UNITS = {"float32": 2.0**-24, "float64": UNIT_ROUNDOFF}
 _SMALLEST_NORMAL = {"float32": 2.0**-126, "float64": 2.0**-1022}
@@ -64,7 +64,8 @@ def run_model(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> F
         data: the bytes of a model whose inputs and outputs are float32 or float64 tensors.
         points: (batch, input_size), at least one; rounded to the inputs' element types.  Several inputs follow one
             another.
-        one_by_one: one call per point even where the batch dimension is symbolic (a model can mix the samples of a batch).
+        one_by_one: one call per point even where the batch dimension is symbolic (a model can mix the samples of
+            a batch).
 
     Returns:
         (batch, output_size), all outputs one after the other.
@@ -97,7 +98,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _run(session: onnxruntime.InferenceSession, points: FloatArray, one_by_one: bool) -> dict[str, FloatArray]:
-    """All outputs by name, (batch, n) each; one call where inputs have a symbolic batch dimension, else one per point."""
+    """All outputs by name, (batch, n) each; one call where inputs have a symbolic batch, else one per point."""
     symbolic = all(port.shape and not isinstance(port.shape[0], int) for port in session.get_inputs())
     if symbolic and not one_by_one:
         return _call(session, points)
@@ -109,7 +110,9 @@ def _call(session: onnxruntime.InferenceSession, points: FloatArray) -> dict[str
     feeds, start = {}, 0
     for port in session.get_inputs():
         if port.type not in _NUMPY:
-            raise InputError("runtime/element-type", "an input is not a float tensor", value=f"{port.name}: {port.type}")
+            raise InputError(
+                "runtime/element-type", "an input is not a float tensor", value=f"{port.name}: {port.type}"
+            )
         shape = [extent if isinstance(extent, int) else 1 for extent in port.shape]
         size = int(np.prod(shape))
         if len(points) != 1:

@@ -1,12 +1,13 @@
 """SCIP through PySCIPOpt: the only file that imports it.
 
-A question is a feasibility problem: an objective limit at the threshold and one solution wanted, so that nothing is ever
-solved to optimality.  Only the status `infeasible` proves anything; incumbents are candidates; all else is unknown.
+A question is a feasibility problem: the row must exceed the threshold, and one solution is wanted, so that nothing is ever
+solved to optimality; the row is the objective too, which guides the search.  The threshold is a constraint and no objective
+limit, because SCIP rounds the limit of an objective that it finds to be integral (a constant one, say) and then calls
+feasible models infeasible.  Only the status `infeasible` proves anything; incumbents are candidates; all else is unknown.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,13 @@ from eqverify.domain import Polytope
 from eqverify.milp.encoding import Answer, UnitBlock, Verdict
 
 DUAL_TOLERANCE = 1e-9
-"""SCIP's dual feasibility tolerance as set here; the margin below follows from it."""
+"""SCIP's dual feasibility tolerance as set here; the margin of a question follows from it."""
+
+SMALLEST = 1e-9
+"""SCIP reads smaller coefficients as zero.  They are left out here, and what they could contribute becomes slack."""
+
+LARGEST = 1e9
+"""Beyond this the solver's absolute tolerances mean nothing: such a model answers `UNKNOWN` to everything."""
 
 
 class ScipSolver:
@@ -35,12 +42,15 @@ class ScipSolver:
         self.description = f"SCIP {self._model.version()}, dual feasibility {DUAL_TOLERANCE:g}, feasibility 1e-06"
         self._set_parameters(seed)
         box = polytope.box
+        self._sane = True
+        self._question: Any = None
         self._ranges = float((box.upper - box.lower).sum())
         self._inputs = [self._model.addVar(lb=float(lo), ub=float(hi)) for lo, hi in zip(box.lower, box.upper, strict=True)]
-        one = self._model.addVar(lb=1.0, ub=1.0)
-        self._columns = [*self._inputs, one]
+        self._columns = [*self._inputs, self._model.addVar(lb=1.0, ub=1.0)]
+        self._magnitude = [*box.magnitude.tolist(), 1.0]
         for row, bound in zip(polytope.matrix, polytope.bound, strict=True):
-            self._model.addCons(self._linear(row) <= float(bound))
+            linear, slack = self._linear(row)
+            self._model.addCons(linear <= float(bound) + slack)
 
     def _set_parameters(self, seed: int) -> None:
         model = self._model
@@ -53,45 +63,78 @@ class ScipSolver:
         model.setParam("misc/catchctrlc", False)
         model.setParam("randomization/randomseedshift", seed)
 
-    def _linear(self, row: FloatArray) -> Any:
-        return pyscipopt.quicksum(float(row[k]) * self._columns[k] for k in np.flatnonzero(row))
+    def _linear(self, row: FloatArray) -> tuple[Any, float]:
+        """row . columns without its tiny coefficients, and a bound on what they contribute."""
+        magnitude = np.array(self._magnitude[: row.size])
+        size = np.abs(row)
+        tiny = size < SMALLEST
+        if (size > LARGEST).any() or (magnitude > LARGEST).any():
+            self._sane = False
+        slack = float((size[tiny] * magnitude[tiny]).sum()) * (1 + 1e-9)
+        return pyscipopt.quicksum(float(row[k]) * self._columns[k] for k in np.flatnonzero(~tiny)), slack
 
     def add_units(self, block: UnitBlock) -> None:
-        """Append kept units by the encoding of `eqverify.milp.encoding`."""
-        model = self._model
-        model.freeTransform()
+        """Append kept units by the encoding of `eqverify.milp.encoding`.
+
+        A kept unit may well be stable on this polytope though it is not on the whole domain: then it needs no binary.
+        """
+        self._forget_question()
         for row, error, lower, upper in zip(block.rows, block.error, block.lower, block.upper, strict=True):
             low, high = float(lower), float(upper)
+            if not (abs(low) <= LARGEST and abs(high) <= LARGEST):
+                self._sane = False
+                low, high = max(low, -LARGEST), min(high, LARGEST)
+            self._add_unit(row, float(error), low, high)
+            self._ranges += (high - low) + max(high, 0.0) + 1.0
+            self._magnitude.append(max(high, 0.0))
+
+    def _add_unit(self, row: FloatArray, error: float, low: float, high: float) -> None:
+        model = self._model
+        h = model.addVar(lb=max(low, 0.0), ub=max(high, 0.0))
+        if high > 0:
             z = model.addVar(lb=low, ub=high)
-            h = model.addVar(lb=0.0, ub=high)
-            d = model.addVar(vtype="B")
-            linear = self._linear(row)
-            model.addCons(z - linear <= float(error))
-            model.addCons(z - linear >= -float(error))
-            model.addCons(h >= z)
-            model.addCons(h <= high * d)
-            model.addCons(h <= z - low * (1 - d))
-            self._ranges += (high - low) + high + 1.0
-            self._columns.append(h)
+            linear, slack = self._linear(row)
+            model.addCons(z - linear <= error + slack)
+            model.addCons(z - linear >= -error - slack)
+            if low >= 0:
+                model.addCons(h == z)
+            else:
+                d = model.addVar(vtype="B")
+                model.addCons(h >= z)
+                model.addCons(h <= high * d)
+                model.addCons(h <= z - low * (1 - d))
+        self._columns.append(h)
 
     def exceeds(self, row: FloatArray, threshold: float, time_limit: float) -> Answer:
         """Can row . columns exceed `threshold`?  Stops at the first solution, at infeasibility, or at the limit."""
-        model = self._model
-        lowered = threshold - 2.0 * DUAL_TOLERANCE * self._ranges
-        if not math.isfinite(lowered):
-            return Answer(Verdict.UNKNOWN, reason="unbounded")
+        linear, slack = self._linear(row)
+        lowered = threshold - slack - 2.0 * DUAL_TOLERANCE * self._ranges
+        if not self._sane or not abs(lowered) <= LARGEST:
+            return Answer(Verdict.UNKNOWN, reason="numbers too large for the solver's tolerances")
+        if not row.any():
+            return Answer(Verdict.UNKNOWN, reason="no variable in the row")
         try:
-            model.freeTransform()
-            model.setObjective(self._linear(row), "maximize")
-            model.setObjlimit(lowered)
-            model.setParam("limits/time", max(0.0, time_limit))
-            model.optimize()
-            status = str(model.getStatus())
-            if status == "infeasible":
-                return Answer(Verdict.NEVER)
-            if status in ("sollimit", "bestsollimit", "optimal") and model.getNSols() > 0:
-                best = model.getBestSol()
-                return Answer(Verdict.CANDIDATE, point=np.array([best[x] for x in self._inputs]))
-            return Answer(Verdict.UNKNOWN, reason=status)
+            return self._solve(linear, lowered, time_limit)
         except Exception as error:  # a solver's failure is an open question, never an answer
             return Answer(Verdict.UNKNOWN, reason=f"solver error: {error}")
+
+    def _forget_question(self) -> None:
+        self._model.freeTransform()
+        if self._question is not None:
+            self._model.delCons(self._question)
+            self._question = None
+
+    def _solve(self, linear: Any, threshold: float, time_limit: float) -> Answer:
+        model = self._model
+        self._forget_question()
+        self._question = model.addCons(linear >= threshold)
+        model.setObjective(linear, "maximize")
+        model.setParam("limits/time", max(0.0, time_limit))
+        model.optimize()
+        status = str(model.getStatus())
+        if status == "infeasible":
+            return Answer(Verdict.NEVER)
+        if status in ("sollimit", "bestsollimit", "optimal") and model.getNSols() > 0:
+            best = model.getBestSol()
+            return Answer(Verdict.CANDIDATE, point=np.array([best[x] for x in self._inputs]))
+        return Answer(Verdict.UNKNOWN, reason=status)

@@ -67,9 +67,9 @@ class Falsifier:
 
     def _record(self, name: str, z: FloatArray, error: FloatArray, useful: BoolArray) -> None:
         above, below = z > error, z < -error
-        new = (above & ~self.table.above[name]) | (below & ~self.table.below[name])
-        columns = np.flatnonzero(new.any(axis=0))
-        useful[np.argmax(new[:, columns], axis=0)] = True
+        for shown, known in ((above, self.table.above[name]), (below, self.table.below[name])):
+            new = shown[:, np.flatnonzero(shown.any(axis=0) & ~known)]
+            useful[np.argmax(new, axis=0)] = True
         self.table.witness(name, np.asarray(above.any(axis=0)), np.asarray(below.any(axis=0)))
 
     def climb(self, stop: Callable[[], bool] = lambda: False) -> None:

@@ -25,7 +25,7 @@ RADIUS = 4.0
 _QUARTERS = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 0.25, -0.25, 1.5, -1.5, 0.75, -0.75)
 _MAGNITUDES = (1.0, 0.0, 2.0**-24, 2.0**24, 2.0**-12, float(np.float32(1e-5)), float(np.float32(1e5)))
 _TINY = 2.0**-20
-_DIVISORS = (1.0, 2.0, -4.0, 3.0, 10.0)
+_DIVISORS = (3.0, 1.0, 10.0, -4.0)
 _SCALES = (2.0, 0.5, 4.0)
 
 
@@ -70,8 +70,8 @@ def draw_chain(
     for columns, rows in pairwise(widths):
         layers.append(_draw_layer(draw, rows, columns, weights(draw(st.sampled_from(kinds)), element)))
     if structures:
-        for structure in draw(st.lists(st.sampled_from(structures), max_size=3)):
-            _PLANTS[structure](draw, layers)
+        for _ in range(draw(st.sampled_from((1, 2, 3, 0, 2, 3)))):
+            _PLANTS[draw(st.sampled_from(structures))](draw, layers)
     if element == "float32":
         layers = [(_to_float32(matrix), _to_float32(bias)) for matrix, bias in layers]
     return chain_network(layers, element, draw(st.sampled_from(((), (1,), ("batch",)))))
@@ -112,6 +112,8 @@ def _plant_copy(draw: st.DrawFn, layers: Layers, factor: float) -> None:
         following = layers[layer + 1]
         layers[layer + 1] = np.hstack([following[0], following[0][:, -1:]]), following[1]
         layers[layer], target = (matrix, bias), bias.size - 1
+    if not matrix[source].any():
+        matrix[source, 0] = 1.0
     matrix[target], bias[target] = factor * matrix[source], factor * bias[source]
 
 
@@ -211,14 +213,16 @@ def _draw_affine(
     numbers = weights(draw(st.sampled_from(kinds)), element)
     terms = []
     for _ in range(draw(st.sampled_from((1, 2, 1, 2, 3, 0)))):
-        source = draw(st.sampled_from(list(known)))
+        names, prefer = list(known), draw(st.booleans())
+        same = [name for name in names if known[name] == size]
+        source = draw(st.sampled_from(same if same and prefer else names))
         terms.append(Term(source, _draw_map(draw, size, known[source], numbers)))
     bias = np.array([draw(numbers) for _ in range(size)], dtype=np.float64)
     return Affine(name, tuple(terms), bias)
 
 
 def _draw_map(draw: st.DrawFn, rows: int, columns: int, numbers: st.SearchStrategy[float]) -> LinearMap:
-    square = ("diagonal", "identity") if rows == columns else ()
+    square = ("diagonal", "diagonal", "identity") if rows == columns else ()
     kind = draw(st.sampled_from(("dense", "dense", "selection", *square)))
     if kind == "dense":
         return Dense(_draw_layer(draw, rows, columns, numbers)[0])

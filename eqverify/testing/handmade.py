@@ -145,9 +145,7 @@ def hidden_dependency() -> Handmade:
 
 def dependent_active() -> Handmade:
     """Three stably active units of rank two."""
-    network = _chain(
-        ([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [1.0, 1.0, 2.0]), ([[1.0, 2.0, -1.0]], [0.0])
-    )
+    network = _chain(([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [1.0, 1.0, 2.0]), ([[1.0, 2.0, -1.0]], [0.0]))
     return Handmade(
         "dependent-active",
         network,
@@ -233,9 +231,7 @@ def simplex() -> Handmade:
 
 def split_unit() -> Handmade:
     """A unit split into scaled copies, as obfuscators do."""
-    network = _chain(
-        ([[2.0, -1.0], [4.0, -2.0], [-2.0, 1.0]], [0.5, 1.0, -0.5]), ([[1.0, 0.5, -2.0]], [0.0])
-    )
+    network = _chain(([[2.0, -1.0], [4.0, -2.0], [-2.0, 1.0]], [0.5, 1.0, -0.5]), ([[1.0, 0.5, -2.0]], [0.0]))
     nodes: tuple[Node, ...] = (
         Affine("z", (Term("X", Dense(np.array([[2.0, -1.0]]))),), np.array([0.5])),
         Affine("y", (Term("z", Dense(np.array([[2.0]]))),), np.zeros(1)),

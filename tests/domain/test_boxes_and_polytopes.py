@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -91,7 +92,7 @@ def test_hull_is_the_smallest_box_around_the_parts(domain: Domain) -> None:
 
 UNIT = Box(np.zeros(2), np.ones(2))
 
-REJECTED = {
+REJECTED: dict[str, tuple[Callable[[], object], str, int | None]] = {
     "lower above upper": (lambda: Box(np.array([0.0, 1.0]), np.array([1.0, 0.5])), "domain/empty", 1),
     "an infinite bound": (lambda: Box(np.array([-np.inf]), np.array([1.0])), "domain/not-finite", 0),
     "a NaN bound": (lambda: Box(np.array([0.0, 0.0]), np.array([1.0, np.nan])), "domain/not-finite", 1),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import eqverify
 import eqverify.equivalence
 from eqverify.domain import Box, Domain, Polytope, box_domain
 from eqverify.equivalence import Limits, cross_check
@@ -151,7 +155,7 @@ def hard_pair() -> tuple[Network, Network, Domain]:
     """Two networks with 90 unstable ReLUs each that differ by little: too hard for z3."""
     random = np.random.default_rng(1)
     widths = [6, 30, 30, 30, 1]
-    layers = [(random.normal(size=(rows, columns)), random.normal(size=rows)) for columns, rows in zip(widths, widths[1:], strict=False)]
+    layers = [(random.normal(size=(rows, columns)), random.normal(size=rows)) for columns, rows in pairwise(widths)]
     moved = [(matrix + 1e-6 * random.normal(size=matrix.shape), bias) for matrix, bias in layers]
     return chain_network(layers), chain_network(moved), box_domain(-np.ones(6), np.ones(6))
 
@@ -172,10 +176,12 @@ def test_a_timeout_while_encoding_is_unknown() -> None:
 
 
 def test_an_interrupt_ends_the_search() -> None:
+    here, package = Path(__file__).parent, Path(eqverify.__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": f"{package}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     program = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import eqverify.equivalence.exact as exact\n"
-        "from tests.equivalence.test_cross_check import hard_pair\n"
+        "from test_cross_check import hard_pair\n"
         "check = exact._Z3Model._check\n"
         "exact._Z3Model._check = lambda model: (print('asking', flush=True), check(model))[1]\n"
         "try:\n"
@@ -183,7 +189,8 @@ def test_an_interrupt_ends_the_search() -> None:
         "except KeyboardInterrupt:\n"
         "    sys.exit(42)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=here, env=environment) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "asking\n"
         time.sleep(0.3)
@@ -224,14 +231,12 @@ def test_arguments_that_do_not_fit_are_rejected(changes: dict[str, object], code
 
 
 @pytest.mark.usefixtures("no_samples")
-@pytest.mark.parametrize("lie", [Fraction(1), Fraction(2)], ids=["no difference there", "outside the domain"])
+@pytest.mark.parametrize("lie", [Fraction(0), Fraction(2)], ids=["no difference there", "outside the domain"])
 def test_a_lying_solver_is_found_out(monkeypatch: pytest.MonkeyPatch, lie: Fraction) -> None:
     monkeypatch.setattr(exact_module._Z3Model, "find_gap", lambda *arguments: ("", (lie,)))
     f, g = chain_network([(np.array([[1.0]]), np.zeros(1))]), chain_network([(np.array([[-1.0]]), np.zeros(1))])
     with pytest.raises(ContradictionError) as caught:
-        cross_check(f, g, UNIT, [0.5] if lie == 2 else [1.999], timeout=TIMEOUT) if lie == 2 else cross_check(
-            f, f, UNIT, [0.0], timeout=TIMEOUT
-        )
+        cross_check(f, g, UNIT, [0.5], timeout=TIMEOUT)
     assert caught.value.code == "equivalence/replay"
 
 

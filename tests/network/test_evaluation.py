@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -34,10 +35,10 @@ SINGLE = 2.0**-24
 MODERATE = ("dyadic", "integer", "ordinary")
 
 
-def inputs(draw: st.DrawFn, size: int, width: int = 64) -> np.ndarray:
+def inputs(data: st.DataObject, size: int, width: Literal[32, 64] = 64) -> np.ndarray:
     """One input, float32 numbers for width 32, without subnormals."""
     floats = st.floats(-100, 100, width=width, allow_subnormal=False).map(lambda v: v if abs(v) > 1e-6 else 0.0)
-    return np.array([[draw(floats) for _ in range(size)]])
+    return np.array([[data.draw(floats) for _ in range(size)]])
 
 
 def one_node(linear: LinearMap) -> Network:
@@ -47,7 +48,9 @@ def one_node(linear: LinearMap) -> Network:
     return Network((Port("X", (columns,), "float64", "X"),), (node,), (Port("Y", (rows,), "float64", "z"),))
 
 
-def assert_within(network: Network, values: dict[str, np.ndarray], errors: dict[str, np.ndarray], x: np.ndarray) -> None:
+def assert_within(
+    network: Network, values: dict[str, np.ndarray], errors: dict[str, np.ndarray], x: np.ndarray
+) -> None:
     exact = evaluate_exact(network, [Fraction(v) for v in x[0].tolist()])
     for name, wanted in exact.items():
         for value, error, want in zip(values[name][0].tolist(), errors[name][0].tolist(), wanted, strict=True):
@@ -57,7 +60,7 @@ def assert_within(network: Network, values: dict[str, np.ndarray], errors: dict[
 @given(st.data())
 def test_float64_evaluation_is_within_its_error_of_the_exact_values(data: st.DataObject) -> None:
     network = data.draw(any_networks())
-    x = inputs(data.draw, network.input_size)
+    x = inputs(data, network.input_size)
     values = evaluate_nodes(network, x)
     assert_within(network, values, evaluation_error(network, values), x)
 
@@ -94,7 +97,7 @@ def evaluate_single(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
 def test_a_float32_run_is_within_the_single_precision_error(data: st.DataObject) -> None:
     chains = networks(element="float32", kinds=MODERATE)
     network = data.draw(chains | residual_networks(element="float32", kinds=MODERATE))
-    x = inputs(data.draw, network.input_size, 32)
+    x = inputs(data, network.input_size, 32)
     errors = evaluation_error(network, evaluate_nodes(network, x), unit=SINGLE)
     assert_within(network, evaluate_single(network, x), errors, x)
 
@@ -102,7 +105,7 @@ def test_a_float32_run_is_within_the_single_precision_error(data: st.DataObject)
 @given(st.data())
 def test_batches_give_what_single_inputs_give_up_to_rounding(data: st.DataObject) -> None:
     network = data.draw(any_networks())
-    x = np.vstack([inputs(data.draw, network.input_size) for _ in range(3)])
+    x = np.vstack([inputs(data, network.input_size) for _ in range(3)])
     together = evaluate(network, x)
     assert together.shape == (3, network.output_size)
     for row, point in zip(together, x, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product as product_of
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from eqverify.equivalence.rational import exact_rows
 from eqverify.errors import InputError
 from eqverify.network import UNIT_ROUNDOFF, Dense, Diagonal, Identity, LinearMap, Selection, gamma
 
+SINGLE = 2.0**-24
 SMALL = st.sampled_from((0.0, 1.0, -1.0, 0.5, -2.0, 3.0)) | st.floats(-8, 8, allow_subnormal=False)
 
 
@@ -50,8 +52,8 @@ def transpose(matrix: list[list[Fraction]], columns: int) -> list[list[Fraction]
     return [[row[j] for row in matrix] for j in range(columns)]
 
 
-def vectors(draw: st.DrawFn, size: int) -> np.ndarray:
-    return np.array([draw(SMALL) for _ in range(size)], dtype=np.float64)
+def vectors(data: st.DataObject, size: int) -> np.ndarray:
+    return np.array([data.draw(SMALL) for _ in range(size)], dtype=np.float64)
 
 
 def assert_near(computed: np.ndarray, matrix: list[list[Fraction]], x: np.ndarray, terms: int) -> None:
@@ -66,7 +68,7 @@ def assert_near(computed: np.ndarray, matrix: list[list[Fraction]], x: np.ndarra
 def test_forward_and_backward_keep_the_rounding_contract(data: st.DataObject) -> None:
     linear = data.draw(linear_maps())
     matrix, (rows, columns) = exact_matrix(linear), linear.shape
-    x, y = vectors(data.draw, columns), vectors(data.draw, rows)
+    x, y = vectors(data, columns), vectors(data, rows)
     assert_near(linear.forward(x), matrix, x, linear.fan_in + 2)
     assert_near(linear.backward(y), transpose(matrix, columns), y, linear.fan_out + 2)
 
@@ -143,9 +145,9 @@ def test_bad_maps_are_rejected_with_their_code(make: object, code: str) -> None:
 
 
 def test_gamma_rounds_up_and_refuses_what_it_cannot_bound() -> None:
-    for terms, unit in [(1, UNIT_ROUNDOFF), (100, UNIT_ROUNDOFF), (10**6, UNIT_ROUNDOFF), (3, 2.0**-24), (10**5, 2.0**-24)]:
+    for terms, unit in product_of((1, 100, 10**5), (UNIT_ROUNDOFF, SINGLE)):
         exact = terms * Fraction(unit) / (1 - terms * Fraction(unit))
         assert exact <= Fraction(gamma(terms, unit)) <= exact * (1 + Fraction(1, 2**48))
     with pytest.raises(InputError) as caught:
-        gamma(2**23, 2.0**-24)
+        gamma(2**23, SINGLE)
     assert caught.value.code == "network/too-wide"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -56,7 +57,7 @@ def sample_network() -> Network:
     return Network((X,), nodes, (Y,))
 
 
-VIOLATIONS = {
+VIOLATIONS: dict[str, tuple[Callable[[], object], str]] = {
     "no input": (lambda: Network((), (), (Y,)), "network/ports"),
     "no output": (lambda: Network((X,), (), ()), "network/ports"),
     "two inputs of one name": (lambda: Network((X, X), (), (replace(Y, source="X"),)), "network/duplicate-name"),
@@ -150,7 +151,7 @@ def test_digest_sees_every_change_of_the_sample() -> None:
         Network(network.inputs, network.nodes, (replace(Y, name="Q"),)),
         Network(network.inputs, network.nodes, (replace(Y, source="h"),)),
         Network(network.inputs, (replace(z, terms=(Term("X", Dense(weight)),)), h, y), network.outputs),
-        Network(network.inputs, (z, replace(h, source="X"), y), network.outputs),
+        Network(network.inputs, (z, Relu("h", "X"), y), network.outputs),
         with_terms(one, two),
         with_terms(two, one, three),
         with_terms(replace(one, source="z"), two, three),
@@ -204,8 +205,6 @@ def test_digest_delimits_the_bias_of_a_constant_node() -> None:
     swallowed = one + header(shown) + one + header(last) + two
     reads_two = (constant(first, swallowed), constant(shown, two))
     assert Network((X,), reads_one, (port,)).digest != Network((X,), reads_two, (port,)).digest
-
-
 
 
 def test_text_form_is_golden() -> None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from eqverify.equivalence import cross_check
 from eqverify.testing.handmade import Handmade, all_handmade
-from eqverify.testing.oracle import deviations_exact, stable_sets_exact
+from eqverify.testing.oracle import Range, deviations_exact, stable_sets_exact
+
+
+def ends(ranges: tuple[Range, ...]) -> tuple[tuple[float, float], ...]:
+    """The ends as floats, which must hold them exactly."""
+    assert all(Fraction(float(value)) == value for r in ranges for value in (r.lower, r.upper))
+    return tuple((float(r.lower), float(r.upper)) for r in ranges)
+
 
 PROBLEMS = pytest.mark.parametrize("problem", all_handmade(), ids=lambda problem: problem.name)
 
@@ -14,9 +23,8 @@ PROBLEMS = pytest.mark.parametrize("problem", all_handmade(), ids=lambda problem
 @PROBLEMS
 def test_ranges_are_those_of_the_oracle(problem: Handmade) -> None:
     answer = stable_sets_exact(problem.network, problem.domain)
-    found = {name: tuple((r.lower, r.upper) for r in ranges) for name, ranges in answer.layers.items()}
-    assert found == problem.ranges
-    assert tuple((r.lower, r.upper) for r in answer.outputs) == problem.outputs
+    assert {name: ends(ranges) for name, ranges in answer.layers.items()} == problem.ranges
+    assert ends(answer.outputs) == problem.outputs
     for stability in ("inactive", "active", "unstable"):
         assert answer.units(stability) == problem.units(stability)
 

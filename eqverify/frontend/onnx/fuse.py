@@ -30,11 +30,11 @@ def _drop_identities(nodes: list[Node], outputs: list[Port]) -> tuple[list[Node]
     stands_for: dict[str, str] = {}
     kept = []
     for node in nodes:
-        node = _redirected(node, stands_for)
-        if isinstance(node, Affine) and _is_identity(node) and not node.bias.any():
-            stands_for[node.name] = node.terms[0].source
+        current = _redirected(node, stands_for)
+        if isinstance(current, Affine) and _is_identity(current) and not current.bias.any():
+            stands_for[current.name] = current.terms[0].source
         else:
-            kept.append(node)
+            kept.append(current)
     ports = [Port(p.name, p.shape, p.element, stands_for.get(p.source, p.source)) for p in outputs]
     return kept, ports
 

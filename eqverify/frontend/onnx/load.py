@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 from onnx import defs
 
 from eqverify.errors import InputError, Place, UsageError
@@ -36,7 +36,9 @@ def read_bytes(path: str | Path) -> bytes:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError("onnx/malformed", "not a whole gzip file", place=place, value=str(error)) from error
     except OSError as error:
-        raise UsageError("onnx/unreadable", "the model file cannot be read", place=place, value=error.strerror) from error
+        raise UsageError(
+            "onnx/unreadable", "the model file cannot be read", place=place, value=error.strerror
+        ) from error
     if len(data) > MAX_FILE_BYTES:
         raise InputError("onnx/too-large", "the unpacked model is larger than 2 GB", place=place)
     return data
@@ -70,7 +72,10 @@ def load_model(data: bytes, source: str | None) -> onnx.ModelProto:
         ) from error
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise InputError(
-            "onnx/no-graph", "the file holds no ONNX graph", place=place, hint="is this the right file? (PyTorch's .pt is not ONNX)"
+            "onnx/no-graph",
+            "the file holds no ONNX graph",
+            place=place,
+            hint="is this the right file? (PyTorch's .pt is not ONNX)",
         )
     _refuse_external(model, place)
     try:

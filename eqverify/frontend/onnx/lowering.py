@@ -104,7 +104,10 @@ class Lowering:
                 found[attribute.name] = value
             elif value != self._default(node, attribute.name):
                 raise self._error(
-                    node, "unsupported-attribute", f"attribute {attribute.name!r} is not supported", value=str(value)[:100]
+                    node,
+                    "unsupported-attribute",
+                    f"attribute {attribute.name!r} is not supported",
+                    value=str(value)[:100],
                 )
         return found
 
@@ -140,6 +143,13 @@ def needed_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
             needed.update(node.input)
             found.append(node)
     return found[::-1]
+
+
+def operator_error(node: onnx.NodeProto, opset: int, file: str | None) -> InputError | None:
+    """The error for an operator that is outside the table whatever its inputs, or None."""
+    if node.domain in DEFAULT_DOMAINS and (node.op_type in FOLDABLE or find_operator(node.op_type, opset)):
+        return None
+    return unsupported_operator(node, opset, file)
 
 
 def unsupported_operator(node: onnx.NodeProto, opset: int, file: str | None) -> InputError:

@@ -61,7 +61,9 @@ def input_port(info: onnx.ValueInfoProto, file: str | None) -> Port:
         )
     extents = declared_extents(info)
     if extents is None:
-        raise InputError("onnx/no-shape", "an input's shape is not declared", place=place, hint="export with fixed shapes")
+        raise InputError(
+            "onnx/no-shape", "an input's shape is not declared", place=place, hint="export with fixed shapes"
+        )
     _check_extents(extents, place)
     return Port(info.name, extents, element, info.name)
 
@@ -81,7 +83,9 @@ def _check_extents(extents: Extents, place: Place) -> None:
     if 0 in numbers:
         raise InputError("onnx/empty-tensor", "an input has no components", place=place, value=shown)
     if math.prod(numbers) > MAX_COMPONENTS:
-        raise InputError("onnx/too-large", f"an input has more than {MAX_COMPONENTS} components", place=place, value=shown)
+        raise InputError(
+            "onnx/too-large", f"an input has more than {MAX_COMPONENTS} components", place=place, value=shown
+        )
     if len(numbers) > 1 and numbers[0] > 1 and math.prod(numbers[1:]) > 1:
         raise InputError(
             "onnx/batch",
@@ -117,10 +121,14 @@ def output_port(info: onnx.ValueInfoProto, tensor: Tensor, file: str | None) -> 
     pairs = list(zip(extents, tensor.shape, strict=False))
     if len(extents) != len(tensor.shape) or any(isinstance(d, int) and d != c for d, c in pairs):
         value = f"[{', '.join(map(str, extents))}] declared, {list(tensor.shape)} computed"
-        raise InputError("onnx/shape-mismatch", "an output's declared and computed shapes differ", place=place, value=value)
+        raise InputError(
+            "onnx/shape-mismatch", "an output's declared and computed shapes differ", place=place, value=value
+        )
     if declared_element(info) != tensor.element:
         value = f"{declared_element(info)} declared, {tensor.element} computed"
-        raise InputError("onnx/element-type", "an output's declared and computed types differ", place=place, value=value)
+        raise InputError(
+            "onnx/element-type", "an output's declared and computed types differ", place=place, value=value
+        )
     symbolic_batch = bool(pairs) and isinstance(extents[0], str) and tensor.shape[0] == 1
     shape: Extents = (extents[0] if symbolic_batch else tensor.shape[0], *tensor.shape[1:]) if pairs else ()
     return Port(info.name, shape, tensor.element, tensor.source)

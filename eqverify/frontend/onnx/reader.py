@@ -15,7 +15,7 @@ from eqverify.frontend.onnx import operators as _operators  # noqa: F401  (fills
 from eqverify.frontend.onnx.fold import FOLDABLE
 from eqverify.frontend.onnx.fuse import fuse
 from eqverify.frontend.onnx.load import declared_opset, load_model, read_bytes, supported_opset
-from eqverify.frontend.onnx.lowering import Failures, Lowering
+from eqverify.frontend.onnx.lowering import Failures, Lowering, needed_nodes, operator_error
 from eqverify.frontend.onnx.ports import (
     declared_element,
     declared_extents,
@@ -83,7 +83,9 @@ def _output(lowering: Lowering, info: onnx.ValueInfoProto) -> Port:
     value = lowering.value(info.name)
     place = Place(file=lowering.file, node=info.name)
     if value is None:
-        raise InputError("onnx/unsupported-output", "this output is not computed by any supported operator", place=place)
+        raise InputError(
+            "onnx/unsupported-output", "this output is not computed by any supported operator", place=place
+        )
     if isinstance(value, Constant):
         value = _constant_output(lowering, info, value, place)
     return output_port(info, value, lowering.file)
@@ -173,7 +175,8 @@ class Description:
         outputs: in order.
         operators: number of nodes by operator type, most frequent first.
         parameters: number of stored float numbers.
-        unsupported: empty exactly where `parse_network` succeeds; nodes behind an unsupported one are not judged.
+        unsupported: empty exactly where `parse_network` succeeds.  Nodes behind an unsupported one are judged by
+            their operator only.
     """
 
     source: str | None
@@ -217,7 +220,7 @@ def _described(info: onnx.ValueInfoProto) -> TensorDescription:
 
 
 def _unsupported(model: onnx.ModelProto, source: str | None, data: bytes) -> tuple[Unsupported, ...]:
-    """All nodes at which reading fails of itself; then, if none, whatever else stops `parse_network`."""
+    """Nodes at which reading fails of itself, or else whatever else stops `parse_network`."""
     failures: Failures = []
     try:
         opset = supported_opset(model, source)
@@ -227,4 +230,10 @@ def _unsupported(model: onnx.ModelProto, source: str | None, data: bytes) -> tup
             parse_network(data, source)
     except InputError as error:
         return (Unsupported(error.place.node or "", "", error.code, error.message),)
-    return tuple(Unsupported(n.output[0], n.op_type, e.code, e.message) for n, e in failures)
+    judged = {node.output[0]: error for node, error in failures}
+    found = []
+    for node in needed_nodes(model.graph) if failures else ():
+        failure = judged.get(node.output[0]) or operator_error(node, opset, source)
+        if failure is not None:
+            found.append(Unsupported(node.output[0], node.op_type, failure.code, failure.message))
+    return tuple(found)

@@ -295,16 +295,276 @@ def constant(d: Draft, x: Wire) -> Wire:
         return d.node("Add", [x.name, name], x.shape)
     d.nodes.append(helper.make_node("Constant", [], [name], value_floats=[0.3]))
     shape_name = d.fresh("k")
-    d.nodes.append(helper.make_node("Constant", [], [shape_name], value_ints=[*x.shape]))
-    shaped = d.node("Reshape", [x.name, shape_name], x.shape)
-    return d.node("Mul", [shaped.name, name], np.broadcast_shapes(x.shape, (1,)))
+    d.nodes.append(helper.make_node("Constant", [], [shape_name], value_ints=[1, *x.shape]))
+    shaped = d.node("Reshape", [x.name, shape_name], (1, *x.shape))
+    return d.node("Mul", [shaped.name, name], (1, *x.shape))
 
 
 def _unary(operator: str) -> Callable[[Draft, Wire], Wire]:
     return lambda d, x: d.node(operator, [x.name], x.shape)
 
 
+def _image(d: Draft, x: Wire) -> Wire:
+    """x as an image [1, channels, ...] of one or two spatial axes."""
+    if len(x.shape) in (3, 4) and x.shape[0] == 1:
+        return x
+    size = math.prod(x.shape)
+    channels = d.pick(*[n for n in (1, 2, 3) if size % n == 0])
+    rest = size // channels
+    rows = d.pick(*[n for n in (1, 2, 3) if rest % n == 0])
+    shape = d.pick((1, channels, rest), (1, channels, rows, rest // rows))
+    return d.node("Reshape", [x.name, d.constant(np.array(shape, dtype=np.int64))], shape)
+
+
+def _grown(d: Draft, x: Wire) -> Wire:
+    """An image whose spatial extents leave room for strides and dilations."""
+    x = _image(d, x)
+    spread = (*x.shape[:2], *(d.integer(extent, max(extent, 5)) if extent == 1 else extent for extent in x.shape[2:]))
+    weights = d.constant(d.numbers(*spread))
+    return d.node("Add", [x.name, weights], spread)
+
+
+def _placement(
+    d: Draft, extents: Shape, *, pool: bool, ceil: bool, dilated: bool
+) -> tuple[Shape, Shape, dict[str, Any]]:
+    """Window, output extents and attributes that fit the input."""
+    n = len(extents)
+    while True:
+        window = tuple(d.integer(1, 3) for _ in range(n))
+        strides = [d.integer(1, 3) for _ in range(n)] if d.flip() else [1] * n
+        dilations = [d.integer(1, 2) for _ in range(n)] if dilated and d.flip() else [1] * n
+        reach = [(w - 1) * k + 1 for w, k in zip(window, dilations, strict=True)]
+        mode = d.pick("none", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
+        if mode.startswith("SAME") and max(dilations) > 1:
+            mode = "none"
+        if pool and mode.startswith("SAME") and any(s > w for s, w in zip(strides, window, strict=True)):
+            mode = "none"  # onnxruntime refuses the negative padding that the formula gives
+        pads = [0] * 2 * n
+        # A dilated window of a pool could lie in the padding altogether.
+        if mode in ("none", "NOTSET") and not (pool and max(dilations) > 1) and d.flip():
+            pads = [d.integer(0, window[i % n] - 1) for i in range(2 * n)]
+        ceil_mode = int(ceil and mode in ("none", "NOTSET") and d.flip())
+        totals = [e + pads[i] + pads[n + i] for i, e in enumerate(extents)]
+        if all(r <= t for r, t in zip(reach, totals, strict=True)):
+            break
+        extents_fit = [min(w, e) for w, e in zip(window, extents, strict=True)]
+        window, dilations, strides, pads, mode, ceil_mode = tuple(extents_fit), [1] * n, [1] * n, [0] * 2 * n, "none", 0
+        reach, totals = list(window), list(extents)
+        break
+    outs = []
+    for e, t, r, s, before in zip(extents, totals, reach, strides, pads[:n], strict=True):
+        out = -(-e // s) if mode.startswith("SAME") else (t - r) // s + 1
+        if ceil_mode:
+            out = -(-(t - r) // s) + 1
+            out -= (out - 1) * s >= e + before
+        outs.append(out)
+    attributes: dict[str, Any] = {"kernel_shape": list(window)}
+    attributes.update({"strides": strides} if max(strides) > 1 or d.flip() else {})
+    attributes.update({"dilations": dilations} if max(dilations) > 1 else {})
+    attributes.update({"pads": pads} if any(pads) else {})
+    attributes.update({"auto_pad": mode} if mode != "none" else {})
+    attributes.update({"ceil_mode": 1} if ceil_mode else {})
+    return window, tuple(outs), attributes
+
+
+def conv(d: Draft, x: Wire) -> Wire:
+    x = _grown(d, x)
+    channels = x.shape[1]
+    groups = d.pick(*[g for g in (1, 2, 3) if channels % g == 0])
+    outputs = groups * d.integer(1, 2)
+    window, outs, attributes = _placement(d, x.shape[2:], pool=False, ceil=False, dilated=True)
+    if d.flip():
+        del attributes["kernel_shape"]
+    if groups > 1 or d.flip():
+        attributes["group"] = groups
+    inputs = [x.name, d.constant(d.numbers(outputs, channels // groups, *window))]
+    if d.flip():
+        inputs.append(d.constant(d.numbers(outputs)))
+    return d.node("Conv", inputs, (1, outputs, *outs), **attributes)
+
+
+def _pooling(operator: str) -> Callable[[Draft, Wire], Wire]:
+    def drawer(d: Draft, x: Wire) -> Wire:
+        x = _grown(d, x)
+        average = operator == "AveragePool"
+        dilated = d.opset >= (19 if average else 10)
+        _, outs, attributes = _placement(d, x.shape[2:], pool=True, ceil=d.opset >= 10, dilated=dilated)
+        if average and "ceil_mode" not in attributes and d.flip():
+            attributes["count_include_pad"] = 1
+        if not average and d.opset >= 8 and d.flip():
+            attributes["storage_order"] = 0
+        return d.node(operator, [x.name], (*x.shape[:2], *outs), **attributes)
+
+    return drawer
+
+
+def _global(operator: str) -> Callable[[Draft, Wire], Wire]:
+    def drawer(d: Draft, x: Wire) -> Wire:
+        x = _image(d, x)
+        return d.node(operator, [x.name], (*x.shape[:2], *[1] * (len(x.shape) - 2)))
+
+    return drawer
+
+
+def _extremum(operator: str) -> Callable[[Draft, Wire], Wire]:
+    def drawer(d: Draft, x: Wire) -> Wire:
+        others = [wire for wire in d.wires if _fits(wire.shape, x.shape)]
+        shapes, names = [x.shape], [x.name]
+        if d.flip():
+            other = d.pick(*others)
+            shapes.append(other.shape)
+            names.append(other.name)
+        else:
+            for _ in range(d.integer(1, 2)):
+                shapes.append(x.shape if d.flip() else ())
+                names.append(d.constant(d.numbers(*shapes[-1])))
+        order = d.draw(st.permutations(range(len(names))))
+        return d.node(operator, [names[i] for i in order], np.broadcast_shapes(*shapes))
+
+    return drawer
+
+
+def clip(d: Draft, x: Wire) -> Wire:
+    low, high = sorted(float(number) for number in d.numbers(2))
+    if d.opset < 11:
+        bounds = {key: value for key, value in (("min", low), ("max", high)) if d.flip()}
+        return d.node("Clip", [x.name], x.shape, **bounds)
+    inputs = [x.name, d.constant(np.array(low, dtype=d.dtype)) if d.flip() else ""]
+    if d.flip():
+        inputs.append(d.constant(np.array(high, dtype=d.dtype)))
+    return d.node("Clip", inputs, x.shape)
+
+
+def leaky_relu(d: Draft, x: Wire) -> Wire:
+    return d.node("LeakyRelu", [x.name], x.shape, **({"alpha": d.pick(0.1, 0.5, 2.0, -0.3)} if d.flip() else {}))
+
+
+def prelu(d: Draft, x: Wire) -> Wire:
+    # Quarters, so that 1 - slope is exact.
+    shape = x.shape if d.flip() else ()
+    slope = (d.rng.integers(-8, 8, size=shape) / 4).astype(d.dtype)
+    return d.node("PRelu", [x.name, d.constant(slope)], x.shape)
+
+
+def concat(d: Draft, x: Wire) -> Wire:
+    if not x.shape:
+        x = unsqueeze(d, x)
+    axis = d.integer(-len(x.shape) if d.opset >= 11 else 0, len(x.shape) - 1)
+    parts = [x]
+    for _ in range(d.integer(0, 2)):
+        extents = list(x.shape)
+        extents[axis] = d.integer(1, 2)
+        same = [wire for wire in d.wires if wire.shape == tuple(extents)]
+        parts.append(d.pick(*same) if same and d.flip() else Wire(d.constant(d.numbers(*extents)), tuple(extents)))
+    order = d.draw(st.permutations(parts))
+    shape = np.concatenate([np.zeros(part.shape) for part in order], axis=axis).shape
+    return d.node("Concat", [part.name for part in order], shape, axis=axis)
+
+
+def cut(d: Draft, x: Wire) -> Wire:
+    """A Slice in either form, with ends beyond the axis and negative steps."""
+    if not x.shape:
+        x = unsqueeze(d, x)
+    axis = d.integer(0, len(x.shape) - 1)
+    extent = x.shape[axis]
+    start, step = d.integer(-extent, extent - 1), 1
+    end = d.pick(extent, 2**31 - 1, start + 1 if start != -1 else extent)
+    slices = [slice(None)] * len(x.shape)
+    whole = len(x.shape) == axis + 1 == 1 and d.flip()
+    if d.opset < 10:
+        slices[axis] = slice(start, end)
+        shape = np.zeros(x.shape)[tuple(slices)].shape
+        attributes = {} if whole else {"axes": [axis]}
+        return d.node("Slice", [x.name], shape, starts=[start], ends=[end], **attributes)
+    if d.flip():
+        step, end = d.pick((-1, -(2**31)), (-2, -(2**31)), (2, end))
+    slices[axis] = slice(start, end, step)
+    shape = np.zeros(x.shape)[tuple(slices)].shape
+    given_axis = axis - len(x.shape) if d.opset >= 11 and d.flip() else axis
+    numbers = [[start], [end]] + ([] if whole and step == 1 else [[given_axis]]) + ([[step]] if step != 1 else [])
+    return d.node("Slice", [x.name, *(d.constant(np.array(n, dtype=np.int64)) for n in numbers)], shape)
+
+
+def split(d: Draft, x: Wire) -> Wire:
+    axes = [axis for axis, extent in enumerate(x.shape) if extent > 1]
+    if not axes:
+        x = expand_rank(d, x)
+        axes = [len(x.shape) - 1]
+    axis = d.pick(*axes)
+    first = d.integer(1, x.shape[axis] - 1)
+    lengths = [first, x.shape[axis] - first]
+    shapes = [tuple(n if i == axis else extent for i, extent in enumerate(x.shape)) for n in lengths]
+    if d.opset < 13:
+        wire = d.node("Split", [x.name], shapes[0], 2, axis=axis, split=lengths)
+    else:
+        wire = d.node("Split", [x.name, d.constant(np.array(lengths, dtype=np.int64))], shapes[0], 2, axis=axis)
+    second = Wire(f"{wire.name}_1", shapes[1])
+    d.wires.append(second)
+    return d.pick(wire, second)
+
+
+def expand_rank(d: Draft, x: Wire) -> Wire:
+    """x twice along a new last axis."""
+    return d.node("Add", [unsqueeze_last(d, x).name, d.constant(d.numbers(2))], (*x.shape, 2))
+
+
+def unsqueeze_last(d: Draft, x: Wire) -> Wire:
+    return _with_axes(d, "Unsqueeze", x, [len(x.shape)], (*x.shape, 1))
+
+
+def gather(d: Draft, x: Wire) -> Wire:
+    if not x.shape:
+        x = unsqueeze(d, x)
+    axis = d.integer(0, len(x.shape) - 1)
+    low = -x.shape[axis] if d.opset >= 11 else 0
+    indices = d.rng.integers(low, x.shape[axis], size=d.pick((), (2,), (1, 3)))
+    attributes = {"axis": axis} if axis or d.flip() else {}
+    return d.node(
+        "Gather", [x.name, d.constant(np.array(indices))], np.take(np.zeros(x.shape), indices, axis).shape, **attributes
+    )
+
+
+def pad(d: Draft, x: Wire) -> Wire:
+    if not x.shape:
+        x = unsqueeze(d, x)
+    n = len(x.shape)
+    mode = d.pick("constant", "constant", "edge", "reflect")
+    least = {"constant": lambda e: -(e - 1) // 2 if e > 2 else 0}.get(mode, lambda e: 0)
+    most = {"reflect": lambda e: min(e - 1, 2)}.get(mode, lambda e: 2)
+    pads = [d.integer(least(x.shape[i % n]), most(x.shape[i % n])) if d.flip() else 0 for i in range(2 * n)]
+    shape = tuple(e + pads[i] + pads[n + i] for i, e in enumerate(x.shape))
+    attributes = {} if mode == "constant" and d.flip() else {"mode": mode}
+    if d.opset < 11:
+        return d.node("Pad", [x.name], shape, pads=pads, **({"value": 1.5} if d.flip() else {}), **attributes)
+    inputs = [x.name]
+    if d.opset >= 18 and d.flip():
+        pads = [pads[0], pads[n]]
+        shape = (shape[0], *x.shape[1:])
+        inputs += [d.constant(np.array(pads, dtype=np.int64)), d.constant(np.array(0.5, dtype=d.dtype))]
+        return d.node("Pad", [*inputs, d.constant(np.array([0], dtype=np.int64))], shape, **attributes)
+    inputs.append(d.constant(np.array(pads, dtype=np.int64)))
+    if d.flip():
+        inputs.append(d.constant(np.array(-0.7, dtype=d.dtype)))
+    return d.node("Pad", inputs, shape, **attributes)
+
+
 DRAWERS: dict[str, Callable[[Draft, Wire], Wire]] = {
+    "Abs": _unary("Abs"),
+    "AveragePool": _pooling("AveragePool"),
+    "Clip": clip,
+    "Concat": concat,
+    "Conv": conv,
+    "Gather": gather,
+    "GlobalAveragePool": _global("GlobalAveragePool"),
+    "GlobalMaxPool": _global("GlobalMaxPool"),
+    "LeakyRelu": leaky_relu,
+    "Max": _extremum("Max"),
+    "MaxPool": _pooling("MaxPool"),
+    "Min": _extremum("Min"),
+    "PRelu": prelu,
+    "Pad": pad,
+    "Slice": cut,
+    "Split": split,
     "Add": _binary("Add"),
     "Add of branches": _branches("Add"),
     "Cast": cast,
@@ -330,7 +590,7 @@ DRAWERS: dict[str, Callable[[Draft, Wire], Wire]] = {
 }
 """By operator (and form), a function that adds it to a draft."""
 
-NEEDS_OPSET = {"Expand": 8, "Sum": 8}
+NEEDS_OPSET = {"Expand": 8, "Sum": 8, "Max": 8, "Min": 8}
 
 
 @st.composite

@@ -93,6 +93,121 @@ def _concat(attributes: Attributes, args: Sequence[Array]) -> Array:
     return np.concatenate(args, axis=attributes["axis"])
 
 
+def _windows(attributes: Attributes, extents: tuple[int, ...], window: tuple[int, ...]) -> tuple[tuple[int, ...], Any]:
+    """Output extents, and for each output position the (window position, input position or None) pairs."""
+    n = len(extents)
+    strides = attributes.get("strides", [1] * n)
+    dilations = attributes.get("dilations", [1] * n)
+    pads = list(attributes.get("pads", [0] * 2 * n))
+    reach = [(w - 1) * d + 1 for w, d in zip(window, dilations, strict=True)]
+    mode = attributes.get("auto_pad", b"NOTSET").decode()
+    if mode.startswith("SAME"):
+        outs = [math.ceil(e / s) for e, s in zip(extents, strides, strict=True)]
+        totals = [max((o - 1) * s + r - e, 0) for o, s, r, e in zip(outs, strides, reach, extents, strict=True)]
+        lower = [t // 2 if mode == "SAME_UPPER" else t - t // 2 for t in totals]
+    else:
+        lower = pads[:n]
+        round_ = math.ceil if attributes.get("ceil_mode", 0) else math.floor
+        outs = [
+            round_(Fraction(e + pads[i] + pads[n + i] - r, s)) + 1
+            for i, (e, s, r) in enumerate(zip(extents, strides, reach, strict=True))
+        ]
+        if attributes.get("ceil_mode", 0):  # a window must start inside the input or the padding before it
+            axes = zip(outs, strides, extents, lower, strict=True)
+            outs = [o - 1 if (o - 1) * s >= e + b else o for o, s, e, b in axes]
+
+    def pairs(output: tuple[int, ...]) -> Any:
+        for k in positions(window):
+            axes = zip(output, strides, k, dilations, lower, strict=True)
+            place = tuple(o * s + i * d - b for o, s, i, d, b in axes)
+            yield k, place if all(0 <= p < e for p, e in zip(place, extents, strict=True)) else None
+
+    return tuple(outs), pairs
+
+
+def _conv(attributes: Attributes, args: Sequence[Array]) -> Array:
+    x, w = args[0], args[1]
+    groups = attributes.get("group", 1)
+    outs, pairs = _windows(attributes, x.shape[2:], w.shape[2:])
+    result = np.empty((1, w.shape[0], *outs), dtype=object)
+    for channel in range(w.shape[0]):
+        first = channel // (w.shape[0] // groups) * w.shape[1]
+        for output in positions(outs):
+            total = args[2][channel] if len(args) > 2 and args[2] is not None else Fraction(0)
+            for k, place in pairs(output):
+                if place is not None:
+                    for c in range(w.shape[1]):
+                        total += w[(channel, c, *k)] * x[(0, first + c, *place)]
+            result[(0, channel, *output)] = total
+    return result
+
+
+def _pool(reduce: Callable[[list[Fraction], int], Fraction]) -> Callable[[Attributes, Sequence[Array]], Array]:
+    def run_pool(attributes: Attributes, args: Sequence[Array]) -> Array:
+        x = args[0]
+        window = tuple(attributes.get("kernel_shape", x.shape[2:]))
+        outs, pairs = _windows(attributes, x.shape[2:], window)
+        result = np.empty((1, x.shape[1], *outs), dtype=object)
+        for index in positions(result.shape):
+            read = [x[(0, index[1], *place)] for _, place in pairs(index[2:]) if place is not None]
+            result[index] = reduce(read, math.prod(window) if attributes.get("count_include_pad", 0) else len(read))
+        return result
+
+    return run_pool
+
+
+def _clip(attributes: Attributes, args: Sequence[Array]) -> Array:
+    bounds = [attributes.get(key) for key in ("min", "max")] if len(args) == 1 else [*args[1:], None][:2]
+    low, high = (None if b is None else Fraction(float(b)) for b in bounds)
+    x = args[0] if low is None else np.maximum(args[0], low)
+    return x if high is None else np.minimum(x, high)
+
+
+def _fold(function: Callable[[Array, Array], Array]) -> Callable[[Attributes, Sequence[Array]], Array]:
+    def run_fold(attributes: Attributes, args: Sequence[Array]) -> Array:
+        result = args[0]
+        for other in args[1:]:
+            result = function(result, other)
+        return result
+
+    return run_fold
+
+
+def _leaky(slope: Any, x: Array) -> Array:
+    return np.where(x < 0, slope * x, x)
+
+
+def _slice(attributes: Attributes, args: Sequence[Array]) -> Array:
+    starts, ends = (attributes["starts"], attributes["ends"]) if len(args) == 1 else args[1:3]
+    axes = attributes.get("axes") if len(args) < 4 else args[3]
+    steps = args[4] if len(args) > 4 else [1] * len(starts)
+    slices = [slice(None)] * args[0].ndim
+    for axis, start, end, step in zip(range(len(starts)) if axes is None else axes, starts, ends, steps, strict=True):
+        slices[axis] = slice(int(start), int(end), int(step))
+    return args[0][tuple(slices)]
+
+
+def _split(attributes: Attributes, args: Sequence[Array]) -> list[Array]:
+    lengths = attributes["split"] if len(args) == 1 else args[1]
+    return list(np.split(args[0], np.cumsum(lengths)[:-1], axis=attributes.get("axis", 0)))
+
+
+def _pad(attributes: Attributes, args: Sequence[Array]) -> Array:
+    x = args[0]
+    pads = [int(p) for p in (attributes["pads"] if "pads" in attributes else args[1])]
+    value = Fraction(attributes.get("value", 0.0))
+    if len(args) > 2 and args[2] is not None:
+        value = args[2].reshape(-1)[0]
+    axes = [int(axis) for axis in args[3]] if len(args) > 3 else range(x.ndim)
+    mode = attributes.get("mode", b"constant").decode()
+    for axis, before, after in zip(axes, pads[: len(pads) // 2], pads[len(pads) // 2 :], strict=True):
+        widths = [(0, 0)] * x.ndim
+        widths[axis] = (max(before, 0), max(after, 0))
+        x = np.pad(x, widths, constant_values=value) if mode == "constant" else np.pad(x, widths, mode=mode)
+        x = np.take(x, range(max(-before, 0), x.shape[axis] - max(-after, 0)), axis=axis)
+    return x
+
+
 def relu(array: Array) -> Array:
     return np.maximum(array, Fraction(0))
 
@@ -118,7 +233,21 @@ OPERATORS: dict[str, Callable[[Attributes, Sequence[Array]], Any]] = {
     "Unsqueeze": lambda attributes, args: np.expand_dims(args[0], _axes(attributes, args) or ()),
     "Transpose": lambda attributes, args: np.transpose(args[0], attributes.get("perm")),
     "Expand": lambda _, args: args[0] + np.full([int(extent) for extent in args[1]], Fraction(0), dtype=object),
+    "Abs": lambda _, args: np.abs(args[0]),
+    "AveragePool": _pool(lambda read, count: sum(read, Fraction(0)) / count),
+    "Clip": _clip,
     "Concat": _concat,
+    "Conv": _conv,
+    "GlobalAveragePool": _pool(lambda read, count: sum(read, Fraction(0)) / count),
+    "GlobalMaxPool": _pool(lambda read, count: max(read)),
+    "LeakyRelu": lambda attributes, args: _leaky(Fraction(attributes.get("alpha", float(np.float32(0.01)))), args[0]),
+    "Max": _fold(np.maximum),
+    "MaxPool": _pool(lambda read, count: max(read)),
+    "Min": _fold(np.minimum),
+    "PRelu": lambda _, args: _leaky(args[1], args[0]),
+    "Pad": _pad,
+    "Slice": _slice,
+    "Split": _split,
     "Gather": lambda attributes, args: np.take(args[0], args[1], axis=attributes.get("axis", 0)),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -12,11 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx_drafts import DRAWERS, models
 
+from eqverify.errors import EqverifyError
 from eqverify.export.runtime import compare_with_runtime
 from eqverify.frontend.onnx import operator_table, parse_network
 from eqverify.network import Network, outputs_exact
 
-EXAMPLES = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+# EQVERIFY_DEEP multiplies the number of examples.
+EXAMPLES = settings(
+    deadline=None,
+    max_examples=40 * int(os.environ.get("EQVERIFY_DEEP", "1")),
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def test_every_operator_of_the_table_is_drawn():
@@ -32,11 +39,21 @@ def test_network_agrees_with_onnxruntime_and_with_rational_arithmetic(kind):
         model, rng = data.draw(models(kind))
         network = parse_network(model)
         points = rng.normal(size=(3, network.input_size)).astype(np.float32).astype(np.float64)
-        comparison = compare_with_runtime(model, network, points)
-        assert comparison.agrees, (comparison, onnx.load_from_string(model))
+        assert_agrees_with_onnxruntime(model, network, points)
         assert_exact(onnx.load_from_string(model), network, points[0])
 
     check()
+
+
+def assert_agrees_with_onnxruntime(model: bytes, network: Network, points: np.ndarray) -> None:
+    try:
+        comparison = compare_with_runtime(model, network, points)
+    except EqverifyError as error:
+        # onnxruntime has no double-precision kernels for many operators; the rational comparison covers those.
+        if "NOT_IMPLEMENTED" in str(error.value) and network.inputs[0].element == "float64":
+            return
+        raise
+    assert comparison.agrees, (comparison, onnx.load_from_string(model))
 
 
 def assert_exact(model: onnx.ModelProto, network: Network, point: np.ndarray) -> None:

@@ -352,3 +352,17 @@ def test_reports_of_the_official_parser_are_json() -> None:
     with pytest.raises(vnnlib.VNNLibException) as caught:
         vnnlib.parse_query_string("(vnnlib-version <2.0>)" + F + "(assert (<= Z 1.0))")
     assert json.loads(str(caught.value))["errors"][0]["errorCode"] == "UndeclaredVariable"
+
+
+@pytest.mark.parametrize("factor", [Fraction(2), Fraction(-2)])
+@pytest.mark.parametrize("known", [0, 1, 2])
+def test_equalities_carry_bounds_from_any_member(factor: Fraction, known: int) -> None:
+    """x_1 = factor x_0 + 1 and x_2 = x_1 + 3, with one of the three bounded."""
+    text = "".join(f"(declare-const X_{i} Real)" for i in range(3))
+    text += f"(assert (= X_1 (+ (* {factor} X_0) 1))) (assert (= X_2 (+ X_1 3)))"
+    ends = [[x, factor * x + 1, factor * x + 4] for x in (Fraction(1, 2), Fraction(5))]
+    bounds = [sorted(pair) for pair in zip(*ends, strict=True)]
+    low, high = bounds[known]
+    text += f"(assert (>= X_{known} {decimal_text(low)})) (assert (<= X_{known} {decimal_text(high)}))"
+    box = lower(parse_query(text)).cases[0].polytope.box
+    assert [list(pair) for pair in zip(box.lower.tolist(), box.upper.tolist(), strict=True)] == bounds

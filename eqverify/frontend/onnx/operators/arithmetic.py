@@ -152,8 +152,6 @@ def sum_of_many(call: Call) -> Value:
     constants = [call.weights(value, branches[0].element) for value in values if isinstance(value, Constant)]
     if len(constants) > 1:
         raise call.error("unsupported-form", "more than one constant summand", value=len(constants))
-    bias = constants[0] if constants else np.zeros(1)
+    bias = constants[0] if constants else np.zeros(())
     terms = tuple(Term(branch.source, spread(branch, shape)) for branch in branches)
     return call.builder.affine(call.name, terms, _spread_weights(bias, shape), shape, branches[0].element)
-
-

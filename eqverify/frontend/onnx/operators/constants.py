@@ -78,7 +78,9 @@ def dropout_by_attribute(call: Call) -> Value:
 def dropout(call: Call) -> Value:
     """Nothing: its input; training mode is refused."""
     if call.optional(2) is not None and bool(call.constant(2).array.any()):
-        raise call.error("unsupported-form", "training mode is not supported", hint="export the model in inference mode")
+        raise call.error(
+            "unsupported-form", "training mode is not supported", hint="export the model in inference mode"
+        )
     return call.value(0)
 
 

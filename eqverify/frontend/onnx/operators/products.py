@@ -54,7 +54,9 @@ def product_map(call: Call, branch: Tensor, weights: FloatArray, *, tensor_first
     outputs = math.prod((*stack, rows, columns))
     if outputs * max(branch.size, inner) > MAX_DENSE_ENTRIES:
         raise call.error(
-            "too-large", "a product of stacked matrices would be too large as one matrix", value=f"{outputs}x{branch.size}"
+            "too-large",
+            "a product of stacked matrices would be too large as one matrix",
+            value=f"{outputs}x{branch.size}",
         )
     indices = component_indices(branch)
     known = weights.reshape(right if tensor_first else left)

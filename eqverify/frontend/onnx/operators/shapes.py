@@ -28,7 +28,9 @@ def reshape(call: Call) -> Value:
     wanted = call.constant_integers(1)
     if not call.flag("allowzero"):
         if any(extent == 0 and index >= len(tensor.shape) for index, extent in enumerate(wanted)):
-            raise call.shape_error("0 in the shape copies an extent that is not there", list(tensor.shape), list(wanted))
+            raise call.shape_error(
+                "0 in the shape copies an extent that is not there", list(tensor.shape), list(wanted)
+            )
         wanted = tuple(tensor.shape[i] if extent == 0 else extent for i, extent in enumerate(wanted))
     if min(wanted, default=1) < -1 or wanted.count(-1) > 1:
         raise call.shape_error("the shape is not valid", list(wanted))

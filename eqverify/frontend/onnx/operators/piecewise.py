@@ -1,0 +1,189 @@
+"""Max, Min, Clip, Abs, LeakyRelu, PRelu by exact identities in affine maps and ReLU."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eqverify.arrays import FloatArray, IntArray
+from eqverify.errors import InputError
+from eqverify.frontend.onnx.builder import component_indices, selection_map
+from eqverify.frontend.onnx.call import Call
+from eqverify.frontend.onnx.operators.arithmetic import same_element
+from eqverify.frontend.onnx.table import operator
+from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
+from eqverify.network import Diagonal, Identity, Term
+from eqverify.network.gathering import ScaledSelection
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operand:
+    """Components of a tensor that take part in a maximum.
+
+    Attributes:
+        tensor: the tensor.
+        indices: (n,) flat indices into it.
+    """
+
+    tensor: Tensor
+    indices: IntArray
+
+    def term(self, factor: float = 1.0) -> Term:
+        """These components times `factor`."""
+        if factor == 1.0:
+            return Term(self.tensor.source, selection_map(self.tensor, self.indices))
+        scale = np.full(self.indices.size, factor)
+        return Term(self.tensor.source, ScaledSelection(self.indices, scale, self.tensor.size))
+
+
+def maximum(call: Call, operands: list[Operand], shape: tuple[int, ...], sign: float = 1.0) -> Tensor:
+    """The component-wise maximum (minimum for sign -1), pair by pair: max(a, b) = b + relu(a - b)."""
+    element = operands[0].tensor.element
+    while len(operands) > 1:
+        paired = [
+            _larger(call, first, second, sign) for first, second in zip(operands[::2], operands[1::2], strict=False)
+        ]
+        operands = paired + operands[2 * len(paired) :]
+    return call.builder.affine(
+        call.name, (operands[0].term(),), np.zeros(operands[0].indices.size), call.checked(shape), element
+    )
+
+
+def _larger(call: Call, first: Operand, second: Operand, sign: float) -> Operand:
+    size, element = first.indices.size, first.tensor.element
+    name = call.builder.helper_name
+    terms = (first.term(sign), second.term(-sign))
+    difference = call.builder.affine(name(call.name, "difference"), terms, np.zeros(size), (size,), element)
+    excess = call.builder.relu(name(call.name, "excess"), difference)
+    terms = (second.term(), Operand(excess, np.arange(size)).term(sign))
+    larger = call.builder.affine(name(call.name, "pair"), terms, np.zeros(size), (size,), element)
+    return Operand(larger, np.arange(size))
+
+
+def bounded(call: Call, name: str, tensor: Tensor, bound: FloatArray, sign: float) -> Tensor:
+    """max(x, c) = c + relu(x - c) for sign 1, min(x, c) = c - relu(c - x) for sign -1; c broadcast to x's shape."""
+    signs, ones = np.full(tensor.size, sign), np.ones(tensor.size)
+    helper, builder = call.builder.helper_name, call.builder
+    term = Term(tensor.source, Identity(tensor.size) if sign > 0 else Diagonal(signs, ones))
+    excess = builder.affine(helper(name, "difference"), (term,), -sign * bound, tensor.shape, tensor.element)
+    excess = builder.relu(helper(name, "excess"), excess)
+    term = Term(excess.source, Identity(tensor.size) if sign > 0 else Diagonal(signs, ones))
+    return builder.affine(name, (term,), bound, tensor.shape, tensor.element)
+
+
+def _extremum(call: Call, sign: float) -> Value:
+    values = [call.value(index) for index in range(len(call.inputs))]
+    branches = [value for value in values if isinstance(value, Tensor)]
+    same_element(call, *branches)
+    element = branches[0].element
+    shape = call.broadcast(*(value.shape for value in values))
+    operands = [Operand(b, np.broadcast_to(component_indices(b), shape).reshape(-1)) for b in branches]
+    constants = [call.weights(value, element) for value in values if isinstance(value, Constant)]
+    if not constants:
+        return maximum(call, operands, shape, sign)
+    reduce = np.maximum if sign > 0 else np.minimum
+    bound = np.broadcast_to(constants[0], shape)
+    for other in constants[1:]:
+        bound = reduce(bound, other)
+    if len(operands) > 1:
+        raise call.error("unsupported-form", "several branches together with constants", value=len(operands))
+    name = call.builder.helper_name(call.name, "broadcast")
+    spread = call.builder.select(name, branches[0], operands[0].indices.reshape(shape))
+    return bounded(call, call.name, spread, bound.reshape(-1), sign)
+
+
+@operator("Max", since=8)
+def max_of(call: Call) -> Value:
+    """ReLU nodes: max(a, b) = b + relu(a - b)."""
+    return _extremum(call, 1.0)
+
+
+@operator("Min", since=8)
+def min_of(call: Call) -> Value:
+    """ReLU nodes: min(a, b) = b - relu(b - a)."""
+    return _extremum(call, -1.0)
+
+
+def _clipped(call: Call, low: FloatArray | None, high: FloatArray | None) -> Value:
+    """min(max(x, low), high), either bound absent where it is None."""
+    tensor = call.tensor(0)
+    if low is not None and high is not None and low.reshape(-1)[0] > high.reshape(-1)[0]:
+        raise call.error("unsupported-form", "the lower bound is above the upper one")
+    for bound, sign, last in ((low, 1.0, high is None), (high, -1.0, True)):
+        if bound is not None:
+            name = call.name if last else call.builder.helper_name(call.name, "low")
+            tensor = bounded(call, name, tensor, np.broadcast_to(bound.reshape(-1), tensor.size), sign)
+    return tensor
+
+
+def _absent(bound: npt.NDArray[Any], element: str) -> bool:
+    """Whether a bound stands for none: infinite, or the largest number of the type (exporters write either)."""
+    return bool(np.abs(bound) >= np.finfo(ELEMENTS[element]).max)
+
+
+@operator("Clip", until=10, attributes=("min", "max"))
+def clip_by_attribute(call: Call) -> Value:
+    """Two ReLU nodes: a maximum with the lower and a minimum with the upper bound."""
+    tensor = call.tensor(0)
+    bounds = [np.array([call.number(key, 0.0)]) if key in call.attributes else None for key in ("min", "max")]
+    return _clipped(call, *(None if bound is None or _absent(bound, tensor.element) else bound for bound in bounds))
+
+
+@operator("Clip", since=11)
+def clip(call: Call) -> Value:
+    """Two ReLU nodes: a maximum with the lower and a minimum with the upper bound."""
+    element = call.tensor(0).element
+    bounds = []
+    for index in (1, 2):
+        bound = call.constant(index) if call.optional(index) is not None else None
+        if bound is not None and bound.array.size != 1:
+            raise call.shape_error("a bound must be a scalar", list(bound.shape))
+        absent = bound is None or _absent(bound.array, element)
+        bounds.append(None if bound is None or absent else call.weights(bound, element))
+    return _clipped(call, *bounds)
+
+
+@operator("Abs")
+def absolute(call: Call) -> Value:
+    """A ReLU node: |x| = 2 relu(x) - x."""
+    tensor = call.tensor(0)
+    return _leaky(call, tensor, np.full(tensor.size, -1.0))
+
+
+def _leaky(call: Call, tensor: Tensor, slope: FloatArray) -> Tensor:
+    """slope * x + (1 - slope) * relu(x); 1 - slope must be a float64."""
+    rest = 1.0 - slope
+    for left, given in set(zip(rest.tolist(), slope.tolist(), strict=True)):
+        if Fraction(left) + Fraction(given) != 1:
+            raise _inexact(call, given)
+    ones = np.ones(tensor.size)
+    positive = call.builder.relu(call.builder.helper_name(call.name, "relu"), tensor)
+    terms = (Term(tensor.source, Diagonal(slope, ones)), Term(positive.source, Diagonal(rest, ones)))
+    return call.builder.affine(call.name, terms, np.zeros(tensor.size), tensor.shape, tensor.element)
+
+
+def _inexact(call: Call, slope: float) -> InputError:
+    return call.error("unsupported-form", "1 - slope is not exact in double precision", value=slope)
+
+
+@operator("LeakyRelu", attributes=("alpha",))
+def leaky_relu(call: Call) -> Value:
+    """A ReLU node: slope * x + (1 - slope) * relu(x)."""
+    tensor = call.tensor(0)
+    # The default is the float32 number nearest to 0.01.
+    return _leaky(call, tensor, np.full(tensor.size, call.number("alpha", float(np.float32(0.01)))))
+
+
+@operator("PRelu")
+def prelu(call: Call) -> Value:
+    """A ReLU node: slope * x + (1 - slope) * relu(x), slopes broadcast to x."""
+    tensor = call.tensor(0)
+    slope = call.weights(call.constant(1), tensor.element)
+    if call.broadcast(tensor.shape, slope.shape) != tensor.shape:
+        raise call.shape_error("the slopes cannot be broadcast to the input", list(slope.shape), list(tensor.shape))
+    return _leaky(call, tensor, np.broadcast_to(slope, tensor.shape).reshape(math.prod(tensor.shape)))

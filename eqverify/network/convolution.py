@@ -1,0 +1,163 @@
+"""Convolutions as linear maps: never expanded to a matrix, except by `dense`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+
+from eqverify.arrays import ExactArray, FloatArray, IntArray, frozen
+from eqverify.errors import InputError
+from eqverify.network.linear import LinearMap
+
+_CHUNK_NUMBERS = 1 << 23
+"""Numbers of unfolded input held at a time (64 MB)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(LinearMap):
+    """A convolution (cross-correlation, as in ONNX) over any number of spatial axes, with zero padding.
+
+    Attributes:
+        kernel: (out_channels, in_channels / groups, *window) float64.
+        extents: spatial extents of the input.
+        strides: per axis, positive.
+        dilations: per axis, positive.
+        before: zeros padded in front, per axis, not negative.
+        after: zeros padded behind, per axis, not negative.
+        groups: number of groups; divides both channel counts.
+    """
+
+    kernel: FloatArray
+    extents: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kernel", frozen(self.kernel))
+        axes = len(self.extents)
+        per_axis = (self.strides, self.dilations, self.before, self.after)
+        lengths_agree = self.kernel.ndim == axes + 2 and all(len(values) == axes for values in per_axis)
+        if not lengths_agree or self.groups < 1 or self.kernel.shape[0] % self.groups:
+            raise InputError("network/shape", "a convolution's kernel and geometry disagree", value=self.kernel.shape)
+        if min((*self.strides, *self.dilations), default=1) < 1 or min((*self.before, *self.after), default=0) < 0:
+            raise InputError("network/shape", "a convolution's geometry is not valid", value=str(per_axis))
+        if not self.kernel.size or min(self.output_extents, default=1) < 1:
+            raise InputError("network/shape", "a convolution has no output", value=self.kernel.shape)
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """Extents of the kernel."""
+        return self.kernel.shape[2:]
+
+    @property
+    def channels(self) -> int:
+        """Input channels."""
+        return int(self.kernel.shape[1]) * self.groups
+
+    @cached_property
+    def output_extents(self) -> tuple[int, ...]:
+        """Spatial extents of the output."""
+        axes = zip(self.extents, self.before, self.after, self.window, self.dilations, self.strides, strict=True)
+        return tuple((n + b + a - (w - 1) * d - 1) // s + 1 for n, b, a, w, d, s in axes)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.kernel.shape[0] * math.prod(self.output_extents), self.channels * math.prod(self.extents)
+
+    @property
+    def fan_in(self) -> int:
+        return math.prod(self.kernel.shape[1:])
+
+    @property
+    def fan_out(self) -> int:
+        axes = zip(self.window, self.strides, self.dilations, strict=True)
+        # Two positions of the window read one input only if their distance times d is a multiple of s.
+        reached = math.prod(-(-w // (s // math.gcd(s, d))) for w, s, d in axes)
+        return int(self.kernel.shape[0]) // self.groups * reached
+
+    def positions(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+        """Each position of the window, with the padded inputs it reads."""
+        for position in np.ndindex(*self.window):
+            axes = zip(position, self.dilations, self.strides, self.output_extents, strict=True)
+            yield position, tuple(slice(p * d, p * d + s * (n - 1) + 1, s) for p, d, s, n in axes)
+
+    def _padded_shape(self, batch: int) -> tuple[int, ...]:
+        axes = zip(self.extents, self.before, self.after, strict=True)
+        return (batch, self.channels, *(n + b + a for n, b, a in axes))
+
+    @property
+    def _inside(self) -> tuple[slice, ...]:
+        """Where the input lies in its padded form."""
+        return (slice(None), slice(None), *(slice(b, b + n) for b, n in zip(self.before, self.extents, strict=True)))
+
+    def _unfolded(self, x: FloatArray | ExactArray) -> FloatArray | ExactArray:
+        """(batch, in) -> (batch, groups, channels per group * window, output positions)."""
+        padded = np.zeros(self._padded_shape(len(x)), dtype=x.dtype)
+        padded[self._inside] = x.reshape(len(x), self.channels, *self.extents)
+        parts = [padded[(slice(None), slice(None), *read)] for _, read in self.positions()]
+        columns = np.stack(parts, axis=2)
+        return columns.reshape(len(x), self.groups, self.fan_in, math.prod(self.output_extents))
+
+    def _folded(self, columns: FloatArray) -> FloatArray:
+        """The transpose of `_unfolded`."""
+        batch = len(columns)
+        parts = columns.reshape(batch, self.channels, math.prod(self.window), *self.output_extents)
+        padded = np.zeros(self._padded_shape(batch))
+        for index, (_, read) in enumerate(self.positions()):
+            padded[(slice(None), slice(None), *read)] += parts[:, :, index]
+        return padded[self._inside].reshape(batch, -1)
+
+    def _chunks(self, rows: int) -> Iterator[slice]:
+        numbers = self.groups * self.fan_in * math.prod(self.output_extents)
+        step = max(1, _CHUNK_NUMBERS // numbers)
+        return (slice(start, start + step) for start in range(0, rows, step))
+
+    @cached_property
+    def _matrices(self) -> FloatArray:
+        """The kernel as (groups, out channels per group, channels per group * window)."""
+        return self.kernel.reshape(self.groups, -1, self.fan_in)
+
+    def forward(self, x: FloatArray) -> FloatArray:
+        rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        result = np.empty((len(rows), self.shape[0]))
+        for chunk in self._chunks(len(rows)):
+            part = self._matrices @ self._unfolded(rows[chunk])
+            result[chunk] = part.reshape(len(part), -1)
+        return result.reshape(*x.shape[:-1], self.shape[0])
+
+    def backward(self, y: FloatArray) -> FloatArray:
+        rows = y.reshape(math.prod(y.shape[:-1]), y.shape[-1])
+        result = np.empty((len(rows), self.shape[1]))
+        outputs = self.kernel.shape[0] // self.groups
+        for chunk in self._chunks(len(rows)):
+            part = rows[chunk].reshape(-1, self.groups, outputs, math.prod(self.output_extents))
+            result[chunk] = self._folded(self._matrices.transpose(0, 2, 1) @ part)
+        return result.reshape(*y.shape[:-1], self.shape[1])
+
+    @cached_property
+    def _absolute(self) -> Convolution:
+        kernel = np.abs(self.kernel)
+        return Convolution(kernel, self.extents, self.strides, self.dilations, self.before, self.after, self.groups)
+
+    def absolute(self) -> LinearMap:
+        return self._absolute
+
+    def dense(self) -> FloatArray:
+        return self.forward(np.eye(self.shape[1])).T
+
+    def forward_exact(self, x: ExactArray) -> ExactArray:
+        weights = np.array([Fraction(w) for w in self._matrices.ravel().tolist()], dtype=object)
+        columns = self._unfolded(x.reshape(1, -1))[0]
+        return np.asarray(np.matmul(weights.reshape(self._matrices.shape), columns)).reshape(-1)
+
+    def parameters(self) -> Iterable[FloatArray | IntArray]:
+        geometry = (self.extents, self.strides, self.dilations, self.before, self.after)
+        return self.kernel, np.array([self.groups, *(n for values in geometry for n in values)], dtype=np.int64)

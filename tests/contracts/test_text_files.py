@@ -1,0 +1,49 @@
+"""What is true of all files of the repository."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SUFFIXES = {".py", ".md", ".toml", ".ini", ".lark", ".vnnlib", ".yml", ""}
+MAX_LINES = 600
+
+
+def tracked() -> list[Path]:
+    """Files under version control or about to be; all files of the folders that hold text where there is no git."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed if (ROOT / name).is_file()]
+
+
+def test_no_path_of_one_machine() -> None:
+    pattern = re.compile(r"/(?:root|tmp/dev|work/(?:main|shared))\b|/home/[a-z]")
+    here = Path(__file__)
+    for path in tracked():
+        if path.suffix in SUFFIXES and path != here:
+            assert not pattern.search(path.read_text("utf-8", errors="replace")), path
+
+
+def test_sources_are_of_readable_length() -> None:
+    for path in tracked():
+        if path.suffix == ".py":
+            lines = path.read_text("utf-8").count("\n")
+            assert lines <= MAX_LINES, f"{path} has {lines} lines"
+
+
+def test_helpers_of_tests_have_names_of_their_own() -> None:
+    """Test folders are no packages: helper modules are imported by bare name, from the folders that pytest is told."""
+    helpers = [p for p in tracked() if p.is_relative_to(ROOT / "tests") and p.suffix == ".py"]
+    helpers = [p for p in helpers if not p.name.startswith("test_") and p.name not in ("conftest.py", "installed.py")]
+    assert not [name for name, count in Counter(p.name for p in helpers).items() if count > 1]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]
+    assert {p.parent.relative_to(ROOT).as_posix() for p in helpers} <= set(settings["pythonpath"])
