@@ -18,7 +18,8 @@ ExactArray = npt.NDArray[np.object_]
 def frozen(values: npt.ArrayLike, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
     """A read-only C-contiguous array of `values`; copies unless it is one already."""
     array = np.asarray(values, dtype=dtype)
-    if array.flags.writeable or not array.flags.c_contiguous:
+    shared = isinstance(array.base, np.ndarray) and array.base.flags.writeable
+    if array.flags.writeable or shared or not array.flags.c_contiguous:
         array = np.array(array, dtype=dtype, order="C")
         array.flags.writeable = False
     return array

@@ -40,8 +40,10 @@ class Problem:
             )
         pairs = [
             ("input", specification.input_size, network.input_size),
-            ("output", specification.output_size, network.output_size),
+            ("input", specification.domain.size, network.input_size),
         ]
+        if specification.networks[0].outputs:  # a property that declares none only describes inputs
+            pairs.append(("output", specification.output_size, network.output_size))
         for kind, declared, actual in pairs:
             if declared != actual:
                 raise InputError(

@@ -34,6 +34,8 @@ class Box:
                 "the bounds of a box must be two vectors of one length",
                 value=f"{self.lower.shape} and {self.upper.shape}",
             )
+        if not self.lower.size:
+            raise InputError("domain/shape", "a box needs at least one input", value=self.lower.shape)
         finite = np.isfinite(self.lower) & np.isfinite(self.upper)
         self._require(finite, "domain/not-finite", "a bound of the input box is not a finite number")
         self._require(self.lower <= self.upper, "domain/empty", "the input box is empty: lower bound above upper bound")

@@ -29,7 +29,15 @@ class Polytope:
     bound: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
-        matrix = np.asarray(self.matrix, dtype=np.float64).reshape(-1, self.box.size)
+        matrix = np.asarray(self.matrix, dtype=np.float64)
+        if not matrix.size:
+            matrix = np.empty((matrix.shape[0], self.box.size))
+        if matrix.ndim != 2 or matrix.shape[1] != self.box.size:
+            raise InputError(
+                "domain/shape",
+                "a constraint row needs one coefficient per input",
+                value=f"{matrix.shape} for {self.box.size} inputs",
+            )
         object.__setattr__(self, "matrix", frozen(matrix))
         object.__setattr__(self, "bound", frozen(self.bound))
         if self.bound.shape != (matrix.shape[0],):

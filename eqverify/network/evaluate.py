@@ -19,6 +19,9 @@ Scalar = TypeVar("Scalar", np.float64, np.object_)
 UNDERFLOW = 1e-300
 """Added to every error bound: far above the sum of all underflow errors of one product (n 2^-1074)."""
 
+_SINGLE_UNDERFLOW = 2.0**-125
+"""The same per summand of a float32 product, whether subnormal numbers are kept or flushed to zero."""
+
 
 def gamma(terms: int, unit: float = UNIT_ROUNDOFF) -> float:
     """An upper bound of gamma_n = n u / (1 - n u), itself rounded safely upwards (Higham 2002, section 3.1)."""
@@ -48,14 +51,15 @@ def join_outputs(network: Network, values: dict[str, FloatArray]) -> FloatArray:
 def evaluate_nodes(network: Network, x: FloatArray) -> dict[str, FloatArray]:
     """Values of all inputs and nodes at flat inputs (batch, input_size), in float64."""
     values = split_inputs(network, np.asarray(x, dtype=np.float64))
-    for node in network.nodes:
-        if isinstance(node, Affine):
-            total = np.broadcast_to(node.bias, (*x.shape[:-1], node.size))
-            for term in node.terms:
-                total = total + term.map.forward(values[term.source])
-            values[node.name] = total
-        else:
-            values[node.name] = np.maximum(values[node.source], 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):  # `evaluation_error` is infinite there
+        for node in network.nodes:
+            if isinstance(node, Affine):
+                total = np.broadcast_to(node.bias, (*x.shape[:-1], node.size))
+                for term in node.terms:
+                    total = total + term.map.forward(values[term.source])
+                values[node.name] = total
+            else:
+                values[node.name] = np.maximum(values[node.source], 0.0)
     return values
 
 
@@ -79,22 +83,32 @@ def evaluation_error(
         extra_terms: further roundings per component to allow for (operators split finer than our nodes).
 
     Returns:
-        By name, (batch, n): |exact - computed| for values computed with `unit` (for 2^-53: with `values` as computed).
+        By name, (batch, n), infinite where a value overflowed: |exact - computed| for values computed with `unit` (for 2^-53: with `values` as computed).
         For a coarser unit this is the distance between a run in that arithmetic and the exact value.
     """
     errors = {port.name: np.zeros_like(values[port.name]) for port in network.inputs}
     for node in network.nodes:
-        if not isinstance(node, Affine):
+        if isinstance(node, Affine):
+            errors[node.name] = _affine_error(node, values, errors, unit, extra_terms)
+        else:
             errors[node.name] = errors[node.source]
-            continue
-        terms = sum(term.map.fan_in + 2 for term in node.terms) + 2 + extra_terms
-        constant = gamma(terms, unit) + (gamma(terms) if unit != UNIT_ROUNDOFF else 0.0)
-        size = np.broadcast_to(np.abs(node.bias), values[node.name].shape) * constant
+    return errors
+
+
+def _affine_error(
+    node: Affine, values: dict[str, FloatArray], errors: dict[str, FloatArray], unit: float, extra_terms: int
+) -> FloatArray:
+    terms = sum(term.map.fan_in + 2 for term in node.terms) + 2 + extra_terms
+    constant = gamma(terms, unit) + (gamma(terms) if unit != UNIT_ROUNDOFF else 0.0)
+    value = values[node.name]
+    with np.errstate(over="ignore", invalid="ignore"):
+        size = np.broadcast_to(np.abs(node.bias), value.shape) * constant
         for term in node.terms:
             source, carried = np.abs(values[term.source]), errors[term.source]
             size = size + term.map.absolute().forward(constant * (source + carried) + carried)
-        errors[node.name] = size * (1.0 + 2 * gamma(terms)) + UNDERFLOW
-    return errors
+        lost = UNDERFLOW if unit == UNIT_ROUNDOFF else terms * _SINGLE_UNDERFLOW
+        error = size * (1.0 + 2 * gamma(terms)) + lost
+    return np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
 
 
 def evaluate_exact(network: Network, x: Sequence[Fraction]) -> dict[str, ExactArray]:

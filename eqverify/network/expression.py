@@ -182,6 +182,11 @@ def restrict_relu(z: Expression, active: BoolArray, columns: IntArray) -> Expres
 
 def value_range(expression: Expression, basis: Basis) -> tuple[FloatArray, FloatArray]:
     """Sound bounds (lower, upper), each (n,), of an expression's value on the domain; exactly 0 for the zero expression."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _range(expression, basis)
+
+
+def _range(expression: Expression, basis: Basis) -> tuple[FloatArray, FloatArray]:
     middle = expression.rows @ basis.centre
     size = np.abs(expression.rows)
     constant = gamma(basis.width + 4)
@@ -190,6 +195,7 @@ def value_range(expression: Expression, basis: Basis) -> tuple[FloatArray, Float
     slack = spread + 1e-15 * np.abs(middle) + UNDERFLOW
     zero = (expression.error == 0) & ~expression.rows.any(axis=1)
     lower, upper = np.nextafter(middle - slack, -np.inf), np.nextafter(middle + slack, np.inf)
+    lower, upper = np.where(np.isnan(lower), -np.inf, lower), np.where(np.isnan(upper), np.inf, upper)
     return np.where(zero, 0.0, lower), np.where(zero, 0.0, upper)
 
 

@@ -66,6 +66,8 @@ class Affine:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bias", frozen(self.bias))
+        if self.bias.ndim != 1:
+            raise InputError("network/shape", "a bias is a vector", place=Place(node=self.name), value=self.bias.shape)
 
     @property
     def size(self) -> int:
@@ -173,6 +175,7 @@ class Network:
 
 
 def _digest_affine(state: hashlib._Hash, node: Affine) -> None:
+    state.update(repr(node.bias.shape).encode())
     state.update((node.bias + 0.0).astype("<f8").tobytes())
     for term in node.terms:
         state.update(repr((type(term.map).__name__, term.map.shape)).encode())
@@ -185,8 +188,15 @@ def check_invariants(network: Network) -> None:
     """Raise `InputError` unless names are unique, sources precede, sizes agree and numbers are finite."""
     if not network.inputs or not network.outputs:
         raise InputError("network/ports", "a network needs at least one input and one output")
+    for port in (*network.inputs, *network.outputs):
+        if any(isinstance(extent, int) and extent < 1 for extent in port.shape):
+            raise InputError("network/shape", "an extent below 1", place=Place(node=port.name), value=port.shape)
+    if len({port.name for port in network.outputs}) != len(network.outputs):
+        raise InputError("network/duplicate-name", "two outputs have one name")
     sizes: dict[str, int] = {}
     for port in network.inputs:
+        if port.source != port.name:
+            raise InputError("network/ports", "an input shows itself", place=Place(node=port.name), value=port.source)
         if port.name in sizes:
             raise InputError("network/duplicate-name", "two inputs have one name", place=Place(node=port.name))
         sizes[port.name] = port.size

@@ -136,8 +136,22 @@ class Diagonal(LinearMap):
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", frozen(self.scale))
         object.__setattr__(self, "divisor", frozen(self.divisor))
+        if self.scale.ndim != 1 or self.scale.shape != self.divisor.shape:
+            raise InputError(
+                "network/shape", "a diagonal needs two vectors of one length", value=f"{self.scale.shape}, {self.divisor.shape}"
+            )
         if (self.divisor == 0).any():
             raise InputError("network/division-by-zero", "a constant divisor of the network is zero")
+        # Checked where the numbers are finite; that they are is the network's invariant, with its own error.
+        size = np.abs(self._ratio[(self.scale != 0) & np.isfinite(self.scale) & np.isfinite(self.divisor)])
+        if not ((size >= np.finfo(np.float64).smallest_normal) & np.isfinite(size)).all():
+            raise InputError("network/quotient", "a scale divided by its divisor leaves the range of float64")
+
+    @cached_property
+    def _ratio(self) -> FloatArray:
+        """scale / divisor, off by one rounding and never by underflow, which a later division could blow up."""
+        with np.errstate(over="ignore", under="ignore"):
+            return frozen(self.scale / self.divisor)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -157,7 +171,7 @@ class Diagonal(LinearMap):
         return 0.0 if powers_of_two else UNIT_ROUNDOFF
 
     def forward(self, x: FloatArray) -> FloatArray:
-        return np.asarray(x * self.scale / self.divisor)
+        return np.asarray(x * self._ratio)
 
     def backward(self, y: FloatArray) -> FloatArray:
         return self.forward(y)
@@ -166,7 +180,7 @@ class Diagonal(LinearMap):
         return Diagonal(np.abs(self.scale), np.abs(self.divisor))
 
     def dense(self) -> FloatArray:
-        return np.diag(self.scale / self.divisor)
+        return np.diag(self._ratio)
 
     def forward_exact(self, x: ExactArray) -> ExactArray:
         factors = [Fraction(s) / Fraction(d) for s, d in zip(self.scale.tolist(), self.divisor.tolist(), strict=True)]
@@ -191,7 +205,8 @@ class Selection(LinearMap):
     def __post_init__(self) -> None:
         object.__setattr__(self, "indices", frozen(self.indices, np.int64))
         if self.indices.size and not (0 <= self.indices.min() and self.indices.max() < self.size):
-            raise InputError("network/index", "a selection reads outside its source", value=int(self.indices.max()))
+            wrong = self.indices[(self.indices < 0) | (self.indices >= self.size)]
+            raise InputError("network/index", "a selection reads outside its source", value=int(wrong[0]))
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -88,7 +88,6 @@ def test_a_property_of_two_networks_is_rejected() -> None:
     assert caught.value.code == "problem/networks"
 
 
-@pytest.mark.xfail(strict=True, reason="only the declared size is compared, not that of the cases' boxes")
 def test_a_case_of_another_dimension_is_rejected() -> None:
     network = one_of_each().network
     specification = domain_problem(network, box_domain(np.zeros(1), np.ones(1))).specification

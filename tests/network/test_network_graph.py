@@ -184,7 +184,6 @@ def test_digest_is_the_same_in_another_process() -> None:
     assert runs == {f"{problem.network.digest} {problem.domain.digest}\n"}
 
 
-@pytest.mark.xfail(strict=True, reason="the length of a bias is not part of the digest")
 def test_digest_delimits_the_bias_of_a_constant_node() -> None:
     """Two different networks whose parts, written one after the other, are one string of bytes."""
 
@@ -232,7 +231,6 @@ def test_text_form_shortens_large_arrays() -> None:
     assert max(len(line) for line in text.splitlines()) < 80
 
 
-@pytest.mark.xfail(strict=True, reason="not checked yet")
 @pytest.mark.parametrize(
     "make",
     [

@@ -344,6 +344,10 @@ def _placement(
         if mode in ("none", "NOTSET") and not (pool and max(dilations) > 1) and d.flip():
             pads = [d.integer(0, window[i % n] - 1) for i in range(2 * n)]
         ceil_mode = int(ceil and mode in ("none", "NOTSET") and d.flip())
+        if ceil_mode:  # a window must not start behind the input
+            steps = [-(-(e + pads[i] + pads[n + i] - reach[i]) // strides[i]) for i, e in enumerate(extents)]
+            starts = zip(steps, strides, extents, pads, strict=False)
+            ceil_mode = int(all(k * s < e + before for k, s, e, before in starts))
         totals = [e + pads[i] + pads[n + i] for i, e in enumerate(extents)]
         if all(r <= t for r, t in zip(reach, totals, strict=True)):
             break
@@ -352,11 +356,10 @@ def _placement(
         reach, totals = list(window), list(extents)
         break
     outs = []
-    for e, t, r, s, before in zip(extents, totals, reach, strides, pads[:n], strict=True):
+    for e, t, r, s in zip(extents, totals, reach, strides, strict=True):
         out = -(-e // s) if mode.startswith("SAME") else (t - r) // s + 1
         if ceil_mode:
             out = -(-(t - r) // s) + 1
-            out -= (out - 1) * s >= e + before
         outs.append(out)
     attributes: dict[str, Any] = {"kernel_shape": list(window)}
     attributes.update({"strides": strides} if max(strides) > 1 or d.flip() else {})

@@ -112,9 +112,6 @@ def _windows(attributes: Attributes, extents: tuple[int, ...], window: tuple[int
             round_(Fraction(e + pads[i] + pads[n + i] - r, s)) + 1
             for i, (e, s, r) in enumerate(zip(extents, strides, reach, strict=True))
         ]
-        if attributes.get("ceil_mode", 0):  # a window must start inside the input or the padding before it
-            axes = zip(outs, strides, extents, lower, strict=True)
-            outs = [o - 1 if (o - 1) * s >= e + b else o for o, s, e, b in axes]
 
     def pairs(output: tuple[int, ...]) -> Any:
         for k in positions(window):

@@ -140,3 +140,25 @@ def test_lying_constants(operator, arguments):
     with pytest.raises(EqverifyError, match="onnx/too-large"):
         parse_network(model.SerializeToString())
     read(model.SerializeToString())
+
+
+@pytest.mark.parametrize("operator", ["Conv", "MaxPool", "AveragePool"])
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"pads": [10**6] * 4},
+        {"pads": [2**40] * 4},
+        {"strides": [2**40, 1]},
+        {"dilations": [10**6, 1], "pads": [10**6] * 4},
+        {"kernel_shape": [5000, 5000], "pads": [2500] * 4},
+    ],
+    ids=str,
+)
+def test_lying_windows(operator, attributes):
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [1, 1, 2, 2], [1.0] * 4)
+    inputs = ["x", "w"] if operator == "Conv" else ["x"]
+    nodes = [helper.make_node(operator, inputs, ["y"], **{"kernel_shape": [2, 2], **attributes})]
+    ports = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 4, 4])]
+    ports.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], initializer=[weights])
+    read(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)]).SerializeToString())

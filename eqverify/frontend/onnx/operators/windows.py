@@ -9,6 +9,7 @@ import numpy as np
 
 from eqverify.frontend.onnx.builder import component_indices
 from eqverify.frontend.onnx.call import Call
+from eqverify.frontend.onnx.limits import MAX_WINDOW_READS
 from eqverify.frontend.onnx.operators.piecewise import Operand, maximum
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Tensor, Value
@@ -55,10 +56,13 @@ def geometry(call: Call, extents: tuple[int, ...], window: tuple[int, ...]) -> G
     total = tuple(n + b + a for n, b, a in zip(extents, before, after, strict=True))
     if any(r > t for r, t in zip(reach, total, strict=True)):
         raise call.shape_error("the window is larger than the padded input", list(reach), list(total))
+    reads = math.prod(window) * max(math.prod(call.checked(total)), call.tensor(0).shape[1])
+    if reads > MAX_WINDOW_READS:
+        raise call.error("too-large", "the window reads too many components", value=f"{list(window)} of {list(total)}")
     declared = after
     if call.flag("ceil_mode"):
         after = tuple(
-            _ceiled(n, b, a, r, s) for n, b, a, r, s in zip(extents, before, after, reach, strides, strict=True)
+            _ceiled(call, n, b, a, r, s) for n, b, a, r, s in zip(extents, before, after, reach, strides, strict=True)
         )
     return Geometry(window, strides, dilations, before, after, declared)
 
@@ -93,11 +97,12 @@ def _paddings(
     return (smaller, larger) if mode == "SAME_UPPER" else (larger, smaller)
 
 
-def _ceiled(extent: int, before: int, after: int, reach: int, stride: int) -> int:
-    """The padding behind that rounding the output extent up amounts to; windows must start inside the input."""
+def _ceiled(call: Call, extent: int, before: int, after: int, reach: int, stride: int) -> int:
+    """The padding behind that rounding the output extent up amounts to."""
     outputs = -(-(extent + before + after - reach) // stride) + 1
     if (outputs - 1) * stride >= extent + before:
-        outputs -= 1
+        message = "'ceil_mode' adds a window that starts behind the input: runtimes disagree on whether it counts"
+        raise call.error("unsupported-form", message)
     return max(after, (outputs - 1) * stride + reach - extent - before)
 
 
@@ -188,6 +193,8 @@ def _maximised(call: Call, placed: Geometry) -> Value:
     padded = np.pad(component_indices(tensor)[0], [(0, 0), *((b, a) for _, b, a in axes)], constant_values=-1)
     reference = placed.convolution(np.ones((1, 1, *placed.window)), extents, 1)
     shape = call.checked((1, channels, *reference.output_extents))
+    if shape[1] * math.prod(shape[2:]) * math.prod(placed.window) > MAX_WINDOW_READS:
+        raise call.error("too-large", "the window reads too many components", value=list(placed.window))
     windows = np.stack([padded[(slice(None), *read)].reshape(-1) for _, read in reference.positions()])
     inside = windows.max(axis=0)
     if (inside < 0).any():
