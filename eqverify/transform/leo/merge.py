@@ -36,7 +36,7 @@ class MergeDependent:
     def __call__(self, chain: Chain, facts: Mapping[str, LayerFacts]) -> Rewritten:
         fates: list[Fate] = []
         declined: list[Declined] = []
-        for index in range(len(chain.layers)):
+        for index in reversed(range(len(chain.layers))):
             layer = chain.layers[index]
             source = layer.meaning.source
             active = np.flatnonzero(facts[source].mask(Status.ACTIVE)[layer.meaning.units])

@@ -1,0 +1,130 @@
+"""The proof of eps against exact deviations, for right, wrong and damaged reductions."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from eqverify.domain import box_domain
+from eqverify.errors import ContradictionError, EqverifyError
+from eqverify.network import Affine, Dense, Network, Term
+from eqverify.problem import domain_problem
+from eqverify.stability.options import StabilityOptions
+from eqverify.stability.portfolio import prove_stability
+from eqverify.testing.chains import chain_network
+from eqverify.testing.oracle import deviations_exact
+from eqverify.testing.strategies import networks, problems
+from eqverify.transform.chain import Meaning
+from eqverify.transform.deviation import prove_deviation
+from eqverify.transform.driver import TransformOptions, transform
+
+CROWN = StabilityOptions("crown")
+
+
+def exact(problem, reduced):
+    """Exact deviations per output, or None where the oracle gives up."""
+    try:
+        return deviations_exact(problem.network, reduced, problem.domain, max_regions=400)
+    except EqverifyError:
+        return None
+
+
+def within(found, epsilon):
+    return all(np.isinf(eps) or d.value <= Fraction(float(eps)) for d, eps in zip(found, epsilon, strict=True))
+
+
+def damaged(network, node_index, entry, amount):
+    """The network with one weight or bias moved."""
+    affines = [k for k, node in enumerate(network.nodes) if isinstance(node, Affine) and node.terms]
+    place = affines[node_index % len(affines)]
+    node = network.nodes[place]
+    matrix = np.array(node.terms[0].map.dense())
+    matrix.flat[entry % matrix.size] += amount
+    changed = Affine(node.name, (Term(node.terms[0].source, Dense(matrix)), *node.terms[1:]), node.bias)
+    return Network(network.inputs, (*network.nodes[:place], changed, *network.nodes[place + 1 :]), network.outputs)
+
+
+@given(problems(networks=networks(), parts=2), st.sampled_from(["float32", "float64"]))
+def test_epsilon_bounds_the_exact_deviation(problem, dtype):
+    facts = prove_stability(problem, CROWN)
+    try:
+        result = transform(problem, facts, TransformOptions(dtype=dtype))
+    except EqverifyError as error:
+        assert error.code == "transform/overflow"
+        return
+    found = exact(problem, result.network)
+    assume(found is not None)
+    assert within(found, result.epsilon)
+
+
+@given(problems(networks=networks(), parts=2), st.integers(0, 5), st.integers(0, 30), st.sampled_from([1e-9, 2.0**-10, 0.5, -3.0]))
+def test_a_damaged_network_gets_an_epsilon_that_covers_the_damage(problem, node, entry, amount):
+    facts = prove_stability(problem, CROWN)
+    try:
+        result = transform(problem, facts, TransformOptions(dtype="float64"))
+        wrong = damaged(result.network, node, entry, amount)
+    except EqverifyError:
+        return
+    found = exact(problem, wrong)
+    assume(found is not None)
+    assert within(found, prove_deviation(problem, facts, wrong, result.meanings))
+
+
+@given(problems(networks=networks(), parts=1), st.data())
+def test_wrong_meanings_never_lower_epsilon_below_the_truth(problem, data):
+    facts = prove_stability(problem, CROWN)
+    try:
+        result = transform(problem, facts, TransformOptions(dtype="float64"))
+    except EqverifyError:
+        return
+    assume(result.meanings)
+    shuffled = {}
+    for name, meaning in result.meanings.items():
+        size = problem.network.sizes[meaning.source]
+        count = meaning.units.size
+        shuffled[name] = Meaning(meaning.source, np.array(data.draw(st.lists(st.integers(0, size - 1), min_size=count, max_size=count))))
+    found = exact(problem, result.network)
+    assume(found is not None)
+    assert within(found, prove_deviation(problem, facts, result.network, shuffled))
+
+
+def test_nothing_rounded_means_epsilon_zero():
+    """Removing inactive units keeps every other weight: eps is exactly 0 even with weights that are no short numbers."""
+    random = np.random.default_rng(3)
+    layers = [(random.normal(size=(8, 4)), random.normal(size=8) - 4), (random.normal(size=(2, 8)), random.normal(size=2))]
+    network = chain_network(layers, element="float64")
+    problem = domain_problem(network, box_domain(-np.ones(4), np.ones(4)))
+    result = transform(problem, prove_stability(problem, CROWN), TransformOptions(passes=("remove-inactive",), dtype="float64"))
+    assert 0 < result.network.relu_count < 8
+    assert result.epsilon.tolist() == [0.0, 0.0]
+
+
+def test_a_missing_meaning_is_an_error():
+    random = np.random.default_rng(3)
+    network = chain_network([(random.normal(size=(4, 2)), np.zeros(4)), (np.ones((1, 4)), np.zeros(1))])
+    problem = domain_problem(network, box_domain(-np.ones(2), np.ones(2)))
+    facts = prove_stability(problem, CROWN)
+    result = transform(problem, facts)
+    with pytest.raises(ContradictionError, match="deviation/meaning"):
+        prove_deviation(problem, facts, result.network, {})
+
+
+def test_rounding_passes_are_left_out_where_epsilon_would_exceed_the_limit():
+    """Two equal active units merge; written as float32 that moves the outputs, which a limit of 0 forbids."""
+    network = chain_network(
+        [
+            (np.array([[1.0, 0.1], [1.0, 0.1], [1.0, -1.0]]), np.array([3.0, 3.0, 0.0])),
+            (np.array([[0.1, 0.7, 1.0]]), np.array([0.3])),
+        ],
+        element="float32",
+    )
+    problem = domain_problem(network, box_domain(-np.ones(2), np.ones(2)))
+    facts = prove_stability(problem, CROWN)
+    free = transform(problem, facts, TransformOptions(dtype="float64", max_epsilon=float("inf")))
+    strict = transform(problem, facts, TransformOptions(dtype="float64", max_epsilon=0.0))
+    assert free.network.relu_count == 2
+    assert strict.network.relu_count == 3
+    assert strict.epsilon.tolist() == [0.0]
+    assert [d.rewrite for d in strict.declined].count("rounding") == 1

@@ -1,0 +1,226 @@
+"""Each of LEO's passes, one by one, and the driver that does not trust them."""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from eqverify.domain import box_domain
+from eqverify.errors import ContradictionError, EqverifyError, InputError, UsageError
+from eqverify.network import Affine, Dense, Identity, Network, Port, Relu, Term, outputs_exact
+from eqverify.problem import domain_problem
+from eqverify.stability.facts import Status
+from eqverify.stability.options import StabilityOptions
+from eqverify.stability.portfolio import prove_stability
+from eqverify.testing.chains import chain_network
+from eqverify.testing.handmade import all_handmade
+from eqverify.testing.strategies import networks, problems
+from eqverify.transform import base
+from eqverify.transform.base import REGISTRY, Rewritten, register
+from eqverify.transform.chain import chain_of
+from eqverify.transform.driver import LEO, TransformOptions, transform
+
+QUICK = StabilityOptions(time_limit=5.0)
+
+
+def reduced(layers, passes=LEO, low=-1.0, high=1.0):
+    """Transform a chain of (weight, bias) on a cube in float64."""
+    network = chain_network([(np.array(w, dtype=float), np.array(b, dtype=float)) for w, b in layers])
+    n = network.input_size
+    problem = domain_problem(network, box_domain(np.full(n, low), np.full(n, high)))
+    facts = prove_stability(problem, QUICK)
+    return problem, transform(problem, facts, TransformOptions(passes=passes, dtype="float64"))
+
+
+def assert_equal_outputs(problem, result, points=25):
+    random = np.random.default_rng(0)
+    hull = problem.domain.hull
+    for _ in range(points):
+        x = [Fraction(v) for v in random.uniform(hull.lower, hull.upper).tolist()]
+        pairs = zip(outputs_exact(problem.network, x), outputs_exact(result.network, x), result.epsilon.tolist(), strict=True)
+        assert all(abs(a - b) <= Fraction(eps) for a, b, eps in pairs)
+
+
+def fates(result):
+    return {(fate.unit, fate.what) for fate in result.fates}
+
+
+def test_remove_inactive():
+    problem, result = reduced([([[1, 0], [0, 1]], [-2, 0]), ([[1, 1]], [0])], ("remove-inactive",))
+    assert fates(result) == {(0, "inactive")}
+    assert result.network.relu_count == 1
+    assert_equal_outputs(problem, result)
+
+
+def test_merge_dependent_units_keeps_a_basis_and_moves_the_constant():
+    rows = [[1, 1], [2, 2], [1, -1], [0, 1]]
+    problem, result = reduced([(rows, [3, 7, 0, 0]), ([[1, 1, 1, 1], [1, -1, 2, 3]], [0, 1])], ("merge-dependent",))
+    assert len([f for f in result.fates if f.what == "merged"]) == 1
+    assert result.network.relu_count == 3
+    assert_equal_outputs(problem, result)
+
+
+def test_merge_says_why_it_declined():
+    _, result = reduced([([[1, 0], [0, 1], [1, 1]], [2, 2, 0]), ([[1, 1, 1]], [0])], ("merge-dependent",))
+    assert not result.fates
+    assert [(d.rewrite, d.units, d.reason) for d in result.declined] == [
+        ("merge-dependent", (0, 1), "active rows are linearly independent")
+    ]
+
+
+def test_an_active_unit_with_a_zero_row_becomes_part_of_the_bias():
+    problem, result = reduced([([[0, 0], [1, 1]], [2, 0]), ([[5, 1]], [0])], ("merge-dependent",))
+    assert fates(result) == {(0, "merged")}
+    assert_equal_outputs(problem, result)
+
+
+def test_fold_a_stable_layer():
+    layers = [([[1, 0], [0, 1]], [2, 2]), ([[1, 1], [1, -1]], [-4, 0]), ([[1, 1]], [0])]
+    problem, result = reduced(layers, ("fold-stable",))
+    assert fates(result) == {(0, "folded"), (1, "folded")}
+    assert len(result.network.relus) == 1
+    assert_equal_outputs(problem, result)
+
+
+def test_collapse_a_constant_network():
+    layers = [([[1, 0], [0, 1]], [1, 1]), ([[-1, 0], [0, -1]], [-1, -1]), ([[1, 1], [2, 0]], [3, 0.5])]
+    problem, result = reduced(layers, ("collapse-constant",))
+    assert result.network.relu_count == 0
+    assert outputs_exact(result.network, [Fraction(1, 3)] * 2) == [3, Fraction(1, 2)]
+    assert_equal_outputs(problem, result)
+
+
+def test_drop_dead_units_from_the_last_layer_back():
+    layers = [([[1, 0], [0, 1]], [0, 0]), ([[1, 0], [0, 1]], [0, 0]), ([[1, 0]], [0])]
+    problem, result = reduced(layers, ("drop-dead",))
+    assert result.network.relu_count == 2
+    assert_equal_outputs(problem, result)
+
+
+def test_drop_dead_where_nothing_is_read():
+    layers = [([[1, 0], [0, 1]], [0, 0]), ([[0, 0], [0, 0]], [1, -1]), ([[1, 1]], [0])]
+    problem, result = reduced(layers, ("drop-dead",))
+    assert_equal_outputs(problem, result)
+    problem, result = reduced([([[1.0]], [0.0]), ([[0.0]], [4.0])], ("drop-dead",))
+    assert result.network.relu_count == 0
+    assert_equal_outputs(problem, result)
+
+
+@pytest.mark.parametrize("made", all_handmade(), ids=lambda made: made.name)
+def test_hand_solved_problems_stay_the_same_and_shrink(made):
+    problem = domain_problem(made.network, made.domain)
+    try:
+        result = transform(problem, prove_stability(problem, QUICK), TransformOptions(dtype="float64"))
+    except InputError as error:
+        assert error.code == "transform/not-a-chain"
+        return
+    assert made.fewest_relus <= result.network.relu_count <= made.network.relu_count
+    assert_equal_outputs(problem, result)
+
+
+@given(problems(networks=networks(), parts=2))
+def test_every_unit_is_either_kept_or_has_one_fate(problem):
+    facts = prove_stability(problem, StabilityOptions("crown"))
+    try:
+        result = transform(problem, facts, TransformOptions(dtype="float64"))
+    except EqverifyError:
+        return
+    gone = [(fate.layer, fate.unit) for fate in result.fates]
+    kept = [(m.source, int(unit)) for m in result.meanings.values() for unit in m.units]
+    everything = [(layer.name, unit) for layer in facts.layers for unit in range(layer.size)]
+    assert sorted(gone + kept) == sorted(everything)
+    statuses = {(layer.name, unit): layer.status[unit] for layer in facts.layers for unit in range(layer.size)}
+    for fate in result.fates:
+        if fate.what == "inactive":
+            assert statuses[fate.layer, fate.unit] == Status.INACTIVE
+        if fate.what in ("merged", "folded"):
+            assert statuses[fate.layer, fate.unit] == Status.ACTIVE
+
+
+def test_facts_of_another_problem_are_refused():
+    network = chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    one = domain_problem(network, box_domain(np.zeros(2), np.ones(2)))
+    other = domain_problem(network, box_domain(-np.ones(2), np.ones(2)))
+    with pytest.raises(UsageError, match="facts/other-problem"):
+        transform(other, prove_stability(one, QUICK))
+
+
+def test_a_skip_over_a_relu_is_refused_with_its_place():
+    network = Network(
+        (Port("X", (2,), "float64", "X"),),
+        (
+            Affine("z", (Term("X", Dense(np.eye(2))),), np.zeros(2)),
+            Relu("h", "z"),
+            Affine("y", (Term("h", Identity(2)), Term("X", Identity(2))), np.zeros(2)),
+        ),
+        (Port("Y", (2,), "float64", "y"),),
+    )
+    with pytest.raises(InputError, match="transform/not-a-chain"):
+        chain_of(network)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetful:
+    """A broken pass: drops a unit and does not say so."""
+
+    name: ClassVar[str] = "forgetful"
+    statement: ClassVar[str] = "R-0"
+    rounds: ClassVar[bool] = False
+
+    def __call__(self, chain, facts):
+        if not chain.layers or chain.layers[0].size < 2:
+            return Rewritten(chain)
+        weight, bias = chain.reader(0)
+        kept = np.arange(chain.layers[0].size - 1)
+        return Rewritten(chain.with_layer(0, chain.layers[0].select(kept)).with_reader(0, weight[:, kept], bias))
+
+
+@dataclass(frozen=True, slots=True)
+class Poisonous(Forgetful):
+    """A broken pass: leaves NaN behind."""
+
+    name: ClassVar[str] = "poisonous"
+
+    def __call__(self, chain, facts):
+        return Rewritten(replace(chain, bias=chain.bias * np.nan))
+
+
+@pytest.mark.parametrize("broken", [Forgetful, Poisonous])
+def test_the_driver_catches_a_pass_that_breaks_an_invariant(broken, monkeypatch):
+    monkeypatch.setitem(base.REGISTRY, broken.name, broken)
+    with pytest.raises(ContradictionError, match="transform/postcondition"):
+        reduced([([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], [0])], (broken.name,))
+
+
+def test_a_wrong_pass_that_keeps_the_invariants_shows_in_epsilon(monkeypatch):
+    @dataclass(frozen=True, slots=True)
+    class Shifting:
+        """A wrong pass: removes inactive units and moves a bias by a thousandth."""
+
+        name: ClassVar[str] = "shifting"
+        statement: ClassVar[str] = "R-0"
+        rounds: ClassVar[bool] = False
+
+        def __call__(self, chain, facts):
+            result = REGISTRY["remove-inactive"]()(chain, facts)
+            if result.chain is chain:
+                return result
+            return Rewritten(replace(result.chain, bias=result.chain.bias + 1e-3), result.fates)
+
+    monkeypatch.setitem(base.REGISTRY, "shifting", Shifting)
+    _, result = reduced([([[1, 0], [0, 1]], [-2, 0]), ([[1, 1]], [0])], ("shifting",))
+    assert 1e-3 <= result.epsilon[0] < 1.001e-3
+
+
+def test_two_passes_of_one_name_are_refused():
+    with pytest.raises(UsageError, match="transform/duplicate-pass"):
+        register(REGISTRY["remove-inactive"])
+
+
+@pytest.mark.parametrize("wrong", [{"passes": ("polish",)}, {"dtype": "int8"}])
+def test_unknown_options_are_refused(wrong):
+    with pytest.raises(UsageError, match="usage/"):
+        TransformOptions(**wrong)
