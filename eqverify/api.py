@@ -13,7 +13,7 @@ import numpy as np
 
 import eqverify
 from eqverify.arrays import FloatArray
-from eqverify.errors import ContradictionError, RejectedError
+from eqverify.errors import ContradictionError, InputError, RejectedError
 from eqverify.files import atomic_write
 from eqverify.network import Network, evaluate_nodes, evaluation_error, join_outputs
 from eqverify.problem import Problem
@@ -298,6 +298,13 @@ def _write(
         "eqverify.epsilon": json.dumps(transformed.epsilon.tolist()),
         "eqverify.evidence": json.dumps(facts.evidence_counts()),
     }
+    if not np.isfinite(transformed.epsilon).all():
+        raise InputError(
+            "reduce/no-bound",
+            "no finite deviation can be proved: the bounds leave the range of float64",
+            value=transformed.epsilon.tolist(),
+            hint="the weights or the input bounds are extremely large",
+        )
     data = write_network(transformed.network, metadata=metadata, producer="eqverify", dtype=element)
     network = parse_network(data)
     pairs = zip(network.relus, transformed.meanings.values(), strict=True)
