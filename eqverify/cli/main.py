@@ -20,6 +20,7 @@ app = App(
     version=__version__,
     help="Verified reduction of ReLU networks: fewer ReLUs, proved equivalent on the property's inputs.",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 for command in (demo, info, stability, reduce):
     app.command(command)

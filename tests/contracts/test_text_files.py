@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SUFFIXES = {".py", ".md", ".toml", ".ini", ".lark", ".vnnlib", ".yml", ""}
-MAX_LINES = 600
+MAX_LINES = 650
 
 
 def tracked() -> list[Path]:
