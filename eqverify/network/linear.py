@@ -138,7 +138,9 @@ class Diagonal(LinearMap):
         object.__setattr__(self, "divisor", frozen(self.divisor))
         if self.scale.ndim != 1 or self.scale.shape != self.divisor.shape:
             raise InputError(
-                "network/shape", "a diagonal needs two vectors of one length", value=f"{self.scale.shape}, {self.divisor.shape}"
+                "network/shape",
+                "a diagonal needs two vectors of one length",
+                value=f"{self.scale.shape}, {self.divisor.shape}",
             )
         if (self.divisor == 0).any():
             raise InputError("network/division-by-zero", "a constant divisor of the network is zero")
@@ -204,7 +206,7 @@ class Selection(LinearMap):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "indices", frozen(self.indices, np.int64))
-        if self.indices.size and not (0 <= self.indices.min() and self.indices.max() < self.size):
+        if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < self.size):
             wrong = self.indices[(self.indices < 0) | (self.indices >= self.size)]
             raise InputError("network/index", "a selection reads outside its source", value=int(wrong[0]))
 
