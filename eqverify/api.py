@@ -21,7 +21,7 @@ from eqverify.progress import Progress, silent
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts, Status
 from eqverify.stability.options import Engine, StabilityOptions
-from eqverify.transform.driver import Transformed, TransformOptions, transform
+from eqverify.transform.driver import Rewriting, Transformed, TransformOptions, transform
 
 if TYPE_CHECKING:
     from eqverify.equivalence.exact import CrossCheck
@@ -133,9 +133,8 @@ class Reduction:
     @property
     def layers(self) -> tuple[LayerRow, ...]:
         """The table of layers."""
-        kept: dict[str, int] = {}
-        for meaning in self.transformed.meanings.values():
-            kept[meaning.source] = kept.get(meaning.source, 0) + meaning.units.size
+        meanings = self.transformed.meanings.values()
+        kept = {meaning.source: (meaning.units.size, meaning.carriers.shape[0]) for meaning in meanings}
         return layer_rows(self.facts, kept)
 
     @property
@@ -161,6 +160,8 @@ class Reduction:
                 {"name": s.name, "seconds": s.seconds, "decided": s.decided, "questions": s.questions, "note": s.note}
                 for s in self.facts.stages
             ],
+            "rewriting": self.transformed.rewriting,
+            "choice": self.transformed.choice,
             "declined": [
                 {"pass": d.rewrite, "layer": d.layer, "units": list(d.units), "reason": d.reason}
                 for d in self.transformed.declined
@@ -185,6 +186,8 @@ class Reduction:
                 why = f"; {reasons[layer.name, unit]}" if (layer.name, unit) in reasons else ""
                 bounds = f"z in [{layer.lower[unit]:.6g}, {layer.upper[unit]:.6g}]"
                 lines.append(f"{layer.name}[{unit}] {status}, {bounds}{why}")
+            if len(meaning.carriers):
+                lines.append(f"{layer.name} {len(meaning.carriers)} carriers of linear values that later layers need")
         return "\n".join(lines)
 
     def plot(self, path: str | Path) -> None:
@@ -212,6 +215,7 @@ def reduce(
     unit_time_limit: float = 5.0,
     seed: int = 0,
     dtype: Literal["float32", "float64"] | None = None,
+    rewriting: Rewriting = "auto",
     max_epsilon: float = 1e-4,
     cross_check: Literal["z3"] | None = None,
     cross_check_timeout: float = 60.0,
@@ -227,7 +231,8 @@ def reduce(
         unit_time_limit: as `prove_stability`.
         seed: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
-        max_epsilon: rewrites that compute new weights are left out, layer by layer, where eps would exceed this.
+        rewriting: ``carriers``, ``leo``, or ``auto`` for the better of both.
+        max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
         cross_check: ``z3`` confirms the claim over the rationals; for small networks.
         cross_check_timeout: seconds for that; a time-out is reported, not raised.
         progress: called with stage, done, total.
@@ -254,7 +259,7 @@ def reduce(
     clock.lap("stability")
     element = dtype or ("float64" if problem.network.inputs[0].element == "float64" else "float32")
     progress("reduce", 0, 1)
-    transformed = transform(problem, facts, TransformOptions(dtype=element, max_epsilon=max_epsilon))
+    transformed = transform(problem, facts, TransformOptions(rewriting, dtype=element, max_epsilon=max_epsilon))
     clock.lap("transform")
     data, network, epsilons = _write(problem, facts, transformed, element)
     clock.lap("write")
