@@ -60,6 +60,7 @@ class HighsHints:
         self._solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
         for option, value in (
             ("output_flag", False),
+            ("log_to_console", False),
             ("threads", 1),
             ("presolve", "off"),
             ("solver", "simplex"),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from eqverify.arrays import BoolArray, FloatArray, IntArray
+from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds.interval import Bounds, Interval, centred
 from eqverify.network import UNIT_ROUNDOFF, Affine, Dense, LinearMap, Network, Relu, gamma
 from eqverify.network.evaluate import UNDERFLOW
@@ -29,8 +29,8 @@ class Relaxation:
 
     Attributes:
         alpha: (boxes, n), or (boxes, m, n) with slopes of their own for each of m rows; each in [0, 1].
-        lam: the same shape; each in [0, 1].
-        offset: the same shape; not below max(-lam l, (1 - lam) u).
+        lam: of one of these shapes; each in [0, 1].
+        offset: of the shape of `lam`; not below max(-lam l, (1 - lam) u).
         alive: units that are not stably inactive on every box, None for all; the others have zero slopes and offset.
     """
 
@@ -59,24 +59,24 @@ def relax(z: Interval, alpha: FloatArray | None = None, lam: FloatArray | None =
         lam = np.where(np.isfinite(lam), lam, 0.5)
     if alpha is None:
         alpha = np.where(upper >= -lower, 1.0, 0.0)
-    if (alpha if alpha.ndim == 3 else lam).ndim == 3:
-        lower, upper = lower[:, None, :], upper[:, None, :]
-        alpha = alpha if alpha.ndim == 3 else alpha[:, None, :]
-        lam = lam if lam.ndim == 3 else lam[:, None, :]
-    inactive, active = upper <= 0, (lower >= 0) & (upper > 0)
-    alpha = _slopes(alpha, inactive, active)
-    lam = _slopes(lam, inactive, active)
+    lam = _slopes(lam, lower, upper)
+    wide_lower, wide_upper = _like(lower, lam), _like(upper, lam)
     with np.errstate(invalid="ignore", over="ignore"):
-        offset = np.maximum(-lam * lower, (1.0 - lam) * upper) * (1.0 + 8 * UNIT_ROUNDOFF) + UNDERFLOW
-    alive = np.flatnonzero((z.upper > 0).any(axis=0))
-    return Relaxation(
-        alpha, lam, np.where(inactive | active, 0.0, offset), alive if alive.size < z.upper.shape[1] else None
-    )
+        offset = np.maximum(-lam * wide_lower, (1.0 - lam) * wide_upper) * (1.0 + 8 * UNIT_ROUNDOFF) + UNDERFLOW
+    offset = np.where((wide_lower >= 0) | (wide_upper <= 0), 0.0, offset)
+    alive = np.flatnonzero((upper > 0).any(axis=0))
+    return Relaxation(_slopes(alpha, lower, upper), lam, offset, alive if alive.size < upper.shape[1] else None)
 
 
-def _slopes(slopes: FloatArray, inactive: BoolArray, active: BoolArray) -> FloatArray:
+def _like(bound: FloatArray, slopes: FloatArray) -> FloatArray:
+    """Bounds (boxes, n) with an axis for rows where the slopes have one."""
+    return bound if slopes.ndim == 2 else bound[:, None, :]
+
+
+def _slopes(slopes: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+    lower, upper = _like(lower, slopes), _like(upper, slopes)
     clipped = np.clip(np.nan_to_num(slopes, nan=0.0), 0.0, 1.0)
-    return np.where(inactive, 0.0, np.where(active, 1.0, clipped))
+    return np.where(upper <= 0, 0.0, np.where(lower >= 0, 1.0, clipped))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,6 +135,10 @@ class Ground:
     def boxes(self) -> int:
         """Number of boxes."""
         return int(next(iter(self.bounds.values())).lower.shape[0])
+
+    def with_relaxations(self, relaxations: Mapping[str, Relaxation]) -> Ground:
+        """The same over the same boxes with other slopes."""
+        return Ground(self.network, self.bounds, relaxations, self._error)
 
     def affine_error(self, node: Affine) -> FloatArray:
         """(boxes, n): rows of size 1 on each component lose at most this to rounding on their way through the node."""
@@ -239,13 +243,8 @@ class Pullback:
         reach = _columns(self.ground.bounds[node.source].magnitude, row.columns)
         positive = np.maximum(row.values, 0.0)
         negative = row.values - positive
-        if offset.ndim == 2:
-            alpha, lam = alpha[:, None, :], lam[:, None, :]
-            lift = _times(positive, offset)
-        else:
-            lift = np.asarray((positive * offset).sum(axis=2))
-        pulled = positive * lam
-        pulled += negative * alpha
+        lift = _times(positive, offset) if offset.ndim == 2 else np.asarray((positive * offset).sum(axis=2))
+        pulled = positive * _per_row(lam) + negative * _per_row(alpha)
         rounding = gamma(row.values.shape[-1] + 2) * lift + 2 * UNIT_ROUNDOFF * _times(np.abs(pulled), reach)
         self._shift(lift, rounding)
         self.add(node.source, Row(pulled, row.columns))
@@ -264,6 +263,10 @@ class Pullback:
         result = np.nextafter(self.constant + self.error * _SAFETY + UNDERFLOW, np.inf)
         result = np.where(np.isnan(result), np.inf, result)
         return LinearBound(np.broadcast_to(result, (self.ground.boxes, result.shape[1])), inputs, entering)
+
+
+def _per_row(slopes: FloatArray) -> FloatArray:
+    return slopes if slopes.ndim == 3 else slopes[:, None, :]
 
 
 def _columns(array: FloatArray, columns: IntArray | None) -> FloatArray:
