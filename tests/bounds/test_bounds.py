@@ -103,6 +103,25 @@ def test_bounds_of_a_point_differ_from_the_value_by_rounding_only():
     assert (interval.upper - interval.lower).max() < 1e-11
 
 
+def test_a_unit_that_reads_only_zeros_is_its_bias_exactly():
+    network = chain(
+        np.array([[0.0, 0.0], [0.0, 1.0]]), np.zeros(2), np.array([[1.0, 0.0], [1e-200, 1.0]]), np.full(2, 0.1)
+    )
+    for bounds in (
+        interval_bounds(network, -np.ones((1, 2)), np.ones((1, 2))),
+        crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2))),
+    ):
+        assert (bounds["z"].lower[0, 0], bounds["z"].upper[0, 0]) == (0.0, 0.0)
+        assert (bounds["y"].lower[0, 0], bounds["y"].upper[0, 0]) == (0.1, 0.1)
+        assert bounds["y"].upper[0, 1] > 1.0
+
+
+def test_products_that_underflow_are_not_taken_for_zero():
+    network = chain(np.full((1, 1), 1e-200), np.zeros(1), np.full((1, 1), 1e-200), np.zeros(1))
+    bounds = interval_bounds(network, np.zeros((1, 1)), np.ones((1, 1)))
+    assert bounds["y"].upper[0, 0] > 0
+
+
 def test_overflow_gives_infinite_bounds_not_nan():
     network = chain(np.full((2, 2), 1e308), np.zeros(2), np.full((1, 2), -1e308), np.zeros(1))
     for bounds in (
