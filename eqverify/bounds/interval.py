@@ -88,7 +88,7 @@ def interval_affine(node: Affine, bounds: Bounds) -> Interval:
             value = value + term.map.forward(centre)
             size = np.abs(centre) + spread
             radius = radius + term.map.absolute().forward(spread + constant * size)
-            reads = reads + term.map.absolute().forward((size > 0).astype(np.float64))
+            reads = reads + term.map.absolute().forward((~(size == 0)).astype(np.float64))
         found = enclose(value, radius * (1.0 + 2 * constant) + 4 * UNIT_ROUNDOFF * np.abs(value) + UNDERFLOW)
     # A sum of non-negative numbers is 0 only where all are, whatever the order of summation.
     return Interval(np.where(reads == 0, node.bias, found.lower), np.where(reads == 0, node.bias, found.upper))
