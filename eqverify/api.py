@@ -15,7 +15,7 @@ import eqverify
 from eqverify.arrays import FloatArray
 from eqverify.errors import ContradictionError, InputError, RejectedError
 from eqverify.files import atomic_write
-from eqverify.network import Network, evaluate_nodes, evaluation_error, join_outputs
+from eqverify.network import Affine, Dense, Network, Relu, evaluate_nodes, evaluation_error, join_outputs
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.report.layers import LayerRow, layer_rows
@@ -312,6 +312,8 @@ def _write(
         )
     data = write_network(transformed.network, metadata=metadata, producer="eqverify", dtype=element)
     network = parse_network(data)
+    if _same_chain(network, transformed.network):
+        return data, network, transformed.epsilon
     pairs = zip(network.relus, transformed.meanings.values(), strict=True)
     epsilons = prove_deviation(problem, facts, network, {node.name: meaning for node, meaning in pairs})
     if (epsilons > transformed.epsilon).any():
@@ -322,6 +324,30 @@ def _write(
             hint="this is a defect of eqverify; please report it with the files",
         )
     return data, network, epsilons
+
+
+def _same_chain(one: Network, other: Network) -> bool:
+    """Whether two networks are one chain of dense layers with equal weights, and so one function."""
+    if len(one.nodes) != len(other.nodes) or one.input_size != other.input_size:
+        return False
+    return all(
+        isinstance(a, Relu) == isinstance(b, Relu)
+        and (isinstance(a, Relu) or isinstance(b, Relu) or _same_dense(a, b))
+        and a.sources == (one.inputs[0].name if k == 0 else one.nodes[k - 1].name,)
+        and b.sources == (other.inputs[0].name if k == 0 else other.nodes[k - 1].name,)
+        for k, (a, b) in enumerate(zip(one.nodes, other.nodes, strict=True))
+    ) and all(len(n.inputs) == len(n.outputs) == 1 and n.outputs[0].source == n.nodes[-1].name for n in (one, other))
+
+
+def _same_dense(one: Affine, other: Affine) -> bool:
+    maps = [node.terms[0].map for node in (one, other) if len(node.terms) == 1]
+    return (
+        len(maps) == 2
+        and isinstance(maps[0], Dense)
+        and isinstance(maps[1], Dense)
+        and np.array_equal(maps[0].matrix, maps[1].matrix)
+        and np.array_equal(one.bias, other.bias)
+    )
 
 
 def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsilons: FloatArray) -> RuntimeComparison:

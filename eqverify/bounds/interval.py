@@ -73,8 +73,8 @@ def interval_affine(node: Affine, bounds: Bounds) -> Interval:
     """Bounds of an affine node from those of its sources.
 
     With centre c and radius r of a source, W x lies within |W| r of W c; the floating-point errors of both products
-    are at most gamma |W| (|c| + r) (Higham 2002, eq. 3.5).  A component that reads only zeros is its bias, exactly: that
-    is how units without weights, and units behind stably inactive ones, are decided.
+    are at most gamma |W| (|c| + r) (Higham 2002, eq. 3.5).  A component that reads only zeros is its bias, exactly:
+    that is how units without weights, and units behind stably inactive ones, are decided.
     """
     terms = sum(term.map.fan_in + 2 for term in node.terms) + 3
     constant = gamma(terms)

@@ -29,7 +29,7 @@ LEO: tuple[str, ...] = tuple(
 )
 """The order in which the driver applies LEO's passes in each round."""
 
-_LEO_ENTRIES = 20_000_000
+_LEO_ENTRIES = 2_000_000
 """LEO's passes are tried by ``auto`` where all layers together have at most so many weights as dense matrices."""
 
 
