@@ -1,8 +1,8 @@
 """alpha-CROWN: lower slopes of their own for every bound, by projected gradient steps (specs/bounds.md, B-4).
 
-Xu et al. 2021 (arXiv 2011.13824).  A pulled-back bound is U(alpha) = constant + max over the box of a linear function.  Its
-gradient is found by running forwards what ran backwards: with x* the maximising corner, a relaxed ReLU passes g_z on as
-lam g_z + t where the coefficient on it was positive and as alpha g_z where it was negative, and
+Xu et al. 2021 (arXiv 2011.13824).  A pulled-back bound is U(alpha) = constant + max over the box of a linear function.
+Its gradient is found by running forwards what ran backwards: with x* the maximising corner, a relaxed ReLU passes g_z on
+as lam g_z + t where the coefficient on it was positive and as alpha g_z where it was negative, and
 dU / d alpha_i = min(coefficient_i, 0) g_z_i.  Every iterate is a bound that is rounded outwards, so that the steps
 themselves need no care; the best one counts.
 """
