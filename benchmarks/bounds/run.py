@@ -2,8 +2,8 @@
 
     python benchmarks/bounds/run.py --output benchmarks/bounds
 
-writes bounds.csv and bounds.md there.  All methods of an instance run in one process, one after the other; a time is the
-best of `--repeat` runs, and ratios are within one run of this script.
+writes bounds.csv and bounds.md there.  All methods of an instance run in one process, one after the other; a time is
+the best of `--repeat` runs, and ratios are within one run of this script.
 """
 
 from __future__ import annotations
@@ -43,6 +43,13 @@ AUTO_LIRPA = {
     ("mnist-net_256x4", "prop_0_0.03"): {"interval": (702, None), "crown": (218, 0.03), "alpha": (167, 0.81)},
     ("resnet_2b", "prop_0_eps_0.008"): {"interval": (3015, None), "crown": (708, 0.39), "alpha": (692, 13.0)},
 }
+
+NOTES = [
+    "*unstable*: units of both signs as far as the method knows. The figures of auto_LiRPA are copied from the",
+    "project's notes, not measured here; those for mnist_fc count more units than intervals leave open here,",
+    "so they were taken on another domain (probably the ball without the clipping to [0, 1] that the property",
+    "states).",
+]
 
 
 def unstable(problem, bounds):
@@ -171,10 +178,8 @@ def markdown(rows, command):
         "",
         f"    {command}",
         "",
-        f"{os.cpu_count()} cores, BLAS threads: {threads}, Python {platform.python_version()}, numpy {np.__version__}."
-        " *unstable*: units of both signs as far as the method knows. The figures of auto_LiRPA are copied from the project's"
-        " notes, not measured here; those for mnist_fc count more units than intervals leave open here, so they were"
-        " taken on another domain (probably the ball without the clipping to [0, 1] that the property states).",
+        f"{os.cpu_count()} cores, BLAS threads: {threads}, Python {platform.python_version()}, numpy {np.__version__}.",
+        *NOTES,
         "",
         "| " + " | ".join(rows[0]) + " |",
         "|" + "---|" * len(rows[0]),
