@@ -213,7 +213,7 @@ def lp_for_node(
         The LP and the expression z: |z - rows . v| <= error, (n,) each.
     """
     names = [candidate.name for candidate in network.nodes]
-    relus = [relu for relu in network.relus if names.index(relu.name) < names.index(node)]
+    relus = [relu for relu in network.relus if names.index(relu.name) <= names.index(node)]
     nothing = {relu.name: np.zeros(network.sizes[relu.name], dtype=bool) for relu in network.relus}
     chosen = {**nothing, **{relu.name: kept[relu.name] for relu in relus}}
     stable = {**nothing, **{relu.name: active[relu.name] & ~kept[relu.name] for relu in relus}}
