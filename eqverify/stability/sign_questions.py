@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from eqverify.arrays import ByteArray, FloatArray, IntArray
-from eqverify.domain import Polytope
 from eqverify.milp.encoding import Answer, Solver, SolverFactory, UnitBlock, Verdict
 from eqverify.network import Network, Relu
 from eqverify.network.expression import Basis, Expression, make_basis, restricted_values
@@ -119,7 +118,7 @@ class SignQuestions:
                 continue
             answer = self._ask(model, sign * z.rows[unit, :columns], -float(z.error[unit]))
             if answer.verdict is Verdict.CANDIDATE and answer.point is not None:
-                self._replay(self.domain.polytopes[part], answer.point)
+                self.falsifier.propose(part, answer.point)
             if answer.verdict is not Verdict.NEVER:
                 return False
             self.table.learn_sign(name, part, unit, above=above)
@@ -128,10 +127,6 @@ class SignQuestions:
     def _ask(self, model: Solver, row: FloatArray, threshold: float) -> Answer:
         self.questions += 1
         return model.exceeds(row, threshold, min(self.unit_limit, self.budget.left))
-
-    def _replay(self, part: Polytope, point: FloatArray) -> None:
-        if point.shape == (part.box.size,) and np.isfinite(point).all():
-            self.falsifier.try_points(np.clip(point, part.box.lower, part.box.upper)[None])
 
     def _grow(self, node: Relu, z: Expression, columns: int) -> None:
         self._fixed[node.name] = self.table.status(node.source)
