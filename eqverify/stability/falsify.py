@@ -23,6 +23,9 @@ from eqverify.stability.interior import Interior
 _STEPS = (1.0, 1.0, 0.5, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02)
 """Step lengths as fractions of the box; 1.0 jumps to the corner that the gradient names."""
 
+_NEAR = (0.01, 0.003, 0.001, 1e-4, 1e-5, 1e-6)
+"""Step lengths around a solver's candidate."""
+
 _RESTARTS = 6
 PATIENCE = 1
 _BATCH = 512
@@ -47,6 +50,8 @@ class Falsifier:
         self.random = np.random.default_rng(seed)
         self._interiors = [Interior(part) for part in domain.polytopes]
         self._prefixes: dict[str, Network] = {}
+        self.listener: Callable[[FloatArray], None] | None = None
+        """Told of inputs (k, input_size) that showed a sign first."""
         self._kept: list[FloatArray] = []
         self._pools = [np.empty((0, domain.size)) for _ in domain.polytopes]
 
@@ -62,10 +67,26 @@ class Falsifier:
             points = [part.box.centre[None], self._random_points(part, share), self._random_corners(part, share)]
             self.try_points(self._interiors[index].pull(np.concatenate(points)))
 
-    def propose(self, part: int, point: FloatArray) -> None:
-        """Take a candidate (input_size,) from a solver, moved into the part; anything else than numbers is ignored."""
-        if point.shape == (self.domain.size,) and np.isfinite(point).all():
-            self.try_points(self._interiors[part].pull(point[None]))
+    def propose(self, part: int, point: FloatArray, name: str, up: IntArray, down: IntArray) -> None:
+        """Take a solver's candidate for signs of units, and search next to it for those that it does not show.
+
+        Solvers stop next to zero, on either side of it; a few small gradient steps then find a clear sign.
+
+        Args:
+            part: where the candidate lies.
+            point: (input_size,); ignored if it is anything else than that many numbers.
+            name: a pre-activation node.
+            up: units said to be positive there.
+            down: units said to be negative there.
+        """
+        if point.shape != (self.domain.size,) or not np.isfinite(point).all():
+            return
+        start = self._interiors[part].pull(point[None])
+        self.try_points(start)
+        up, down = up[~self.table.above[name][up]], down[~self.table.below[name][down]]
+        units, signs = np.concatenate([up, down]), np.concatenate([np.ones(up.size), -np.ones(down.size)])
+        if units.size:
+            _Climb(self, name, part, units, signs).run(np.repeat(start, units.size, axis=0), _NEAR)
 
     def try_points(self, points: FloatArray) -> None:
         """Record the signs that points (batch, input_size) show; points not certainly in the domain are dropped."""
@@ -89,6 +110,8 @@ class Falsifier:
                 self._record(name, values[name], errors[name], useful)
             if useful.any():
                 self._kept.append(batch[useful])
+                if self.listener is not None:
+                    self.listener(batch[useful])
 
     def _record(self, name: str, z: FloatArray, error: FloatArray, useful: BoolArray) -> None:
         above, below = z > error, z < -error
@@ -115,7 +138,8 @@ class Falsifier:
                 if stop():
                     return
                 chunk = slice(start, start + _BATCH)
-                _Climb(self, name, part, units[chunk], signs[chunk]).run(restart)
+                begin = self._starts(part, name, units[chunk], signs[chunk], restart)
+                _Climb(self, name, part, units[chunk], signs[chunk]).run(begin, _STEPS)
             idle = idle + 1 if self._missing(name)[0].size == units.size else 0
             if idle == PATIENCE:
                 return
@@ -139,7 +163,7 @@ class Falsifier:
             self._prefixes[name] = Network(self.network.inputs, tuple(reversed(nodes)), (port,))
         return self._prefixes[name]
 
-    def starts(self, part: int, name: str, units: IntArray, signs: FloatArray, restart: int) -> FloatArray:
+    def _starts(self, part: int, name: str, units: IntArray, signs: FloatArray, restart: int) -> FloatArray:
         """Where a search begins: the best of the pool for each unit, then random points and corners by turns."""
         polytope, pool = self.domain.polytopes[part], self._pools[part]
         if restart == 0 and len(pool):
@@ -177,11 +201,10 @@ class _Climb:
         self.falsifier, self.name, self.part = falsifier, name, part
         self.units, self.signs = units, signs
 
-    def run(self, restart: int) -> None:
-        """Search from the starts of this number."""
+    def run(self, x: FloatArray, steps: tuple[float, ...]) -> None:
+        """Search from points (units, input_size) by steps that are fractions of the box."""
         falsifier, box = self.falsifier, self.falsifier.domain.polytopes[self.part].box
-        x = falsifier.starts(self.part, self.name, self.units, self.signs, restart)
-        for step in _STEPS:
+        for step in steps:
             x, gradient = self._drop_found(x)
             if not self.units.size:
                 return
