@@ -25,6 +25,7 @@ from eqverify.transform.driver import Rewriting, Transformed, TransformOptions, 
 
 if TYPE_CHECKING:
     from eqverify.equivalence.exact import CrossCheck
+    from eqverify.execution import Executor
     from eqverify.export.runtime import RuntimeComparison
     from eqverify.frontend.vnnlib import Query
 
@@ -79,24 +80,39 @@ def prove_stability(
     time_limit: float = 60.0,
     unit_time_limit: float = 5.0,
     seed: int = 0,
+    node_limit: int | None = None,
+    resume: str | Path | None = None,
+    workers: int = 1,
     progress: Progress = silent,
+    executor: Executor | None = None,
 ) -> Facts:
     """Decide for every ReLU unit whether it is stable on the problem's domain.
 
     Args:
         problem: network and domain.
-        engine: ``portfolio`` (bounds, witnesses, SCIP) or ``crown`` (bounds and samples only).
+        engine: ``portfolio`` (bounds, witnesses, SCIP), ``crown`` (bounds and samples only), or a published method on SCIP with
+            interval bounds: ``leo`` (arXiv 2001.00218), ``isa`` (arXiv 2102.07804).
         time_limit: seconds in all; what is open then stays undecided.
         unit_time_limit: seconds for one question to the solver.
         seed: of random points and solver.
+        node_limit: nodes for one question to the solver, for reproducible answers.
+        resume: a journal to append to, and to take facts from; trusted.
+        workers: processes that ask the solver.
         progress: called with stage, done, total.
+        executor: where solver questions are asked, instead of `workers` processes.
 
     Returns:
-        The table of units.  Trusted: float64 arithmetic; SCIP for units with evidence ``solver``.
+        The table of units.  Trusted: float64 arithmetic; SCIP for units with evidence ``solver``; the journal.
+
+    Raises:
+        InputError: the journal is damaged, or about something else.
+        LimitError: a worker died.
     """
     from eqverify.stability.portfolio import prove_stability as prove
 
-    return prove(problem, StabilityOptions(engine, time_limit, unit_time_limit, seed), progress=progress)
+    journal = None if resume is None else Path(resume)
+    options = StabilityOptions(engine, time_limit, unit_time_limit, seed, node_limit, journal, workers)
+    return prove(problem, options, progress=progress, executor=executor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,6 +230,9 @@ def reduce(
     time_limit: float = 60.0,
     unit_time_limit: float = 5.0,
     seed: int = 0,
+    node_limit: int | None = None,
+    resume: str | Path | None = None,
+    workers: int = 1,
     dtype: Literal["float32", "float64"] | None = None,
     rewriting: Rewriting = "auto",
     max_epsilon: float = 1e-4,
@@ -225,11 +244,14 @@ def reduce(
 
     Args:
         problem: network and domain.
-        facts: proved before for this problem; proved here where not given, by the next four arguments.
+        facts: proved before for this problem; proved here where not given, by the next seven arguments.
         engine: as `prove_stability`.
         time_limit: as `prove_stability`.
         unit_time_limit: as `prove_stability`.
         seed: as `prove_stability`.
+        node_limit: as `prove_stability`.
+        resume: as `prove_stability`.
+        workers: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
         rewriting: ``carriers``, ``leo``, or ``auto`` for the better of both.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
@@ -254,6 +276,9 @@ def reduce(
             time_limit=time_limit,
             unit_time_limit=unit_time_limit,
             seed=seed,
+            node_limit=node_limit,
+            resume=resume,
+            workers=workers,
             progress=progress,
         )
     clock.lap("stability")

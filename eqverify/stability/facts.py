@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -157,11 +157,13 @@ class FactTable:
         parts: number of parts of the domain.
         bounds: by pre-activation node, proved intervals (parts, n).
         above, below: by pre-activation node, (n,) bool: an input with z > 0 (z < 0) is known.
+        listener: told of each sign that a solver excluded: node, part, unit, whether z > 0 is excluded.
     """
 
     def __init__(self, network: Network, parts: int) -> None:
         self.network = network
         self.parts = parts
+        self.listener: Callable[[str, int, int, bool], None] | None = None
         self.bounds: dict[str, Interval] = {}
         self.above: dict[str, BoolArray] = {}
         self.below: dict[str, BoolArray] = {}
@@ -196,6 +198,22 @@ class FactTable:
         else:
             lower[part, unit] = max(lower[part, unit], 0.0)
         self._take(name, Interval(lower, upper), Evidence.SOLVER)
+        if self.listener is not None:
+            self.listener(name, part, unit, above)
+
+    def restore(self, name: str, bounds: Interval, evidence: ByteArray) -> None:
+        """Take bounds (parts, n) of one node with what its units' status rests on, (n,), as they were proved before.
+
+        Raises:
+            ContradictionError: they exclude what is known.
+        """
+        self.bounds[name] = self.bounds[name].intersect(bounds, name)
+        self._confront(name)
+        self._evidence[name] = np.where(self._evidence[name] == Evidence.NONE, evidence, self._evidence[name])
+
+    def evidence(self, name: str) -> ByteArray:
+        """(n,) `Evidence` of the stable units of a node, `NONE` for others."""
+        return self._evidence[name]
 
     def _take(self, name: str, interval: Interval, evidence: Evidence) -> None:
         self.bounds[name] = self.bounds[name].intersect(interval, name)
