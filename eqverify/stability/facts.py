@@ -31,6 +31,7 @@ class Evidence(IntEnum):
     DERIVED = 1
     SOLVER = 2
     WITNESS = 3
+    TREE = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +128,9 @@ class Facts:
         """Stable units per kind of evidence."""
         stable = [layer.evidence[layer.mask(Status.INACTIVE, Status.ACTIVE)] for layer in self.layers]
         flat = np.concatenate([np.empty(0, dtype=np.int8), *stable])
-        return {kind.name.lower(): int((flat == kind).sum()) for kind in (Evidence.DERIVED, Evidence.SOLVER)}
+        return {
+            kind.name.lower(): int((flat == kind).sum()) for kind in (Evidence.DERIVED, Evidence.TREE, Evidence.SOLVER)
+        }
 
     def summary(self) -> dict[str, int]:
         """Counts over all layers: units, inactive, active, unstable, undecided."""
@@ -240,6 +243,10 @@ class FactTable:
         status[lower >= 0] = Status.ACTIVE
         status[upper <= 0] = Status.INACTIVE
         return status
+
+    def rests_on(self, evidence: Evidence) -> bool:
+        """Whether any unit was decided by this evidence."""
+        return any(bool((kinds == evidence).any()) for kinds in self._evidence.values())
 
     def undecided(self) -> int:
         """Units without an answer."""

@@ -176,7 +176,7 @@ class Journal:
             lower, upper = (_decode(entry[key], interval.lower.shape) for key in ("lower", "upper"))
             evidence = _decode(entry["evidence"], interval.lower.shape[1:])
             _require(not np.isnan(lower).any() and not np.isnan(upper).any())
-            _require(bool(np.isin(evidence, (Evidence.NONE, Evidence.DERIVED, Evidence.SOLVER)).all()))
+            _require(bool(np.isin(evidence, (Evidence.NONE, Evidence.DERIVED, Evidence.TREE, Evidence.SOLVER)).all()))
             table.restore(name, Interval(lower, upper), evidence.astype(np.int8))
         elif "points" in entry:
             points = np.frombuffer(base64.b64decode(entry["points"], validate=True), dtype="<f8")

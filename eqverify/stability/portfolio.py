@@ -15,18 +15,31 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Interval, crown_bounds, interval_bounds
+from eqverify.bounds.refine import split_bounds
 from eqverify.execution import Executor, make_executor
 from eqverify.milp.encoding import JointFactory, SolverFactory
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.stability.budget import Budget
-from eqverify.stability.facts import Evidence, Facts, FactTable, Stage
+from eqverify.stability.facts import Evidence, Facts, FactTable, Stage, Status
 from eqverify.stability.factories import IsaFactory, LeoFactory, ScipFactory
 from eqverify.stability.falsify import Falsifier
 from eqverify.stability.joint import JointQuestions
 from eqverify.stability.journal import Journal, open_journal
 from eqverify.stability.options import Engine, StabilityOptions
 from eqverify.stability.sign_questions import QuestionPolicy, SignQuestions
+
+CLIMB_SHARE = 0.15
+"""Share of the time that gradient search may take; what it misses, solver candidates may still show."""
+
+SPLIT_INPUTS = 12
+"""Inputs are split where at most so many are free: ACAS Xu has 5, control networks have up to 8."""
+
+SPLIT_SHARE = 0.6
+"""Share of the time left that splitting may take."""
+
+SPLIT_BOXES = 20_000
+"""Boxes of a run with a node limit, where time must not matter."""
 
 _BOX_CHUNK = 64
 """Boxes bounded in one batch: keeps the coefficient arrays of CROWN within a few hundred MB."""
@@ -173,7 +186,9 @@ class Run:
 
     def derived(self) -> Evidence:
         """What new bounds rest on that start from those of the table."""
-        return Evidence.SOLVER if self.solver else Evidence.DERIVED
+        if self.solver:
+            return Evidence.SOLVER
+        return Evidence.TREE if self.table.rests_on(Evidence.TREE) else Evidence.DERIVED
 
 
 BoundFunction = Callable[[Problem, FloatArray, FloatArray, Mapping[str, Interval]], Mapping[str, Interval]]
@@ -206,7 +221,36 @@ def _sample(run: Run) -> None:
 
 def _falsify(run: Run) -> None:
     run.falsifier.sample()
-    run.falsifier.climb(run.budget.exhausted)
+    share = Budget(run.budget.left * CLIMB_SHARE)
+    run.falsifier.climb(run.budget.exhausted if run.options.node_limit is not None else share.exhausted)
+
+
+def _split(run: Run) -> None:
+    """Input splitting, where few inputs are free: all open units of all layers at once."""
+    domain, table = run.problem.domain, run.table
+    free = int((domain.upper > domain.lower).any(axis=0).sum())
+    if free > SPLIT_INPUTS:
+        run.annotate(0, f"left out: {free} free inputs")
+        return
+    cut = any(not part.is_box for part in domain.polytopes)
+    fixed = run.options.node_limit is not None
+    found = split_bounds(
+        run.problem.network,
+        domain.lower,
+        domain.upper,
+        table.bounds,
+        undecided={name: table.status(name) == Status.UNDECIDED for name in table.bounds},
+        above=table.above,
+        below=table.below,
+        constraints=[(part.matrix, part.bound) for part in domain.polytopes] if cut else None,
+        max_boxes=SPLIT_BOXES if fixed else 1_000_000,
+        seconds=float("inf") if fixed else run.budget.left * SPLIT_SHARE,
+    )
+    run.falsifier.try_points(found.points)
+    table.learn(found.bounds, Evidence.TREE)
+    if table.undecided():
+        run.bound(run.derived(), _crown_of)
+    run.annotate(0, "" if found.complete else "time limit reached")
 
 
 def _scip(run: Run) -> None:
@@ -248,6 +292,7 @@ PLANS: Mapping[Engine, tuple[StageSpec, ...]] = {
     "portfolio": (
         StageSpec("crown", _crown, always=True),
         StageSpec("falsify", _falsify, always=True),
+        StageSpec("split", _split),
         StageSpec("scip", _scip),
     ),
     "leo": (StageSpec("interval", _interval, always=True), StageSpec("leo", _leo)),
