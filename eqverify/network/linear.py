@@ -138,7 +138,9 @@ class Diagonal(LinearMap):
         object.__setattr__(self, "divisor", frozen(self.divisor))
         if self.scale.ndim != 1 or self.scale.shape != self.divisor.shape:
             raise InputError(
-                "network/shape", "a diagonal needs two vectors of one length", value=f"{self.scale.shape}, {self.divisor.shape}"
+                "network/shape",
+                "a diagonal needs two vectors of one length",
+                value=f"{self.scale.shape}, {self.divisor.shape}",
             )
         if (self.divisor == 0).any():
             raise InputError("network/division-by-zero", "a constant divisor of the network is zero")
@@ -204,7 +206,7 @@ class Selection(LinearMap):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "indices", frozen(self.indices, np.int64))
-        if self.indices.size and not (0 <= self.indices.min() and self.indices.max() < self.size):
+        if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < self.size):
             wrong = self.indices[(self.indices < 0) | (self.indices >= self.size)]
             raise InputError("network/index", "a selection reads outside its source", value=int(wrong[0]))
 
@@ -228,9 +230,13 @@ class Selection(LinearMap):
         return np.asarray(x[..., self.indices])
 
     def backward(self, y: FloatArray) -> FloatArray:
-        result = np.zeros((*y.shape[:-1], self.size))
-        np.add.at(result.T, self.indices, y.T)
-        return result
+        if self.fan_out == 1:
+            result = np.zeros((*y.shape[:-1], self.size))
+            result[..., self.indices] = y
+            return result
+        columns = np.zeros((self.size, *y.shape[:-1]))
+        np.add.at(columns, self.indices, np.moveaxis(y, -1, 0))
+        return np.moveaxis(columns, 0, -1)
 
     def absolute(self) -> LinearMap:
         return self
