@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from eqverify.domain import Case, Declaration, Domain, NetworkSignature, Specification, box_domain
 from eqverify.arrays import FloatArray
+from eqverify.domain import Case, Declaration, Domain, NetworkSignature, Specification, box_domain
 from eqverify.errors import InputError, Place
 from eqverify.network import Network
 

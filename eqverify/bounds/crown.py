@@ -1,9 +1,9 @@
 """CROWN: linear bounds propagated backwards (Zhang et al. 2018, arXiv 1811.00866), rounded outwards.
 
 To bound rows L z of a node from above, L is pulled back through the network: an affine node multiplies it, a ReLU with
-l < z < u replaces max(0, z) by the line s z + t above it where the coefficient is positive, and by alpha z below it where
-it is negative.  *Any* s and alpha in [0, 1] give a valid bound with t = max(-s l, (1 - s) u), so the slopes themselves
-need no care with rounding.  Lower bounds are upper bounds of negated rows.
+l < z < u replaces max(0, z) by the line s z + t above it where the coefficient is positive, and by alpha z below it
+where it is negative.  *Any* s and alpha in [0, 1] give a valid bound with t = max(-s l, (1 - s) u), so the slopes
+themselves need no care with rounding.  Lower bounds are upper bounds of negated rows.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class _Pullback:
 def _times(rows: FloatArray, vectors: FloatArray) -> FloatArray:
     """rows (boxes or 1, m, n) times vectors (boxes, n): (boxes, m)."""
     if rows.shape[0] == 1:
-        return vectors @ rows[0].T
+        return np.asarray(vectors @ rows[0].T)
     product = np.matmul(rows, vectors[:, :, None])[:, :, 0]
     return np.asarray(product)
 

@@ -107,7 +107,5 @@ def interval_bounds(network: Network, lower: FloatArray, upper: FloatArray) -> d
     """
     bounds = input_intervals(network, lower, upper)
     for node in network.nodes:
-        bounds[node.name] = (
-            bounds[node.source].relu() if isinstance(node, Relu) else interval_affine(node, bounds)
-        )
+        bounds[node.name] = bounds[node.source].relu() if isinstance(node, Relu) else interval_affine(node, bounds)
     return bounds

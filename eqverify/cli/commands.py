@@ -138,7 +138,7 @@ def info(network: Path, query: Path | None = None, /, *, json: Json = False) -> 
     from eqverify.cli import render
     from eqverify.cli.description import describe_network, describe_query
 
-    pairs = describe_network(network) + (describe_query(network, query) if query is not None else [])
+    pairs = describe_network(network) + (describe_query(query) if query is not None else [])
     if json:
         render.print_json(dict(pairs))
     else:

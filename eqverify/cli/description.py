@@ -33,8 +33,8 @@ def describe_network(path: Path) -> Pairs:
     return pairs
 
 
-def describe_query(network: Path, path: Path) -> Pairs:
-    """Arity, input set and output condition of a property; whether it fits the network."""
+def describe_query(path: Path) -> Pairs:
+    """Arity, input set and output condition of a property."""
     from eqverify.api import load_query
     from eqverify.frontend.vnnlib import lower
 

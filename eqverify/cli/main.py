@@ -54,7 +54,9 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return USAGE
     except MemoryError:
-        limit = LimitError("internal/memory", "the machine has not enough memory for this", hint="use a smaller network")
+        limit = LimitError(
+            "internal/memory", "the machine has not enough memory for this", hint="use a smaller network"
+        )
         print(limit, file=sys.stderr)
         return limit.exit_status
     except Exception as error:

@@ -53,13 +53,18 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         ("weights", weights),
         ("eps", f"{result.epsilon:.3g}   proved: |original - reduced| <= eps on every input of the property"),
         ("evidence", _evidence(result.facts)),
-        ("onnxruntime", f"{result.runtime.points} points agree, largest deviation {result.runtime.largest_deviation:.2g}"),
+        (
+            "onnxruntime",
+            f"{result.runtime.points} points agree, largest deviation {result.runtime.largest_deviation:.2g}",
+        ),
     ]
     if result.cross_check is not None:
         reason = f" ({result.cross_check.reason})" if result.cross_check.reason else ""
         pairs.append(("Z3", f"{result.cross_check.verdict}{reason}"))
     rounding = [d for d in result.transformed.declined if d.rewrite == "rounding"]
-    pairs += [("left alone", f"{len(d.units)} active units of {d.layer}: {d.reason}; try --dtype float64") for d in rounding]
+    pairs += [
+        ("left alone", f"{len(d.units)} active units of {d.layer}: {d.reason}; try --dtype float64") for d in rounding
+    ]
     pairs.append(("written", output))
     print_pairs(pairs)
 

@@ -43,7 +43,9 @@ class Polytope:
         if self.bound.shape != (matrix.shape[0],):
             raise InputError("domain/shape", "as many bounds as constraint rows are needed", value=self.bound.shape)
         if not (np.isfinite(self.matrix).all() and np.isfinite(self.bound).all()):
-            raise InputError("domain/not-finite", "a linear constraint on the inputs has a coefficient that is not finite")
+            raise InputError(
+                "domain/not-finite", "a linear constraint on the inputs has a coefficient that is not finite"
+            )
 
     @property
     def is_box(self) -> bool:

@@ -189,7 +189,7 @@ def _require_size(f: Network, g: Network, limits: Limits) -> None:
                 "equivalence/too-large",
                 f"the two networks are too large for the exact cross-check: {size} {kind}, the limit is {limit}",
                 value=size,
-                hint="compare smaller networks, or rely on the certificate's own check",
+                hint="compare smaller networks, or give fewer units",
             )
 
 

@@ -1,9 +1,10 @@
 """SCIP through PySCIPOpt: the only file that imports it.
 
-A question is a feasibility problem: the row must exceed the threshold, and one solution is wanted, so that nothing is ever
-solved to optimality; the row is the objective too, which guides the search.  The threshold is a constraint and no objective
-limit, because SCIP rounds the limit of an objective that it finds to be integral (a constant one, say) and then calls
-feasible models infeasible.  Only the status `infeasible` proves anything; incumbents are candidates; all else is unknown.
+A question is a feasibility problem: the row must exceed the threshold, and one solution is wanted, so that nothing is
+ever solved to optimality; the row is the objective too, which guides the search.  The threshold is a constraint and
+no objective limit, because SCIP rounds the limit of an objective that it finds to be integral (a constant one, say)
+and then calls feasible models infeasible.  Only the status `infeasible` proves anything; incumbents are candidates;
+all else is unknown.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ LARGEST = 1e9
 class ScipSolver:
     """One warm SCIP model on one polytope.  Trusted: SCIP 10, to the tolerances in `description`.
 
-    A dual solution that violates a reduced cost by the dual tolerance misstates a bound by at most that tolerance times the
-    range of the variable.  `exceeds` therefore asks about a threshold lowered by twice the sum over all variables, and
-    says `NEVER` only if nothing lies above the lowered one.
+    A dual solution that violates a reduced cost by the dual tolerance misstates a bound by at most that tolerance
+    times the range of the variable.  `exceeds` therefore asks about a threshold lowered by twice the sum over all
+    variables, and says `NEVER` only if nothing lies above the lowered one.
     """
 
     def __init__(self, polytope: Polytope, seed: int = 0) -> None:
@@ -45,7 +46,9 @@ class ScipSolver:
         self._sane = True
         self._question: Any = None
         self._ranges = float((box.upper - box.lower).sum())
-        self._inputs = [self._model.addVar(lb=float(lo), ub=float(hi)) for lo, hi in zip(box.lower, box.upper, strict=True)]
+        self._inputs = [
+            self._model.addVar(lb=float(lo), ub=float(hi)) for lo, hi in zip(box.lower, box.upper, strict=True)
+        ]
         self._columns = [*self._inputs, self._model.addVar(lb=1.0, ub=1.0)]
         self._magnitude = [*box.magnitude.tolist(), 1.0]
         for row, bound in zip(polytope.matrix, polytope.bound, strict=True):

@@ -83,7 +83,8 @@ def evaluation_error(
         extra_terms: further roundings per component to allow for (operators split finer than our nodes).
 
     Returns:
-        By name, (batch, n), infinite where a value overflowed: |exact - computed| for values computed with `unit` (for 2^-53: with `values` as computed).
+        By name, (batch, n), infinite where a value overflowed: |exact - computed| for values computed with `unit`
+        (for 2^-53: with `values` as computed).
         For a coarser unit this is the distance between a run in that arithmetic and the exact value.
     """
     errors = {port.name: np.zeros_like(values[port.name]) for port in network.inputs}

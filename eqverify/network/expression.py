@@ -1,7 +1,8 @@
 """Values of nodes as affine expressions over inputs and chosen ReLU outputs, with tracked error bounds.
 
-This is the arithmetic behind the normal form on a domain (design, section 2): where a unit is stably active its output is
-its pre-activation, where it is stably inactive its output is zero, and every other unit is a *basis* element of its own.
+This is the arithmetic behind the normal form on a domain (design, section 2): where a unit is stably active its
+output is its pre-activation, where it is stably inactive its output is zero, and every other unit is a *basis*
+element of its own.
 """
 
 from __future__ import annotations
@@ -105,8 +106,8 @@ def input_expressions(network: Network, basis: Basis) -> dict[str, Expression]:
 def affine_expression(node: Affine, values: Mapping[str, Expression], basis: Basis) -> Expression:
     """An affine node over expressions of its sources.
 
-    Rounding by the a-priori bound of the products, but only where there is any: a product with a column that has a single
-    entry of 1, and a sum with zero, are exact.  So an expression that is merely copied has error 0.
+    Rounding by the a-priori bound of the products, but only where there is any: a product with a column that has a
+    single entry of 1, and a sum with zero, are exact.  So an expression that is merely copied has error 0.
     """
     constant = gamma(sum(term.map.fan_in + 4 for term in node.terms) + 4)
     rows = np.zeros((node.size, basis.width))
@@ -128,7 +129,7 @@ def _rounded_reach(linear: LinearMap, rows: FloatArray, basis: Basis) -> FloatAr
         return np.zeros(rows.shape[0])
     single = np.logical_and((rows != 0).sum(axis=0) <= 1, ((rows == 0) | (rows == 1)).all(axis=0))
     rounded = np.full(basis.width, True) if linear.entry_error else ~single
-    return np.abs(rows[:, rounded]) @ basis.magnitude[rounded] * (1 + gamma(basis.width + 2))
+    return np.asarray(np.abs(rows[:, rounded]) @ basis.magnitude[rounded] * (1 + gamma(basis.width + 2)))
 
 
 def _add(left: FloatArray, right: FloatArray, basis: Basis) -> tuple[FloatArray, FloatArray]:
@@ -181,7 +182,7 @@ def restrict_relu(z: Expression, active: BoolArray, columns: IntArray) -> Expres
 
 
 def value_range(expression: Expression, basis: Basis) -> tuple[FloatArray, FloatArray]:
-    """Sound bounds (lower, upper), each (n,), of an expression's value on the domain; exactly 0 for the zero expression."""
+    """Sound bounds (lower, upper), each (n,), of an expression's value; exactly 0 for the zero expression."""
     with np.errstate(over="ignore", invalid="ignore"):
         return _range(expression, basis)
 

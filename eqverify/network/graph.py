@@ -186,34 +186,44 @@ def _digest_affine(state: hashlib._Hash, node: Affine) -> None:
 
 def check_invariants(network: Network) -> None:
     """Raise `InputError` unless names are unique, sources precede, sizes agree and numbers are finite."""
+    sizes = _check_inputs(network)
+    for node in network.nodes:
+        if node.name in sizes:
+            raise InputError("network/duplicate-name", "two nodes have one name", place=Place(node=node.name))
+        missing = [source for source in node.sources if source not in sizes]
+        if missing:
+            raise InputError(
+                "network/order",
+                "a node reads a value that is not computed before it",
+                place=Place(node=node.name),
+                value=missing[0],
+            )
+        if isinstance(node, Affine):
+            _check_affine(node, sizes)
+        sizes[node.name] = node.size if isinstance(node, Affine) else sizes[node.source]
+    _check_outputs(network, sizes)
+
+
+def _check_inputs(network: Network) -> dict[str, int]:
+    """The sizes of the inputs, by name."""
     if not network.inputs or not network.outputs:
         raise InputError("network/ports", "a network needs at least one input and one output")
-    for port in (*network.inputs, *network.outputs):
-        if any(isinstance(extent, int) and extent < 1 for extent in port.shape):
-            raise InputError("network/shape", "an extent below 1", place=Place(node=port.name), value=port.shape)
-    if len({port.name for port in network.outputs}) != len(network.outputs):
-        raise InputError("network/duplicate-name", "two outputs have one name")
     sizes: dict[str, int] = {}
     for port in network.inputs:
+        _check_extents(port)
         if port.source != port.name:
             raise InputError("network/ports", "an input shows itself", place=Place(node=port.name), value=port.source)
         if port.name in sizes:
             raise InputError("network/duplicate-name", "two inputs have one name", place=Place(node=port.name))
         sizes[port.name] = port.size
-    for node in network.nodes:
-        if node.name in sizes:
-            raise InputError("network/duplicate-name", "two nodes have one name", place=Place(node=node.name))
-        for source in node.sources:
-            if source not in sizes:
-                raise InputError(
-                    "network/order", "a node reads a value that is not computed before it", place=Place(node=node.name), value=source
-                )
-        if isinstance(node, Affine):
-            _check_affine(node, sizes)
-            sizes[node.name] = node.size
-        else:
-            sizes[node.name] = sizes[node.source]
+    return sizes
+
+
+def _check_outputs(network: Network, sizes: dict[str, int]) -> None:
+    if len({port.name for port in network.outputs}) != len(network.outputs):
+        raise InputError("network/duplicate-name", "two outputs have one name")
     for port in network.outputs:
+        _check_extents(port)
         if sizes.get(port.source) != port.size:
             raise InputError(
                 "network/shape",
@@ -221,6 +231,11 @@ def check_invariants(network: Network) -> None:
                 place=Place(node=port.name),
                 value=f"{port.shape} for {sizes.get(port.source)} components",
             )
+
+
+def _check_extents(port: Port) -> None:
+    if any(isinstance(extent, int) and extent < 1 for extent in port.shape):
+        raise InputError("network/shape", "an extent below 1", place=Place(node=port.name), value=port.shape)
 
 
 def _check_affine(node: Affine, sizes: dict[str, int]) -> None:

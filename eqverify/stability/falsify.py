@@ -1,7 +1,8 @@
 """Witnesses: inputs that show which signs a pre-activation takes.
 
 A sign counts only when the float64 value exceeds its own rigorous rounding error, so a witness is a proof.
-Sources of points: random samples, corners, and sign-gradient steps on the pre-activation itself (PGD, Madry et al. 2018).
+Sources of points: random samples, corners, and sign-gradient steps on the pre-activation itself (PGD, Madry et al.
+2018).
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ class StabilityOptions:
     def __post_init__(self) -> None:
         for name in ("time_limit", "unit_time_limit"):
             if not getattr(self, name) > 0:
-                raise UsageError("usage/limit", f"{name} must be a positive number of seconds", value=getattr(self, name))
+                raise UsageError(
+                    "usage/limit", f"{name} must be a positive number of seconds", value=getattr(self, name)
+                )
         if self.engine not in ("portfolio", "crown"):
             raise UsageError("usage/engine", "unknown engine", value=self.engine, hint="use portfolio or crown")

@@ -107,7 +107,8 @@ class _Run:
             found.append(crown_bounds(self.problem.network, domain.lower[chunk], domain.upper[chunk], known))
         bounds = {
             name: Interval(
-                np.concatenate([part[name].lower for part in found]), np.concatenate([part[name].upper for part in found])
+                np.concatenate([part[name].lower for part in found]),
+                np.concatenate([part[name].upper for part in found]),
             )
             for name in table.bounds
         }

@@ -1,7 +1,7 @@
 """A fully connected network as a chain of layers, each remembering what its units stand for.
 
-Passes rewrite chains freely in float64; nothing they compute is trusted, because `deviation` compares the written network
-with the original row by row afterwards.  What it needs for that is the *meaning* of each unit of the chain.
+Passes rewrite chains freely in float64; nothing they compute is trusted, because `deviation` compares the written
+network with the original row by row afterwards.  What it needs for that is the *meaning* of each unit of the chain.
 """
 
 from __future__ import annotations

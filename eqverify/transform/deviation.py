@@ -1,9 +1,9 @@
 """The proof of eps: original and reduced network compared row by row on the domain.
 
-Nothing that a rewrite computed is trusted.  Both networks are written as expressions over the original's inputs and kept
-units (design, section 2).  A unit of the reduced network stands for a unit i of the original; if its pre-activation is
-z_i + delta with |delta| <= d, its output is within d of max(0, z_i), since the ReLU is 1-Lipschitz.  Hence one pass in
-topological order bounds every deviation (statement D-1 in `specs/rewrites.md`).
+Nothing that a rewrite computed is trusted.  Both networks are written as expressions over the original's inputs and
+kept units (design, section 2).  A unit of the reduced network stands for a unit i of the original; if its
+pre-activation is z_i + delta with |delta| <= d, its output is within d of max(0, z_i), since the ReLU is 1-Lipschitz.
+Hence one pass in topological order bounds every deviation (statement D-1 in `specs/rewrites.md`).
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ from eqverify.stability.facts import Facts, Status
 from eqverify.transform.chain import Meaning
 
 
-def prove_deviation(
-    problem: Problem, facts: Facts, reduced: Network, meanings: Mapping[str, Meaning]
-) -> FloatArray:
+def prove_deviation(problem: Problem, facts: Facts, reduced: Network, meanings: Mapping[str, Meaning]) -> FloatArray:
     """A bound on |original - reduced| over the domain, per output.
 
     Args:

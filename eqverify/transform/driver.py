@@ -105,7 +105,9 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
         exact.append(name)
 
 
-def _attempt(problem: Problem, facts: Facts, chain: Chain, options: TransformOptions, exact: Sequence[str]) -> Transformed:
+def _attempt(
+    problem: Problem, facts: Facts, chain: Chain, options: TransformOptions, exact: Sequence[str]
+) -> Transformed:
     """One way through: rewrite, with no new weights for the layers in `exact`, write, prove eps."""
     chain, fates, declined = _fixpoint(chain, options.passes, facts.by_name(), exact)
     network, meanings = realise(chain, problem.network, options.dtype)
@@ -154,7 +156,9 @@ def _check(name: str, before: Chain, result: Rewritten) -> None:
     sizes = [width, *(layer.size for layer in after.layers), before.bias.size]
     weights = [*(layer.weight for layer in after.layers), after.weight]
     biases = [*(layer.bias for layer in after.layers), after.bias]
-    shapes = [w.shape == (n, m) and b.shape == (n,) for w, b, m, n in zip(weights, biases, sizes[:-1], sizes[1:], strict=True)]
+    shapes = [
+        w.shape == (n, m) and b.shape == (n,) for w, b, m, n in zip(weights, biases, sizes[:-1], sizes[1:], strict=True)
+    ]
     finite = all(np.isfinite(array).all() for array in (*weights, *biases))
     if gone != len(result.fates) or not all(shapes) or not finite or (result.chain is before) != (gone == 0):
         raise ContradictionError(

@@ -35,7 +35,10 @@ def test_bounds_hold_exactly_at_random_points_and_corners(bound, data):
     bounds = bound(network, box.lower[None], box.upper[None])
     corner = [data.draw(st.sampled_from([float(lo), float(hi)])) for lo, hi in zip(box.lower, box.upper, strict=True)]
     share = data.draw(st.fractions(0, 1, max_denominator=16))
-    inner = [Fraction(float(lo)) + share * (Fraction(float(hi)) - Fraction(float(lo))) for lo, hi in zip(box.lower, box.upper, strict=True)]
+    inner = [
+        Fraction(float(lo)) + share * (Fraction(float(hi)) - Fraction(float(lo)))
+        for lo, hi in zip(box.lower, box.upper, strict=True)
+    ]
     assert_encloses(network, bounds, [Fraction(v) for v in corner])
     assert_encloses(network, bounds, inner)
 
@@ -43,7 +46,10 @@ def test_bounds_hold_exactly_at_random_points_and_corners(bound, data):
 @pytest.mark.parametrize("problem", all_handmade(), ids=lambda problem: problem.name)
 def test_bounds_enclose_the_hand_solved_ranges(problem):
     domain = problem.domain
-    for bounds in (interval_bounds(problem.network, domain.lower, domain.upper), crown_bounds(problem.network, domain.lower, domain.upper)):
+    for bounds in (
+        interval_bounds(problem.network, domain.lower, domain.upper),
+        crown_bounds(problem.network, domain.lower, domain.upper),
+    ):
         for relu in problem.network.relus:
             interval = bounds[relu.source]
             for unit, (low, high) in enumerate(problem.ranges[relu.name]):
@@ -79,12 +85,16 @@ def test_a_batch_of_boxes_gives_what_each_box_gives_alone(data):
         for relu in network.relus:
             # Batches choose which units to refine together, so they may be tighter, never looser, up to rounding.
             size = 1e-9 * (1 + np.abs(alone[relu.source].lower[0]) + np.abs(alone[relu.source].upper[0]))
-            assert (together[relu.source].lower[box] >= alone[relu.source].lower[0] - size).all() or np.isinf(size).any()
+            assert (together[relu.source].lower[box] >= alone[relu.source].lower[0] - size).all() or np.isinf(
+                size
+            ).any()
 
 
 def test_bounds_of_a_point_differ_from_the_value_by_rounding_only():
     random = np.random.default_rng(1)
-    network = chain(random.normal(size=(40, 30)), random.normal(size=40), random.normal(size=(5, 40)), random.normal(size=5))
+    network = chain(
+        random.normal(size=(40, 30)), random.normal(size=40), random.normal(size=(5, 40)), random.normal(size=5)
+    )
     x = random.normal(size=(1, 30))
     interval = crown_bounds(network, x, x, outputs=True)["y"]
     assert (interval.upper - interval.lower).max() < 1e-11

@@ -1,5 +1,6 @@
 """The command line end to end: results on stdout, diagnostics on stderr, exit statuses, no partial files."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -137,10 +138,8 @@ def test_malformed_inputs_have_codes_of_their_own(files, capsys):
         run(["reduce", str(network), str(query), "-o", str(output)])
         codes[case] = capsys.readouterr().err.split("]")[0].removeprefix("error[")
     same = {("truncated", "not onnx"), ("nan weight", "infinite weight")}
-    for one in codes:
-        for other in codes:
-            if one < other and (one, other) not in same and (other, one) not in same:
-                assert codes[one] != codes[other], (one, other)
+    for one, other in itertools.combinations(codes, 2):
+        assert (codes[one] == codes[other]) == ((one, other) in same), (one, other)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +247,7 @@ def test_module_and_pipe(files):
     """`python -m eqverify` in a pipe: no progress, no colour codes, one JSON object."""
     network, query, output = files
     command = [sys.executable, "-m", "eqverify", "reduce", str(network), str(query), "-o", str(output), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.returncode == 0
     assert done.stderr == ""
     json.loads(done.stdout)

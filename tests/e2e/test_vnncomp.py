@@ -9,7 +9,7 @@ from eqverify.api import load_network, load_problem, reduce
 from eqverify.cli.main import run
 from eqverify.export.runtime import run_model
 from eqverify.stability.facts import Status
-from tests.vnncomp import vnncomp_root
+from vnncomp import vnncomp_root
 
 
 def instance(benchmark, network, query):
@@ -59,7 +59,7 @@ def test_a_sum_over_many_layers_stays_exact_with_float64(tmp_path):
 @pytest.mark.parametrize("name", ["cartpole", "lunarlander", "dubinsrejoin"])
 def test_control_networks(name):
     root = vnncomp_root() / "rl_benchmarks"
-    query = sorted((root / "vnnlib").glob(f"{name}*"))[0]
+    query = min((root / "vnnlib").glob(f"{name}*"))
     result = reduce(load_problem(root / "onnx" / f"{name}.onnx", query), engine="crown")
     assert result.network.relu_count <= result.problem.network.relu_count
     assert result.epsilon < 1e-4

@@ -65,7 +65,9 @@ def test_a_maximum_at_the_threshold_is_not_called_never():
     assert solver.exceeds(np.array([1.0, 0.0, 0.0]), 1.0, 10).verdict is not Verdict.NEVER
 
 
-@pytest.mark.parametrize("status", ["timelimit", "nodelimit", "userinterrupt", "inforunbd", "unbounded", "memlimit", "gaplimit", "unknown"])
+@pytest.mark.parametrize(
+    "status", ["timelimit", "nodelimit", "userinterrupt", "inforunbd", "unbounded", "memlimit", "gaplimit", "unknown"]
+)
 def test_any_other_status_is_unknown(status):
     solver = ScipSolver(unit_square())
     model = solver._model

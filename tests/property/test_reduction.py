@@ -40,11 +40,15 @@ def sampled(data, problem):
 
 
 def in_domain(problem, x):
-    return any(
-        all(sum(Fraction(c) * v for c, v in zip(row, x, strict=True)) <= Fraction(b) for row, b in zip(part.matrix.tolist(), part.bound.tolist(), strict=True))
-        and all(Fraction(lo) <= v <= Fraction(hi) for lo, v, hi in zip(part.box.lower.tolist(), x, part.box.upper.tolist(), strict=True))
-        for part in problem.domain.polytopes
-    )  # fmt: skip
+    return any(in_polytope(part, x) for part in problem.domain.polytopes)
+
+
+def in_polytope(part, x):
+    bounds = zip(part.box.lower.tolist(), x, part.box.upper.tolist(), strict=True)
+    if not all(Fraction(low) <= value <= Fraction(high) for low, value, high in bounds):
+        return False
+    rows = zip(part.matrix.tolist(), part.bound.tolist(), strict=True)
+    return all(sum(Fraction(c) * v for c, v in zip(row, x, strict=True)) <= Fraction(b) for row, b in rows)
 
 
 @settings(max_examples=EXAMPLES)

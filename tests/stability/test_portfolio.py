@@ -75,7 +75,9 @@ def test_linear_input_constraints_are_used():
     box = Box(np.zeros(2), np.ones(2))
     cut = Polytope(box, np.array([[1.0, 1.0]]), np.array([1.0]))
     assert prove_stability(domain_problem(network, Domain((cut,))), QUICK).layers[0].status[0] == Status.INACTIVE
-    assert prove_stability(domain_problem(network, Domain((Polytope(box),))), QUICK).layers[0].status[0] == Status.UNSTABLE
+    assert (
+        prove_stability(domain_problem(network, Domain((Polytope(box),))), QUICK).layers[0].status[0] == Status.UNSTABLE
+    )
 
 
 def test_opposite_signs_on_two_boxes_are_unstable():
@@ -124,9 +126,7 @@ class FakeSolver:
 
 
 def hard_problem():
-    """relu(x) + relu(y) - relu(x + y) + 0.1 is at least 0.1, but CROWN's relaxation of it reaches below 0.
-
-    """
+    """relu(x) + relu(y) - relu(x + y) + 0.1 is at least 0.1, but CROWN's relaxation of it reaches below 0."""
     network = chain_network(
         [
             (np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.zeros(3)),
@@ -181,7 +181,7 @@ def test_bounds_that_rest_on_a_solver_are_not_called_derived():
 
 
 def test_a_unit_stable_on_one_part_only_does_not_spoil_that_parts_model():
-    """Found by review: with x in [-2, -1] the kept unit relu(x) is inactive; a model with h <= u < 0 would be infeasible."""
+    """With x in [-2, -1] the kept unit relu(x) is inactive; a model with h <= u < 0 would be infeasible."""
     network = chain_network(
         [
             (np.array([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), np.zeros(3)),
@@ -210,7 +210,9 @@ def test_facts_know_their_problem():
         facts.require(domain_problem(second.network, second.domain))
 
 
-@pytest.mark.parametrize("wrong", [{"time_limit": 0}, {"time_limit": float("nan")}, {"unit_time_limit": -1}, {"engine": "magic"}])
+@pytest.mark.parametrize(
+    "wrong", [{"time_limit": 0}, {"time_limit": float("nan")}, {"unit_time_limit": -1}, {"engine": "magic"}]
+)
 def test_bad_options_are_refused(wrong):
     with pytest.raises(UsageError, match="usage/"):
         StabilityOptions(**wrong)

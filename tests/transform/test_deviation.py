@@ -59,7 +59,12 @@ def test_epsilon_bounds_the_exact_deviation(problem, dtype):
     assert within(found, result.epsilon)
 
 
-@given(problems(networks=networks(), parts=2), st.integers(0, 5), st.integers(0, 30), st.sampled_from([1e-9, 2.0**-10, 0.5, -3.0]))
+@given(
+    problems(networks=networks(), parts=2),
+    st.integers(0, 5),
+    st.integers(0, 30),
+    st.sampled_from([1e-9, 2.0**-10, 0.5, -3.0]),
+)
 def test_a_damaged_network_gets_an_epsilon_that_covers_the_damage(problem, node, entry, amount):
     facts = prove_stability(problem, CROWN)
     try:
@@ -84,19 +89,26 @@ def test_wrong_meanings_never_lower_epsilon_below_the_truth(problem, data):
     for name, meaning in result.meanings.items():
         size = problem.network.sizes[meaning.source]
         count = meaning.units.size
-        shuffled[name] = Meaning(meaning.source, np.array(data.draw(st.lists(st.integers(0, size - 1), min_size=count, max_size=count))))
+        shuffled[name] = Meaning(
+            meaning.source, np.array(data.draw(st.lists(st.integers(0, size - 1), min_size=count, max_size=count)))
+        )
     found = exact(problem, result.network)
     assume(found is not None)
     assert within(found, prove_deviation(problem, facts, result.network, shuffled))
 
 
 def test_nothing_rounded_means_epsilon_zero():
-    """Removing inactive units keeps every other weight: eps is exactly 0 even with weights that are no short numbers."""
+    """Removing inactive units keeps every other weight, so eps is exactly 0 whatever the weights are."""
     random = np.random.default_rng(3)
-    layers = [(random.normal(size=(8, 4)), random.normal(size=8) - 4), (random.normal(size=(2, 8)), random.normal(size=2))]
+    layers = [
+        (random.normal(size=(8, 4)), random.normal(size=8) - 4),
+        (random.normal(size=(2, 8)), random.normal(size=2)),
+    ]
     network = chain_network(layers, element="float64")
     problem = domain_problem(network, box_domain(-np.ones(4), np.ones(4)))
-    result = transform(problem, prove_stability(problem, CROWN), TransformOptions(passes=("remove-inactive",), dtype="float64"))
+    result = transform(
+        problem, prove_stability(problem, CROWN), TransformOptions(passes=("remove-inactive",), dtype="float64")
+    )
     assert 0 < result.network.relu_count < 8
     assert result.epsilon.tolist() == [0.0, 0.0]
 

@@ -40,7 +40,9 @@ def assert_equal_outputs(problem, result, points=25):
     hull = problem.domain.hull
     for _ in range(points):
         x = [Fraction(v) for v in random.uniform(hull.lower, hull.upper).tolist()]
-        pairs = zip(outputs_exact(problem.network, x), outputs_exact(result.network, x), result.epsilon.tolist(), strict=True)
+        pairs = zip(
+            outputs_exact(problem.network, x), outputs_exact(result.network, x), result.epsilon.tolist(), strict=True
+        )
         assert all(abs(a - b) <= Fraction(eps) for a, b, eps in pairs)
 
 

@@ -162,6 +162,5 @@ def unsupported_operator(node: onnx.NodeProto, opset: int, file: str | None) -> 
         f"operator {full} is not supported{own}",
         place=Place(file=file, node=node.output[0] if node.output else node.name),
         value=f"{full}, opset {opset}",
-        hint="`eqverify supports --onnx-operators` lists what is read; piecewise-linear operators can often be "
-        "rewritten in those",
+        hint="specs/onnx.md lists what is read; piecewise-linear operators can often be rewritten in those",
     )

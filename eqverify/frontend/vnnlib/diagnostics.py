@@ -55,7 +55,7 @@ _WORDS = {
 }
 
 
-class Fault(Exception):
+class FaultError(Exception):
     """A mistake found where the text is not at hand; `parse_query` turns it into an `InputError`."""
 
     def __init__(self, code: str, message: str, position: Position, value: str, hint: str) -> None:

@@ -110,7 +110,8 @@ def _cases(
     conditions: dict[tuple[int, ...], tuple[Conjunction, ...]] = {}
     for _, chosen in unsafe.values():
         if (key := tuple(chosen)) not in conditions:
-            conditions[key] = tuple((*split[k][1], *rest) for k in key for rest in condition)
+            found = tuple((*split[k][1], *rest) for k in key for rest in condition)
+            conditions[key] = ((),) if () in found else found
     return [Case(polytope, conditions[tuple(chosen)]) for polytope, chosen in unsafe.values()]
 
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from eqverify.errors import InputError
-from eqverify.frontend.vnnlib.diagnostics import Fault, syntax_error
+from eqverify.frontend.vnnlib.diagnostics import FaultError, syntax_error
 from eqverify.frontend.vnnlib.resolve import (
     BoundRun,
     Declared,
@@ -65,7 +65,7 @@ def parse_query(text: str, source: str | None = None) -> Query:
     try:
         items: Any = _grammar(2 if second else 1).parse(text)
         query = (resolve_version2 if second else resolve_version1)(items, text, source)
-    except Fault as fault:
+    except FaultError as fault:
         raise fault.error(text, source) from None
     except UnexpectedInput as error:
         raise syntax_error(error, text, source) from None
@@ -198,7 +198,7 @@ class _Builder2(_Builder):
         name, *parts = children
         relatives = [(kind, part) for kind, part in parts if kind in ("equal", "isomorphic")]
         if len(relatives) > 1:
-            raise Fault(
+            raise FaultError(
                 "vnnlib/equivalence-twice",
                 f"network {name} has more than one equal-to or isomorphic-to",
                 _position(relatives[1][1]),
@@ -228,7 +228,7 @@ def _extents(tokens: list[Token]) -> tuple[int, ...]:
 def _extent(text: str, position: Position) -> int:
     if text.isdigit() and len(text) <= 12:
         return int(text)
-    raise Fault(
+    raise FaultError(
         "vnnlib/index",
         "an extent or index must be a natural number",
         position,

@@ -77,7 +77,7 @@ class Region:
 
         Raises:
             InputError: ``domain/unbounded`` or ``domain/not-finite``.
-            LimitError: ``vnnlib/too-large``.
+            LimitError: ``vnnlib/too-many-entries``.
         """
         layer = Bounds(base=self._bounds)
         several = self._rows + [row for row in rows if not layer.take(row)]
@@ -164,7 +164,7 @@ class Region:
 
     def _too_large(self, message: str, value: str) -> LimitError:
         return LimitError(
-            "vnnlib/too-large",
+            "vnnlib/too-many-entries",
             message,
             place=Place(file=self._source),
             value=f"{value} of {len(self._names)} inputs",

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from eqverify.frontend.vnnlib.diagnostics import Fault
+from eqverify.frontend.vnnlib.diagnostics import FaultError
 from eqverify.frontend.vnnlib.syntax import (
     BoundList,
     Comparison,
@@ -62,10 +62,10 @@ def number(text: str, position: Position) -> Literal:
     """The exact number that decimal text denotes.
 
     Raises:
-        Fault: ``vnnlib/number-range``.
+        FaultError: ``vnnlib/number-range``.
     """
     if not _in_range(text):
-        raise Fault(
+        raise FaultError(
             "vnnlib/number-range",
             "the number is too long or its exponent too large",
             position,
@@ -96,7 +96,7 @@ def resolve_version1(items: list[Any], text: str, source: str | None) -> Query:
         source: file name for messages.
 
     Raises:
-        Fault: ``vnnlib/name``, ``vnnlib/element-type``, ``vnnlib/duplicate``, ``vnnlib/index-gap``,
+        FaultError: ``vnnlib/name``, ``vnnlib/element-type``, ``vnnlib/duplicate``, ``vnnlib/index-gap``,
             ``vnnlib/undeclared`` or ``vnnlib/number-range``.
     """
     network = Network("N", (_vector("X", items, text),), (_vector("Y", items, text),))
@@ -120,7 +120,7 @@ def _vector(letter: str, items: list[Any], text: str) -> Tensor:
             indices.append(_index(item.name[2:]))
     if len(set(indices)) != len(indices):
         index = _first_repeated(indices)
-        raise Fault(
+        raise FaultError(
             "vnnlib/duplicate",
             f"{letter}_{index} is declared twice",
             _declaration_position(text, letter, index, second=True),
@@ -129,7 +129,7 @@ def _vector(letter: str, items: list[Any], text: str) -> Tensor:
         )
     if indices and max(indices) != len(indices) - 1:
         missing = next(i for i, found in enumerate([*sorted(indices), -1]) if i != found)
-        raise Fault(
+        raise FaultError(
             "vnnlib/index-gap",
             f"{letter}_{max(indices)} is declared, but {letter}_{missing} is not",
             _declaration_position(text, letter, max(indices)),
@@ -142,7 +142,7 @@ def _vector(letter: str, items: list[Any], text: str) -> Tensor:
 def _declared_letter(item: Declared) -> str:
     """The letter of a declaration that was not fused, with its name and type checked."""
     if not re.fullmatch(r"[XY]_(?:0|[1-9][0-9]{0,8})", item.name):
-        raise Fault(
+        raise FaultError(
             "vnnlib/name",
             "a variable of version 1.0 must be called X_i (input) or Y_j (output)",
             item.position,
@@ -150,7 +150,7 @@ def _declared_letter(item: Declared) -> str:
             "number inputs X_0, X_1, ... and outputs Y_0, Y_1, ...",
         )
     if item.element != "Real":
-        raise Fault(
+        raise FaultError(
             "vnnlib/element-type",
             "variables of version 1.0 are of type Real",
             item.position,
@@ -204,9 +204,9 @@ def _bound_list(run: BoundRun, text: str, size: int) -> BoundList:
     return BoundList("".join(relations), inputs, numbers)
 
 
-def undeclared(name: str, position: Position) -> Fault:
+def undeclared(name: str, position: Position) -> FaultError:
     """The ``vnnlib/undeclared`` mistake."""
-    return Fault(
+    return FaultError(
         "vnnlib/undeclared",
         f"{name} is not declared",
         position,
@@ -229,11 +229,11 @@ def resolve_version2(items: list[Any], text: str, source: str | None) -> Query:
         source: file name for messages.
 
     Raises:
-        Fault: ``vnnlib/version``, ``vnnlib/too-large`` or ``vnnlib/number-range``.
+        FaultError: ``vnnlib/version``, ``vnnlib/too-large`` or ``vnnlib/number-range``.
     """
     version = items[0]
     if not version.startswith("<2."):
-        raise Fault(
+        raise FaultError(
             "vnnlib/version",
             "this version of VNN-LIB is not supported",
             (version.line, version.column),
@@ -244,7 +244,7 @@ def resolve_version2(items: list[Any], text: str, source: str | None) -> Query:
     for network in networks:
         for tensor in network.tensors:
             if tensor.size > MAX_VARIABLES:
-                raise Fault(
+                raise FaultError(
                     "vnnlib/too-large",
                     f"{tensor.name} has more than {MAX_VARIABLES} elements",
                     tensor.position,

@@ -19,9 +19,9 @@ from eqverify.transform.chain import Chain, Layer
 class MergeDependent:
     """Statement R-2: a stably active unit whose weight row is a combination of other active rows may go.
 
-    If w_i = sum_k a_k w_k over kept active units k, then h_i = sum_k a_k h_k + (b_i - sum_k a_k b_k) on the domain.  The
-    numerical rank decides which rows count as dependent; the residual is not ignored but enters eps, since the written
-    network is compared with the original row by row.
+    If w_i = sum_k a_k w_k over kept active units k, then h_i = sum_k a_k h_k + (b_i - sum_k a_k b_k) on the domain.
+    The numerical rank decides which rows count as dependent; the residual is not ignored but enters eps, since the
+    written network is compared with the original row by row.
 
     Attributes:
         tolerance: singular values below this times the largest count as zero; by default max(shape) * 2^-52, the usual
@@ -53,7 +53,7 @@ class MergeDependent:
 
     def _split(self, rows: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
         """Kept and dependent rows, and the coefficients (dependent, kept) that express the latter by the former."""
-        rank = self._rank(np.linalg.svd(rows, compute_uv=False), rows.shape)
+        rank = self._rank(np.asarray(np.linalg.svd(rows, compute_uv=False), dtype=np.float64), rows.shape)
         if rank == rows.shape[0]:
             return np.arange(rank), np.arange(0), np.zeros((0, rank))
         import scipy.linalg  # a fifth of a second, and rows are seldom dependent

@@ -14,6 +14,7 @@ from eqverify.errors import EqverifyError, InputError, UsageError
 from eqverify.export.vnnlib import format_specification, write_query
 from eqverify.frontend.vnnlib import lower, parse_query, read_query
 from eqverify.frontend.vnnlib.reader import decode
+from vnncomp import vnncomp_root
 
 SIZES = {
     "acasxu": (8, 5, 5),
@@ -29,17 +30,8 @@ SIZES = {
 }
 
 
-def data() -> Path:
-    """The directory of VNN-COMP data; its absence is a failure, never a skip."""
-    default = Path(__file__).parents[4] / "shared" / "vnncomp"
-    path = Path(os.environ.get("EQVERIFY_VNNCOMP", default))
-    if not path.is_dir():
-        pytest.fail(f"VNN-COMP data is missing: {path}; set EQVERIFY_VNNCOMP")
-    return path
-
-
 def properties(benchmark: str) -> list[Path]:
-    return sorted(p for p in (data() / benchmark).rglob("*.vnnlib*") if p.is_file())
+    return sorted(p for p in (vnncomp_root() / benchmark).rglob("*.vnnlib*") if p.is_file())
 
 
 @pytest.mark.parametrize("benchmark", SIZES)
