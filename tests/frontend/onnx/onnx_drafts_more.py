@@ -35,12 +35,17 @@ def conv_transpose(d: Draft, x: Wire) -> Wire:
         attributes["output_shape"] = outs
         if d.flip():
             attributes["auto_pad"] = d.pick("SAME_UPPER", "SAME_LOWER")
-    elif kind == "auto" and not any(extra) and all(t >= e * s for t, e, s in zip(whole, x.shape[2:], strides, strict=True)):
+    elif (
+        kind == "auto"
+        and not any(extra)
+        and all(t >= e * s for t, e, s in zip(whole, x.shape[2:], strides, strict=True))
+    ):
         outs = [e * s for e, s in zip(x.shape[2:], strides, strict=True)]
         attributes["auto_pad"] = d.pick("SAME_UPPER", "SAME_LOWER")
-    for key, value, plain in (("dilations", dilations, 1), ("output_padding", extra, 0)):
-        if any(number != plain for number in value) or d.flip():
-            attributes[key] = value
+    if max(dilations) > 1 or d.flip():
+        attributes["dilations"] = dilations
+    if any(extra) or d.flip():
+        attributes["output_padding"] = extra
     if d.flip():
         attributes["kernel_shape"] = window
     if groups > 1 or d.flip():
@@ -115,6 +120,9 @@ def upsample(d: Draft, x: Wire) -> Wire:
     return d.node("Upsample", [x.name, d.constant(np.array(factors, dtype=np.float32))], shape, **attributes)
 
 
+PLACES = "coordinate_transformation_mode"
+
+
 def resize(d: Draft, x: Wire) -> Wire:
     x = grown(d, x)
     factors, shape = _scales(d, x)
@@ -126,9 +134,11 @@ def resize(d: Draft, x: Wire) -> Wire:
     modes += ["tf_half_pixel_for_nn"] if d.opset < 13 else []
     modes += ["half_pixel_symmetric"] if d.opset >= 19 else []
     if d.flip():
-        attributes["coordinate_transformation_mode"] = d.pick(*modes)
+        attributes[PLACES] = d.pick(*modes)
     if d.flip():
-        attributes["nearest_mode"] = d.pick("floor", "ceil", "round_prefer_floor", "round_prefer_ceil")
+        rounded = ["floor", "round_prefer_floor"]  # the others move components even where the scale is 1
+        rounded += ["ceil", "round_prefer_ceil"] if not str(attributes.get(PLACES)).startswith("tf") else []
+        attributes["nearest_mode"] = d.pick(*rounded)
     if d.flip():
         attributes |= {"cubic_coeff_a": -0.5, "extrapolation_value": 1.0, "exclude_outside": 0}
     region = d.constant(np.zeros(0, dtype=np.float32)) if d.opset < 13 else ""

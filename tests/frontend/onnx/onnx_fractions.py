@@ -279,9 +279,9 @@ def _resize(attributes: Attributes, args: Sequence[Array]) -> Array:
     old = len(args) < 3
     mode = attributes.get("coordinate_transformation_mode", b"asymmetric" if old else b"half_pixel").decode()
     nearest = attributes.get("nearest_mode", b"floor" if old else b"round_prefer_floor").decode()
-    for axis, scale in zip(axes, scales, strict=True):
-        extent, half = x.shape[axis], Fraction(1, 2)
-        scale = Fraction(scale)
+    half = Fraction(1, 2)
+    for axis, scale in zip(axes, map(Fraction, scales), strict=True):
+        extent = x.shape[axis]
         length = int(extent * scale)
         chosen = []
         for i in range(length):

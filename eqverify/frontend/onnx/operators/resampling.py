@@ -47,8 +47,11 @@ def _enlarged(call: Call, factors: tuple[int, ...], coordinates: str, nearest: s
     place, rounded = _COORDINATES[coordinates], _NEAREST[nearest]
     indices = component_indices(tensor)
     for axis, (n, m) in enumerate(zip(tensor.shape, shape, strict=True)):
+        chosen = [min(max(rounded(place(i, n, m)), 0), n - 1) for i in range(m)]
+        if m == n and chosen != list(range(n)):
+            message = "runtimes disagree on whether these modes move components along an axis of scale 1"
+            raise call.error("unsupported-form", message, value=f"{coordinates}, {nearest}")
         if m != n:
-            chosen = [min(max(rounded(place(i, n, m)), 0), n - 1) for i in range(m)]
             indices = np.take(indices, chosen, axis=axis)
     return call.builder.select(call.name, tensor, indices)
 
