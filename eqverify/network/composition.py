@@ -90,7 +90,7 @@ class Composition:
         map: the product as computed, (out, in).
         outer: (out, middle).
         inner: (middle, in).
-        factor: |map - outer inner| <= factor |outer| |inner|, entry by entry, up to underflow; 0: nothing was rounded.
+        factor: |map - outer inner| <= factor |outer| |inner|, entry by entry, up to underflow; 0: nothing is rounded.
     """
 
     map: LinearMap
