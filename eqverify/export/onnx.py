@@ -30,10 +30,10 @@ def write_network(
 ) -> bytes:
     """A network as the bytes of an ONNX model.
 
-    A chain of dense layers becomes a chain of Gemm (with bias, transB=1, all attributes written) and Relu; a convolution
-    becomes a Conv with explicit attributes, with a Flatten before the first dense layer; a node of several terms ends
-    in Adds of two.  Other maps become Gather, Mul, Div and ConvTranspose, which not every verifier reads.  Nothing is
-    rounded: the model, read again, computes the same function.
+    A chain of dense layers becomes a chain of Gemm (with bias, transB=1, all attributes written) and Relu; a
+    convolution becomes a Conv with explicit attributes, with a Flatten before the first dense layer; a node of several
+    terms ends in Adds of two.  Other maps become Gather, Mul, Div and ConvTranspose, which not every verifier reads.
+    Nothing is rounded: the model, read again, computes the same function.
 
     Inputs and outputs have the names, shapes and symbolic batch dimension of the network's ports; a Reshape comes first
     or last where a port has no batch axis.  The element type of all is `dtype`; where a port declares another one, the

@@ -90,7 +90,7 @@ class Composition:
         map: the product as computed, (out, in).
         outer: (out, middle).
         inner: (middle, in).
-        factor: |map - outer inner| <= factor |outer| |inner|, entry by entry, up to underflow; 0: nothing is rounded.
+        factor: |map - outer inner| <= factor |outer| |inner|, entry by entry, up to underflow; 0: no rounding.
     """
 
     map: LinearMap
@@ -123,8 +123,8 @@ class Composition:
 def compose(outer: LinearMap, inner: LinearMap) -> Composition:
     """x -> outer(inner(x)).
 
-    Identities and selections keep the structure of the other map and are exact.  Products with a dense map are dense, all
-    others sparse; they are exact where all entries are small multiples of one power of two, and rounded otherwise.
+    Identities and selections keep the structure of the other map and are exact.  Products with a dense map are dense,
+    all others sparse; they are exact where all entries are small multiples of one power of two, and rounded otherwise.
 
     Raises:
         InputError: `network/shape` where they do not fit, `network/too-large` where the product would be.

@@ -1,7 +1,7 @@
 """Cuts models at their opaque operators: what lies before them becomes a network, what lies behind is kept as it is.
 
-An operator is opaque where it cannot be lowered: it is not piecewise linear, or is used in a form that is not read.  A model that
-is malformed or of wrong shapes is not cut; it is an error as ever.
+An operator is opaque where it cannot be lowered: it is not piecewise linear, or is used in a form that is not read.  A
+model that is malformed or of wrong shapes is not cut; it is an error as ever.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from eqverify.errors import InputError
 from eqverify.frontend.onnx.fuse import fuse
 from eqverify.frontend.onnx.load import load_model, read_bytes, supported_opset
 from eqverify.frontend.onnx.lowering import Failures, Lowering, names_read, needed_nodes
@@ -160,8 +159,10 @@ def parse_front(data: bytes, source: str | None = None) -> Front:
 
 
 def _tail_nodes(lowering: Lowering) -> list[onnx.NodeProto]:
-    """The nodes behind the cut, in order: those with an output that is needed and has no value, and what makes
-    the constants that they read."""
+    """The nodes behind the cut, in order.
+
+    Those with an output that is needed and has no value, and what makes the constants that they read.
+    """
     needed = needed_nodes(lowering.graph)
     wanted = {info.name for info in lowering.graph.output} | {name for node in needed for name in names_read(node)}
     chosen = {
