@@ -26,6 +26,11 @@ def describe_network(path: Path) -> Pairs:
     ]
     for problem in about.unsupported:
         pairs.append((f"unsupported {problem.operator} {problem.node}".strip(), f"{problem.reason} [{problem.code}]"))
+    if about.cut is not None:
+        pairs.append(("cut at", ", ".join(about.cut.tensors) or "no tensor"))
+        pairs.append(("because of", ", ".join(f"{node.operator} {node.node}" for node in about.cut.opaque)))
+        pairs.append(("before the cut", f"{about.cut.relus} ReLUs"))
+        pairs.append(("behind the cut", f"{about.cut.copied} nodes, copied"))
     if not about.unsupported:
         network = read_network(path)
         sizes = ", ".join(str(network.sizes[node.name]) for node in network.relus)

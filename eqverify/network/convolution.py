@@ -7,12 +7,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from eqverify.arrays import ExactArray, FloatArray, IntArray, frozen
 from eqverify.errors import InputError
 from eqverify.network.linear import LinearMap
+
+Scalar = TypeVar("Scalar", np.float64, np.object_)
 
 _CHUNK_NUMBERS = 1 << 23
 """Numbers of unfolded input held at a time (64 MB)."""
@@ -89,6 +93,11 @@ class Convolution(LinearMap):
             axes = zip(position, self.dilations, self.strides, self.output_extents, strict=True)
             yield position, tuple(slice(p * d, p * d + s * (n - 1) + 1, s) for p, d, s, n in axes)
 
+    def _windows(self) -> Iterator[tuple[slice, ...]]:
+        """As `positions`, for padded batches with channels."""
+        for _, read in self.positions():
+            yield (slice(None), slice(None), *read)
+
     def _padded_shape(self, batch: int) -> tuple[int, ...]:
         axes = zip(self.extents, self.before, self.after, strict=True)
         return (batch, self.channels, *(n + b + a for n, b, a in axes))
@@ -98,21 +107,21 @@ class Convolution(LinearMap):
         """Where the input lies in its padded form."""
         return (slice(None), slice(None), *(slice(b, b + n) for b, n in zip(self.before, self.extents, strict=True)))
 
-    def _unfolded(self, x: FloatArray | ExactArray) -> FloatArray | ExactArray:
+    def _unfolded(self, x: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """(batch, in) -> (batch, groups, channels per group * window, output positions)."""
         padded = np.zeros(self._padded_shape(len(x)), dtype=x.dtype)
         padded[self._inside] = x.reshape(len(x), self.channels, *self.extents)
-        parts = [padded[(slice(None), slice(None), *read)] for _, read in self.positions()]
+        parts = [padded[read] for read in self._windows()]
         columns = np.stack(parts, axis=2)
         return columns.reshape(len(x), self.groups, self.fan_in, math.prod(self.output_extents))
 
-    def _folded(self, columns: FloatArray) -> FloatArray:
+    def _folded(self, columns: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """The transpose of `_unfolded`."""
         batch = len(columns)
         parts = columns.reshape(batch, self.channels, math.prod(self.window), *self.output_extents)
-        padded = np.zeros(self._padded_shape(batch))
-        for index, (_, read) in enumerate(self.positions()):
-            padded[(slice(None), slice(None), *read)] += parts[:, :, index]
+        padded = np.zeros(self._padded_shape(batch), dtype=columns.dtype)
+        for index, read in enumerate(self._windows()):
+            padded[read] += parts[:, :, index]
         return padded[self._inside].reshape(batch, -1)
 
     def _chunks(self, rows: int) -> Iterator[slice]:
@@ -153,11 +162,71 @@ class Convolution(LinearMap):
     def dense(self) -> FloatArray:
         return self.forward(np.eye(self.shape[1])).T
 
-    def forward_exact(self, x: ExactArray) -> ExactArray:
+    def _exact_matrices(self) -> ExactArray:
         weights = np.array([Fraction(w) for w in self._matrices.ravel().tolist()], dtype=object)
+        return weights.reshape(self._matrices.shape)
+
+    def forward_exact(self, x: ExactArray) -> ExactArray:
         columns = self._unfolded(x.reshape(1, -1))[0]
-        return np.asarray(np.matmul(weights.reshape(self._matrices.shape), columns)).reshape(-1)
+        return np.asarray(np.matmul(self._exact_matrices(), columns)).reshape(-1)
+
+    def backward_exact(self, y: ExactArray) -> ExactArray:
+        """W^T y in rational arithmetic: (out,) -> (in,)."""
+        part = y.reshape(self.groups, -1, math.prod(self.output_extents))
+        columns = np.asarray(np.matmul(self._exact_matrices().transpose(0, 2, 1), part))
+        return np.array([Fraction(value) for value in self._folded(columns[None])[0]], dtype=object)
+
+    def reads(self) -> IntArray:
+        """Which inputs each window of each group reads: (groups, fan_in, output positions), -1 for padding."""
+        numbered = np.arange(1.0, self.shape[1] + 1.0).reshape(1, -1)
+        return np.asarray(self._unfolded(numbered)[0] - 1.0, dtype=np.int64)
 
     def parameters(self) -> Iterable[FloatArray | IntArray]:
         geometry = (self.extents, self.strides, self.dilations, self.before, self.after)
         return self.kernel, np.array([self.groups, *(n for values in geometry for n in values)], dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class TransposedConvolution(LinearMap):
+    """The transpose of a convolution, as ConvTranspose of ONNX computes it.
+
+    Attributes:
+        convolution: W^T; its outputs are the inputs of this map.
+    """
+
+    convolution: Convolution
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, columns = self.convolution.shape
+        return columns, rows
+
+    @property
+    def fan_in(self) -> int:
+        return self.convolution.fan_out
+
+    @property
+    def fan_out(self) -> int:
+        return self.convolution.fan_in
+
+    def forward(self, x: FloatArray) -> FloatArray:
+        return self.convolution.backward(x)
+
+    def backward(self, y: FloatArray) -> FloatArray:
+        return self.convolution.forward(y)
+
+    @cached_property
+    def _absolute(self) -> TransposedConvolution:
+        return TransposedConvolution(self.convolution._absolute)
+
+    def absolute(self) -> LinearMap:
+        return self._absolute
+
+    def dense(self) -> FloatArray:
+        return self.convolution.dense().T
+
+    def forward_exact(self, x: ExactArray) -> ExactArray:
+        return self.convolution.backward_exact(x)
+
+    def parameters(self) -> Iterable[FloatArray | IntArray]:
+        return self.convolution.parameters()

@@ -230,9 +230,13 @@ class Selection(LinearMap):
         return np.asarray(x[..., self.indices])
 
     def backward(self, y: FloatArray) -> FloatArray:
-        result = np.zeros((*y.shape[:-1], self.size))
-        np.add.at(result.T, self.indices, y.T)
-        return result
+        if self.fan_out == 1:
+            result = np.zeros((*y.shape[:-1], self.size))
+            result[..., self.indices] = y
+            return result
+        columns = np.zeros((self.size, *y.shape[:-1]))
+        np.add.at(columns, self.indices, np.moveaxis(y, -1, 0))
+        return np.moveaxis(columns, 0, -1)
 
     def absolute(self) -> LinearMap:
         return self

@@ -1,23 +1,21 @@
 """The ONNX front end: bytes in, a `Network` of affine and ReLU nodes out.  specs/onnx.md says what is read and how."""
 
-from eqverify.frontend.onnx.reader import (
-    Description,
-    OperatorEntry,
-    TensorDescription,
-    Unsupported,
-    describe,
-    operator_table,
-    parse_network,
-    read_network,
-)
+from eqverify.frontend.onnx.cut import Cut, Front, Tail, Unsupported, parse_front, read_front
+from eqverify.frontend.onnx.description import Description, TensorDescription, describe
+from eqverify.frontend.onnx.reader import OperatorEntry, operator_table, parse_network, read_network
 
 __all__ = [
+    "Cut",
     "Description",
+    "Front",
     "OperatorEntry",
+    "Tail",
     "TensorDescription",
     "Unsupported",
     "describe",
     "operator_table",
+    "parse_front",
     "parse_network",
+    "read_front",
     "read_network",
 ]

@@ -140,9 +140,22 @@ def needed_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     found = []
     for node in reversed(graph.node):
         if needed.intersection(name for name in node.output if name):
-            needed.update(node.input)
+            needed.update(names_read(node))
             found.append(node)
     return found[::-1]
+
+
+def names_read(node: onnx.NodeProto) -> list[str]:
+    """The tensors that a node reads: its inputs, and what the graphs in its attributes read from around it."""
+    names = [name for name in node.input if name]
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs) if attribute.HasField("g") or attribute.graphs else ():
+            own = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
+            own |= {name for inner in graph.node for name in inner.output}
+            inside = [name for inner in graph.node for name in names_read(inner)]
+            inside += [info.name for info in graph.output]
+            names += [name for name in inside if name not in own]
+    return names
 
 
 def operator_error(node: onnx.NodeProto, opset: int, file: str | None) -> InputError | None:

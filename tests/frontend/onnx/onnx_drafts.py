@@ -4,88 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
+import onnx_drafts_more
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
-
-Array = npt.NDArray[Any]
-Shape = tuple[int, ...]
-
-NEWEST_RUNTIME_OPSET = 26
-"""The newest opset that the pinned onnxruntime runs."""
-
-FACTORS = [1.0, 0.5, -2.0, 0.0, 0.1, 1.7]
-
-
-@dataclass(frozen=True)
-class Wire:
-    """A computed tensor of a draft."""
-
-    name: str
-    shape: Shape
-
-
-@dataclass
-class Draft:
-    """A model being drawn."""
-
-    draw: Callable[[st.SearchStrategy[Any]], Any]
-    rng: np.random.Generator
-    dtype: type
-    opset: int
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    initialisers: list[onnx.TensorProto] = field(default_factory=list)
-    wires: list[Wire] = field(default_factory=list)
-
-    def pick(self, *choices: Any) -> Any:
-        return self.draw(st.sampled_from(choices))
-
-    def flip(self) -> bool:
-        return bool(self.draw(st.booleans()))
-
-    def integer(self, low: int, high: int) -> int:
-        return int(self.draw(st.integers(low, high)))
-
-    def numbers(self, *shape: int, nonzero: bool = False) -> Array:
-        array = self.rng.normal(size=shape)
-        if not nonzero and self.flip():
-            array = np.where(self.rng.random(shape) < 0.3, 0.0, array)
-        return array.astype(self.dtype)
-
-    def fresh(self, prefix: str) -> str:
-        return f"{prefix}{len(self.nodes) + len(self.initialisers)}"
-
-    def constant(self, array: Array) -> str:
-        """A constant in one of the forms a file can hold it in."""
-        form = self.pick("raw", "typed", "node", "folded")
-        name = self.fresh("c")
-        if form == "typed":
-            code = helper.np_dtype_to_tensor_dtype(array.dtype)
-            self.initialisers.append(helper.make_tensor(name, code, array.shape, array.reshape(-1).tolist()))
-            return name
-        tensor = numpy_helper.from_array(array, name)
-        if form == "raw":
-            self.initialisers.append(tensor)
-        else:
-            self.nodes.append(helper.make_node("Constant", [], [name], value=tensor))
-        if form == "folded":
-            self.nodes.append(helper.make_node("Identity", [name], [name + "i"]))
-            return name + "i"
-        return name
-
-    def node(self, operator: str, inputs: list[str], shape: Shape, outputs: int = 1, **attributes: Any) -> Wire:
-        """A node with random omission of nothing: attributes as given; its first output becomes a wire."""
-        name = self.fresh("t")
-        names = [name, *(f"{name}_{i}" for i in range(1, outputs))]
-        self.nodes.append(helper.make_node(operator, inputs, names, **attributes))
-        wire = Wire(name, tuple(int(extent) for extent in shape))
-        self.wires.append(wire)
-        return wire
+from onnx import TensorProto, helper
+from onnx_draft import FACTORS, NEWEST_RUNTIME_OPSET, Draft, Shape, Wire, fitting, grown, image
 
 
 def gemm(d: Draft, x: Wire) -> Wire:
@@ -163,16 +89,9 @@ def _binary(operator: str, *, constant_first: bool = True) -> Callable[[Draft, W
     return drawer
 
 
-def _fits(first: Shape, second: Shape) -> bool:
-    try:
-        return math.prod(np.broadcast_shapes(first, second)) <= 64
-    except ValueError:
-        return False
-
-
 def _branches(operator: str) -> Callable[[Draft, Wire], Wire]:
     def drawer(d: Draft, x: Wire) -> Wire:
-        other = d.pick(*[wire for wire in d.wires if _fits(wire.shape, x.shape)])
+        other = d.pick(*[wire for wire in d.wires if fitting(wire.shape, x.shape)])
         pair = [x, other] if d.flip() else [other, x]
         return d.node(operator, [wire.name for wire in pair], np.broadcast_shapes(x.shape, other.shape))
 
@@ -182,7 +101,7 @@ def _branches(operator: str) -> Callable[[Draft, Wire], Wire]:
 def total(d: Draft, x: Wire) -> Wire:
     others = [wire for wire in d.wires if wire.shape == x.shape]
     names = [x.name, *(d.pick(*others).name for _ in range(d.integer(0, 2)))]
-    if d.flip():
+    for _ in range(d.integer(0, 2)):
         names.insert(d.integer(0, len(names)), d.constant(d.numbers(*x.shape)))
     return d.node("Sum", names, x.shape)
 
@@ -304,26 +223,6 @@ def _unary(operator: str) -> Callable[[Draft, Wire], Wire]:
     return lambda d, x: d.node(operator, [x.name], x.shape)
 
 
-def _image(d: Draft, x: Wire) -> Wire:
-    """x as an image [1, channels, ...] of one or two spatial axes."""
-    if len(x.shape) in (3, 4) and x.shape[0] == 1:
-        return x
-    size = math.prod(x.shape)
-    channels = d.pick(*[n for n in (1, 2, 3) if size % n == 0])
-    rest = size // channels
-    rows = d.pick(*[n for n in (1, 2, 3) if rest % n == 0])
-    shape = d.pick((1, channels, rest), (1, channels, rows, rest // rows))
-    return d.node("Reshape", [x.name, d.constant(np.array(shape, dtype=np.int64))], shape)
-
-
-def _grown(d: Draft, x: Wire) -> Wire:
-    """An image whose spatial extents leave room for strides and dilations."""
-    x = _image(d, x)
-    spread = (*x.shape[:2], *(d.integer(extent, max(extent, 5)) if extent == 1 else extent for extent in x.shape[2:]))
-    weights = d.constant(d.numbers(*spread))
-    return d.node("Add", [x.name, weights], spread)
-
-
 def _placement(
     d: Draft, extents: Shape, *, pool: bool, ceil: bool, dilated: bool
 ) -> tuple[Shape, Shape, dict[str, Any]]:
@@ -371,7 +270,7 @@ def _placement(
 
 
 def conv(d: Draft, x: Wire) -> Wire:
-    x = _grown(d, x)
+    x = grown(d, x)
     channels = x.shape[1]
     groups = d.pick(*[g for g in (1, 2, 3) if channels % g == 0])
     outputs = groups * d.integer(1, 2)
@@ -388,7 +287,7 @@ def conv(d: Draft, x: Wire) -> Wire:
 
 def _pooling(operator: str) -> Callable[[Draft, Wire], Wire]:
     def drawer(d: Draft, x: Wire) -> Wire:
-        x = _grown(d, x)
+        x = grown(d, x)
         average = operator == "AveragePool"
         dilated = d.opset >= (19 if average else 10)
         _, outs, attributes = _placement(d, x.shape[2:], pool=True, ceil=d.opset >= 10, dilated=dilated)
@@ -403,7 +302,7 @@ def _pooling(operator: str) -> Callable[[Draft, Wire], Wire]:
 
 def _global(operator: str) -> Callable[[Draft, Wire], Wire]:
     def drawer(d: Draft, x: Wire) -> Wire:
-        x = _image(d, x)
+        x = image(d, x)
         return d.node(operator, [x.name], (*x.shape[:2], *[1] * (len(x.shape) - 2)))
 
     return drawer
@@ -411,13 +310,13 @@ def _global(operator: str) -> Callable[[Draft, Wire], Wire]:
 
 def _extremum(operator: str) -> Callable[[Draft, Wire], Wire]:
     def drawer(d: Draft, x: Wire) -> Wire:
-        others = [wire for wire in d.wires if _fits(wire.shape, x.shape)]
+        others = [wire for wire in d.wires if fitting(wire.shape, x.shape)]
         shapes, names = [x.shape], [x.name]
         if d.flip():
             other = d.pick(*others)
             shapes.append(other.shape)
             names.append(other.name)
-        else:
+        if len(names) == 1 or d.flip():
             for _ in range(d.integer(1, 2)):
                 shapes.append(x.shape if d.flip() else ())
                 names.append(d.constant(d.numbers(*shapes[-1])))
@@ -443,9 +342,9 @@ def leaky_relu(d: Draft, x: Wire) -> Wire:
 
 
 def prelu(d: Draft, x: Wire) -> Wire:
-    # Quarters, so that 1 - slope is exact.
     shape = x.shape if d.flip() else ()
-    slope = (d.rng.integers(-8, 8, size=shape) / 4).astype(d.dtype)
+    # 1 - slope is exact for quarters, and hardly ever otherwise.
+    slope = (d.rng.integers(-8, 8, size=shape) / d.pick(4, 4e9)).astype(d.dtype)
     return d.node("PRelu", [x.name, d.constant(slope)], x.shape)
 
 
@@ -531,9 +430,9 @@ def pad(d: Draft, x: Wire) -> Wire:
     if not x.shape:
         x = unsqueeze(d, x)
     n = len(x.shape)
-    mode = d.pick("constant", "constant", "edge", "reflect")
+    mode = d.pick("constant", "constant", "edge", "reflect", *(["wrap"] if d.opset >= 19 else []))
     least = {"constant": lambda e: -(e - 1) // 2 if e > 2 else 0}.get(mode, lambda e: 0)
-    most = {"reflect": lambda e: min(e - 1, 2)}.get(mode, lambda e: 2)
+    most = dict.fromkeys(["reflect", "wrap"], lambda e: min(e - 1, 2)).get(mode, lambda e: 2)
     pads = [d.integer(least(x.shape[i % n]), most(x.shape[i % n])) if d.flip() else 0 for i in range(2 * n)]
     shape = tuple(e + pads[i] + pads[n + i] for i, e in enumerate(x.shape))
     attributes = {} if mode == "constant" and d.flip() else {"mode": mode}
@@ -552,6 +451,7 @@ def pad(d: Draft, x: Wire) -> Wire:
 
 
 DRAWERS: dict[str, Callable[[Draft, Wire], Wire]] = {
+    **onnx_drafts_more.DRAWERS,
     "Abs": _unary("Abs"),
     "AveragePool": _pooling("AveragePool"),
     "Clip": clip,
@@ -593,7 +493,8 @@ DRAWERS: dict[str, Callable[[Draft, Wire], Wire]] = {
 }
 """By operator (and form), a function that adds it to a draft."""
 
-NEEDS_OPSET = {"Expand": 8, "Sum": 8, "Max": 8, "Min": 8}
+OPSETS = {**dict.fromkeys(["Expand", "Sum", "Max", "Min"], (8, 99)), **onnx_drafts_more.OPSETS}
+"""First and last opset, where not all of them."""
 
 
 @st.composite
@@ -601,33 +502,43 @@ def models(draw: Callable[[st.SearchStrategy[Any]], Any], kind: str) -> tuple[by
     """The bytes of a model that uses the operator `kind` among others, and a generator for its points."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     dtype = draw(st.sampled_from([np.float32, np.float32, np.float64]))
-    opset = draw(st.integers(NEEDS_OPSET.get(kind, 7), NEWEST_RUNTIME_OPSET))
+    first, last = OPSETS.get(kind, (7, 99))
+    opset = draw(st.integers(first, min(last, NEWEST_RUNTIME_OPSET)))
     d = Draft(draw, rng, dtype, opset)
-    rank = d.integer(0, 4)
-    shape = tuple(d.integer(1, 3) for _ in range(rank))
-    shape = (1, *shape[1:]) if rank > 1 and (math.prod(shape[1:]) > 1 or d.flip()) else shape
-    declared: list[Any] = list(shape)
-    if rank > 1 and shape[0] == 1 and d.flip():
-        declared[0] = "N"
-    wire = Wire("x", shape)
-    d.wires.append(wire)
-    allowed = [name for name in DRAWERS if NEEDS_OPSET.get(name, 7) <= opset]
+    ports = [_port(d, "x")]
+    if d.integer(0, 3) == 0:
+        ports.append(_port(d, "second"))
+    wire = d.wires[0]
+    allowed = [name for name in DRAWERS if name not in OPSETS or OPSETS[name][0] <= opset <= OPSETS[name][1]]
     before, after = d.integer(0, 2), d.integer(0, 2)
     for name in [d.pick(*allowed) for _ in range(before)] + [kind] + [d.pick(*allowed) for _ in range(after)]:
         if math.prod(wire.shape) <= 64 and len(wire.shape) < 6:
             wire = DRAWERS[name](d, wire)
     if wire.name == "x":
-        wire = d.node("Relu", ["x"], shape)
-    return _finish(d, declared, wire), rng
+        wire = d.node("Relu", ["x"], wire.shape)
+    return _finish(d, ports, wire), rng
 
 
-def _finish(d: Draft, declared: list[Any], wire: Wire) -> bytes:
+def _port(d: Draft, name: str) -> tuple[str, list[Any]]:
+    """A new input: its name and declared extents."""
+    rank = d.integer(0, 4)
+    shape = tuple(d.integer(1, 3) for _ in range(rank))
+    shape = (1, *shape[1:]) if rank > 1 and (math.prod(shape[1:]) > 1 or d.flip()) else shape
+    d.wires.append(Wire(name, shape))
+    declared: list[Any] = list(shape)
+    if rank > 1 and shape[0] == 1 and d.flip():
+        declared[0] = "N"
+    return name, declared
+
+
+def _finish(d: Draft, ports: list[tuple[str, list[Any]]], wire: Wire) -> bytes:
     code = TensorProto.FLOAT if d.dtype is np.float32 else TensorProto.DOUBLE
     outputs = [helper.make_tensor_value_info(wire.name, code, list(wire.shape))]
-    extra = d.pick(*d.wires)
-    if d.flip() and extra.name not in ("x", wire.name):
-        outputs.append(helper.make_tensor_value_info(extra.name, code, list(extra.shape)))
-    inputs = [helper.make_tensor_value_info("x", code, declared)]
+    names = [name for name, _ in ports]
+    for extra in [d.pick(*d.wires) for _ in range(d.integer(0, 2))]:
+        if extra.name not in (*names, *(info.name for info in outputs)):
+            outputs.append(helper.make_tensor_value_info(extra.name, code, list(extra.shape)))
+    inputs = [helper.make_tensor_value_info(name, code, declared) for name, declared in ports]
     imports = [helper.make_opsetid("", d.opset)]
     version = helper.find_min_ir_version_for(imports)
     if version < 4:  # then initialisers must be listed as inputs too

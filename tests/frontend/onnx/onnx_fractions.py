@@ -5,6 +5,7 @@ It shares nothing with eqverify: the oracle of the exactness tests.
 
 from __future__ import annotations
 
+import decimal
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -205,6 +206,133 @@ def _pad(attributes: Attributes, args: Sequence[Array]) -> Array:
     return x
 
 
+def _conv_transpose(attributes: Attributes, args: Sequence[Array]) -> Array:
+    x, w = args[0], args[1]
+    n, groups = x.ndim - 2, attributes.get("group", 1)
+    strides, dilations = attributes.get("strides", [1] * n), attributes.get("dilations", [1] * n)
+    extra, pads = attributes.get("output_padding", [0] * n), list(attributes.get("pads", [0] * 2 * n))
+    whole = [
+        s * (e - 1) + p + (k - 1) * q + 1
+        for e, s, p, k, q in zip(x.shape[2:], strides, extra, w.shape[2:], dilations, strict=True)
+    ]
+    mode = attributes.get("auto_pad", b"NOTSET").decode()
+    wanted = attributes.get("output_shape")
+    if wanted is None and mode.startswith("SAME"):
+        wanted = [e * s for e, s in zip(x.shape[2:], strides, strict=True)]
+    if wanted is not None:
+        totals = [t - o for t, o in zip(whole, wanted, strict=True)]
+        front = [t // 2 if mode == "SAME_UPPER" else t - t // 2 for t in totals]
+        pads = front + [t - f for t, f in zip(totals, front, strict=True)]
+    result = np.full((1, w.shape[1] * groups, *whole), Fraction(0), dtype=object)
+    for channel in range(x.shape[1]):
+        first = channel // (x.shape[1] // groups) * w.shape[1]
+        for place in positions(x.shape[2:]):
+            for k in positions(w.shape[2:]):
+                target = tuple(p * s + i * q for p, s, i, q in zip(place, strides, k, dilations, strict=True))
+                for o in range(w.shape[1]):
+                    result[(0, first + o, *target)] += x[(0, channel, *place)] * w[(channel, o, *k)]
+    for axis, extent in enumerate(whole):
+        result = np.take(result, range(pads[axis], extent - pads[n + axis]), axis=axis + 2)
+    if len(args) > 2 and args[2] is not None:
+        result = result + args[2].reshape(-1, *[1] * n)
+    return result
+
+
+def _normalise(attributes: Attributes, args: Sequence[Array]) -> Array:
+    """The divisor is the float64 nearest to the root, as specs/onnx.md defines it; here by decimals."""
+    x, scale, bias, mean, variance = args
+    epsilon = Fraction(attributes.get("epsilon", float(np.float32(1e-5))))
+    with decimal.localcontext(prec=120):
+        squares = [v + epsilon for v in variance]
+        roots = [float((decimal.Decimal(q.numerator) / decimal.Decimal(q.denominator)).sqrt()) for q in squares]
+    divisor = np.array([Fraction(root) for root in roots], dtype=object)
+    column = (-1, *[1] * (x.ndim - 2))
+    centred = (x - mean.reshape(column)) * scale.reshape(column)
+    return centred / divisor.reshape(column) + bias.reshape(column)
+
+
+def _reduce(function: Callable[[list[Fraction]], Fraction]) -> Callable[[Attributes, Sequence[Array]], Array]:
+    def run_reduce(attributes: Attributes, args: Sequence[Array]) -> Array:
+        x, axes = args[0], _axes(attributes, args) or ()
+        if not axes and attributes.get("noop_with_empty_axes", 0):
+            return x
+        axes = tuple(axis % x.ndim for axis in axes) or tuple(range(x.ndim))
+        shape = [1 if axis in axes else extent for axis, extent in enumerate(x.shape)]
+        groups: dict[tuple[int, ...], list[Fraction]] = {}
+        for index in positions(x.shape):
+            groups.setdefault(tuple(0 if a in axes else i for a, i in enumerate(index)), []).append(x[index])
+        result = np.empty(shape, dtype=object)
+        for index, group in groups.items():
+            result[index] = function(group)
+        return result if attributes.get("keepdims", 1) else np.asarray(result.squeeze(axes))
+
+    return run_reduce
+
+
+def _resize(attributes: Attributes, args: Sequence[Array]) -> Array:
+    """For whole factors; the position in the source is computed as the specification writes it."""
+    x = args[0]
+    axes = [axis % x.ndim for axis in attributes.get("axes", range(x.ndim))]
+    scales = attributes["scales"] if "scales" in attributes else args[1 if len(args) == 2 else 2]
+    if scales is None or len(scales) == 0:
+        scales = [Fraction(int(size), x.shape[axis]) for size, axis in zip(args[3], axes, strict=True)]
+    old = len(args) < 3
+    mode = attributes.get("coordinate_transformation_mode", b"asymmetric" if old else b"half_pixel").decode()
+    nearest = attributes.get("nearest_mode", b"floor" if old else b"round_prefer_floor").decode()
+    half = Fraction(1, 2)
+    for axis, scale in zip(axes, map(Fraction, scales), strict=True):
+        extent = x.shape[axis]
+        length = int(extent * scale)
+        chosen = []
+        for i in range(length):
+            place = (i + half) / scale - half
+            if mode == "pytorch_half_pixel" and length == 1:
+                place = Fraction(0)
+            if mode == "align_corners":
+                place = Fraction(i * (extent - 1), length - 1) if length > 1 else Fraction(0)
+            if mode == "asymmetric":
+                place = i / scale
+            if mode == "tf_half_pixel_for_nn":
+                place = (i + half) / scale
+            below, rest = math.floor(place), place - math.floor(place)
+            up = {
+                "floor": False,
+                "ceil": rest > 0,
+                "round_prefer_floor": rest > half,
+                "round_prefer_ceil": rest >= half,
+            }
+            chosen.append(min(max(below + up[nearest], 0), extent - 1))
+        x = np.take(x, chosen, axis=axis)
+    return x
+
+
+def _depth_to_space(attributes: Attributes, args: Sequence[Array]) -> Array:
+    x, b = args[0], attributes["blocksize"]
+    _, channels, rows, columns = x.shape
+    depth = channels // (b * b)
+    result = np.empty((1, depth, rows * b, columns * b), dtype=object)
+    for _, c, i, j in positions(result.shape):
+        block = (i % b) * b + j % b
+        mode = attributes.get("mode", b"DCR").decode()
+        source = block * depth + c if mode == "DCR" else c * b * b + block
+        result[0, c, i, j] = x[0, source, i // b, j // b]
+    return result
+
+
+def _space_to_depth(attributes: Attributes, args: Sequence[Array]) -> Array:
+    x, b = args[0], attributes["blocksize"]
+    _, depth, rows, columns = x.shape
+    result = np.empty((1, depth * b * b, rows // b, columns // b), dtype=object)
+    for _, c, i, j in positions(x.shape):
+        result[0, ((i % b) * b + j % b) * depth + c, i // b, j // b] = x[0, c, i, j]
+    return result
+
+
+def _hard_sigmoid(attributes: Attributes, args: Sequence[Array]) -> Array:
+    line = Fraction(attributes.get("alpha", float(np.float32(0.2)))) * args[0] + Fraction(attributes.get("beta", 0.5))
+    return np.minimum(np.maximum(line, Fraction(0)), Fraction(1))
+
+
 def relu(array: Array) -> Array:
     return np.maximum(array, Fraction(0))
 
@@ -245,6 +373,19 @@ OPERATORS: dict[str, Callable[[Attributes, Sequence[Array]], Any]] = {
     "Pad": _pad,
     "Slice": _slice,
     "Split": _split,
+    "BatchNormalization": _normalise,
+    "ConvTranspose": _conv_transpose,
+    "DepthToSpace": _depth_to_space,
+    "HardSigmoid": _hard_sigmoid,
+    "Mean": lambda _, args: _sum(_, args) / Fraction(len(args)),
+    "ReduceMax": _reduce(max),
+    "ReduceMean": _reduce(lambda group: sum(group, Fraction(0)) / len(group)),
+    "ReduceMin": _reduce(min),
+    "ReduceSum": _reduce(lambda group: sum(group, Fraction(0))),
+    "Resize": _resize,
+    "SpaceToDepth": _space_to_depth,
+    "Tile": lambda _, args: np.tile(args[0], [int(n) for n in args[1]]),
+    "Upsample": _resize,
     "Gather": lambda attributes, args: np.take(args[0], args[1], axis=attributes.get("axis", 0)),
 }
 

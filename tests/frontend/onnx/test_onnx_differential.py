@@ -57,11 +57,13 @@ def assert_agrees_with_onnxruntime(model: bytes, network: Network, points: np.nd
 
 
 def assert_exact(model: onnx.ModelProto, network: Network, point: np.ndarray) -> None:
-    (port,) = network.inputs
-    shape = [extent if isinstance(extent, int) else 1 for extent in port.shape]
     flat = [Fraction(float(number)) for number in point]
-    given_input = np.empty(len(flat), dtype=object)
-    given_input[:] = flat
-    values = onnx_fractions.run(model, {port.name: given_input.reshape(shape)})
+    inputs, start = {}, 0
+    for port in network.inputs:
+        part = np.empty(port.size, dtype=object)
+        part[:] = flat[start : start + port.size]
+        start += port.size
+        inputs[port.name] = part.reshape([extent if isinstance(extent, int) else 1 for extent in port.shape])
+    values = onnx_fractions.run(model, inputs)
     expected = [number for output in model.graph.output for number in values[output.name].reshape(-1)]
     assert outputs_exact(network, flat) == expected, model

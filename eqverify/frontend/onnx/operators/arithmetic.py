@@ -1,4 +1,4 @@
-"""Add, Sub, Mul, Div, Neg, Relu with numpy broadcasting."""
+"""Add, Sub, Sum, Mul, Div, Neg, Relu with numpy broadcasting."""
 
 from __future__ import annotations
 
@@ -142,16 +142,22 @@ def relu(call: Call) -> Value:
     return call.builder.relu(call.name, call.tensor(0))
 
 
-@operator("Sum", since=8)
-def sum_of_many(call: Call) -> Value:
-    """An affine node that adds any number of branches and constants, one after the other."""
+def sum_of(call: Call, name: str) -> Tensor:
+    """The sum of all inputs, as the tensor `name`: one affine node, and one more for each constant but the first."""
     values = [call.value(index) for index in range(len(call.inputs))]
     branches = [value for value in values if isinstance(value, Tensor)]
     same_element(call, *branches)
-    shape = call.broadcast(*(value.shape for value in values))
-    constants = [call.weights(value, branches[0].element) for value in values if isinstance(value, Constant)]
-    if len(constants) > 1:
-        raise call.error("unsupported-form", "more than one constant summand", value=len(constants))
-    bias = constants[0] if constants else np.zeros(())
+    shape, element = call.broadcast(*(value.shape for value in values)), branches[0].element
+    constants = [call.weights(value, element) for value in values if isinstance(value, Constant)]
+    biases = [_spread_weights(bias, shape) for bias in constants or [np.zeros(())]]
     terms = tuple(Term(branch.source, spread(branch, shape)) for branch in branches)
-    return call.builder.affine(call.name, terms, _spread_weights(bias, shape), shape, branches[0].element)
+    for bias in biases[:-1]:
+        partial = call.builder.affine(call.builder.helper_name(name, "partial"), terms, bias, shape, element)
+        terms = (Term(partial.source, spread(partial, shape)),)
+    return call.builder.affine(name, terms, biases[-1], shape, element)
+
+
+@operator("Sum", since=8)
+def sum_of_many(call: Call) -> Value:
+    """An affine node that adds any number of branches and constants."""
+    return sum_of(call, call.name)

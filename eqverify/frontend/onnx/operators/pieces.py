@@ -146,9 +146,9 @@ def _padded(call: Call, pads: tuple[int, ...], axes: tuple[int, ...], value: flo
     indices = component_indices(tensor)
     added = [(max(b, 0), max(a, 0)) for b, a in widths]
     kept = tuple(slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(grown, widths, strict=True))
-    if mode in ("edge", "reflect") and min((*pads, 0)) >= 0:
-        if mode == "reflect" and any(max(pair) >= n for pair, n in zip(added, tensor.shape, strict=True)):
-            raise call.shape_error("'reflect' needs paddings shorter than the axis", list(pads), list(tensor.shape))
+    if mode in ("edge", "reflect", "wrap") and min((*pads, 0)) >= 0:
+        if mode != "edge" and any(max(pair) >= n for pair, n in zip(added, tensor.shape, strict=True) if max(pair)):
+            raise call.shape_error(f"{mode!r} needs paddings shorter than the axis", list(pads), list(tensor.shape))
         return _selected(call, call.name, tensor, np.pad(indices, added, mode=mode))  # type: ignore[call-overload]
     if mode != "constant":
         raise call.error("unsupported-attribute", "this 'mode' (with these paddings) is not supported", value=mode)

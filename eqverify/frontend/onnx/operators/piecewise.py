@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from eqverify.arrays import FloatArray, IntArray
-from eqverify.errors import InputError
 from eqverify.frontend.onnx.builder import component_indices, selection_map
 from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.operators.arithmetic import same_element
@@ -41,17 +40,18 @@ class Operand:
         return Term(self.tensor.source, ScaledSelection(self.indices, scale, self.tensor.size))
 
 
-def maximum(call: Call, operands: list[Operand], shape: tuple[int, ...], sign: float = 1.0) -> Tensor:
-    """The component-wise maximum (minimum for sign -1), pair by pair: max(a, b) = b + relu(a - b)."""
+def maximum(
+    call: Call, operands: list[Operand], shape: tuple[int, ...], sign: float = 1.0, name: str | None = None
+) -> Tensor:
+    """The component-wise maximum (minimum for sign -1) as tensor `name`, pair by pair: max(a, b) = b + relu(a - b)."""
     element = operands[0].tensor.element
     while len(operands) > 1:
         paired = [
             _larger(call, first, second, sign) for first, second in zip(operands[::2], operands[1::2], strict=False)
         ]
         operands = paired + operands[2 * len(paired) :]
-    return call.builder.affine(
-        call.name, (operands[0].term(),), np.zeros(operands[0].indices.size), call.checked(shape), element
-    )
+    bias = np.zeros(operands[0].indices.size)
+    return call.builder.affine(name or call.name, (operands[0].term(),), bias, call.checked(shape), element)
 
 
 def _larger(call: Call, first: Operand, second: Operand, sign: float) -> Operand:
@@ -90,11 +90,8 @@ def _extremum(call: Call, sign: float) -> Value:
     bound = np.broadcast_to(constants[0], shape)
     for other in constants[1:]:
         bound = reduce(bound, other)
-    if len(operands) > 1:
-        raise call.error("unsupported-form", "several branches together with constants", value=len(operands))
-    name = call.builder.helper_name(call.name, "broadcast")
-    spread = call.builder.select(name, branches[0], operands[0].indices.reshape(shape))
-    return bounded(call, call.name, spread, bound.reshape(-1), sign)
+    largest = maximum(call, operands, shape, sign, call.builder.helper_name(call.name, "branches"))
+    return bounded(call, call.name, largest, bound.reshape(-1), sign)
 
 
 @operator("Max", since=8)
@@ -156,19 +153,30 @@ def absolute(call: Call) -> Value:
 
 
 def _leaky(call: Call, tensor: Tensor, slope: FloatArray) -> Tensor:
-    """slope * x + (1 - slope) * relu(x); 1 - slope must be a float64."""
-    rest = 1.0 - slope
-    for left, given in set(zip(rest.tolist(), slope.tolist(), strict=True)):
-        if Fraction(left) + Fraction(given) != 1:
-            raise _inexact(call, given)
-    ones = np.ones(tensor.size)
-    positive = call.builder.relu(call.builder.helper_name(call.name, "relu"), tensor)
-    terms = (Term(tensor.source, Diagonal(slope, ones)), Term(positive.source, Diagonal(rest, ones)))
+    """slope * x + (1 - slope) * relu(x); in two terms, relu(x) - slope * relu(x), where 1 - slope is no float64."""
+    rest, ones = 1.0 - slope, np.ones(tensor.size)
+    pairs = set(zip(rest.tolist(), slope.tolist(), strict=True))
+    exact = all(Fraction(left) + Fraction(given) == 1 for left, given in pairs)
+    positive = call.builder.relu(call.builder.helper_name(call.name, "relu"), tensor).source
+    split = (Term(positive, Identity(tensor.size)), Term(positive, Diagonal(-slope, ones)))
+    above = (Term(positive, Diagonal(rest, ones)),) if exact else split
+    terms = (Term(tensor.source, Diagonal(slope, ones)), *above)
     return call.builder.affine(call.name, terms, np.zeros(tensor.size), tensor.shape, tensor.element)
 
 
-def _inexact(call: Call, slope: float) -> InputError:
-    return call.error("unsupported-form", "1 - slope is not exact in double precision", value=slope)
+@operator("HardSigmoid", attributes=("alpha", "beta"))
+def hard_sigmoid(call: Call) -> Value:
+    """Two ReLU nodes: alpha * x + beta, then a maximum with 0 and a minimum with 1."""
+    tensor, helper = call.tensor(0), call.builder.helper_name
+    # The default is the float32 number nearest to 0.2.
+    slope = np.full(tensor.size, call.number("alpha", float(np.float32(0.2))))
+    linear = Diagonal(slope, np.ones(tensor.size))
+    bias = np.full(tensor.size, call.number("beta", 0.5))
+    line = call.builder.affine(
+        helper(call.name, "line"), (Term(tensor.source, linear),), bias, tensor.shape, tensor.element
+    )
+    lifted = bounded(call, helper(call.name, "low"), line, np.zeros(tensor.size), 1.0)
+    return bounded(call, call.name, lifted, np.ones(tensor.size), -1.0)
 
 
 @operator("LeakyRelu", attributes=("alpha",))

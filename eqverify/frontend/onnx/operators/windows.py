@@ -49,8 +49,8 @@ def geometry(call: Call, extents: tuple[int, ...], window: tuple[int, ...]) -> G
     axes = len(extents)
     if len(window) != axes or min(window, default=1) < 1:
         raise call.shape_error("'kernel_shape' does not fit the input", list(window), list(extents))
-    strides = _per_axis(call, "strides", (1,) * axes, 1)
-    dilations = _per_axis(call, "dilations", (1,) * axes, 1)
+    strides = per_axis(call, "strides", (1,) * axes, 1)
+    dilations = per_axis(call, "dilations", (1,) * axes, 1)
     reach = tuple((w - 1) * d + 1 for w, d in zip(window, dilations, strict=True))
     before, after = _paddings(call, extents, strides, reach)
     total = tuple(n + b + a for n, b, a in zip(extents, before, after, strict=True))
@@ -67,7 +67,8 @@ def geometry(call: Call, extents: tuple[int, ...], window: tuple[int, ...]) -> G
     return Geometry(window, strides, dilations, before, after, declared)
 
 
-def _per_axis(call: Call, key: str, default: tuple[int, ...], least: int) -> tuple[int, ...]:
+def per_axis(call: Call, key: str, default: tuple[int, ...], least: int) -> tuple[int, ...]:
+    """A list attribute with one number per axis (or paddings: two), each at least `least`."""
     given = call.integers(key)
     values = default if given is None else given
     if len(values) != len(default) or min(values, default=least) < least:
@@ -83,7 +84,7 @@ def _paddings(
     call: Call, extents: tuple[int, ...], strides: tuple[int, ...], reach: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     axes, mode = len(extents), call.text("auto_pad", "NOTSET")
-    pads = _per_axis(call, "pads", (0,) * (2 * axes), 0)
+    pads = per_axis(call, "pads", (0,) * (2 * axes), 0)
     if mode == "NOTSET":
         return pads[:axes], pads[axes:]
     if any(pads):
@@ -106,7 +107,7 @@ def _ceiled(call: Call, extent: int, before: int, after: int, reach: int, stride
     return max(after, (outputs - 1) * stride + reach - extent - before)
 
 
-def _image(call: Call) -> tuple[Tensor, int, tuple[int, ...]]:
+def image_input(call: Call) -> tuple[Tensor, int, tuple[int, ...]]:
     """Input 0 as one image: the tensor, its channels and spatial extents."""
     tensor = call.tensor(0)
     if len(tensor.shape) < 3 or tensor.shape[0] != 1:
@@ -120,7 +121,7 @@ _WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 @operator("Conv", attributes=(*_WINDOW, "group"))
 def conv(call: Call) -> Value:
     """A convolution map with bias, any number of spatial axes."""
-    tensor, channels, extents = _image(call)
+    tensor, channels, extents = image_input(call)
     stored = call.constant(1)
     kernel = call.weights(stored, tensor.element)
     groups = call.integer("group", 1)
@@ -145,7 +146,7 @@ def conv(call: Call) -> Value:
 
 def _averaged(call: Call, placed: Geometry, *, count_padding: bool) -> Value:
     """The sum over each window, then division by its number of components."""
-    tensor, channels, extents = _image(call)
+    tensor, channels, extents = image_input(call)
     linear = placed.convolution(np.ones((channels, 1, *placed.window)), extents, channels)
     shape = call.checked((1, channels, *linear.output_extents))
     counts = np.full(math.prod(linear.output_extents), float(math.prod(placed.window)))
@@ -168,7 +169,7 @@ def average_pool(call: Call) -> Value:
 
 
 def _pool_geometry(call: Call) -> Geometry:
-    _, _, extents = _image(call)
+    _, _, extents = image_input(call)
     window = call.integers("kernel_shape")
     if window is None:
         raise call.error("bad-attribute", "attribute 'kernel_shape' is missing")
@@ -183,12 +184,12 @@ def _whole(extents: tuple[int, ...]) -> Geometry:
 @operator("GlobalAveragePool")
 def global_average_pool(call: Call) -> Value:
     """A convolution with ones, then a diagonal map with the count as divisor."""
-    return _averaged(call, _whole(_image(call)[2]), count_padding=True)
+    return _averaged(call, _whole(image_input(call)[2]), count_padding=True)
 
 
 def _maximised(call: Call, placed: Geometry) -> Value:
     """The maximum over each window: pairwise, padding left out."""
-    tensor, channels, extents = _image(call)
+    tensor, channels, extents = image_input(call)
     axes = zip(extents, placed.before, placed.after, strict=True)
     padded = np.pad(component_indices(tensor)[0], [(0, 0), *((b, a) for _, b, a in axes)], constant_values=-1)
     reference = placed.convolution(np.ones((1, 1, *placed.window)), extents, 1)
@@ -212,4 +213,4 @@ def max_pool(call: Call) -> Value:
 @operator("GlobalMaxPool")
 def global_max_pool(call: Call) -> Value:
     """As MaxPool with a window as large as the image."""
-    return _maximised(call, _whole(_image(call)[2]))
+    return _maximised(call, _whole(image_input(call)[2]))

@@ -1,0 +1,119 @@
+"""Describes models, whether or not they can be read."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from eqverify.errors import InputError
+from eqverify.frontend.onnx.cut import Cut, Unsupported, parse_front
+from eqverify.frontend.onnx.load import declared_opset, load_model, read_bytes, supported_opset
+from eqverify.frontend.onnx.lowering import Failures, Lowering, needed_nodes, operator_error
+from eqverify.frontend.onnx.ports import declared_element, declared_extents, graph_inputs, input_port, input_tensor
+from eqverify.frontend.onnx.reader import parse_network
+
+
+@dataclass(frozen=True, slots=True)
+class TensorDescription:
+    """A declared input or output.
+
+    Attributes:
+        name: its name.
+        element: element type as declared.
+        shape: declared extents, strings where symbolic; None where undeclared.
+    """
+
+    name: str
+    element: str
+    shape: tuple[int | str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a model file declares, whether or not it can be read.
+
+    Attributes:
+        source: path, or None.
+        opset: version of the default operator set, or None.
+        producer: name and version of the program that wrote it.
+        inputs: without initialisers.
+        outputs: in order.
+        operators: number of nodes by operator type, most frequent first.
+        parameters: number of stored float numbers.
+        unsupported: empty exactly where `parse_network` succeeds.  Nodes behind an unsupported one are judged by
+            their operator only.
+        cut: where `read_front` cuts the model; None where the model is read whole, or not even up to a cut.
+    """
+
+    source: str | None
+    opset: int | None
+    producer: str
+    inputs: tuple[TensorDescription, ...]
+    outputs: tuple[TensorDescription, ...]
+    operators: tuple[tuple[str, int], ...]
+    parameters: int
+    unsupported: tuple[Unsupported, ...]
+    cut: Cut | None
+
+
+def describe(model: str | Path | bytes) -> Description:
+    """Describe a model for `info`.
+
+    Args:
+        model: a path, or the bytes of an uncompressed model.
+
+    Raises:
+        UsageError, InputError: as `read_network`, but only where there is no valid ONNX model at all.
+    """
+    data, source = (model, None) if isinstance(model, bytes) else (read_bytes(model), str(model))
+    proto = load_model(data, source)
+    graph = proto.graph
+    counts = Counter(node.op_type for node in graph.node)
+    unsupported = _unsupported(proto, source, data)
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+    return Description(
+        source=source,
+        opset=declared_opset(proto),
+        producer=f"{proto.producer_name} {proto.producer_version}".strip(),
+        inputs=tuple(map(_described, graph_inputs(graph))),
+        outputs=tuple(map(_described, graph.output)),
+        operators=tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+        parameters=sum(math.prod(tensor.dims) for tensor in graph.initializer if tensor.data_type in floats),
+        unsupported=unsupported,
+        cut=_cut(data, source) if unsupported else None,
+    )
+
+
+def _cut(data: bytes, source: str | None) -> Cut | None:
+    try:
+        return parse_front(data, source).cut
+    except InputError:  # nothing to reduce before the cut, or no cut would help
+        return None
+
+
+def _described(info: onnx.ValueInfoProto) -> TensorDescription:
+    return TensorDescription(info.name, declared_element(info), declared_extents(info))
+
+
+def _unsupported(model: onnx.ModelProto, source: str | None, data: bytes) -> tuple[Unsupported, ...]:
+    """Nodes at which reading fails of itself, or else whatever else stops `parse_network`."""
+    failures: Failures = []
+    try:
+        opset = supported_opset(model, source)
+        ports = [input_port(info, source) for info in graph_inputs(model.graph)]
+        Lowering(model.graph, opset, source, {port.name: input_tensor(port) for port in ports}, failures).run()
+        if not failures:
+            parse_network(data, source)
+    except InputError as error:
+        return (Unsupported(error.place.node or "", "", error.code, error.message),)
+    judged = {node.output[0]: error for node, error in failures}
+    found = []
+    for node in needed_nodes(model.graph) if failures else ():
+        failure = judged.get(node.output[0]) or operator_error(node, opset, source)
+        if failure is not None:
+            found.append(Unsupported(node.output[0], node.op_type, failure.code, failure.message))
+    return tuple(found)

@@ -1,0 +1,134 @@
+"""ReduceSum, ReduceMean, ReduceMax, ReduceMin over fixed axes, and Mean of several tensors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from eqverify.arrays import IntArray
+from eqverify.frontend.onnx.builder import component_indices
+from eqverify.frontend.onnx.call import Call
+from eqverify.frontend.onnx.limits import MAX_WINDOW_READS
+from eqverify.frontend.onnx.operators.arithmetic import sum_of
+from eqverify.frontend.onnx.operators.piecewise import Operand, maximum
+from eqverify.frontend.onnx.table import operator
+from eqverify.frontend.onnx.values import Tensor, Value
+from eqverify.network import Diagonal
+from eqverify.network.convolution import Convolution
+
+Shape = tuple[int, ...]
+
+
+def _axes(call: Call, *, by_input: bool) -> tuple[int, ...] | None:
+    """The axes to reduce; None where nothing is to be done."""
+    tensor = call.tensor(0)
+    given = call.integers("axes")
+    if by_input:
+        given = None if call.optional(1) is None else call.constant_integers(1)
+    if not given:
+        return None if by_input and call.flag("noop_with_empty_axes") else tuple(range(len(tensor.shape)))
+    return call.axes(given, len(tensor.shape))
+
+
+def _grouped(call: Call, axes: tuple[int, ...]) -> tuple[IntArray, Shape]:
+    """What each component of the result is made of, (results, reduced), and the shape of the result."""
+    tensor = call.tensor(0)
+    rest = tuple(axis for axis in range(len(tensor.shape)) if axis not in axes)
+    outside = tuple(tensor.shape[axis] for axis in rest)
+    keepdims = call.integer("keepdims", 1) != 0
+    shape = tuple(1 if axis in axes else n for axis, n in enumerate(tensor.shape)) if keepdims else outside
+    indices = component_indices(tensor).transpose((*rest, *axes))
+    return indices.reshape(math.prod(outside), math.prod(tensor.shape[axis] for axis in axes)), shape
+
+
+def _summed(call: Call, *, by_input: bool, mean: bool) -> Value:
+    """A selection that brings the summands together, a convolution with ones, and for means a diagonal map."""
+    tensor, axes = call.tensor(0), _axes(call, by_input=by_input)
+    if axes is None:
+        return tensor
+    groups, shape = _grouped(call, axes)
+    results, count = groups.shape
+    builder, name = call.builder, call.builder.helper_name
+    if count == 1:
+        return tensor.reshaped(shape)
+    gathered = builder.select(name(call.name, "gathered"), tensor, groups)
+    ones, none = (1, 1), (0, 0)
+    linear = Convolution(np.ones((1, 1, 1, count)), (results, count), ones, ones, none, none)
+    total = builder.linear(name(call.name, "sum") if mean else call.name, gathered, linear, shape)
+    if not mean:
+        return total
+    divisor = Diagonal(np.ones(results), np.full(results, float(count)))
+    return builder.linear(call.name, total, divisor, shape)
+
+
+def _extreme(call: Call, *, by_input: bool, sign: float) -> Value:
+    tensor, axes = call.tensor(0), _axes(call, by_input=by_input)
+    if axes is None:
+        return tensor
+    groups, shape = _grouped(call, axes)
+    if groups.size > MAX_WINDOW_READS:
+        raise call.error("too-large", "too many components are reduced", value=groups.size)
+    return maximum(call, [Operand(tensor, column) for column in groups.T], shape, sign)
+
+
+_BY_ATTRIBUTE, _BY_INPUT = ("axes", "keepdims"), ("keepdims", "noop_with_empty_axes")
+
+
+@operator("ReduceSum", until=12, attributes=_BY_ATTRIBUTE)
+def reduce_sum_by_attribute(call: Call) -> Value:
+    """A convolution with ones, after a selection where the axes are not the last ones."""
+    return _summed(call, by_input=False, mean=False)
+
+
+@operator("ReduceSum", since=13, attributes=_BY_INPUT)
+def reduce_sum(call: Call) -> Value:
+    """A convolution with ones, after a selection where the axes are not the last ones."""
+    return _summed(call, by_input=True, mean=False)
+
+
+@operator("ReduceMean", until=17, attributes=_BY_ATTRIBUTE)
+def reduce_mean_by_attribute(call: Call) -> Value:
+    """As ReduceSum, then a diagonal map with the count as divisor."""
+    return _summed(call, by_input=False, mean=True)
+
+
+@operator("ReduceMean", since=18, attributes=_BY_INPUT)
+def reduce_mean(call: Call) -> Value:
+    """As ReduceSum, then a diagonal map with the count as divisor."""
+    return _summed(call, by_input=True, mean=True)
+
+
+@operator("ReduceMax", until=17, attributes=_BY_ATTRIBUTE)
+def reduce_max_by_attribute(call: Call) -> Value:
+    """ReLU nodes, as Max."""
+    return _extreme(call, by_input=False, sign=1.0)
+
+
+@operator("ReduceMax", since=18, attributes=_BY_INPUT)
+def reduce_max(call: Call) -> Value:
+    """ReLU nodes, as Max."""
+    return _extreme(call, by_input=True, sign=1.0)
+
+
+@operator("ReduceMin", until=17, attributes=_BY_ATTRIBUTE)
+def reduce_min_by_attribute(call: Call) -> Value:
+    """ReLU nodes, as Min."""
+    return _extreme(call, by_input=False, sign=-1.0)
+
+
+@operator("ReduceMin", since=18, attributes=_BY_INPUT)
+def reduce_min(call: Call) -> Value:
+    """ReLU nodes, as Min."""
+    return _extreme(call, by_input=True, sign=-1.0)
+
+
+@operator("Mean", since=8)
+def mean_of_many(call: Call) -> Value:
+    """As Sum, then a diagonal map with the count as divisor."""
+    count = len(call.inputs)
+    if count == 1:
+        return call.tensor(0)
+    total: Tensor = sum_of(call, call.builder.helper_name(call.name, "sum"))
+    divisor = Diagonal(np.ones(total.size), np.full(total.size, float(count)))
+    return call.builder.linear(call.name, total, divisor, total.shape)
