@@ -118,12 +118,12 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
     facts.require(problem)
     start = time.perf_counter()
     candidates = []
+    if options.rewriting == "auto" and _fits(problem.network, options.dtype):
+        candidates.append(_unchanged(problem))  # first, so that it wins where all are equal
     if options.rewriting != "leo":
         candidates.append(_by_carriers(problem, facts, options))
     if options.rewriting == "leo" or (options.rewriting == "auto" and _leo_is_cheap(problem.network)):
         candidates.append(_by_leo(problem, facts, options))
-    if options.rewriting == "auto" and _fits(problem.network, options.dtype):
-        candidates.append(_unchanged(problem))
     best = min(candidates, key=lambda c: (c.worst > options.max_epsilon, c.network.relu_count, c.worst))
     return replace(best, choice=_reason(best, candidates), seconds={"transform": time.perf_counter() - start})
 
