@@ -99,11 +99,11 @@ def test_what_follows_an_opaque_operator_is_copied(files, capsys):
     """The ReLUs before Softmax are reduced, eps is proved for what it reads, and the written model has it too."""
     network, query, output = files
     network.write_bytes(opaque("Gemm", "Relu", "Gemm", "Softmax"))
-    query.write_text(PROPERTY.replace("X_0 -1", "X_0 0.5") + "(declare-const Y_1 Real)")
+    query.write_text(PROPERTY.replace("(<= X_0 1)", "(<= X_0 -0.5)") + "(declare-const Y_1 Real)")
     assert run(["reduce", str(network), str(query), "-o", str(output), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["relus_before"], found["relus_after"], found["opaque"]) == (2, 1, ["Softmax"])
-    points = np.random.default_rng(0).uniform([0.5, -1.0], [1.0, 1.0], size=(20, 2))
+    points = np.random.default_rng(0).uniform([-1.0, -1.0], [-0.5, 1.0], size=(20, 2))
     assert np.abs(run_model(network.read_bytes(), points) - run_model(output.read_bytes(), points)).max() < 1e-6
 
 
