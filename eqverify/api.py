@@ -15,16 +15,17 @@ import eqverify
 from eqverify.arrays import FloatArray
 from eqverify.errors import ContradictionError, InputError, RejectedError
 from eqverify.files import atomic_write
-from eqverify.network import Network, evaluate_nodes, evaluation_error, join_outputs
+from eqverify.network import Affine, Dense, Network, Relu, evaluate_nodes, evaluation_error, join_outputs
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts, Status
 from eqverify.stability.options import Engine, StabilityOptions
-from eqverify.transform.driver import Transformed, TransformOptions, transform
+from eqverify.transform.driver import Rewriting, Transformed, TransformOptions, transform
 
 if TYPE_CHECKING:
     from eqverify.equivalence.exact import CrossCheck
+    from eqverify.execution import Executor
     from eqverify.export.runtime import RuntimeComparison
     from eqverify.frontend.vnnlib import Query
 
@@ -79,24 +80,39 @@ def prove_stability(
     time_limit: float = 60.0,
     unit_time_limit: float = 5.0,
     seed: int = 0,
+    node_limit: int | None = None,
+    resume: str | Path | None = None,
+    workers: int = 1,
     progress: Progress = silent,
+    executor: Executor | None = None,
 ) -> Facts:
     """Decide for every ReLU unit whether it is stable on the problem's domain.
 
     Args:
         problem: network and domain.
-        engine: ``portfolio`` (bounds, witnesses, SCIP) or ``crown`` (bounds and samples only).
+        engine: ``portfolio`` (bounds, witnesses, SCIP), ``crown`` (bounds and samples only), or a published method on SCIP with
+            interval bounds: ``leo`` (arXiv 2001.00218), ``isa`` (arXiv 2102.07804).
         time_limit: seconds in all; what is open then stays undecided.
         unit_time_limit: seconds for one question to the solver.
         seed: of random points and solver.
+        node_limit: nodes for one question to the solver, for reproducible answers.
+        resume: a journal to append to, and to take facts from; trusted.
+        workers: processes that ask the solver.
         progress: called with stage, done, total.
+        executor: where solver questions are asked, instead of `workers` processes.
 
     Returns:
-        The table of units.  Trusted: float64 arithmetic; SCIP for units with evidence ``solver``.
+        The table of units.  Trusted: float64 arithmetic; SCIP for units with evidence ``solver``; the journal.
+
+    Raises:
+        InputError: the journal is damaged, or about something else.
+        LimitError: a worker died.
     """
     from eqverify.stability.portfolio import prove_stability as prove
 
-    return prove(problem, StabilityOptions(engine, time_limit, unit_time_limit, seed), progress=progress)
+    journal = None if resume is None else Path(resume)
+    options = StabilityOptions(engine, time_limit, unit_time_limit, seed, node_limit, journal, workers)
+    return prove(problem, options, progress=progress, executor=executor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,9 +149,8 @@ class Reduction:
     @property
     def layers(self) -> tuple[LayerRow, ...]:
         """The table of layers."""
-        kept: dict[str, int] = {}
-        for meaning in self.transformed.meanings.values():
-            kept[meaning.source] = kept.get(meaning.source, 0) + meaning.units.size
+        meanings = self.transformed.meanings.values()
+        kept = {meaning.source: (meaning.units.size, meaning.carriers.shape[0]) for meaning in meanings}
         return layer_rows(self.facts, kept)
 
     @property
@@ -161,6 +176,8 @@ class Reduction:
                 {"name": s.name, "seconds": s.seconds, "decided": s.decided, "questions": s.questions, "note": s.note}
                 for s in self.facts.stages
             ],
+            "rewriting": self.transformed.rewriting,
+            "choice": self.transformed.choice,
             "declined": [
                 {"pass": d.rewrite, "layer": d.layer, "units": list(d.units), "reason": d.reason}
                 for d in self.transformed.declined
@@ -185,6 +202,8 @@ class Reduction:
                 why = f"; {reasons[layer.name, unit]}" if (layer.name, unit) in reasons else ""
                 bounds = f"z in [{layer.lower[unit]:.6g}, {layer.upper[unit]:.6g}]"
                 lines.append(f"{layer.name}[{unit}] {status}, {bounds}{why}")
+            if len(meaning.carriers):
+                lines.append(f"{layer.name} {len(meaning.carriers)} carriers of linear values that later layers need")
         return "\n".join(lines)
 
     def plot(self, path: str | Path) -> None:
@@ -211,7 +230,11 @@ def reduce(
     time_limit: float = 60.0,
     unit_time_limit: float = 5.0,
     seed: int = 0,
+    node_limit: int | None = None,
+    resume: str | Path | None = None,
+    workers: int = 1,
     dtype: Literal["float32", "float64"] | None = None,
+    rewriting: Rewriting = "auto",
     max_epsilon: float = 1e-4,
     cross_check: Literal["z3"] | None = None,
     cross_check_timeout: float = 60.0,
@@ -221,13 +244,17 @@ def reduce(
 
     Args:
         problem: network and domain.
-        facts: proved before for this problem; proved here where not given, by the next four arguments.
+        facts: proved before for this problem; proved here where not given, by the next seven arguments.
         engine: as `prove_stability`.
         time_limit: as `prove_stability`.
         unit_time_limit: as `prove_stability`.
         seed: as `prove_stability`.
+        node_limit: as `prove_stability`.
+        resume: as `prove_stability`.
+        workers: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
-        max_epsilon: rewrites that compute new weights are left out, layer by layer, where eps would exceed this.
+        rewriting: ``carriers``, ``leo``, or ``auto`` for the better of both.
+        max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
         cross_check: ``z3`` confirms the claim over the rationals; for small networks.
         cross_check_timeout: seconds for that; a time-out is reported, not raised.
         progress: called with stage, done, total.
@@ -249,12 +276,15 @@ def reduce(
             time_limit=time_limit,
             unit_time_limit=unit_time_limit,
             seed=seed,
+            node_limit=node_limit,
+            resume=resume,
+            workers=workers,
             progress=progress,
         )
     clock.lap("stability")
     element = dtype or ("float64" if problem.network.inputs[0].element == "float64" else "float32")
     progress("reduce", 0, 1)
-    transformed = transform(problem, facts, TransformOptions(dtype=element, max_epsilon=max_epsilon))
+    transformed = transform(problem, facts, TransformOptions(rewriting, dtype=element, max_epsilon=max_epsilon))
     clock.lap("transform")
     data, network, epsilons = _write(problem, facts, transformed, element)
     clock.lap("write")
@@ -307,6 +337,8 @@ def _write(
         )
     data = write_network(transformed.network, metadata=metadata, producer="eqverify", dtype=element)
     network = parse_network(data)
+    if _same_chain(network, transformed.network):
+        return data, network, transformed.epsilon
     pairs = zip(network.relus, transformed.meanings.values(), strict=True)
     epsilons = prove_deviation(problem, facts, network, {node.name: meaning for node, meaning in pairs})
     if (epsilons > transformed.epsilon).any():
@@ -317,6 +349,30 @@ def _write(
             hint="this is a defect of eqverify; please report it with the files",
         )
     return data, network, epsilons
+
+
+def _same_chain(one: Network, other: Network) -> bool:
+    """Whether two networks are one chain of dense layers with equal weights, and so one function."""
+    if len(one.nodes) != len(other.nodes) or one.input_size != other.input_size:
+        return False
+    return all(
+        isinstance(a, Relu) == isinstance(b, Relu)
+        and (isinstance(a, Relu) or isinstance(b, Relu) or _same_dense(a, b))
+        and a.sources == (one.inputs[0].name if k == 0 else one.nodes[k - 1].name,)
+        and b.sources == (other.inputs[0].name if k == 0 else other.nodes[k - 1].name,)
+        for k, (a, b) in enumerate(zip(one.nodes, other.nodes, strict=True))
+    ) and all(len(n.inputs) == len(n.outputs) == 1 and n.outputs[0].source == n.nodes[-1].name for n in (one, other))
+
+
+def _same_dense(one: Affine, other: Affine) -> bool:
+    maps = [node.terms[0].map for node in (one, other) if len(node.terms) == 1]
+    return (
+        len(maps) == 2
+        and isinstance(maps[0], Dense)
+        and isinstance(maps[1], Dense)
+        and np.array_equal(maps[0].matrix, maps[1].matrix)
+        and np.array_equal(one.bias, other.bias)
+    )
 
 
 def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsilons: FloatArray) -> RuntimeComparison:

@@ -1,160 +1,84 @@
-"""CROWN: linear bounds propagated backwards (Zhang et al. 2018, arXiv 1811.00866), rounded outwards.
+"""CROWN: every pre-activation that intervals leave open, by linear bounds pulled back to the inputs.
 
-To bound rows L z of a node from above, L is pulled back through the network: an affine node multiplies it, a ReLU with
-l < z < u replaces max(0, z) by the line s z + t above it where the coefficient is positive, and by alpha z below it
-where it is negative.  *Any* s and alpha in [0, 1] give a valid bound with t = max(-s l, (1 - s) u), so the slopes
-themselves need no care with rounding.  Lower bounds are upper bounds of negated rows.
+Zhang et al. 2018 (arXiv 1811.00866), with the chord above and the adaptive slope below; see `eqverify.bounds.pullback`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import numpy as np
 
-from eqverify.arrays import FloatArray, IntArray
-from eqverify.bounds.interval import Bounds, Interval, centred, input_intervals, interval_affine
-from eqverify.network import UNIT_ROUNDOFF, Affine, Network, Relu, gamma
-from eqverify.network.evaluate import UNDERFLOW
+from eqverify.arrays import BoolArray, FloatArray, IntArray
+from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine
+from eqverify.bounds.pullback import Ground, LinearBound, Relaxation, relax
+from eqverify.network import Affine, Dense, Network, Relu
 
-_SAFETY = 1.0 + 1e-6
-"""Covers the rounding of the error terms themselves: fewer than 10^9 additions, each off by 2^-53."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Relaxation:
-    """Linear bounds of one ReLU layer: alpha z <= max(0, z) <= slope z + offset, all (boxes, n)."""
-
-    alpha: FloatArray
-    slope: FloatArray
-    offset: FloatArray
+_CHUNK_NUMBERS = 1 << 22
+"""Coefficients held at a time on the widest node (32 MB; a pullback makes a few such arrays)."""
 
 
-def relax(z: Interval) -> Relaxation:
-    """The chord above, and below the line 0 or z that leaves the smaller area (CROWN's adaptive choice)."""
-    lower, upper = z.lower, z.upper
-    with np.errstate(divide="ignore", invalid="ignore"):
-        chord = np.clip(upper / (upper - lower), 0.0, 1.0)
-    chord = np.where(np.isfinite(chord), chord, 0.5)
-    slope = np.where(upper <= 0, 0.0, np.where(lower >= 0, 1.0, chord))
-    alpha = np.where(upper <= 0, 0.0, np.where((lower >= 0) | (upper >= -lower), 1.0, 0.0))
-    stable = (upper <= 0) | (lower >= 0)
-    with np.errstate(invalid="ignore"):
-        offset = np.maximum(-slope * lower, (1.0 - slope) * upper) * (1.0 + 8 * UNIT_ROUNDOFF) + UNDERFLOW
-    return Relaxation(alpha, slope, np.where(stable, 0.0, offset))
+def open_units(z: Interval) -> BoolArray:
+    """(boxes, n) bool: both signs possible as far as the interval says."""
+    return np.asarray((z.lower < 0) & (z.upper > 0))
 
 
-@dataclass(slots=True)
-class _Pullback:
-    """Rows on their way from a node back to the inputs.
+def target_units(node: Affine, wanted: BoolArray) -> IntArray:
+    """Components to bound as (boxes or 1, m): at least those `wanted` (boxes, n), m as small as that allows.
 
-    Attributes:
-        network: the network.
-        bounds: intervals of all nodes before the target.
-        rows: by name, coefficients (boxes or 1, m, n).
-        constant: (boxes or 1, m) what the bound has so far.
-        error: (boxes or 1, m) bound on the rounding errors made so far.
+    Where all maps are dense each box gets its own list, filled up with components that nobody asked for; elsewhere one
+    list serves all boxes, since a row of a convolution is no cheaper than a sum of them.
     """
-
-    network: Network
-    bounds: Bounds
-    relaxations: Mapping[str, Relaxation]
-    rows: dict[str, FloatArray]
-    constant: FloatArray = field(default_factory=lambda: np.zeros((1, 1)))
-    error: FloatArray = field(default_factory=lambda: np.zeros((1, 1)))
-
-    def run(self) -> FloatArray:
-        """(boxes, m) upper bounds of the rows."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            for node in reversed(self.network.nodes):
-                rows = self.rows.pop(node.name, None)
-                if rows is None:
-                    continue
-                if isinstance(node, Affine):
-                    self._through_affine(node, rows)
-                else:
-                    self._through_relu(node, rows)
-            return self._at_inputs()
-
-    def _add(self, name: str, rows: FloatArray) -> None:
-        if name in self.rows:
-            rows = self.rows[name] + rows
-            self.error = self.error + UNIT_ROUNDOFF * _times(np.abs(rows), self.bounds[name].magnitude)
-        self.rows[name] = rows
-
-    def _shift(self, amount: FloatArray, error: FloatArray) -> None:
-        self.constant = self.constant + amount
-        self.error = self.error + error + UNIT_ROUNDOFF * np.abs(self.constant)
-
-    def _through_affine(self, node: Affine, rows: FloatArray) -> None:
-        size = np.abs(rows)
-        self._shift(rows @ node.bias, gamma(node.size + 2) * (size @ np.abs(node.bias)))
-        for term in node.terms:
-            reach = term.map.absolute().forward(self.bounds[term.source].magnitude)
-            self.error = self.error + gamma(term.map.fan_out + 4) * _times(size, reach)
-            self._add(term.source, term.map.backward(rows))
-
-    def _through_relu(self, node: Relu, rows: FloatArray) -> None:
-        relaxation = self.relaxations[node.name]
-        positive, negative = np.maximum(rows, 0.0), np.minimum(rows, 0.0)
-        pulled = positive * relaxation.slope[:, None, :] + negative * relaxation.alpha[:, None, :]
-        lift = _times(positive, relaxation.offset)
-        reach = self.bounds[node.source].magnitude
-        self._shift(lift, gamma(rows.shape[-1] + 2) * lift + 2 * UNIT_ROUNDOFF * _times(np.abs(pulled), reach))
-        self._add(node.source, pulled)
-
-    def _at_inputs(self) -> FloatArray:
-        for port in self.network.inputs:
-            rows = self.rows.get(port.name)
-            if rows is None:
-                continue
-            centre, radius = centred(self.bounds[port.name])
-            size = np.abs(rows)
-            amount = _times(rows, centre) + _times(size, radius)
-            self._shift(amount, gamma(port.size + 4) * _times(size, np.abs(centre) + radius))
-        result = np.nextafter(self.constant + self.error * _SAFETY + UNDERFLOW, np.inf)
-        return np.where(np.isnan(result), np.inf, result)
+    if len(wanted) == 1 or not all(isinstance(term.map, Dense) for term in node.terms):
+        return np.flatnonzero(wanted.any(axis=0))[None]
+    most = int(wanted.sum(axis=1).max(initial=0))
+    return np.argsort(~wanted, axis=1, kind="stable")[:, :most]
 
 
-def _times(rows: FloatArray, vectors: FloatArray) -> FloatArray:
-    """rows (boxes or 1, m, n) times vectors (boxes, n): (boxes, m)."""
-    if rows.shape[0] == 1:
-        return np.asarray(vectors @ rows[0].T)
-    product = np.matmul(rows, vectors[:, :, None])[:, :, 0]
-    return np.asarray(product)
+def widest(network: Network) -> int:
+    """The most components that rows have on any node before padding of convolutions."""
+    return max(network.sizes.values())
 
 
-def maximise_rows(
-    network: Network, target: str, rows: FloatArray, bounds: Bounds, relaxations: Mapping[str, Relaxation]
-) -> FloatArray:
-    """Upper bounds of rows . value(target) over each box.
+def chunks(count: int, boxes: int, width: int) -> Iterator[slice]:
+    """Ranges of target units whose coefficients, two rows each, fit the limit."""
+    step = max(1, _CHUNK_NUMBERS // (2 * boxes * width))
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+def tighten(ground: Ground, node: str, units: IntArray) -> Interval:
+    """Bounds of some components of an affine node.
 
     Args:
-        network: the network.
-        target: name of the node the rows act on.
-        rows: (m, n) coefficients on the node's components.
-        bounds: proved intervals of all nodes before the target.
-        relaxations: one per ReLU node before the target.
+        ground: network, bounds and relaxations of what stands before the node.
+        node: name of the node.
+        units: (boxes or 1, m) components.
 
     Returns:
-        (boxes, m); +inf where arithmetic overflowed.
+        An interval of shape (boxes, m).
     """
-    boxes = next(iter(bounds.values())).lower.shape[0]
-    upper = _Pullback(network, bounds, relaxations, {target: rows[None]}).run()
-    return np.broadcast_to(upper, (boxes, rows.shape[0]))
+    parts = [
+        two_sided(ground, node, units[:, part]) for part in chunks(units.shape[1], len(units), widest(ground.network))
+    ]
+    return Interval(np.concatenate([p.lower for p in parts], axis=1), np.concatenate([p.upper for p in parts], axis=1))
 
 
-def tighten(
-    network: Network, node: str, units: IntArray, bounds: Bounds, relaxations: Mapping[str, Relaxation]
-) -> Interval:
-    """CROWN bounds of some components of a node: an interval of shape (boxes, len(units))."""
-    size = network.sizes[node]
-    rows = np.zeros((2 * units.size, size))
-    rows[np.arange(units.size), units] = 1.0
-    rows[np.arange(units.size, 2 * units.size), units] = -1.0
-    upper = maximise_rows(network, node, rows, bounds, relaxations)
-    return Interval(-upper[:, units.size :], upper[:, : units.size])
+def two_sided(ground: Ground, node: str, units: IntArray) -> Interval:
+    """`tighten` without a limit on memory."""
+    return split_sides(pull_units(ground, node, units))
+
+
+def pull_units(ground: Ground, node: str, units: IntArray) -> LinearBound:
+    """Upper bounds of z_units, then of -z_units: 2 m rows."""
+    count = units.shape[1]
+    signs = np.concatenate([np.ones(count), -np.ones(count)])
+    return ground.unit_rows(node, np.concatenate([units, units], axis=1), signs[None]).run()
+
+
+def split_sides(found: LinearBound) -> Interval:
+    """The interval that 2 m upper bounds, of z and then of -z, make."""
+    count = found.upper.shape[1] // 2
+    return Interval(-found.upper[:, count:], found.upper[:, :count])
 
 
 def crown_bounds(
@@ -177,6 +101,7 @@ def crown_bounds(
     """
     bounds = input_intervals(network, lower, upper)
     relaxations: dict[str, Relaxation] = {}
+    ground = Ground(network, bounds, relaxations)
     targets = {node.source for node in network.relus}
     wanted = {port.source for port in network.outputs} if outputs else set()
     for node in network.nodes:
@@ -187,18 +112,20 @@ def crown_bounds(
         z = interval_affine(node, bounds)
         if known is not None and node.name in known:
             z = z.intersect(known[node.name], node.name)
-        if node.name in targets or node.name in wanted:
-            open_units = ((z.lower < 0) & (z.upper > 0)).any(axis=0)
-            units = np.arange(node.size) if node.name in wanted else np.flatnonzero(open_units)
-            if units.size and relaxations:
-                tight = tighten(network, node.name, units, bounds, relaxations)
-                z = _replace(z, units, tight, node.name)
+        if relaxations and (node.name in targets or node.name in wanted):
+            mask = np.ones_like(z.lower, dtype=bool) if node.name in wanted else open_units(z)
+            units = target_units(node, mask)
+            if units.size:
+                z = replace_units(z, units, tighten(ground, node.name, units), node.name)
         bounds[node.name] = z
     return bounds
 
 
-def _replace(z: Interval, units: IntArray, tight: Interval, node: str) -> Interval:
-    old = Interval(z.lower[:, units], z.upper[:, units]).intersect(tight, node)
+def replace_units(z: Interval, units: IntArray, tight: Interval, node: str) -> Interval:
+    """z with some components, (boxes or 1, m), intersected with what is known of them, (boxes, m)."""
+    units = np.broadcast_to(units, tight.lower.shape)
+    old = Interval(np.take_along_axis(z.lower, units, 1), np.take_along_axis(z.upper, units, 1)).intersect(tight, node)
     lower, upper = z.lower.copy(), z.upper.copy()
-    lower[:, units], upper[:, units] = old.lower, old.upper
+    np.put_along_axis(lower, units, old.lower, 1)
+    np.put_along_axis(upper, units, old.upper, 1)
     return Interval(lower, upper)

@@ -73,19 +73,25 @@ def interval_affine(node: Affine, bounds: Bounds) -> Interval:
     """Bounds of an affine node from those of its sources.
 
     With centre c and radius r of a source, W x lies within |W| r of W c; the floating-point errors of both products
-    are at most gamma |W| (|c| + r) (Higham 2002, eq. 3.5).
+    are at most gamma |W| (|c| + r) (Higham 2002, eq. 3.5).  A component that reads only zeros is its bias, exactly:
+    that is how units without weights, and units behind stably inactive ones, are decided.
     """
     terms = sum(term.map.fan_in + 2 for term in node.terms) + 3
     constant = gamma(terms)
     boxes = next(iter(bounds.values())).lower.shape[0]
     value = np.broadcast_to(node.bias, (boxes, node.size))
     radius = constant * np.abs(value)
+    reads = np.zeros_like(value)
     with np.errstate(invalid="ignore", over="ignore"):
         for term in node.terms:
             centre, spread = centred(bounds[term.source])
             value = value + term.map.forward(centre)
-            radius = radius + term.map.absolute().forward(spread + constant * (np.abs(centre) + spread))
-        return enclose(value, radius * (1.0 + 2 * constant) + 4 * UNIT_ROUNDOFF * np.abs(value) + UNDERFLOW)
+            size = np.abs(centre) + spread
+            radius = radius + term.map.absolute().forward(spread + constant * size)
+            reads = reads + term.map.absolute().forward((~(size == 0)).astype(np.float64))
+        found = enclose(value, radius * (1.0 + 2 * constant) + 4 * UNIT_ROUNDOFF * np.abs(value) + UNDERFLOW)
+    # A sum of non-negative numbers is 0 only where all are, whatever the order of summation.
+    return Interval(np.where(reads == 0, node.bias, found.lower), np.where(reads == 0, node.bias, found.upper))
 
 
 def input_intervals(network: Network, lower: FloatArray, upper: FloatArray) -> dict[str, Interval]:

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from eqverify.cli.progress import shown_progress
 from eqverify.errors import Place, UsageError
 from eqverify.stability.options import StabilityOptions
+from eqverify.transform.driver import Rewriting
 
 Options = Annotated[StabilityOptions, Parameter(name="*")]
 Json = Annotated[bool, Parameter(negative="")]
@@ -58,6 +59,7 @@ def reduce(
     output: Annotated[Path, Parameter(alias="-o")],
     options: Options = StabilityOptions(),
     dtype: Literal["float32", "float64"] | None = None,
+    rewriting: Rewriting = "auto",
     max_epsilon: float = 1e-4,
     cross_check: Literal["z3"] | None = None,
     cross_check_timeout: float = 60.0,
@@ -79,8 +81,10 @@ def reduce(
         Limits and engine.
     dtype:
         Type of the written weights; by default that of the network's input.
+    rewriting:
+        Carry linear values through few extra units, apply LEO's published rewrites, or take the better of both.
     max_epsilon:
-        Leave units alone where new weights would bring the proved deviation above this.
+        Avoid new weights where they would bring the proved deviation above this.
     cross_check:
         Confirm the result by exact arithmetic with Z3 (small networks only).
     cross_check_timeout:
@@ -106,6 +110,7 @@ def reduce(
             problem,
             **asdict(options),
             dtype=dtype,
+            rewriting=rewriting,
             max_epsilon=max_epsilon,
             cross_check=cross_check,
             cross_check_timeout=cross_check_timeout,

@@ -51,6 +51,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     pairs: list[tuple[str, object]] = [
         ("ReLUs", f"{before} -> {after}{share}"),
         ("weights", weights),
+        ("rewriting", result.transformed.choice),
         ("eps", f"{result.epsilon:.3g}   proved: |original - reduced| <= eps on every input of the property"),
         ("evidence", _evidence(result.facts)),
         (
@@ -76,7 +77,7 @@ def _console() -> Console:
 def _layer_table(rows: Sequence[LayerRow]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("layer")
-    columns = (*_COUNTS, "kept") if any(row.kept is not None for row in rows) else _COUNTS
+    columns = (*_COUNTS, "kept", "carriers") if any(row.kept is not None for row in rows) else _COUNTS
     for column in columns:
         table.add_column(column, justify="right")
     for row in rows:
@@ -98,5 +99,6 @@ def _print_stages(facts: Facts, seconds: Mapping[str, float]) -> None:
 
 def _evidence(facts: Facts) -> str:
     counts = facts.evidence_counts()
+    tree = f", {counts['tree']} by splitting the input box" if counts["tree"] else ""
     solver = f", {counts['solver']} by {facts.solver}" if counts["solver"] else ""
-    return f"{counts['derived']} stable units by recomputable bounds{solver}"
+    return f"{counts['derived']} stable units by recomputable bounds{tree}{solver}"

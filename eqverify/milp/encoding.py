@@ -9,11 +9,12 @@ over expressions in inputs and earlier kept units; stable units do not occur at 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from eqverify.arrays import FloatArray
+from eqverify.arrays import BoolArray, FloatArray
 from eqverify.domain import Polytope
 
 
@@ -50,11 +51,13 @@ class Answer:
         verdict: the answer.
         point: (input_size,) candidate input, for `CANDIDATE`; to be replayed before it counts.
         reason: the solver's status, for `UNKNOWN`.
+        progress: for `UNKNOWN`, how far the dual bound came from the first relaxation to the threshold, in [0, 1].
     """
 
     verdict: Verdict
     point: FloatArray | None = None
     reason: str = ""
+    progress: float = 0.0
 
 
 class Solver(Protocol):
@@ -74,3 +77,44 @@ class SolverFactory(Protocol):
     """Makes a fresh model for a polytope."""
 
     def __call__(self, polytope: Polytope) -> Solver: ...
+
+
+Known = tuple[BoolArray, BoolArray]
+"""Which of a model's units, (m,) each, are witnessed z > 0, and z < 0."""
+
+Replay = Callable[[FloatArray, Known], Known]
+"""Runs the network at a point (input_size,) that is said to show these signs, and tells what is witnessed then."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointAnswer:
+    """What a joint model proved about its units.
+
+    Attributes:
+        never_above: (m,) bool: z > 0 is excluded on the polytope.
+        never_below: (m,) bool: z < 0 is excluded.
+        reason: the solver's status where it did not finish; nothing is excluded then.
+    """
+
+    never_above: BoolArray
+    never_below: BoolArray
+    reason: str = ""
+
+
+class JointSolver(Protocol):
+    """A model that looks for the signs of all units of a layer at once."""
+
+    description: str
+    """Name, version and tolerances."""
+
+    def add_units(self, block: UnitBlock) -> None:
+        """Append kept units."""
+
+    def settle(self, replay: Replay, known: Known, time_limit: float) -> JointAnswer:
+        """Find points until no unit added since the last call can show a new sign; `time_limit` in seconds."""
+
+
+class JointFactory(Protocol):
+    """Makes a fresh joint model for a polytope and the units that will be added to it."""
+
+    def __call__(self, polytope: Polytope, blocks: Sequence[UnitBlock]) -> JointSolver: ...

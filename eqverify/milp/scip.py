@@ -1,14 +1,14 @@
 """SCIP through PySCIPOpt: the only file that imports it.
 
-A question is a feasibility problem: the row must exceed the threshold, and one solution is wanted, so that nothing is
-ever solved to optimality; the row is the objective too, which guides the search.  The threshold is a constraint and
-no objective limit, because SCIP rounds the limit of an objective that it finds to be integral (a constant one, say)
-and then calls feasible models infeasible.  Only the status `infeasible` proves anything; incumbents are candidates;
-all else is unknown.
+A question is a feasibility problem: the row must exceed the threshold, and one solution is wanted, so that nothing is ever
+solved to optimality; the row is the objective too, which guides the search.  The threshold is a constraint and no objective
+limit, because SCIP rounds the limit of an objective that it finds to be integral (a constant one, say) and then calls
+feasible models infeasible.  Only the status `infeasible` proves anything; incumbents are candidates; all else is unknown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -29,19 +29,43 @@ LARGEST = 1e9
 """Beyond this the solver's absolute tolerances mean nothing: such a model answers `UNKNOWN` to everything."""
 
 
+def total(variables: Iterable[Any]) -> Any:
+    """The sum of variables, as an expression of SCIP."""
+    return pyscipopt.quicksum(variables)
+
+
 class ScipSolver:
     """One warm SCIP model on one polytope.  Trusted: SCIP 10, to the tolerances in `description`.
 
-    A dual solution that violates a reduced cost by the dual tolerance misstates a bound by at most that tolerance
-    times the range of the variable.  `exceeds` therefore asks about a threshold lowered by twice the sum over all
-    variables, and says `NEVER` only if nothing lies above the lowered one.
+    A dual solution that violates a reduced cost by the dual tolerance misstates a bound by at most that tolerance times the
+    range of the variable.  `exceeds` therefore asks about a threshold lowered by twice the sum over all variables, and
+    says `NEVER` only if nothing lies above the lowered one.
+
+    No solution and no statistics outlive a question, so that its answer does not depend on the questions before.
+
+    Args:
+        polytope: the inputs.
+        seed: SCIP's.
+        node_limit: branch-and-bound nodes per question, -1 for any number.
     """
 
-    def __init__(self, polytope: Polytope, seed: int = 0) -> None:
+    def __init__(self, polytope: Polytope, seed: int = 0, node_limit: int = -1) -> None:
         self._model: Any = pyscipopt.Model()
         self._model.hideOutput()
         self.description = f"SCIP {self._model.version()}, dual feasibility {DUAL_TOLERANCE:g}, feasibility 1e-06"
-        self._set_parameters(seed)
+        self._set_parameters()
+        for name, value in (
+            ("numerics/dualfeastol", DUAL_TOLERANCE),
+            ("limits/memory", 8000.0),
+            ("limits/nodes", node_limit),
+            ("limits/maxorigsol", 0),
+            ("misc/catchctrlc", False),
+            ("randomization/randomseedshift", seed),
+        ):
+            self._model.setParam(name, value)
+        self._polytope = polytope
+        self._looseness = 0.0
+        self._switches: list[Any] = []
         box = polytope.box
         self._sane = True
         self._question: Any = None
@@ -55,16 +79,13 @@ class ScipSolver:
             linear, slack = self._linear(row)
             self._model.addCons(linear <= float(bound) + slack)
 
-    def _set_parameters(self, seed: int) -> None:
+    def _set_parameters(self) -> None:
+        """For feasibility questions: the first solution ends the search, and heuristics rarely find one."""
         model = self._model
         model.setPresolve(SETTING.FAST)
         model.setHeuristics(SETTING.OFF)
         model.setSeparating(SETTING.FAST)
-        model.setParam("numerics/dualfeastol", DUAL_TOLERANCE)
         model.setParam("limits/solutions", 1)
-        model.setParam("limits/memory", 8000.0)
-        model.setParam("misc/catchctrlc", False)
-        model.setParam("randomization/randomseedshift", seed)
 
     def _linear(self, row: FloatArray) -> tuple[Any, float]:
         """row . columns without its tiny coefficients, and a bound on what they contribute."""
@@ -92,7 +113,7 @@ class ScipSolver:
             self._magnitude.append(max(high, 0.0))
 
     def _add_unit(self, row: FloatArray, error: float, low: float, high: float) -> None:
-        model = self._model
+        model, d = self._model, None
         h = model.addVar(lb=max(low, 0.0), ub=max(high, 0.0))
         if high > 0:
             z = model.addVar(lb=low, ub=high)
@@ -104,9 +125,10 @@ class ScipSolver:
             else:
                 d = model.addVar(vtype="B")
                 model.addCons(h >= z)
-                model.addCons(h <= high * d)
-                model.addCons(h <= z - low * (1 - d))
+                model.addCons(h <= high * d + self._looseness)
+                model.addCons(h <= z - low * (1 - d) + self._looseness)
         self._columns.append(h)
+        self._switches.append(d)
 
     def exceeds(self, row: FloatArray, threshold: float, time_limit: float) -> Answer:
         """Can row . columns exceed `threshold`?  Stops at the first solution, at infeasibility, or at the limit."""
@@ -140,4 +162,9 @@ class ScipSolver:
         if status in ("sollimit", "bestsollimit", "optimal") and model.getNSols() > 0:
             best = model.getBestSol()
             return Answer(Verdict.CANDIDATE, point=np.array([best[x] for x in self._inputs]))
-        return Answer(Verdict.UNKNOWN, reason=status)
+        return Answer(Verdict.UNKNOWN, reason=status, progress=self._progress(threshold))
+
+    def _progress(self, threshold: float) -> float:
+        first, now = float(self._model.getDualboundRoot()), float(self._model.getDualbound())
+        share = (first - now) / (first - threshold) if first > threshold else 0.0
+        return min(max(share, 0.0), 1.0) if np.isfinite(share) else 0.0

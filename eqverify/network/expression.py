@@ -110,17 +110,30 @@ def affine_expression(node: Affine, values: Mapping[str, Expression], basis: Bas
     single entry of 1, and a sum with zero, are exact.  So an expression that is merely copied has error 0.
     """
     constant = gamma(sum(term.map.fan_in + 4 for term in node.terms) + 4)
-    rows = np.zeros((node.size, basis.width))
-    rows[:, basis.input_size] = node.bias
     error = np.zeros(node.size)
+    rows: FloatArray | None = None
     for term in node.terms:
         source = values[term.source]
         product = term.map.forward(source.rows.T).T
-        rows, rounding = _add(rows, product, basis)
+        rounding: FloatArray | float = 0.0
+        rows, rounding = (product, rounding) if rows is None else _add(rows, product, basis)
         reach = _rounded_reach(term.map, source.rows, basis)
         carried = term.map.absolute().forward(constant * (reach + source.error) + source.error)
         error = error + rounding + carried
+    if rows is None:
+        rows = np.zeros((node.size, basis.width))
+    rows, rounding = _add_constant(rows, node.bias, basis)
+    error = error + rounding
     return Expression(rows, np.where(error > 0, error * (1 + 4 * constant) + UNDERFLOW, 0.0))
+
+
+def _add_constant(rows: FloatArray, constant: FloatArray, basis: Basis) -> tuple[FloatArray, FloatArray]:
+    """rows with `constant` added to the column of 1, and a bound on the rounding: none where a summand is zero."""
+    before = rows[:, basis.input_size]
+    total = before + constant
+    rows = rows.copy()
+    rows[:, basis.input_size] = total
+    return rows, UNIT_ROUNDOFF * np.where((before != 0) & (constant != 0), np.abs(total), 0.0)
 
 
 def _rounded_reach(linear: LinearMap, rows: FloatArray, basis: Basis) -> FloatArray:

@@ -19,8 +19,8 @@ class LayerRow:
         active: proved z >= 0.
         unstable: both signs witnessed.
         undecided: neither proved nor witnessed; treated as unstable.
-        kept: units of this layer in the reduced network, None where nothing was reduced.
-        carriers: kept units that carry a linear value past the layer; 0 for now.
+        kept: units of this layer in the reduced network, carriers included; None where nothing was reduced.
+        carriers: of those, units that carry a linear value past the layer.
     """
 
     name: str
@@ -40,12 +40,12 @@ class LayerRow:
         return row
 
 
-def layer_rows(facts: Facts, kept: Mapping[str, int] | None = None) -> tuple[LayerRow, ...]:
+def layer_rows(facts: Facts, kept: Mapping[str, tuple[int, int]] | None = None) -> tuple[LayerRow, ...]:
     """The table.
 
     Args:
         facts: statuses of all units.
-        kept: by ReLU node of the original, units of the reduced network that stand for it; absent means none.
+        kept: by ReLU node of the original, units of the reduced network that stand for units of it, and carriers.
     """
     return tuple(
         LayerRow(
@@ -55,7 +55,8 @@ def layer_rows(facts: Facts, kept: Mapping[str, int] | None = None) -> tuple[Lay
             layer.count(Status.ACTIVE),
             layer.count(Status.UNSTABLE),
             layer.count(Status.UNDECIDED),
-            None if kept is None else kept.get(layer.name, 0),
+            None if kept is None else sum(kept.get(layer.name, (0, 0))),
+            0 if kept is None else kept.get(layer.name, (0, 0))[1],
         )
         for layer in facts.layers
     )

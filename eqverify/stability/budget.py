@@ -25,3 +25,7 @@ class Budget:
     def exhausted(self) -> bool:
         """Whether nothing is left."""
         return self.left <= 0.0
+
+    def share(self, parts: int) -> Budget:
+        """A budget of its own: an equal share of what is left."""
+        return Budget(self.left / parts)

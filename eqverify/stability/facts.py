@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -31,6 +31,7 @@ class Evidence(IntEnum):
     DERIVED = 1
     SOLVER = 2
     WITNESS = 3
+    TREE = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +128,9 @@ class Facts:
         """Stable units per kind of evidence."""
         stable = [layer.evidence[layer.mask(Status.INACTIVE, Status.ACTIVE)] for layer in self.layers]
         flat = np.concatenate([np.empty(0, dtype=np.int8), *stable])
-        return {kind.name.lower(): int((flat == kind).sum()) for kind in (Evidence.DERIVED, Evidence.SOLVER)}
+        return {
+            kind.name.lower(): int((flat == kind).sum()) for kind in (Evidence.DERIVED, Evidence.TREE, Evidence.SOLVER)
+        }
 
     def summary(self) -> dict[str, int]:
         """Counts over all layers: units, inactive, active, unstable, undecided."""
@@ -157,11 +160,13 @@ class FactTable:
         parts: number of parts of the domain.
         bounds: by pre-activation node, proved intervals (parts, n).
         above, below: by pre-activation node, (n,) bool: an input with z > 0 (z < 0) is known.
+        listener: told of each sign that a solver excluded: node, part, unit, whether z > 0 is excluded.
     """
 
     def __init__(self, network: Network, parts: int) -> None:
         self.network = network
         self.parts = parts
+        self.listener: Callable[[str, int, int, bool], None] | None = None
         self.bounds: dict[str, Interval] = {}
         self.above: dict[str, BoolArray] = {}
         self.below: dict[str, BoolArray] = {}
@@ -196,6 +201,22 @@ class FactTable:
         else:
             lower[part, unit] = max(lower[part, unit], 0.0)
         self._take(name, Interval(lower, upper), Evidence.SOLVER)
+        if self.listener is not None:
+            self.listener(name, part, unit, above)
+
+    def restore(self, name: str, bounds: Interval, evidence: ByteArray) -> None:
+        """Take bounds (parts, n) of one node with what its units' status rests on, (n,), as they were proved before.
+
+        Raises:
+            ContradictionError: they exclude what is known.
+        """
+        self.bounds[name] = self.bounds[name].intersect(bounds, name)
+        self._confront(name)
+        self._evidence[name] = np.where(self._evidence[name] == Evidence.NONE, evidence, self._evidence[name])
+
+    def evidence(self, name: str) -> ByteArray:
+        """(n,) `Evidence` of the stable units of a node, `NONE` for others."""
+        return self._evidence[name]
 
     def _take(self, name: str, interval: Interval, evidence: Evidence) -> None:
         self.bounds[name] = self.bounds[name].intersect(interval, name)
@@ -222,6 +243,10 @@ class FactTable:
         status[lower >= 0] = Status.ACTIVE
         status[upper <= 0] = Status.INACTIVE
         return status
+
+    def rests_on(self, evidence: Evidence) -> bool:
+        """Whether any unit was decided by this evidence."""
+        return any(bool((kinds == evidence).any()) for kinds in self._evidence.values())
 
     def undecided(self) -> int:
         """Units without an answer."""

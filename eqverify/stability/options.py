@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
 from eqverify.errors import UsageError
+from eqverify.execution import MAX_WORKERS
 
-Engine = Literal["portfolio", "crown"]
+Engine = Literal["portfolio", "crown", "leo", "isa"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,16 +17,23 @@ class StabilityOptions:
     """Options of the proof of stability.
 
     Attributes:
-        engine: ``crown`` stops after the bounds; ``portfolio`` asks SCIP about what they leave open.
+        engine: ``portfolio`` goes from cheap bounds to SCIP; ``crown`` stops after the bounds; ``leo`` and ``isa`` are the
+            methods of arXiv 2001.00218 and 2102.07804 on SCIP with interval bounds, as baselines.
         time_limit: seconds for the whole proof; what is open then stays undecided.
         unit_time_limit: seconds for one solver question.
         seed: of the falsifier's random points and of SCIP; equal seeds give equal questions.
+        node_limit: branch-and-bound nodes for one solver question; answers are then reproducible, if time suffices.
+        resume: a journal: proved facts are appended to it, and those it has already are not proved again.
+        workers: processes that ask the solver; `isa` is one question and uses one.
     """
 
     engine: Engine = "portfolio"
     time_limit: float = 60.0
     unit_time_limit: float = 5.0
     seed: int = 0
+    node_limit: int | None = None
+    resume: Path | None = None
+    workers: int = 1
 
     def __post_init__(self) -> None:
         for name in ("time_limit", "unit_time_limit"):
@@ -32,5 +41,11 @@ class StabilityOptions:
                 raise UsageError(
                     "usage/limit", f"{name} must be a positive number of seconds", value=getattr(self, name)
                 )
-        if self.engine not in ("portfolio", "crown"):
-            raise UsageError("usage/engine", "unknown engine", value=self.engine, hint="use portfolio or crown")
+        if self.node_limit is not None and self.node_limit < 1:
+            raise UsageError("usage/node-limit", "node_limit must be a positive number of nodes", value=self.node_limit)
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise UsageError("usage/workers", f"workers must be between 1 and {MAX_WORKERS}", value=self.workers)
+        if self.engine not in get_args(Engine):
+            raise UsageError(
+                "usage/engine", "unknown engine", value=self.engine, hint=f"use one of {', '.join(get_args(Engine))}"
+            )

@@ -1,12 +1,28 @@
-"""The solver stage: layer by layer, "can z exceed 0?" and "can z fall below 0?" for the units still open."""
+"""The solver stage: layer by layer, "can z exceed 0?" and "can z fall below 0?" for the units still open.
+
+How the time is spent:
+- a layer gets an equal share of the time left among the layers that still have open units; what it leaves goes to the later ones;
+- units are asked in rounds: each first gets an eighth of the unit limit, those that stay open then the whole of it;
+- in a round, units whose bounds lie nearest to a sign come first, in the second round those that came furthest in the first;
+- the second round leaves out hopeless units: those whose dual bound, at the pace of the first, would need more than
+  `HOPELESS` unit limits;
+- a round ends early after `PATIENCE` units in a row without any answer.
+
+Units are asked in batches of a fixed size, whose answers are recorded in order when all are there: so the questions, and with
+a node limit (and time enough) the answers, do not depend on the number of workers.  A node limit takes the place of the rounds.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
 import numpy as np
 
-from eqverify.arrays import ByteArray, FloatArray, IntArray
-from eqverify.domain import Polytope
-from eqverify.milp.encoding import Answer, Solver, SolverFactory, UnitBlock, Verdict
+from eqverify.arrays import ByteArray, IntArray
+from eqverify.execution import Executor, worker_died
+from eqverify.milp.encoding import SolverFactory, UnitBlock, Verdict
 from eqverify.network import Network, Relu
 from eqverify.network.expression import Basis, Expression, make_basis, restricted_values
 from eqverify.problem import Problem
@@ -14,8 +30,29 @@ from eqverify.progress import Progress
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import FactTable, Status
 from eqverify.stability.falsify import Falsifier
+from eqverify.stability.unit_task import Recipe, Reply, UnitTask, all_unknown, ask_unit, forget
 
 _KEPT = (Status.UNDECIDED, Status.UNSTABLE)
+
+BATCH = 8
+PATIENCE = 8
+HOPELESS = 4.0
+_FIRST_ROUND = 1 / 8
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionPolicy:
+    """How questions are asked.
+
+    Attributes:
+        unit_limit: seconds per question.
+        rounds: whether to ask in two rounds, and to give up layers and units; otherwise one round over all units.
+        thorough: ask both directions of every unit, whatever is witnessed: what the published method does.
+    """
+
+    unit_limit: float
+    rounds: bool = True
+    thorough: bool = False
 
 
 class SignQuestions:
@@ -29,7 +66,8 @@ class SignQuestions:
         falsifier: replays candidates; a candidate that does not replay decides nothing.
         factory: makes the models.
         budget: the total time.
-        unit_limit: seconds per question.
+        policy: limits.
+        executor: where the models live.
     """
 
     def __init__(
@@ -39,23 +77,28 @@ class SignQuestions:
         falsifier: Falsifier,
         factory: SolverFactory,
         budget: Budget,
-        unit_limit: float,
+        policy: QuestionPolicy,
+        executor: Executor,
     ) -> None:
         self.network: Network = problem.network
         self.domain = problem.domain
         self.table = table
         self.falsifier = falsifier
         self.budget = budget
-        self.unit_limit = unit_limit
+        self.policy = policy
+        self.executor = executor
         self.questions = 0
-        self._models: list[Solver] = [factory(part) for part in self.domain.polytopes]
+        self.timeouts = 0
+        self._recipe = Recipe(executor.share((factory, self.domain.polytopes)))
+        self.description = factory(self.domain.polytopes[0]).description
+        """The solver, its version and tolerances."""
         self._fixed: dict[str, ByteArray] = {}
         """Status of the units of each layer when it went into the models: their columns never change after that."""
+        self._pace: dict[int, float] = {}
 
-    @property
-    def description(self) -> str:
-        """The solver, its version and tolerances."""
-        return self._models[0].description
+    def close(self) -> None:
+        """Drop the models."""
+        forget(self._recipe)
 
     def layer(self, node: Relu, progress: Progress) -> bool:
         """Ask about the undecided units of one layer, then add its kept units to the models.
@@ -65,16 +108,29 @@ class SignQuestions:
         Returns:
             Whether any unit was proved stable.
         """
+        name = node.source
         basis, z = self._expression(node)
+        columns = self._column_count(basis, node)
         before = self.table.undecided()
-        undecided = self._order(node.source)
-        for done, unit in enumerate(undecided):
-            progress(f"scip {node.name}", done, len(undecided))
-            if self.budget.exhausted():
-                break
-            self._decide(node, int(unit), z, self._column_count(basis, node))
-        self._grow(node, z, self._column_count(basis, node))
+        share = self.budget.share(self._open_layers(node))
+        self._pace = {}
+        limits = (
+            (self.policy.unit_limit * _FIRST_ROUND, self.policy.unit_limit)
+            if self.policy.rounds
+            else (self.policy.unit_limit,)
+        )
+        for number, limit in enumerate(limits):
+            units = self._order(name) if number == 0 else self._promising(name, limit)
+            self._round(
+                name, units, z, columns, limit, share, lambda done, total: progress(f"scip {node.name}", done, total)
+            )
+        self._grow(node, z, columns)
         return self.table.undecided() < before
+
+    def _open_layers(self, node: Relu) -> int:
+        """How many layers from this one on have undecided units."""
+        later = self.network.relus[self.network.relus.index(node) :]
+        return max(1, sum(bool((self.table.status(relu.source) == Status.UNDECIDED).any()) for relu in later))
 
     def _expression(self, node: Relu) -> tuple[Basis, Expression]:
         kept, active, units = {}, {}, {}
@@ -100,44 +156,81 @@ class SignQuestions:
         lower, upper = (bound[units] for bound in self.table.hull(name))
         return np.asarray(units[np.argsort(np.minimum(-lower, upper) / (upper - lower), kind="stable")])
 
-    def _decide(self, node: Relu, unit: int, z: Expression, columns: int) -> None:
-        name = node.source
-        interval = self.table.bounds[name]
-        upper_first = interval.upper[:, unit].max() <= -interval.lower[:, unit].min()
-        for above in (True, False) if upper_first else (False, True):
-            witnessed = (self.table.above if above else self.table.below)[name][unit]
-            if not witnessed and self._ask_parts(name, unit, z, columns, above=above):
+    def _promising(self, name: str, limit: float) -> IntArray:
+        """Undecided units that are not hopeless, those furthest on their way first; units never asked come last."""
+        units = [int(unit) for unit in self._order(name)]
+        paces = {unit: self._pace.get(unit, limit) for unit in units}
+        chosen = [unit for unit in units if paces[unit] <= HOPELESS * limit]
+        return np.array(sorted(chosen, key=lambda unit: paces[unit]), dtype=np.int64)
+
+    def _round(
+        self,
+        name: str,
+        units: IntArray,
+        z: Expression,
+        columns: int,
+        limit: float,
+        share: Budget,
+        report: Callable[[int, int], None],
+    ) -> None:
+        silent = 0
+        for start in range(0, units.size, BATCH):
+            report(start, units.size)
+            batch = [int(unit) for unit in units[start : start + BATCH] if self._open(name, int(unit))]
+            futures = []
+            for index, unit in enumerate(batch):
+                waves = -(-(len(batch) - index) // self.executor.workers)
+                if share.exhausted():
+                    break
+                task = self._task(name, unit, z, columns, limit, share.left / waves)
+                futures.append(self.executor.submit(ask_unit, self._recipe, task))
+            try:
+                answers = [future.result() for future in futures]
+            except BrokenProcessPool as error:
+                raise worker_died() from error
+            for unit, replies in zip(batch, answers, strict=False):
+                self._take(name, unit, replies, limit)
+                silent = silent + 1 if all_unknown(replies) else 0
+            if share.exhausted() or (self.policy.rounds and silent >= PATIENCE):
                 return
 
-    def _ask_parts(self, name: str, unit: int, z: Expression, columns: int, *, above: bool) -> bool:
-        """Whether the sign is excluded on every part; stops at the first part where it is not."""
-        sign = 1.0 if above else -1.0
-        for part, model in enumerate(self._models):
-            interval = self.table.bounds[name]
-            known = interval.upper[part, unit] <= 0 if above else interval.lower[part, unit] >= 0
-            if known:
-                continue
-            answer = self._ask(model, sign * z.rows[unit, :columns], -float(z.error[unit]))
-            if answer.verdict is Verdict.CANDIDATE and answer.point is not None:
-                self._replay(self.domain.polytopes[part], answer.point)
-            if answer.verdict is not Verdict.NEVER:
-                return False
-            self.table.learn_sign(name, part, unit, above=above)
-        return True
+    def _open(self, name: str, unit: int) -> bool:
+        return self.policy.thorough or bool(self.table.status(name)[unit] == Status.UNDECIDED)
 
-    def _ask(self, model: Solver, row: FloatArray, threshold: float) -> Answer:
-        self.questions += 1
-        return model.exceeds(row, threshold, min(self.unit_limit, self.budget.left))
+    def _task(self, name: str, unit: int, z: Expression, columns: int, limit: float, seconds: float) -> UnitTask:
+        interval = self.table.bounds[name]
+        upper_first = bool(interval.upper[:, unit].max() <= -interval.lower[:, unit].min())
+        directions, parts = [], []
+        for above in (True, False) if upper_first else (False, True):
+            witnessed = (self.table.above if above else self.table.below)[name][unit]
+            bound = interval.upper[:, unit] > 0 if above else interval.lower[:, unit] < 0
+            if self.policy.thorough or not witnessed:
+                directions.append(above)
+                parts.append(tuple(int(part) for part in np.flatnonzero(bound)))
+        row = np.ascontiguousarray(z.rows[unit, :columns])
+        return UnitTask(unit, tuple(directions), tuple(parts), row, float(z.error[unit]), limit, seconds)
 
-    def _replay(self, part: Polytope, point: FloatArray) -> None:
-        if point.shape == (part.box.size,) and np.isfinite(point).all():
-            self.falsifier.try_points(np.clip(point, part.box.lower, part.box.upper)[None])
+    def _take(self, name: str, unit: int, replies: list[Reply], limit: float) -> None:
+        self.questions += len(replies)
+        for reply in replies:
+            answer = reply.answer
+            if answer.verdict is Verdict.NEVER:
+                self.table.learn_sign(name, reply.part, unit, above=reply.above)
+            elif answer.verdict is Verdict.CANDIDATE and answer.point is not None:
+                units, none = np.array([unit]), np.empty(0, dtype=np.int64)
+                up, down = (units, none) if reply.above else (none, units)
+                self.falsifier.propose(reply.part, answer.point, name, up, down)
+            else:
+                self.timeouts += 1
+                self._pace[unit] = limit / max(answer.progress, 1e-9)
 
     def _grow(self, node: Relu, z: Expression, columns: int) -> None:
         self._fixed[node.name] = self.table.status(node.source)
         kept = np.flatnonzero(np.isin(self._fixed[node.name], _KEPT))
         interval = self.table.bounds[node.source]
-        for part, model in enumerate(self._models):
-            model.add_units(
-                UnitBlock(z.rows[kept, :columns], z.error[kept], interval.lower[part, kept], interval.upper[part, kept])
-            )
+        rows, error = z.rows[kept, :columns], z.error[kept]
+        blocks = tuple(
+            UnitBlock(rows, error, interval.lower[part, kept], interval.upper[part, kept])
+            for part in range(self.table.parts)
+        )
+        self._recipe = Recipe(self._recipe.base, (*self._recipe.layers, self.executor.share(blocks)))

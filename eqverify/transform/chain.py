@@ -6,7 +6,7 @@ network with the original row by row afterwards.  What it needs for that is the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,21 +17,30 @@ from eqverify.network import Affine, Network, split_inputs
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Meaning:
-    """What the units of a reduced layer stand for: unit j shows max(0, z_units[j]) of the original layer.
+    """What the units of a reduced layer stand for.
 
     Attributes:
         source: ReLU node of the original network.
-        units: (n,) the original unit each one is.
+        units: (k,) the first k units show max(0, z_units[j]) of that node's units.
+        carriers: (r, width) the other r units show these rows over the columns of the normal form, which are not
+            negative on the domain.
     """
 
     source: str
     units: IntArray
+    carriers: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", frozen(self.units, np.int64))
+        object.__setattr__(self, "carriers", frozen(self.carriers))
+
+    @property
+    def size(self) -> int:
+        """Number of units, carriers included."""
+        return int(self.units.size) + len(self.carriers)
 
     def select(self, chosen: IntArray) -> Meaning:
-        """The meaning of some of the units."""
+        """The meaning of some units of a layer without carriers."""
         return Meaning(self.source, self.units[chosen])
 
 
@@ -97,6 +106,16 @@ class Chain:
     def without_layer(self, index: int) -> Chain:
         """The chain without layer `index`; its reader must have been changed to read what that layer read."""
         return replace(self, layers=(*self.layers[:index], *self.layers[index + 1 :]))
+
+
+def is_chain(network: Network) -> bool:
+    """Whether `chain_of` accepts a network: no value is read past a ReLU layer."""
+    since = {port.name for port in network.inputs}
+    for node in network.nodes:
+        if not since.issuperset(node.sources):
+            return False
+        since = since | {node.name} if isinstance(node, Affine) else {node.name}
+    return since.issuperset(port.source for port in network.outputs)
 
 
 def chain_of(network: Network) -> Chain:

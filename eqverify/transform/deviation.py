@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from eqverify.arrays import FloatArray
+from eqverify.arrays import FloatArray, IntArray
 from eqverify.errors import ContradictionError, Place
 from eqverify.network import Affine, Network
 from eqverify.network.expression import (
@@ -30,6 +30,7 @@ from eqverify.network.expression import (
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts, Status
 from eqverify.transform.chain import Meaning
+from eqverify.transform.normal_form import normal_basis
 
 
 def prove_deviation(problem: Problem, facts: Facts, reduced: Network, meanings: Mapping[str, Meaning]) -> FloatArray:
@@ -55,7 +56,7 @@ def prove_deviation(problem: Problem, facts: Facts, reduced: Network, meanings: 
             values[node.name] = affine_expression(node, values, comparison.basis)
         else:
             meaning = meanings.get(node.name)
-            if meaning is None or meaning.units.size != reduced.sizes[node.name]:
+            if meaning is None or meaning.size != reduced.sizes[node.name]:
                 raise ContradictionError(
                     "deviation/meaning", "a reduced layer does not say what it stands for", place=Place(node=node.name)
                 )
@@ -79,12 +80,37 @@ class _Comparison:
         units = {layer.name: (layer.lower, layer.upper) for layer in facts.layers}
         self.basis: Basis = make_basis(network, kept, (hull.lower, hull.upper), units)
         self.values = restricted_values(network, self.basis, none)
+        self.normal = self._normal_columns(problem, facts)
+
+    def _normal_columns(self, problem: Problem, facts: Facts) -> IntArray:
+        """Where the columns of the normal form stand in this basis, which has the active units too."""
+        normal = normal_basis(problem, facts)
+        where = np.arange(normal.width)
+        for layer in facts.layers:
+            kept = normal.columns[layer.name] >= 0
+            where[normal.columns[layer.name][kept]] = self.basis.columns[layer.name][kept]
+        return where
 
     def unit(self, z: Expression, meaning: Meaning) -> Expression:
         """Outputs of a reduced layer, as those of the original units it stands for plus the deviation."""
+        count = meaning.units.size
         target = self.values[self.layers[meaning.source].source].select(meaning.units)
         output = kept_expression(self.basis.columns[meaning.source][meaning.units], self.basis.width)
-        return Expression(output.rows, self.distance(z, target))
+        shown = Expression(output.rows, self.distance(z.select(np.arange(count)), target))
+        if not meaning.carriers.size:
+            return shown
+        carried = self._carriers(z.select(np.arange(count, meaning.size)), meaning.carriers)
+        return Expression(np.concatenate([shown.rows, carried.rows]), np.concatenate([shown.error, carried.error]))
+
+    def _carriers(self, z: Expression, rows: FloatArray) -> Expression:
+        """Outputs of carriers, as the rows they stand for plus the deviation.
+
+        max(0, z) is within |z - v| of max(0, v), and that within max(0, -v) of v.
+        """
+        target = Expression(np.zeros((len(rows), self.basis.width)), np.zeros(len(rows)))
+        target.rows[:, self.normal] = rows
+        lower, _ = value_range(target, self.basis)
+        return Expression(target.rows, self.distance(z, target) + np.maximum(0.0, -lower))
 
     def distance(self, left: Expression, right: Expression) -> FloatArray:
         """(n,) bound on |left - right| on the domain."""

@@ -1,10 +1,12 @@
-"""Runs passes to a fixpoint, checks what they did, writes the result as a network and proves its eps."""
+"""Chooses and runs the ways of rewriting, writes the result as a network and proves its eps."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -15,8 +17,10 @@ from eqverify.problem import Problem
 from eqverify.stability.facts import Facts, LayerFacts, Status
 from eqverify.transform import leo
 from eqverify.transform.base import REGISTRY, Declined, Fate, Rewritten
-from eqverify.transform.chain import Chain, Meaning, chain_of
+from eqverify.transform.carriers import sequential_chain
+from eqverify.transform.chain import Chain, Meaning, chain_of, is_chain
 from eqverify.transform.deviation import prove_deviation
+from eqverify.transform.normal_form import normal_form
 from eqverify.transform.realise import Element, realise
 
 LEO: tuple[str, ...] = tuple(
@@ -25,23 +29,36 @@ LEO: tuple[str, ...] = tuple(
 )
 """The order in which the driver applies LEO's passes in each round."""
 
+_LEO_ENTRIES = 2_000_000
+"""LEO's passes are tried by ``auto`` where all layers together have at most so many weights as dense matrices."""
+
+
+Rewriting = Literal["auto", "carriers", "leo"]
+
 
 @dataclass(frozen=True, slots=True)
 class TransformOptions:
     """Options of the rewriting.
 
     Attributes:
-        passes: names of registered passes, applied in this order until none changes anything.
+        rewriting: ``carriers`` realises the normal form as a chain with carriers, ``leo`` applies LEO's passes,
+            ``auto`` tries both where that is cheap and takes the one with fewer ReLUs, then with the smaller eps.
+        passes: for ``leo``, names of registered passes, applied in this order until none changes anything.
         dtype: type of the written weights.
-        max_epsilon: passes that compute new weights leave layers alone, from the first on, until the proved deviation
-            is at most this; infinity never does that.
+        max_epsilon: results with a larger proved deviation are avoided: ``auto`` then prefers ``leo``, where passes
+            that compute new weights leave layers alone, from the first on, until the deviation is at most this.
     """
 
+    rewriting: Rewriting = "auto"
     passes: tuple[str, ...] = LEO
     dtype: Element = "float32"
     max_epsilon: float = 1e-4
 
     def __post_init__(self) -> None:
+        if self.rewriting not in ("auto", "carriers", "leo"):
+            raise UsageError(
+                "usage/rewriting", "unknown way of rewriting", value=self.rewriting, hint="use auto, carriers or leo"
+            )
         for name in self.passes:
             if name not in REGISTRY:
                 raise UsageError("usage/pass", "unknown pass", value=name, hint=f"known: {', '.join(REGISTRY)}")
@@ -55,9 +72,11 @@ class Transformed:
 
     Attributes:
         network: the reduced network, its weights already numbers of the wanted type.
-        meanings: by its ReLU nodes, the original units they stand for.
+        meanings: by its ReLU nodes, what their units stand for.
         epsilon: (output_size,) proved bounds on |original - reduced| over the domain.
-        fates: units that went, with what happened to each.
+        rewriting: ``carriers`` or ``leo``: how it was made.
+        choice: why that way and not the other, in one clause.
+        fates: for ``leo``, units that went, with what happened to each.
         declined: why others stayed, by pass.
         seconds: measured wall time.
     """
@@ -65,9 +84,16 @@ class Transformed:
     network: Network
     meanings: Mapping[str, Meaning]
     epsilon: FloatArray
-    fates: tuple[Fate, ...]
-    declined: tuple[Declined, ...]
+    rewriting: Rewriting
+    choice: str = ""
+    fates: tuple[Fate, ...] = ()
+    declined: tuple[Declined, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def worst(self) -> float:
+        """The largest deviation."""
+        return float(self.epsilon.max(initial=0.0))
 
 
 def transform(problem: Problem, facts: Facts, options: TransformOptions | None = None) -> Transformed:
@@ -76,48 +102,78 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
     Args:
         problem: network and domain.
         facts: proved for just this problem.
-        options: passes and element type.
+        options: way of rewriting and element type.
 
     Returns:
         The reduced network, equivalent on the domain up to `epsilon` if the facts hold.
 
     Raises:
         UsageError: the facts are about another problem.
-        InputError: the network is no chain, or a weight overflows.
+        InputError: the network is no chain (``leo`` only), or a weight overflows.
         ContradictionError: a pass broke an invariant.
     """
     options = options or TransformOptions()
     facts.require(problem)
     start = time.perf_counter()
+    candidates = []
+    if options.rewriting != "leo":
+        candidates.append(_by_carriers(problem, facts, options))
+    if options.rewriting == "leo" or (options.rewriting == "auto" and _leo_is_cheap(problem.network)):
+        candidates.append(_by_leo(problem, facts, options))
+    best = min(candidates, key=lambda c: (c.worst > options.max_epsilon, c.network.relu_count, c.worst))
+    return replace(best, choice=_reason(best, candidates), seconds={"transform": time.perf_counter() - start})
+
+
+def _reason(best: Transformed, candidates: Sequence[Transformed]) -> str:
+    others = [c for c in candidates if c is not best]
+    if not others:
+        return "the only way tried"
+    other = others[0]
+    return (
+        f"{best.rewriting}: {best.network.relu_count} ReLUs, eps {best.worst:.1e}; "
+        f"{other.rewriting}: {other.network.relu_count} ReLUs, eps {other.worst:.1e}"
+    )
+
+
+def _leo_is_cheap(network: Network) -> bool:
+    """Whether the network is a chain whose layers are small enough as dense matrices."""
+    sizes = [network.input_size, *(network.sizes[node.name] for node in network.relus), network.output_size]
+    return is_chain(network) and sum(a * b for a, b in pairwise(sizes)) <= _LEO_ENTRIES
+
+
+def _by_carriers(problem: Problem, facts: Facts, options: TransformOptions) -> Transformed:
+    chain = sequential_chain(normal_form(problem, facts), options.dtype)
+    return _finish("carriers", problem, facts, chain, options)
+
+
+def _finish(
+    rewriting: Rewriting, problem: Problem, facts: Facts, chain: Chain, options: TransformOptions
+) -> Transformed:
+    """Write a chain in the wanted type and prove its eps."""
+    network, meanings = realise(chain, problem.network, options.dtype)
+    return Transformed(network, meanings, prove_deviation(problem, facts, network, meanings), rewriting)
+
+
+def _by_leo(problem: Problem, facts: Facts, options: TransformOptions) -> Transformed:
     chain = chain_of(problem.network)
     exact: list[str] = []
     refused: list[Declined] = []
     while True:
-        result = _attempt(problem, facts, chain, options, exact)
-        worst = float(result.epsilon.max(initial=0.0))
-        rounding = _rounding_layers(result, facts, exact)
-        if worst <= options.max_epsilon or not rounding:
-            seconds = {"transform": time.perf_counter() - start}
-            return replace(result, declined=(*refused, *result.declined), seconds=seconds)
+        rewritten, fates, declined = _fixpoint(chain, options.passes, facts.by_name(), exact)
+        result = _finish("leo", problem, facts, rewritten, options)
+        rounding = _rounding_layers(fates, facts, exact)
+        if result.worst <= options.max_epsilon or not rounding:
+            return replace(result, fates=fates, declined=(*refused, *declined))
         name, units = rounding[0]
-        reason = f"new weights would bring eps to {worst:.1e}, above {options.max_epsilon:.1e}"
+        reason = f"new weights would bring eps to {result.worst:.1e}, above {options.max_epsilon:.1e}"
         refused.append(Declined("rounding", name, units, reason))
         exact.append(name)
 
 
-def _attempt(
-    problem: Problem, facts: Facts, chain: Chain, options: TransformOptions, exact: Sequence[str]
-) -> Transformed:
-    """One way through: rewrite, with no new weights for the layers in `exact`, write, prove eps."""
-    chain, fates, declined = _fixpoint(chain, options.passes, facts.by_name(), exact)
-    network, meanings = realise(chain, problem.network, options.dtype)
-    return Transformed(network, meanings, prove_deviation(problem, facts, network, meanings), fates, declined)
-
-
-def _rounding_layers(result: Transformed, facts: Facts, exact: Sequence[str]) -> list[tuple[str, tuple[int, ...]]]:
+def _rounding_layers(fates: Sequence[Fate], facts: Facts, exact: Sequence[str]) -> list[tuple[str, tuple[int, ...]]]:
     """Layers whose units were rewritten into others, in topological order, with those units."""
     units: dict[str, list[int]] = {layer.name: [] for layer in facts.layers if layer.name not in exact}
-    for fate in result.fates:
+    for fate in fates:
         if fate.what in ("merged", "folded") and fate.layer in units:
             units[fate.layer].append(fate.unit)
     return [(name, tuple(chosen)) for name, chosen in units.items() if chosen]

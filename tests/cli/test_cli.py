@@ -217,7 +217,7 @@ def test_a_lying_proof_is_caught_and_nothing_is_written(files, capsys, monkeypat
     monkeypatch.setattr("eqverify.transform.driver.prove_deviation", lie)
     monkeypatch.setattr("eqverify.transform.deviation.prove_deviation", lie)
     monkeypatch.setattr(RemoveInactive, "__call__", wrong)
-    assert run(["reduce", str(network), str(query), "-o", str(output)]) == 5
+    assert run(["reduce", str(network), str(query), "-o", str(output), "--rewriting", "leo"]) == 5
     assert "reduce/epsilon-exceeded" in capsys.readouterr().err
     assert not output.exists()
 
@@ -238,7 +238,8 @@ def test_z3_refutes_a_lying_proof(files, capsys, monkeypatch):
     monkeypatch.setattr("eqverify.transform.deviation.prove_deviation", lambda *_: np.zeros(1))
     monkeypatch.setattr("eqverify.api._replay", lambda *_: None)
     monkeypatch.setattr(RemoveInactive, "__call__", wrong)
-    assert run(["reduce", str(network), str(query), "-o", str(output), "--cross-check", "z3"]) == 1
+    arguments = ["reduce", str(network), str(query), "-o", str(output)]
+    assert run([*arguments, "--rewriting", "leo", "--cross-check", "z3"]) == 1
     assert "reduce/refuted" in capsys.readouterr().err
     assert not output.exists()
 

@@ -28,6 +28,7 @@ VIOLATIONS = {
     "equivalence": ("equivalence/encoding.py", "import eqverify.bounds.crown"),
     "oracle": ("testing/oracle.py", "import eqverify.transform.chain"),
     "only-scip": ("milp/encoding.py", "import pyscipopt"),
+    "only-highs": ("bounds/crown.py", "import highspy"),
     "only-z3": ("equivalence/encoding.py", "import z3"),
     "only-lark": ("export/vnnlib.py", "import lark"),
     "only-onnx": ("cli/main.py", "import onnx.helper"),

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from vnncomp import vnncomp_root
 
 from eqverify.api import load_network, load_problem, reduce
 from eqverify.cli.main import run
 from eqverify.export.runtime import run_model
 from eqverify.stability.facts import Status
-from vnncomp import vnncomp_root
 
 
 def instance(benchmark, network, query):

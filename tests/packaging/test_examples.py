@@ -15,7 +15,7 @@ from eqverify.frontend.vnnlib import lower, read_query
 from eqverify.problem import Problem
 from eqverify.stability.facts import Status
 from eqverify.stability.portfolio import prove_stability
-from eqverify.transform.driver import transform
+from eqverify.transform.driver import TransformOptions, transform
 
 SHORT = Training(epochs=8)
 
@@ -74,7 +74,7 @@ def test_units_of_every_kind_occur(name: str) -> None:
     problem = shipped_problem(name)
     facts = prove_stability(problem)
     assert min(facts.count(status) for status in (Status.INACTIVE, Status.ACTIVE, Status.UNSTABLE)) > 0
-    what = {fate.what for fate in transform(problem, facts).fates}
+    what = {fate.what for fate in transform(problem, facts, TransformOptions("leo")).fates}
     assert {"inactive", "merged"} <= what
     assert name != example_files().query.name or "folded" in what
 

@@ -15,7 +15,7 @@ from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.chains import chain_network
 from eqverify.testing.oracle import deviations_exact
-from eqverify.testing.strategies import networks, problems
+from eqverify.testing.strategies import any_networks, networks, problems
 from eqverify.transform.chain import Meaning
 from eqverify.transform.deviation import prove_deviation
 from eqverify.transform.driver import TransformOptions, transform
@@ -46,11 +46,18 @@ def damaged(network, node_index, entry, amount):
     return Network(network.inputs, (*network.nodes[:place], changed, *network.nodes[place + 1 :]), network.outputs)
 
 
-@given(problems(networks=networks(), parts=2), st.sampled_from(["float32", "float64"]))
-def test_epsilon_bounds_the_exact_deviation(problem, dtype):
+WAYS = ["carriers", "leo"]
+
+
+@pytest.mark.parametrize("rewriting", WAYS)
+@given(data=st.data())
+def test_epsilon_bounds_the_exact_deviation(rewriting, data):
+    made = networks() if rewriting == "leo" else any_networks()
+    problem = data.draw(problems(networks=made, parts=2))
+    dtype = data.draw(st.sampled_from(["float32", "float64"]))
     facts = prove_stability(problem, CROWN)
     try:
-        result = transform(problem, facts, TransformOptions(dtype=dtype))
+        result = transform(problem, facts, TransformOptions(rewriting, dtype=dtype))
     except EqverifyError as error:
         assert error.code == "transform/overflow"
         return
@@ -61,14 +68,15 @@ def test_epsilon_bounds_the_exact_deviation(problem, dtype):
 
 @given(
     problems(networks=networks(), parts=2),
+    st.sampled_from(WAYS),
     st.integers(0, 5),
     st.integers(0, 30),
     st.sampled_from([1e-9, 2.0**-10, 0.5, -3.0]),
 )
-def test_a_damaged_network_gets_an_epsilon_that_covers_the_damage(problem, node, entry, amount):
+def test_a_damaged_network_gets_an_epsilon_that_covers_the_damage(problem, rewriting, node, entry, amount):
     facts = prove_stability(problem, CROWN)
     try:
-        result = transform(problem, facts, TransformOptions(dtype="float64"))
+        result = transform(problem, facts, TransformOptions(rewriting, dtype="float64"))
         wrong = damaged(result.network, node, entry, amount)
     except EqverifyError:
         return
@@ -81,17 +89,16 @@ def test_a_damaged_network_gets_an_epsilon_that_covers_the_damage(problem, node,
 def test_wrong_meanings_never_lower_epsilon_below_the_truth(problem, data):
     facts = prove_stability(problem, CROWN)
     try:
-        result = transform(problem, facts, TransformOptions(dtype="float64"))
+        result = transform(problem, facts, TransformOptions(data.draw(st.sampled_from(WAYS)), dtype="float64"))
     except EqverifyError:
         return
     assume(result.meanings)
     shuffled = {}
     for name, meaning in result.meanings.items():
-        size = problem.network.sizes[meaning.source]
-        count = meaning.units.size
-        shuffled[name] = Meaning(
-            meaning.source, np.array(data.draw(st.lists(st.integers(0, size - 1), min_size=count, max_size=count)))
-        )
+        count, unit = meaning.units.size, st.integers(0, problem.network.sizes[meaning.source] - 1)
+        units = np.array(data.draw(st.lists(unit, min_size=count, max_size=count)), dtype=np.int64)
+        shift = data.draw(st.sampled_from([0.0, -1.0, 0.25]))
+        shuffled[name] = Meaning(meaning.source, units, meaning.carriers + shift)
     found = exact(problem, result.network)
     assume(found is not None)
     assert within(found, prove_deviation(problem, facts, result.network, shuffled))
@@ -107,7 +114,7 @@ def test_nothing_rounded_means_epsilon_zero():
     network = chain_network(layers, element="float64")
     problem = domain_problem(network, box_domain(-np.ones(4), np.ones(4)))
     result = transform(
-        problem, prove_stability(problem, CROWN), TransformOptions(passes=("remove-inactive",), dtype="float64")
+        problem, prove_stability(problem, CROWN), TransformOptions("leo", ("remove-inactive",), "float64")
     )
     assert 0 < result.network.relu_count < 8
     assert result.epsilon.tolist() == [0.0, 0.0]
@@ -134,8 +141,8 @@ def test_rounding_passes_are_left_out_where_epsilon_would_exceed_the_limit():
     )
     problem = domain_problem(network, box_domain(-np.ones(2), np.ones(2)))
     facts = prove_stability(problem, CROWN)
-    free = transform(problem, facts, TransformOptions(dtype="float64", max_epsilon=float("inf")))
-    strict = transform(problem, facts, TransformOptions(dtype="float64", max_epsilon=0.0))
+    free = transform(problem, facts, TransformOptions("leo", dtype="float64", max_epsilon=float("inf")))
+    strict = transform(problem, facts, TransformOptions("leo", dtype="float64", max_epsilon=0.0))
     assert free.network.relu_count == 2
     assert strict.network.relu_count == 3
     assert strict.epsilon.tolist() == [0.0]

@@ -94,7 +94,7 @@ class Region:
         key = tuple(array.tobytes() for array in (lower, upper, matrix, bound))
         if key not in self._shared:
             if len(self._shared) * len(self._names) > MAX_ENTRIES:
-                raise self._too_large("the input disjuncts make too many boxes", f"more than {len(self._shared)} boxes")
+                raise self._too_large("boxes of disjuncts", f"more than {len(self._shared)} boxes")
             self._shared[key] = Polytope(Box(lower, upper), matrix, bound)
         return self._shared[key]
 
@@ -146,7 +146,7 @@ class Region:
         exact, and the sum is rounded up.
         """
         if len(rows) * len(self._names) > MAX_ENTRIES:
-            raise self._too_large("the linear constraints on the inputs make too large a matrix", f"{len(rows)} rows")
+            raise self._too_large("a matrix of linear constraints", f"{len(rows)} rows")
         matrix, bound = np.zeros((len(rows), len(self._names))), np.zeros(len(rows))
         for r, row in enumerate(rows):
             slack = Fraction(0)
@@ -162,10 +162,10 @@ class Region:
                 raise self._overflow(next(iter(row.inputs)))
         return matrix, bound
 
-    def _too_large(self, message: str, value: str) -> LimitError:
+    def _too_large(self, what: str, value: str) -> LimitError:
         return LimitError(
             "vnnlib/too-many-entries",
-            message,
+            f"the input set takes too many numbers: {what}",
             place=Place(file=self._source),
             value=f"{value} of {len(self._names)} inputs",
             hint=f"at most {MAX_ENTRIES} entries are made; split the property into several files",

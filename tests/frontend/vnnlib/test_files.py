@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vnncomp import vnncomp_root
 
-from eqverify.errors import EqverifyError, InputError, UsageError
+from eqverify.errors import EqverifyError, InputError, LimitError, UsageError
 from eqverify.export.vnnlib import format_specification, write_query
 from eqverify.frontend.vnnlib import lower, parse_query, read_query
 from eqverify.frontend.vnnlib.reader import decode
-from vnncomp import vnncomp_root
 
 SIZES = {
     "acasxu": (8, 5, 5),
@@ -185,3 +185,14 @@ def test_large_values_in_messages() -> None:
     assert outcome(text.encode()).startswith("query")
     text = SMALL.decode() + "(assert (<= X_0 (- (* 1e1000 1e1000 1e1000 1e1000 1e1000))))"
     assert "[-0.1, -inf]" in outcome(text.encode())
+
+
+def test_an_input_set_of_too_many_numbers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is 5 * 10^7 numbers; here it is 3, so that a small property exceeds it."""
+    monkeypatch.setattr("eqverify.frontend.vnnlib.region.MAX_ENTRIES", 3)
+    text = "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)"
+    text += "(assert (>= X_0 0))(assert (<= X_0 1))(assert (>= X_1 0))(assert (<= X_1 1))"
+    rows = "(assert (<= (+ X_0 X_1) 1.5))(assert (>= (+ X_0 X_1) 0.5))"
+    assert lower(parse_query(text + "(assert (<= (+ X_0 X_1) 1.5))"))
+    with pytest.raises(LimitError, match="vnnlib/too-many-entries"):
+        lower(parse_query(text + rows))

@@ -1,0 +1,177 @@
+"""Bounds from multipliers: weak duality of the triangle relaxation, rounded outwards (specs/bounds.md, B-6).
+
+Columns v are the inputs x, the constant 1, and the outputs h of kept units in topological order; each kept unit has
+
+    h >= z,   h <= lam z + t,   |z - row . v| <= error,   0 <= h <= max(u, 0)
+
+(Ehlers 2017, arXiv 1705.01320), and the inputs may satisfy  A x <= b.  For *any* multipliers >= 0
+
+    c . v  <=  c . v + sum_i [ y_i (h_i - z_i) + w_i (lam_i z_i + t_i - h_i) ] + mu . (b - A x),
+
+and the right-hand side is a linear function of v, whose maximum over the columns' ranges is a product and a sum.  So
+nothing about a solver that proposed the multipliers need be believed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eqverify.arrays import FloatArray
+from eqverify.bounds.interval import Interval, centred
+from eqverify.bounds.pullback import relax
+from eqverify.network import gamma
+from eqverify.network.evaluate import UNDERFLOW
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Multipliers:
+    """What a dual bound is recomputed from; negative numbers and NaN count as 0.
+
+    Attributes:
+        below: (units,) on h >= z.
+        above: (units,) on h <= lam z + t.
+        constraints: (k,) on the linear input constraints.
+    """
+
+    below: FloatArray
+    above: FloatArray
+    constraints: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Triangles:
+    """The relaxation of kept units over columns.
+
+    Attributes:
+        lower: (width,) proved lower bounds of the columns.
+        upper: (width,) proved upper bounds.
+        rows: (units, width) the pre-activations; a unit's row uses columns before its own only.
+        error: (units,) |z - row . v| is at most this.
+        lam: (units,) upper slopes.
+        offset: (units,) offsets of the upper lines.
+        first: the column of unit 0; the others follow.
+        matrix: (k, inputs) linear input constraints.
+        bound: (k,) their right-hand sides.
+    """
+
+    lower: FloatArray
+    upper: FloatArray
+    rows: FloatArray
+    error: FloatArray
+    lam: FloatArray
+    offset: FloatArray
+    first: int
+    matrix: FloatArray
+    bound: FloatArray
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return int(self.lower.size)
+
+    @property
+    def units(self) -> int:
+        """Number of kept units."""
+        return int(self.error.size)
+
+    def none(self) -> Multipliers:
+        """Multipliers that are all zero: the bound of interval arithmetic."""
+        return Multipliers(np.zeros(self.units), np.zeros(self.units), np.zeros(self.bound.size))
+
+    def maximum(self, row: FloatArray, multipliers: Multipliers) -> float:
+        """A sound upper bound of row . v; +inf where arithmetic overflowed.
+
+        Args:
+            row: (width,), or shorter if only the first columns occur.
+            multipliers: anything.
+        """
+        c = np.zeros(self.width)
+        c[: row.size] = row
+        below, above, mu = (_repaired(m) for m in (multipliers.below, multipliers.above, multipliers.constraints))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._maximum(c, below, above, mu)
+
+    def _maximum(self, c: FloatArray, below: FloatArray, above: FloatArray, mu: FloatArray) -> float:
+        units, inputs = slice(self.first, self.first + self.units), self.matrix.shape[1]
+        through = self.lam * above
+        factor = through - below
+        reduced, size = c + factor @ self.rows, np.abs(c) + (through + below) @ np.abs(self.rows)
+        reduced[units] += below - above
+        size[units] += below + above
+        reduced[:inputs] -= mu @ self.matrix
+        size[:inputs] += mu @ np.abs(self.matrix)
+        centre, radius = centred(Interval(self.lower[None], self.upper[None]))
+        magnitude = np.abs(centre[0]) + radius[0]
+        constant = np.array([above @ self.offset, mu @ self.bound, (through + below) @ self.error])
+        value = reduced @ centre[0] + np.abs(reduced) @ radius[0] + constant.sum()
+        scale = size @ magnitude + above @ self.offset + mu @ np.abs(self.bound) + (through + below) @ self.error
+        error = gamma(2 * self.width + 3 * self.units + mu.size + 20) * scale * (1 + 1e-6) + UNDERFLOW
+        result = float(np.nextafter(value + 2 * error, np.inf))
+        return np.inf if np.isnan(result) else result
+
+
+def triangles(
+    lower: FloatArray,
+    upper: FloatArray,
+    matrix: FloatArray | None = None,
+    bound: FloatArray | None = None,
+) -> Triangles:
+    """The relaxation without units: columns x and 1.
+
+    Args:
+        lower: (inputs,).
+        upper: (inputs,).
+        matrix: (k, inputs) linear constraints  matrix x <= bound.
+        bound: (k,).
+    """
+    one, none = np.ones(1), np.empty(0)
+    inputs = lower.size
+    return Triangles(
+        np.concatenate([lower, one]),
+        np.concatenate([upper, one]),
+        np.empty((0, inputs + 1)),
+        none,
+        none,
+        none,
+        inputs + 1,
+        np.empty((0, inputs)) if matrix is None or bound is None else matrix,
+        none if matrix is None or bound is None else bound,
+    )
+
+
+def add_units(base: Triangles, rows: FloatArray, error: FloatArray, z: Interval) -> Triangles:
+    """The relaxation with further kept units.
+
+    Args:
+        base: what there is.
+        rows: (m, width or less) their pre-activations over the columns of `base`.
+        error: (m,) |z - row . v| is at most this.
+        z: proved intervals of their pre-activations, (1, m).
+
+    Returns:
+        A relaxation with m more columns.  Trusted: `error` and `z`.
+    """
+    count = error.size
+    relaxation = relax(z)
+    padded = np.zeros((base.units + count, base.width + count))
+    padded[: base.units, : base.width] = base.rows
+    padded[base.units :, : rows.shape[1]] = rows
+    h = z.relu()
+    return Triangles(
+        np.concatenate([base.lower, h.lower[0]]),
+        np.concatenate([base.upper, h.upper[0]]),
+        padded,
+        np.concatenate([base.error, error]),
+        np.concatenate([base.lam, relaxation.lam[0]]),
+        np.concatenate([base.offset, relaxation.offset[0]]),
+        base.first,
+        base.matrix,
+        base.bound,
+    )
+
+
+def _repaired(multipliers: FloatArray) -> FloatArray:
+    """Any numbers as multipliers: not negative, finite."""
+    return np.asarray(np.maximum(np.nan_to_num(multipliers, nan=0.0, posinf=0.0, neginf=0.0), 0.0))

@@ -1,0 +1,137 @@
+"""ISA's model: one MILP that looks for the signs of all units of a layer at once.
+
+Serra, Yu, Kumar, Ramalingam, "Scaling Up Exact Neural Network Compression by ReLU Stability" (NeurIPS 2021, arXiv
+2102.07804, section 5): binaries p_i <= d_i and q_i <= 1 - d_i, where d_i says whether unit i is active, and
+
+    maximise  sum p_i + sum q_i    over the units whose sign is not witnessed yet.
+
+A solution names an input, which is replayed; the signs that it claims and everything else that it shows leave the objective
+for good, and the search goes on.  When the bound falls below 1, no unit can show a new sign.  Differences from the published
+code: the objective changes between solves and not inside one, for SCIP has it fixed there; a claim that does not replay proves
+nothing, so that its unit stays undecided; a time-out leaves everything undecided that was not witnessed (the published code
+calls it stable); there are no training samples to begin with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from eqverify.arrays import BoolArray, FloatArray
+from eqverify.domain import Polytope
+from eqverify.milp.encoding import JointAnswer, Known, Replay, UnitBlock
+from eqverify.milp.scip import DUAL_TOLERANCE, ScipSolver, total
+
+_BOUND = 1.0 - 1e-3
+"""The dual bound must lie below this: far enough from 1 for every tolerance of the solver."""
+
+
+class IsaSolver(ScipSolver):
+    """The model on one polytope, solved once.  Trusted: SCIP, to the tolerances in `description`.
+
+    Units may be off by `looseness` while they count as active or inactive: the dual tolerance times the ranges of all
+    variables, as in `ScipSolver.exceeds`, so that what is excluded is excluded despite it.
+
+    Args:
+        polytope: the inputs.
+        seed: SCIP's.
+        node_limit: branch-and-bound nodes, -1 for any number.
+        blocks: the units that will be added: their ranges give the looseness, which the first of them needs.
+    """
+
+    def __init__(
+        self, polytope: Polytope, seed: int = 0, node_limit: int = -1, blocks: Sequence[UnitBlock] = ()
+    ) -> None:
+        super().__init__(polytope, seed, node_limit)
+        self._looseness = _looseness(polytope, blocks)
+        self._settled = 0
+
+    def _set_parameters(self) -> None:
+        """SCIP's own; a search ends at the first solution that claims a sign."""
+        self._model.setParam("limits/primal", _BOUND)
+
+    def settle(self, replay: Replay, known: Known, time_limit: float) -> JointAnswer:
+        """Find points until no unit added since the last call can show a new sign; see the module for the model.
+
+        Args:
+            replay: tries a point, with the signs it is to show, and tells which signs are witnessed then.
+            known: which are witnessed already, of the units added since the last call.
+            time_limit: seconds.
+
+        Returns:
+            The signs excluded; none unless the bound fell below 1.
+        """
+        deadline = time.monotonic() + time_limit
+        switches, self._settled = self._switches[self._settled :], len(self._switches)
+        units = len(switches)
+        chosen = np.array([k for k, d in enumerate(switches) if d is not None], dtype=np.int64)
+        never = np.zeros(2 * units, dtype=bool)
+        if not self._sane or 2.0 * DUAL_TOLERANCE * self._ranges > self._looseness:
+            return _answer(never, "numbers too large for the solver's tolerances")
+        places = np.concatenate([chosen, units + chosen])
+        self._model.freeTransform()
+        flags = self._flags([switches[k] for k in chosen])
+        open_flags = ~np.concatenate(known)[places]
+        while open_flags.any():
+            claims, reason = self._search(flags, open_flags, deadline - time.monotonic())
+            if reason:
+                return _answer(never, reason)
+            if claims is None:
+                break
+            point, shown = claims
+            claimed = np.zeros(2 * units, dtype=bool)
+            claimed[places[shown]] = True
+            witnessed = np.concatenate(replay(point, (claimed[:units], claimed[units:])))
+            open_flags &= ~(witnessed | claimed)[places]
+        never[places[open_flags]] = True
+        return _answer(never)
+
+    def _flags(self, switches: list[Any]) -> list[Any]:
+        model = self._model
+        above, below = ([model.addVar(vtype="B") for _ in switches] for _ in range(2))
+        for d, p, q in zip(switches, above, below, strict=True):
+            model.addCons(p <= d)
+            model.addCons(q <= 1 - d)
+        return above + below
+
+    def _search(
+        self, flags: list[Any], open_flags: BoolArray, seconds: float
+    ) -> tuple[tuple[FloatArray, BoolArray] | None, str]:
+        """An input and the flags it claims, None where the bound excludes all, or why neither is known."""
+        model = self._model
+        try:
+            model.freeTransform()
+            objective = total(flag for flag, still in zip(flags, open_flags, strict=True) if still)
+            model.setObjective(objective, "maximize")
+            model.setParam("limits/time", max(0.0, seconds))
+            model.optimize()
+            status, bound = str(model.getStatus()), float(model.getDualbound())
+            if status in ("optimal", "timelimit", "nodelimit", "gaplimit") and bound < _BOUND:
+                return None, ""
+            if (
+                status not in ("optimal", "primallimit", "bestsollimit", "timelimit", "nodelimit")
+                or not model.getNSols()
+            ):
+                return None, status
+            best = model.getBestSol()
+            shown = np.array([best[flag] > 0.5 for flag in flags]) & open_flags
+            return ((np.array([best[x] for x in self._inputs]), shown), "") if shown.any() else (None, status)
+        except Exception as error:  # a solver's failure is an open question, never an answer
+            return None, f"solver error: {error}"
+
+
+def _answer(never: BoolArray, reason: str = "") -> JointAnswer:
+    half = never.size // 2
+    return JointAnswer(never[:half], never[half:], reason)
+
+
+def _looseness(polytope: Polytope, blocks: Sequence[UnitBlock]) -> float:
+    """What the dual tolerance can amount to in a model of these units and their flags."""
+    box = polytope.box
+    ranges = float((box.upper - box.lower).sum())
+    for block in blocks:
+        ranges += float((block.upper - block.lower).sum() + np.maximum(block.upper, 0.0).sum()) + 3.0 * block.lower.size
+    return 2.0 * DUAL_TOLERANCE * ranges * (1 + 1e-9)

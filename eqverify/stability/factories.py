@@ -1,0 +1,53 @@
+"""Makers of solver models that pickle: they travel to worker processes.  SCIP is imported when the first model is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eqverify.domain import Polytope
+from eqverify.milp.encoding import JointSolver, Solver, UnitBlock
+
+
+@dataclass(frozen=True, slots=True)
+class ScipFactory:
+    """Models for the portfolio's questions.
+
+    Attributes:
+        seed: SCIP's.
+        node_limit: nodes per question, -1 for any number.
+    """
+
+    seed: int = 0
+    node_limit: int = -1
+
+    def __call__(self, polytope: Polytope) -> Solver:
+        """A fresh model."""
+        from eqverify.milp.scip import ScipSolver
+
+        return ScipSolver(polytope, self.seed, self.node_limit)
+
+
+@dataclass(frozen=True, slots=True)
+class LeoFactory(ScipFactory):
+    """Models for LEO's questions."""
+
+    def __call__(self, polytope: Polytope) -> Solver:
+        """A fresh model."""
+        from eqverify.milp.leo import LeoSolver
+
+        return LeoSolver(polytope, self.seed, self.node_limit)
+
+
+@dataclass(frozen=True, slots=True)
+class IsaFactory:
+    """ISA's model; attributes as for `ScipFactory`."""
+
+    seed: int = 0
+    node_limit: int = -1
+
+    def __call__(self, polytope: Polytope, blocks: Sequence[UnitBlock]) -> JointSolver:
+        """A fresh model for these units."""
+        from eqverify.milp.isa import IsaSolver
+
+        return IsaSolver(polytope, self.seed, self.node_limit, blocks)

@@ -1,0 +1,233 @@
+"""The journal of a proof: facts are appended as they are proved, so that a killed run can be resumed.
+
+Lines of text, each ``CRC-32 (8 hex digits), space, JSON object``.  The first names the network, the domain, the engine and the
+version; the others hold signs that a solver excluded, witnesses, and the bounds at the end of each stage.  A last line without an
+end was being written when the run was killed: it is dropped.  Everything else that is not as written is an error.
+
+A journal is **trusted input**: its bounds and signs are taken for proved, as eqverify itself wrote them; the checksums find
+damage, not forgery.  Witnesses alone are replayed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+
+import eqverify
+from eqverify.arrays import FloatArray
+from eqverify.bounds import Interval
+from eqverify.errors import ContradictionError, InputError, Place, UsageError
+from eqverify.problem import Problem
+from eqverify.stability.facts import Evidence, FactTable
+from eqverify.stability.falsify import Falsifier
+
+FORMAT = 1
+Entry = dict[str, Any]
+
+
+def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
+    """Open a journal for resuming and appending; a new file if there is none; one that does nothing for None.
+
+    Args:
+        path: the file.
+        problem: what the proof is about.
+        engine: what proves.
+
+    Raises:
+        UsageError: `journal/not-writable`.
+        InputError: `journal/damaged`, `journal/other-problem`, `journal/other-version`, `journal/other-engine`.
+    """
+    if path is None:
+        return Journal(None, ())
+    header: Entry = {
+        "journal": FORMAT,
+        "version": eqverify.__version__,
+        "network": problem.network.digest,
+        "domain": problem.domain.digest,
+        "engine": engine,
+    }
+    place = Place(file=str(path))
+    try:
+        stream = path.open("r+b" if path.exists() else "x+b")
+        entries = _read(stream, place)
+        if entries:
+            _compare(entries[0], header, place)
+        else:
+            _write(stream, header)
+    except OSError as error:
+        raise UsageError(
+            "journal/not-writable",
+            "the journal cannot be opened for reading and writing",
+            place=place,
+            value=error.strerror,
+        ) from error
+    return Journal(stream, tuple(entries[1:]), place)
+
+
+def _read(stream: BinaryIO, place: Place) -> list[Entry]:
+    """All complete lines; the file is cut after them."""
+    entries: list[Entry] = []
+    end = 0
+    for number, line in enumerate(stream, start=1):
+        if not line.endswith(b"\n"):
+            break
+        entries.append(_parse(line, Place(file=place.file, line=number)))
+        end += len(line)
+    stream.truncate(end)
+    stream.seek(end)
+    return entries
+
+
+def _parse(line: bytes, place: Place) -> Entry:
+    body = line[9:-1]
+    if line[:9] != b"%08x " % binascii.crc32(body):
+        _damaged(place, "its checksum is wrong")
+    try:
+        entry = json.loads(body)
+    except (ValueError, RecursionError):
+        _damaged(place, "it is not JSON")
+    if not isinstance(entry, dict):
+        _damaged(place, "it is no JSON object")
+    return entry
+
+
+def _damaged(place: Place, reason: str) -> NoReturn:
+    raise InputError(
+        "journal/damaged",
+        "a line of the journal is not what eqverify writes",
+        place=place,
+        value=reason,
+        hint="delete the file to start again",
+    )
+
+
+def _compare(found: Entry, wanted: Entry, place: Place) -> None:
+    place = Place(file=place.file, line=1)
+    if found.keys() != wanted.keys():
+        _damaged(place, "the header is missing")
+    for keys, code, message in (
+        (("journal", "version"), "journal/other-version", "the journal was written by another version of eqverify"),
+        (("network", "domain"), "journal/other-problem", "the journal is about another network or domain"),
+        (("engine",), "journal/other-engine", "the journal was written by another engine"),
+    ):
+        for key in keys:
+            if found[key] != wanted[key]:
+                value = f"{key} {str(found[key])[:16]}, not {str(wanted[key])[:16]}"
+                raise InputError(code, message, place=place, value=value, hint="name another file, or delete this one")
+
+
+def _write(stream: BinaryIO, entry: Entry) -> None:
+    body = json.dumps(entry, allow_nan=False).encode()
+    stream.write(b"%08x %s\n" % (binascii.crc32(body), body))
+    stream.flush()
+
+
+class Journal:
+    """An open journal.
+
+    Args:
+        stream: the file at its end, or None to record nothing.
+        entries: what it held, without the header.
+        place: the file, for errors.
+    """
+
+    def __init__(self, stream: BinaryIO | None, entries: tuple[Entry, ...], place: Place | None = None) -> None:
+        self.entries = entries
+        self._stream = stream
+        self._place = place or Place()
+        self._table: FactTable | None = None
+        self._written: dict[str, Interval] = {}
+        self._solver = ""
+
+    def restore(self, table: FactTable, falsifier: Falsifier) -> str:
+        """Put all facts of the journal into a table.
+
+        Returns:
+            The solver that signs rest on, or empty.
+
+        Raises:
+            InputError: `journal/damaged`.
+        """
+        for number, entry in enumerate(self.entries, start=2):
+            place = Place(file=self._place.file, line=number)
+            try:
+                self._restore(entry, table, falsifier)
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                _damaged(place, f"{type(error).__name__}: {str(error)[:80]}")
+            except ContradictionError as error:
+                _damaged(place, f"it contradicts the lines before: {error.message}")
+        return self._solver
+
+    def _restore(self, entry: Entry, table: FactTable, falsifier: Falsifier) -> None:
+        if "sign" in entry:
+            name, part, unit, above = entry["sign"]
+            _require(type(part) is int and type(unit) is int and type(above) is bool)
+            _require(0 <= part < table.parts and 0 <= unit < table.network.sizes[name])
+            table.learn_sign(name, part, unit, above=above)
+        elif "bounds" in entry:
+            name = entry["bounds"]
+            interval = table.bounds[name]
+            lower, upper = (_decode(entry[key], interval.lower.shape) for key in ("lower", "upper"))
+            evidence = _decode(entry["evidence"], interval.lower.shape[1:])
+            _require(not np.isnan(lower).any() and not np.isnan(upper).any())
+            _require(bool(np.isin(evidence, (Evidence.NONE, Evidence.DERIVED, Evidence.TREE, Evidence.SOLVER)).all()))
+            table.restore(name, Interval(lower, upper), evidence.astype(np.int8))
+        elif "points" in entry:
+            points = np.frombuffer(base64.b64decode(entry["points"], validate=True), dtype="<f8")
+            falsifier.try_points(points.reshape(-1, falsifier.domain.size).astype(np.float64))
+        else:
+            _require(isinstance(entry["solver"], str))
+            self._solver = entry["solver"]
+
+    def record(self, table: FactTable, falsifier: Falsifier) -> None:
+        """Append from now on what these learn."""
+        if self._stream is None:
+            return
+        self._table = table
+        self._written = dict(table.bounds)
+        table.listener = lambda *sign: self._append({"sign": [*sign]})
+        falsifier.listener = lambda points: self._append({"points": _encode(points)})
+
+    def flush(self, solver: str) -> None:
+        """Append the bounds that changed since the last call, and make the file safe against a crash of the machine."""
+        if self._stream is None or self._table is None:
+            return
+        if solver and solver != self._solver:
+            self._solver = solver
+            self._append({"solver": solver})
+        for name, interval in self._table.bounds.items():
+            if self._written[name] is not interval:
+                evidence = _encode(self._table.evidence(name).astype(np.float64))
+                bounds = {"lower": _encode(interval.lower), "upper": _encode(interval.upper)}
+                self._append({"bounds": name, **bounds, "evidence": evidence})
+                self._written[name] = interval
+        os.fsync(self._stream.fileno())
+
+    def _append(self, entry: Entry) -> None:
+        if self._stream is not None:
+            _write(self._stream, entry)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+def _require(holds: bool) -> None:
+    if not holds:
+        raise ValueError("a value out of range")
+
+
+def _encode(array: FloatArray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array, dtype="<f8").tobytes()).decode()
+
+
+def _decode(text: str, shape: tuple[int, ...]) -> FloatArray:
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f8").reshape(shape).astype(np.float64)

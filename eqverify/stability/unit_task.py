@@ -1,0 +1,104 @@
+"""What a worker does for one unit: a few questions to warm models.  Runs in any process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eqverify.arrays import FloatArray
+from eqverify.domain import Polytope
+from eqverify.execution import Shared
+from eqverify.milp.encoding import Answer, Solver, SolverFactory, UnitBlock, Verdict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """The models of a proof: one per polytope, grown layer by layer.
+
+    Attributes:
+        base: who makes models, and of which polytopes.
+        layers: per layer added so far, one block per polytope.
+    """
+
+    base: Shared[tuple[SolverFactory, tuple[Polytope, ...]]]
+    layers: tuple[Shared[tuple[UnitBlock, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitTask:
+    """The questions about one unit.
+
+    Attributes:
+        unit: its index in the layer.
+        directions: in the order to be asked: whether z > 0 (True) or z < 0 is in question.
+        parts: by direction, the polytopes where it is open.
+        row: (columns,) z as a row over the columns of the models.
+        error: bound on |z - row . columns|.
+        unit_limit: seconds for one question.
+        seconds: for all of them.
+    """
+
+    unit: int
+    directions: tuple[bool, ...]
+    parts: tuple[tuple[int, ...], ...]
+    row: FloatArray
+    error: float
+    unit_limit: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reply:
+    """One answer to a `UnitTask`."""
+
+    part: int
+    above: bool
+    answer: Answer
+
+
+_WARM: dict[str, tuple[list[Solver], int]] = {}
+"""Models of this process and how many layers they have, by the token of their recipe's base."""
+
+
+def warm_models(recipe: Recipe) -> list[Solver]:
+    """The models of a recipe: those this process has already, with the layers they lack."""
+    token = recipe.base.token
+    if token not in _WARM:
+        factory, polytopes = recipe.base.load()
+        _WARM[token] = ([factory(part) for part in polytopes], 0)
+    models, count = _WARM[token]
+    for layer in recipe.layers[count:]:
+        for model, block in zip(models, layer.load(), strict=True):
+            model.add_units(block)
+    _WARM[token] = models, len(recipe.layers)
+    return models
+
+
+def forget(recipe: Recipe) -> None:
+    """Drop the models of a recipe in this process."""
+    _WARM.pop(recipe.base.token, None)
+
+
+def ask_unit(recipe: Recipe, task: UnitTask) -> list[Reply]:
+    """Ask until one direction is excluded everywhere, or all are answered; a direction ends at its first open part."""
+    models = warm_models(recipe)
+    start, replies = time.monotonic(), []
+    for above, parts in zip(task.directions, task.parts, strict=True):
+        for part in parts:
+            left = task.seconds - (time.monotonic() - start)
+            if left <= 0:
+                return replies
+            row = task.row if above else -task.row
+            answer = models[part].exceeds(row, -task.error, min(task.unit_limit, left))
+            replies.append(Reply(part, above, answer))
+            if answer.verdict is not Verdict.NEVER:
+                break
+        else:
+            return replies
+    return replies
+
+
+def all_unknown(replies: Sequence[Reply]) -> bool:
+    """Whether no question was answered."""
+    return all(reply.answer.verdict is Verdict.UNKNOWN for reply in replies)

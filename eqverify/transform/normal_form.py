@@ -1,0 +1,88 @@
+"""The normal form of a network on a domain (design, section 2).
+
+Restricted to the domain, stable units are linear and disappear.  What remains are the kept units and the outputs,
+each an affine expression of the input and of *earlier* kept units:
+
+    z_i = A_i h + B_i x + c_i,   h = max(0, z),        y = A_y h + B_y x + c_y.
+
+Any network has one, with skip connections and convolutions too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eqverify.arrays import IntArray
+from eqverify.network.expression import Basis, Expression, make_basis, restricted_values
+from eqverify.problem import Problem
+from eqverify.stability.facts import Facts, Status
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """The kept units of one ReLU layer.
+
+    Attributes:
+        source: the ReLU node.
+        units: (k,) their indices in it.
+        columns: (k,) their columns of the basis.
+        z: their pre-activations.
+    """
+
+    source: str
+    units: IntArray
+    columns: IntArray
+    z: Expression
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NormalForm:
+    """Rows of kept units and outputs over one basis.
+
+    Attributes:
+        basis: inputs, 1, and the kept units (undecided and unstable ones) in topological order.
+        levels: layers with kept units, in topological order.
+        outputs: the flat output.
+    """
+
+    basis: Basis
+    levels: tuple[Level, ...]
+    outputs: Expression
+
+
+def normal_basis(problem: Problem, facts: Facts) -> Basis:
+    """The columns of the normal form: the same for all who ask about the same facts."""
+    kept = {layer.name: layer.mask(Status.UNDECIDED, Status.UNSTABLE) for layer in facts.layers}
+    units = {layer.name: (layer.lower, layer.upper) for layer in facts.layers}
+    hull = problem.domain.hull
+    return make_basis(problem.network, kept, (hull.lower, hull.upper), units)
+
+
+def normal_form(problem: Problem, facts: Facts) -> NormalForm:
+    """The normal form of a problem's network on its domain.
+
+    Args:
+        problem: network and domain.
+        facts: which units are stable; believed, as are their bounds.
+
+    Returns:
+        Rows in float64 with bounds on their rounding errors.
+
+    Raises:
+        UsageError: the facts are about another problem.
+    """
+    facts.require(problem)
+    basis = normal_basis(problem, facts)
+    active = {layer.name: layer.mask(Status.ACTIVE) for layer in facts.layers}
+    values = restricted_values(problem.network, basis, active)
+    levels = []
+    for layer in facts.layers:
+        units = np.flatnonzero(basis.columns[layer.name] >= 0)
+        if units.size:
+            columns = basis.columns[layer.name][units]
+            levels.append(Level(layer.name, units, columns, values[layer.source].select(units)))
+    ports = [values[port.source] for port in problem.network.outputs]
+    outputs = Expression(np.concatenate([p.rows for p in ports]), np.concatenate([p.error for p in ports]))
+    return NormalForm(basis, tuple(levels), outputs)

@@ -1,0 +1,95 @@
+"""Branching on signs against exact enumeration."""
+
+import numpy as np
+import pytest
+from bound_checks import exact_stability, exact_values
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eqverify.bounds import crown_bounds
+from eqverify.bounds.branch import Question, prove_sign
+from eqverify.errors import UsageError
+from eqverify.network import Affine
+from eqverify.testing.chains import chain_network
+from eqverify.testing.strategies import any_networks, domains
+
+
+@given(data=st.data())
+def test_answers_are_right(data):
+    network = data.draw(any_networks())
+    domain = data.draw(domains(network.input_size, parts=1, linear=False))
+    exact = exact_stability(network, domain)
+    nodes = [relu for relu in network.relus if isinstance(network.by_name.get(relu.source), Affine)]
+    if exact is None or not nodes:
+        return
+    relu = data.draw(st.sampled_from(nodes))
+    unit = data.draw(st.integers(0, network.sizes[relu.source] - 1))
+    bounds = crown_bounds(network, domain.lower, domain.upper)
+    for sign in (1, -1):
+        question = Question(relu.source, unit, sign)
+        batch, steps = data.draw(st.sampled_from((1, 4))), data.draw(st.sampled_from((0, 3)))
+        answer = prove_sign(network, bounds, question, max_nodes=30, batch=batch, iterations=steps)
+        found = exact.layers[relu.name][unit]
+        if answer.proved:
+            assert found.upper <= 0 if sign > 0 else found.lower >= 0
+            check_tree(answer.tree)
+        if answer.point is not None:
+            from fractions import Fraction
+
+            values = exact_values(network, [Fraction(v) for v in answer.point.tolist()])
+            assert sign * values[relu.source][unit] > 0
+
+
+def check_tree(tree):
+    """Every inner node has both sides, every leaf a bound of at most 0."""
+    for index in range(len(tree.parent)):
+        children = np.flatnonzero(tree.parent == index)
+        if tree.relu[index] < 0:
+            assert not children.size
+            assert tree.upper[index] <= 0
+        else:
+            assert sorted(tree.side[children]) == [-1, 1]
+
+
+def absolute_sum(constant):
+    """z = relu(x0 + x1) + relu(-x0 - x1) + relu(x0 - x1) + relu(x1 - x0) - constant = 2 max(|x0|, |x1|) - constant."""
+    first = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
+    return chain_network(
+        [
+            (first, np.zeros(4)),
+            (np.array([[1.0, 1.0, 1.0, 1.0]]), np.array([-constant])),
+            (np.ones((1, 1)), np.zeros(1)),
+        ]
+    )
+
+
+def test_a_sum_of_absolute_values_needs_branching():
+    network = absolute_sum(2.1)
+    bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))
+    assert bounds["affine1"].upper[0, 0] > 0
+    answer = prove_sign(network, bounds, Question("affine1", 0, 1), iterations=20)
+    assert answer.proved
+    assert len(answer.tree.parent) > 1
+    check_tree(answer.tree)
+
+
+def test_a_false_claim_is_refuted_by_a_point():
+    network = absolute_sum(1.9)
+    bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))
+    answer = prove_sign(network, bounds, Question("affine1", 0, 1))
+    assert not answer.proved
+    assert 2 * np.abs(answer.point).max() > 1.9
+
+
+def test_limits_leave_the_question_open():
+    network = absolute_sum(2.1)
+    bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))
+    for limits in ({"max_nodes": 0}, {"max_nodes": 1}, {"seconds": 0.0}):
+        assert not prove_sign(network, bounds, Question("affine1", 0, 1), **limits).proved
+
+
+def test_only_affine_nodes_have_signs_to_prove():
+    network = absolute_sum(2.1)
+    bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))
+    with pytest.raises(UsageError, match="usage/question"):
+        prove_sign(network, bounds, Question("relu0", 0, 1))
