@@ -88,6 +88,24 @@ CASES: dict[str, Callable[[], bytes]] = {
     "unsupported-form-cast": lambda: build(
         [node("Cast", "x", outputs=("d",), to=TensorProto.DOUBLE), node("Cast", "d", to=FLOAT)]
     ),
+    "unsupported-form-upsample": lambda: build(
+        [node("Resize", "x", "", "s", name="up")], constants={"s": f32(1, 1.5)}, out=(1, 3)
+    ),
+    "unsupported-form-batch-norm": lambda: build(
+        [node("BatchNormalization", "x", "c", "c", "c", "c", training_mode=1)], constants={"c": f32(1, 2)}, opset=15
+    ),
+    "unsupported-attribute-resize": lambda: build(
+        [node("Resize", "x", "", "s", mode="linear")], constants={"s": f32(1, 2)}, out=(1, 4)
+    ),
+    "division-by-zero-batch-norm": lambda: build(
+        [node("BatchNormalization", "x", "c", "c", "c", "v")], constants={"c": f32(1, 2), "v": f32(1, -1)}
+    ),
+    "unsupported-form-deconvolution": lambda: build(
+        [node("ConvTranspose", "x", "w", auto_pad="SAME_UPPER", strides=[2], output_padding=[1])],
+        constants={"w": np.ones((1, 1, 3), dtype=np.float32)},
+        shape=(1, 1, 2),
+        out=(1, 1, 4),
+    ),
     "shape-gemm": lambda: build([node("Gemm", "x", "W", name="fc1")], constants={"W": BIG}),
     "shape-add": lambda: build([node("Add", "x", "c")], constants={"c": f32(1, 2, 3)}),
     "shape-reshape": lambda: build([node("Reshape", "x", "s")], constants={"s": np.array([3, -1])}),

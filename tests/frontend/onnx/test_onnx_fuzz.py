@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from onnx_drafts import DRAWERS, models
 
 from eqverify.errors import EqverifyError
-from eqverify.frontend.onnx import describe, parse_network
+from eqverify.frontend.onnx import describe, parse_front, parse_network
 
 # EQVERIFY_DEEP multiplies the number of examples.
 EXAMPLES = settings(
@@ -29,7 +29,7 @@ def read(data: bytes) -> None:
     start = time.monotonic()
     tracemalloc.start()
     try:
-        for reader in (parse_network, describe):
+        for reader in (parse_network, parse_front, describe):
             try:
                 reader(data)
             except EqverifyError as error:
@@ -142,7 +142,7 @@ def test_lying_constants(operator, arguments):
     read(model.SerializeToString())
 
 
-@pytest.mark.parametrize("operator", ["Conv", "MaxPool", "AveragePool"])
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose", "MaxPool", "AveragePool"])
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -156,7 +156,7 @@ def test_lying_constants(operator, arguments):
 )
 def test_lying_windows(operator, attributes):
     weights = helper.make_tensor("w", TensorProto.FLOAT, [1, 1, 2, 2], [1.0] * 4)
-    inputs = ["x", "w"] if operator == "Conv" else ["x"]
+    inputs = ["x", "w"] if operator.startswith("Conv") else ["x"]
     nodes = [helper.make_node(operator, inputs, ["y"], **{"kernel_shape": [2, 2], **attributes})]
     ports = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 4, 4])]
     ports.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))

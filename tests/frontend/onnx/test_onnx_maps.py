@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eqverify.errors import EqverifyError
+from eqverify.frontend.onnx.operators.normalisation import nearest_root
 from eqverify.network import LinearMap
-from eqverify.network.convolution import Convolution
+from eqverify.network.convolution import Convolution, TransposedConvolution
 from eqverify.network.gathering import ScaledSelection
 
 
@@ -38,7 +39,7 @@ def selections(draw) -> ScaledSelection:
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.one_of(convolutions(), selections()), st.integers(0, 2**32))
+@given(st.one_of(convolutions(), convolutions().map(TransposedConvolution), selections()), st.integers(0, 2**32))
 def test_all_forms_agree(linear: LinearMap, seed: int):
     rows, columns = linear.shape
     dense = linear.dense()
@@ -102,3 +103,16 @@ def test_geometry_is_checked(changes):
 def test_selections_are_checked(indices, scale):
     with pytest.raises(EqverifyError, match="network/"):
         ScaledSelection(np.array(indices), np.array(scale), 3)
+
+
+@settings(deadline=None)
+@given(st.fractions(min_value=Fraction(1, 10**30), max_value=10**30))
+def test_the_root_is_the_nearest_float(square: Fraction):
+    root = nearest_root(square)
+    below, above = (Fraction(np.nextafter(root, end)) for end in (0.0, np.inf))
+    assert ((below + Fraction(root)) / 2) ** 2 <= square <= ((above + Fraction(root)) / 2) ** 2
+
+
+@pytest.mark.parametrize("square", [1.0, 4.0, 0.25, 2.0**-200, 2.0**400, 0.0625])
+def test_roots_of_powers_of_four_are_exact(square):
+    assert Fraction(nearest_root(Fraction(square))) ** 2 == Fraction(square)
