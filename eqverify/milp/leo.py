@@ -38,7 +38,7 @@ class LeoSolver(ScipSolver):
         model.setParam("limits/dual", lowered - 2.0 * DUAL_TOLERANCE)
         model.optimize()
         status = str(model.getStatus())
-        if status in ("optimal", "duallimit", "timelimit", "nodelimit") and float(model.getDualbound()) <= lowered:
+        if status in ("optimal", "duallimit") and float(model.getDualbound()) <= lowered:
             return Answer(Verdict.NEVER)
         if status in ("optimal", "primallimit", "bestsollimit") and model.getNSols() > 0:
             best = model.getBestSol()

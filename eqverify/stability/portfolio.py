@@ -26,6 +26,7 @@ from eqverify.stability.falsify import Falsifier
 from eqverify.stability.joint import JointQuestions
 from eqverify.stability.journal import Journal, open_journal
 from eqverify.stability.options import Engine, StabilityOptions
+from eqverify.stability.sign_rules import sign_bounds
 from eqverify.stability.sign_questions import QuestionPolicy, SignQuestions
 
 _BOX_CHUNK = 64
@@ -179,16 +180,28 @@ BoundFunction = Callable[[Problem, FloatArray, FloatArray, Mapping[str, Interval
 """(problem, lower, upper (boxes, input_size), known bounds) -> bounds of all nodes."""
 
 
-def _crown_of(problem: Problem, lower: FloatArray, upper: FloatArray, known: Mapping[str, Interval]) -> Mapping[str, Interval]:
+def _crown_of(
+    problem: Problem, lower: FloatArray, upper: FloatArray, known: Mapping[str, Interval]
+) -> Mapping[str, Interval]:
     return crown_bounds(problem.network, lower, upper, known)
 
 
-def _interval_of(problem: Problem, lower: FloatArray, upper: FloatArray, known: Mapping[str, Interval]) -> Mapping[str, Interval]:
+def _interval_of(
+    problem: Problem,
+    lower: FloatArray,
+    upper: FloatArray,
+    known: Mapping[str, Interval],  # noqa: ARG001 - the plain method
+) -> Mapping[str, Interval]:
     return interval_bounds(problem.network, lower, upper)
 
 
 def _crown(run: Run) -> None:
     run.bound(run.derived(), _crown_of)
+
+
+def _signs(run: Run) -> None:
+    domain = run.problem.domain
+    run.table.learn(sign_bounds(run.problem.network, run.table, domain.lower, domain.upper), run.derived())
 
 
 def _interval(run: Run) -> None:
@@ -239,12 +252,17 @@ def _isa(run: Run) -> None:
 
 
 PLANS: Mapping[Engine, tuple[StageSpec, ...]] = {
-    "crown": (StageSpec("crown", _crown, always=True), StageSpec("falsify", _sample, always=True)),
+    "crown": (
+        StageSpec("crown", _crown, always=True),
+        StageSpec("signs", _signs),
+        StageSpec("falsify", _sample, always=True),
+    ),
     "portfolio": (
         StageSpec("crown", _crown, always=True),
+        StageSpec("signs", _signs),
         StageSpec("falsify", _falsify, always=True),
         StageSpec("scip", _scip),
     ),
-    "leo": (StageSpec("interval", _interval, always=True), StageSpec("leo", _leo)),
-    "isa": (StageSpec("interval", _interval, always=True), StageSpec("isa", _isa)),
+    "leo": (StageSpec("interval", _interval, always=True), StageSpec("signs", _signs), StageSpec("leo", _leo)),
+    "isa": (StageSpec("interval", _interval, always=True), StageSpec("signs", _signs), StageSpec("isa", _isa)),
 }
