@@ -90,6 +90,7 @@ def prove_stability(
     node_limit: int | None = None,
     resume: str | Path | None = None,
     workers: int = 1,
+    split_inputs: int = 12,
     progress: Progress = silent,
     executor: Executor | None = None,
 ) -> Facts:
@@ -105,6 +106,7 @@ def prove_stability(
         node_limit: nodes for one question to the solver, for reproducible answers.
         resume: a journal to append to, and to take facts from; trusted.
         workers: processes that ask the solver.
+        split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
         progress: called with stage, done, total.
         executor: where solver questions are asked, instead of `workers` processes.
 
@@ -118,7 +120,7 @@ def prove_stability(
     from eqverify.stability.portfolio import prove_stability as prove
 
     journal = None if resume is None else Path(resume)
-    options = StabilityOptions(engine, time_limit, unit_time_limit, seed, node_limit, journal, workers)
+    options = StabilityOptions(engine, time_limit, unit_time_limit, seed, node_limit, journal, workers, split_inputs)
     return prove(problem, options, progress=progress, executor=executor)
 
 
@@ -241,6 +243,7 @@ def reduce(
     node_limit: int | None = None,
     resume: str | Path | None = None,
     workers: int = 1,
+    split_inputs: int = 12,
     dtype: Literal["float32", "float64"] | None = None,
     rewriting: Rewriting = "auto",
     max_epsilon: float = 1e-4,
@@ -260,6 +263,7 @@ def reduce(
         node_limit: as `prove_stability`.
         resume: as `prove_stability`.
         workers: as `prove_stability`.
+        split_inputs: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
         rewriting: ``carriers``, ``leo``, or ``auto`` for the better of both.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
@@ -289,6 +293,7 @@ def reduce(
             node_limit=node_limit,
             resume=resume,
             workers=workers,
+            split_inputs=split_inputs,
             progress=progress,
         )
     clock.lap("stability")

@@ -33,9 +33,6 @@ from eqverify.stability.sign_rules import sign_bounds
 CLIMB_SHARE = 0.15
 """Share of the time that gradient search may take; what it misses, solver candidates may still show."""
 
-SPLIT_INPUTS = 12
-"""Inputs are split where at most so many are free: ACAS Xu has 5, control networks have up to 8."""
-
 SPLIT_SHARE = 0.6
 """Share of the time left that splitting may take."""
 
@@ -238,7 +235,7 @@ def _split(run: Run) -> None:
     """Input splitting, where few inputs are free: all open units of all layers at once."""
     domain, table = run.problem.domain, run.table
     free = int((domain.upper > domain.lower).any(axis=0).sum())
-    if free > SPLIT_INPUTS:
+    if free > run.options.split_inputs:
         run.annotate(0, f"left out: {free} free inputs")
         return
     cut = any(not part.is_box for part in domain.polytopes)
