@@ -5,11 +5,12 @@ Serra, Yu, Kumar, Ramalingam, "Scaling Up Exact Neural Network Compression by Re
 
     maximise  sum p_i + sum q_i    over the units whose sign is not witnessed yet.
 
-A solution names an input, which is replayed; the signs that it claims and everything else that it shows leave the objective
-for good, and the search goes on.  When the bound falls below 1, no unit can show a new sign.  Differences from the published
-code: the objective changes between solves and not inside one, for SCIP has it fixed there; a claim that does not replay proves
-nothing, so that its unit stays undecided; a time-out leaves everything undecided that was not witnessed (the published code
-calls it stable); there are no training samples to begin with.
+A solution names an input, which is replayed; the signs that it claims and everything else that it shows leave the
+objective for good, and the search goes on.  When the bound falls below 1, no unit can show a new sign.
+
+Differences from the published code: the objective changes between solves and not inside one, for SCIP has it fixed
+there; a claim that does not replay proves nothing, so that its unit stays undecided; a time-out leaves everything
+undecided that was not witnessed (the published code calls it stable); there are no training samples to begin with.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from eqverify.milp.scip import DUAL_TOLERANCE, ScipSolver, total
 
 _BOUND = 1.0 - 1e-3
 """The dual bound must lie below this: far enough from 1 for every tolerance of the solver."""
+
 
 class IsaSolver(ScipSolver):
     """The model on one polytope, solved once.  Trusted: SCIP, to the tolerances in `description`.
@@ -110,7 +112,10 @@ class IsaSolver(ScipSolver):
             status, bound = str(model.getStatus()), float(model.getDualbound())
             if status == "optimal" and bound < _BOUND:
                 return None, ""
-            if status not in ("optimal", "primallimit", "bestsollimit", "timelimit", "nodelimit") or not model.getNSols():
+            if (
+                status not in ("optimal", "primallimit", "bestsollimit", "timelimit", "nodelimit")
+                or not model.getNSols()
+            ):
                 return None, status
             best = model.getBestSol()
             shown = np.array([best[flag] > 0.5 for flag in flags]) & open_flags

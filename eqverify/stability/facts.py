@@ -54,7 +54,12 @@ class LayerFacts:
     evidence: ByteArray
 
     def __post_init__(self) -> None:
-        for attribute, dtype in (("lower", np.float64), ("upper", np.float64), ("status", np.int8), ("evidence", np.int8)):
+        for attribute, dtype in (
+            ("lower", np.float64),
+            ("upper", np.float64),
+            ("status", np.int8),
+            ("evidence", np.int8),
+        ):
             object.__setattr__(self, attribute, frozen(getattr(self, attribute), dtype))
 
     def count(self, status: Status) -> int:

@@ -1,11 +1,12 @@
 """The journal of a proof: facts are appended as they are proved, so that a killed run can be resumed.
 
-Lines of text, each ``CRC-32 (8 hex digits), space, JSON object``.  The first names the network, the domain, the engine and the
-version; the others hold signs that a solver excluded, witnesses, and the bounds at the end of each stage.  A last line without an
-end was being written when the run was killed: it is dropped.  Everything else that is not as written is an error.
+Lines of text, each ``CRC-32 (8 hex digits), space, JSON object``.  The first names the network, the domain, the
+engine and the version; the others hold signs that a solver excluded, witnesses, and the bounds at the end of each
+stage.  A last line without an end was being written when the run was killed: it is dropped.  Everything else that is
+not as written is an error.
 
-A journal is **trusted input**: its bounds and signs are taken for proved, as eqverify itself wrote them; the checksums find
-damage, not forgery.  Witnesses alone are replayed.
+A journal is **trusted input**: its bounds and signs are taken for proved, as eqverify itself wrote them; the
+checksums find damage, not forgery.  Witnesses alone are replayed.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
             _write(stream, header)
     except OSError as error:
         raise UsageError(
-            "journal/not-writable", "the journal cannot be opened for reading and writing", place=place, value=error.strerror
+            "journal/not-writable",
+            "the journal cannot be opened for reading and writing",
+            place=place,
+            value=error.strerror,
         ) from error
     return Journal(stream, tuple(entries[1:]), place)
 

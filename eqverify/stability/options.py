@@ -17,8 +17,8 @@ class StabilityOptions:
     """Options of the proof of stability.
 
     Attributes:
-        engine: ``portfolio`` goes from cheap bounds to SCIP; ``crown`` stops after the bounds; ``leo`` and ``isa`` are the
-            methods of arXiv 2001.00218 and 2102.07804 on SCIP with interval bounds, as baselines.
+        engine: ``portfolio`` goes from cheap bounds to SCIP; ``crown`` stops after the bounds; ``leo`` and ``isa``
+            are the methods of arXiv 2001.00218 and 2102.07804 on SCIP with interval bounds, as baselines.
         time_limit: seconds for the whole proof; what is open then stays undecided.
         unit_time_limit: seconds for one solver question.
         seed: of the falsifier's random points and of SCIP; equal seeds give equal questions.
@@ -38,7 +38,9 @@ class StabilityOptions:
     def __post_init__(self) -> None:
         for name in ("time_limit", "unit_time_limit"):
             if not getattr(self, name) > 0:
-                raise UsageError("usage/limit", f"{name} must be a positive number of seconds", value=getattr(self, name))
+                raise UsageError(
+                    "usage/limit", f"{name} must be a positive number of seconds", value=getattr(self, name)
+                )
         if self.node_limit is not None and self.node_limit < 1:
             raise UsageError("usage/node-limit", "node_limit must be a positive number of nodes", value=self.node_limit)
         if not 1 <= self.workers <= MAX_WORKERS:

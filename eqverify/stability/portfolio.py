@@ -1,14 +1,14 @@
 """The proof of stability: a list of stages, cheap to dear, each only on what is left.
 
-A stage is a name and a function of the `Run`; `PLANS` lists them by engine.  To add one, write the function (it reads and
-feeds `run.table`, and asks `run.budget`) and put a `StageSpec` where its cost belongs.
+A stage is a name and a function of the `Run`; `PLANS` lists them by engine.  To add one, write the function (it reads
+and feeds `run.table`, and asks `run.budget`) and put a `StageSpec` where its cost belongs.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,14 +20,14 @@ from eqverify.milp.encoding import JointFactory, SolverFactory
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.stability.budget import Budget
-from eqverify.stability.facts import Evidence, Facts, FactTable, Stage
 from eqverify.stability.factories import IsaFactory, LeoFactory, ScipFactory
+from eqverify.stability.facts import Evidence, Facts, FactTable, Stage
 from eqverify.stability.falsify import Falsifier
 from eqverify.stability.joint import JointQuestions
 from eqverify.stability.journal import Journal, open_journal
 from eqverify.stability.options import Engine, StabilityOptions
-from eqverify.stability.sign_rules import sign_bounds
 from eqverify.stability.sign_questions import QuestionPolicy, SignQuestions
+from eqverify.stability.sign_rules import sign_bounds
 
 _BOX_CHUNK = 64
 """Boxes bounded in one batch: keeps the coefficient arrays of CROWN within a few hundred MB."""
@@ -64,14 +64,15 @@ def prove_stability(
     options = options or StabilityOptions()
     nodes = -1 if options.node_limit is None else options.node_limit
     factory = solver_factory or (LeoFactory if options.engine == "leo" else ScipFactory)(options.seed, nodes)
-    own = make_executor(options.workers) if executor is None else None
-    run = Run(problem, options, progress, factory, joint_factory or IsaFactory(options.seed, nodes), executor or own)  # type: ignore[arg-type]
+    joint = joint_factory or IsaFactory(options.seed, nodes)
+    chosen = executor or make_executor(options.workers)
     try:
-        return run.run()
+        run = Run(problem, options, progress, factory, joint, chosen)
+        with closing(run.journal):
+            return run.run()
     finally:
-        if own is not None:
-            own.close()
-        run.journal.close()
+        if executor is None:
+            chosen.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,8 @@ class Run:
             found.append(bounds_of(self.problem, domain.lower[chunk], domain.upper[chunk], known))
         bounds = {
             name: Interval(
-                np.concatenate([part[name].lower for part in found]), np.concatenate([part[name].upper for part in found])
+                np.concatenate([part[name].lower for part in found]),
+                np.concatenate([part[name].upper for part in found]),
             )
             for name in table.bounds
         }

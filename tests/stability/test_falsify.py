@@ -78,7 +78,9 @@ def test_witnesses_are_found_in_a_thin_polytope():
     # Random points of the box never lie in the slice.
     random = np.random.default_rng(1)
     weight = random.normal(size=(20, 10))
-    network = chain_network([(weight - weight.mean(axis=1, keepdims=True), np.zeros(20)), (np.ones((1, 20)), np.zeros(1))])
+    network = chain_network(
+        [(weight - weight.mean(axis=1, keepdims=True), np.zeros(20)), (np.ones((1, 20)), np.zeros(1))]
+    )
     domain = Domain((simplex(10),))
     search, table = falsifier(network, domain)
     search.sample()

@@ -17,8 +17,8 @@ from stability_helpers import problem
 import eqverify
 from eqverify.errors import InputError, UsageError
 from eqverify.problem import box_problem
-from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.factories import ScipFactory
+from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.chains import chain_network
@@ -149,16 +149,38 @@ def test_a_folder_or_a_missing_folder_is_refused(tmp_path):
 
 
 def small():
-    return box_problem(chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))]), -np.ones(2), np.ones(2))
+    return box_problem(
+        chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))]), -np.ones(2), np.ones(2)
+    )
 
 
+NANS = "AAAAAAAA+H8AAAAAAAD4fw=="
 HOSTILE = [
-    {}, {"sign": []}, {"sign": ["affine0", 0, 7, True]}, {"sign": ["affine0", 0, -1, True]}, {"sign": ["affine0", 1, 0, True]},
-    {"sign": ["nothing", 0, 0, True]}, {"sign": ["affine0", 0, 0, "yes"]}, {"sign": ["affine0", True, 0, True]}, {"sign": [[], 0, 0, True]},
-    {"sign": 3}, {"sign": ["affine0", 0, 1e300, True]}, {"bounds": "affine0"}, {"bounds": "affine0", "lower": "AAAA", "upper": "", "evidence": ""},
-    {"bounds": "affine0", "lower": 3, "upper": None, "evidence": []}, {"points": "!!!"}, {"points": "AAAA"}, {"points": 5}, {"solver": 3},
-    {"bounds": "affine0", "lower": "AAAAAAAA+H8AAAAAAAD4fw==", "upper": "AAAAAAAA+H8AAAAAAAD4fw==", "evidence": "AAAAAAAAAAAAAAAAAAAAAA=="},
-]  # fmt: skip
+    {},
+    {"sign": []},
+    {"sign": ["affine0", 0, 7, True]},
+    {"sign": ["affine0", 0, -1, True]},
+    {"sign": ["affine0", 1, 0, True]},
+    {"sign": ["nothing", 0, 0, True]},
+    {"sign": ["affine0", 0, 0, "yes"]},
+    {"sign": ["affine0", True, 0, True]},
+    {"sign": [[], 0, 0, True]},
+    {"sign": 3},
+    {"sign": ["affine0", 0, 1e300, True]},
+    {"bounds": "affine0"},
+    {"bounds": "affine0", "lower": "AAAA", "upper": "", "evidence": ""},
+    {"bounds": "affine0", "lower": 3, "upper": None, "evidence": []},
+    {"points": "!!!"},
+    {"points": "AAAA"},
+    {"points": 5},
+    {"solver": 3},
+    {
+        "bounds": "affine0",
+        "lower": NANS,
+        "upper": NANS,
+        "evidence": "AAAAAAAAAAAAAAAAAAAAAA==",
+    },
+]
 
 
 @pytest.mark.parametrize("entry", HOSTILE, ids=range(len(HOSTILE)))
