@@ -98,8 +98,8 @@ def prove_stability(
 
     Args:
         problem: network and domain.
-        engine: ``portfolio`` (bounds, witnesses, SCIP), ``crown`` (bounds and samples only), or a published method on SCIP with
-            interval bounds: ``leo`` (arXiv 2001.00218), ``isa`` (arXiv 2102.07804).
+        engine: ``portfolio`` (bounds, witnesses, SCIP), ``crown`` (bounds and samples only), or a published method on
+            SCIP with interval bounds: ``leo`` (arXiv 2001.00218), ``isa`` (arXiv 2102.07804).
         time_limit: seconds in all; what is open then stays undecided.
         unit_time_limit: seconds for one question to the solver.
         seed: of random points and solver.

@@ -2,11 +2,12 @@
 
     python benchmarks/stability/run.py --limit 1800 --output results.csv
 
-Families: `digits`, networks trained here on scikit-learn's digits, over widths, depths and L1 strengths, on the whole input
-box (the papers' setting); `isa`, the networks published with the ISA paper; `mnist`, balls of VNN-COMP's mnist_fc.  The data of
-the last two is found in $EQVERIFY_SHARED, or in ../shared beside the checkout.  All engines of one problem run one after the
-other, each in a process of its own, with one thread; a row is written as soon as it ends, and rows that are there are not run
-again.  A baseline that does not finish within the limit counts with the limit: a lower bound.
+Families: `digits`, networks trained here on scikit-learn's digits, over widths, depths and L1 strengths, on the whole
+input box (the papers' setting); `isa`, the networks published with the ISA paper; `mnist`, balls of VNN-COMP's
+mnist_fc.  The data of the last two is found in $EQVERIFY_SHARED, or in ../shared beside the checkout.  All engines of
+one problem run one after the other, each in a process of its own, with one thread; a row is written as soon as it
+ends, and rows that are there are not run again.  A baseline that does not finish within the limit counts with the
+limit: a lower bound.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from pathlib import Path
 
 ENGINES = ("portfolio", "leo", "isa")
 FIELDS = (
-    "family", "problem", "engine", "limit", "units", "inactive", "active", "unstable", "undecided", "finished", "agrees", "seconds",
+    "family", "problem", "engine", "limit", "units", "inactive", "active", "unstable", "undecided", "finished",
+    "agrees", "seconds",
 )  # fmt: skip
 BALLS = (("256x2", "prop_0_0.03"), ("256x2", "prop_1_0.03"), ("256x4", "prop_1_0.03"))
 GOALS = {"leo": 200.0, "isa": 10.0}
@@ -105,15 +107,8 @@ def run_one(family: str, name: str, engine: str, limit: float, folder: Path) -> 
     reference = folder / f"{family}_{name}_portfolio.json".replace(" ", "_")
     agrees = reference.exists() and compatible(status, json.loads(reference.read_text()))
     finished = found["undecided"] == 0 or found["seconds"] < limit
-    row = {
-        "family": family,
-        "problem": name,
-        "engine": engine,
-        "limit": limit,
-        **found,
-        "finished": finished,
-        "agrees": agrees,
-    }
+    row: dict[str, object] = {"family": family, "problem": name, "engine": engine, "limit": limit, **found}
+    row |= {"finished": finished, "agrees": agrees}
     row["seconds"] = round(found["seconds"], 4) if finished else limit
     return row
 
@@ -124,20 +119,19 @@ def compatible(left: list[list[int]], right: list[list[int]]) -> bool:
     return all(a == b or 0 in (a, b) for a, b in pairs)
 
 
+def shown(row: dict[str, str]) -> str:
+    """The seconds of a row, as a lower bound where the limit was reached."""
+    return ("" if row["finished"] == "True" else "> ") + f"{float(row['seconds']):.3g}"
+
+
 def summary(rows: list[dict[str, str]], command: str) -> str:
     """Markdown: every problem, then medians of the ratios by family."""
     by_problem: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
     for row in rows:
         by_problem.setdefault((row["family"], row["problem"]), {})[row["engine"]] = row
-    lines = [
-        f"Made by `{command}`.",
-        "",
-        "Seconds; `>` where the limit was reached: a lower bound.  undecided: portfolio / leo / isa.",
-    ]
-    lines += [
-        "",
-        "| family | problem | units | stable | undecided | portfolio | leo | isa | leo : portfolio | isa : portfolio | agree |",
-    ]
+    lines = [f"Made by `{command}`.", "", "Seconds; `>` where the limit was reached: a lower bound."]
+    lines += ["Undecided units: portfolio / leo / isa.  Agree: no unit has two answers.", ""]
+    lines += ["| family | problem | units | stable | undecided | portfolio | leo | isa | leo x | isa x | agree |"]
     lines += ["|---|---|---|---|---|---|---|---|---|---|---|"]
     ratios: dict[tuple[str, str], list[float]] = {}
     for (family, problem), found in by_problem.items():
@@ -153,9 +147,8 @@ def summary(rows: list[dict[str, str]], command: str) -> str:
         undecided = " / ".join(found[engine]["undecided"] for engine in ENGINES)
         agree = all(found[engine]["agrees"] == "True" for engine in ENGINES)
         last = [f"{ratios[family, engine][-1]:.3g}" for engine in GOALS]
-        lines.append(
-            f"| {family} | {problem} | {own['units']} | {stable} | {undecided} | {' | '.join([*cells, *last])} | {agree} |"
-        )
+        row = [family, problem, own["units"], str(stable), undecided, *cells, *last, str(agree)]
+        lines.append(f"| {' | '.join(row)} |")
     lines += ["", "| family | engine | problems | median ratio | goal | met |", "|---|---|---|---|---|---|"]
     for (family, engine), values in ratios.items():
         median = statistics.median(values)

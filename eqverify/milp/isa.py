@@ -5,11 +5,12 @@ Serra, Yu, Kumar, Ramalingam, "Scaling Up Exact Neural Network Compression by Re
 
     maximise  sum p_i + sum q_i    over the units whose sign is not witnessed yet.
 
-A solution names an input, which is replayed; the signs that it claims and everything else that it shows leave the objective
-for good, and the search goes on.  When the bound falls below 1, no unit can show a new sign.  Differences from the published
-code: the objective changes between solves and not inside one, for SCIP has it fixed there; a claim that does not replay proves
-nothing, so that its unit stays undecided; a time-out leaves everything undecided that was not witnessed (the published code
-calls it stable); there are no training samples to begin with.
+A solution names an input, which is replayed; the signs that it claims and everything else that it shows leave the
+objective for good, and the search goes on.  When the bound falls below 1, no unit can show a new sign.
+
+Differences from the published code: the objective changes between solves and not inside one, for SCIP has it fixed
+there; a claim that does not replay proves nothing, so that its unit stays undecided; a time-out leaves everything
+undecided that was not witnessed (the published code calls it stable); there are no training samples to begin with.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """LEO's question: how large can one pre-activation get?
 
-Serra, Kumar, Ramalingam, "Lossless Compression of Deep Neural Networks" (CPAIOR 2020, arXiv 2001.00218, section 4), with the
-encoding of Kumar, Serra, Ramalingam, "Equivalent and Approximate Transformations of Deep Neural Networks" (arXiv 1905.11428).
+Serra, Kumar, Ramalingam, "Lossless Compression of Deep Neural Networks" (CPAIOR 2020, arXiv 2001.00218, section 4),
+with the encoding of Kumar, Serra, Ramalingam, "Equivalent and Approximate Transformations of Deep Neural Networks"
+(arXiv 1905.11428).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _CLEARLY = 1e-5
 class LeoSolver(ScipSolver):
     """Maximises a row, as published, with SCIP's default settings; stops early when the sign is settled.
 
-    That is: when an incumbent exceeds the threshold (`CANDIDATE`), or when the dual bound falls to it (`NEVER`).  Unlike in
-    `ScipSolver` there is no threshold constraint.  Only the dual bound is believed, as a number compared here.
+    That is: when an incumbent exceeds the threshold (`CANDIDATE`), or when the dual bound falls to it (`NEVER`).
+    Unlike in `ScipSolver` there is no threshold constraint.  Only the dual bound is believed, as a number compared here.
     """
 
     def _set_parameters(self) -> None:

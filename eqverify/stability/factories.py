@@ -1,4 +1,4 @@
-"""Makers of solver models that pickle: they travel to worker processes.  SCIP is imported when the first model is made."""
+"""Makers of solver models that pickle: they travel to worker processes.  SCIP is imported with the first model."""
 
 from __future__ import annotations
 

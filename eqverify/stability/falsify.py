@@ -216,7 +216,7 @@ class _Climb:
         self._drop_found(x)
 
     def _drop_found(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Confirm the points that reached the sign; those units leave.  Returns the other points and their gradients."""
+        """Confirm the points that reached the sign; those units leave.  The other points and their gradients."""
         falsifier, table = self.falsifier, self.falsifier.table
         prefix = falsifier.prefix(self.name)
         values = evaluate_nodes(prefix, x)

@@ -1,4 +1,4 @@
-"""The ISA engine: one MILP per layer, and part of the domain, for all units that intervals leave open (`eqverify.milp.isa`)."""
+"""The ISA engine: one MILP per layer and part of the domain for all units that intervals leave open."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
 """The journal of a proof: facts are appended as they are proved, so that a killed run can be resumed.
 
-Lines of text, each ``CRC-32 (8 hex digits), space, JSON object``.  The first names the network, the domain, the engine and the
-version; the others hold signs that a solver excluded, witnesses, and the bounds at the end of each stage.  A last line without an
-end was being written when the run was killed: it is dropped.  Everything else that is not as written is an error.
+Lines of text, each ``CRC-32 (8 hex digits), space, JSON object``.  The first names the network, the domain, the
+engine and the version; the others hold signs that a solver excluded, witnesses, and the bounds at the end of each
+stage.  A last line without an end was being written when the run was killed: it is dropped.  Everything else that is
+not as written is an error.
 
-A journal is **trusted input**: its bounds and signs are taken for proved, as eqverify itself wrote them; the checksums find
-damage, not forgery.  Witnesses alone are replayed.
+A journal is **trusted input**: its bounds and signs are taken for proved, as eqverify itself wrote them; the
+checksums find damage, not forgery.  Witnesses alone are replayed.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ class StabilityOptions:
     """Options of the proof of stability.
 
     Attributes:
-        engine: ``portfolio`` goes from cheap bounds to SCIP; ``crown`` stops after the bounds; ``leo`` and ``isa`` are the
-            methods of arXiv 2001.00218 and 2102.07804 on SCIP with interval bounds, as baselines.
+        engine: ``portfolio`` goes from cheap bounds to SCIP; ``crown`` stops after the bounds; ``leo`` and ``isa``
+            are the methods of arXiv 2001.00218 and 2102.07804 on SCIP with interval bounds, as baselines.
         time_limit: seconds for the whole proof; what is open then stays undecided.
         unit_time_limit: seconds for one solver question.
         seed: of the falsifier's random points and of SCIP; equal seeds give equal questions.

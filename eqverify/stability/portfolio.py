@@ -1,14 +1,14 @@
 """The proof of stability: a list of stages, cheap to dear, each only on what is left.
 
-A stage is a name and a function of the `Run`; `PLANS` lists them by engine.  To add one, write the function (it reads and
-feeds `run.table`, and asks `run.budget`) and put a `StageSpec` where its cost belongs.
+A stage is a name and a function of the `Run`; `PLANS` lists them by engine.  To add one, write the function (it reads
+and feeds `run.table`, and asks `run.budget`) and put a `StageSpec` where its cost belongs.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,14 +74,15 @@ def prove_stability(
     options = options or StabilityOptions()
     nodes = -1 if options.node_limit is None else options.node_limit
     factory = solver_factory or (LeoFactory if options.engine == "leo" else ScipFactory)(options.seed, nodes)
-    own = make_executor(options.workers) if executor is None else None
-    run = Run(problem, options, progress, factory, joint_factory or IsaFactory(options.seed, nodes), executor or own)  # type: ignore[arg-type]
+    joint = joint_factory or IsaFactory(options.seed, nodes)
+    chosen = executor or make_executor(options.workers)
     try:
-        return run.run()
+        run = Run(problem, options, progress, factory, joint, chosen)
+        with closing(run.journal):
+            return run.run()
     finally:
-        if own is not None:
-            own.close()
-        run.journal.close()
+        if executor is None:
+            chosen.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,18 @@
 """The solver stage: layer by layer, "can z exceed 0?" and "can z fall below 0?" for the units still open.
 
 How the time is spent:
-- a layer gets an equal share of the time left among the layers that still have open units; what it leaves goes to the later ones;
-- units are asked in rounds: each first gets an eighth of the unit limit, those that stay open then the whole of it;
-- in a round, units whose bounds lie nearest to a sign come first, in the second round those that came furthest in the first;
+- a layer gets half of the time left, the last one with open units all of it: signs proved early tighten all later
+  layers; what a layer leaves goes to the later ones;
+- units are asked in rounds: each first gets a quarter of the unit limit, those that stay open then the whole of it;
+- in a round, units whose bounds lie nearest to a sign come first, in the second round those that came furthest in the
+  first;
 - the second round leaves out hopeless units: those whose dual bound, at the pace of the first, would need more than
   `HOPELESS` unit limits;
 - a round ends early after `PATIENCE` units in a row without any answer.
 
-Units are asked in batches of a fixed size, whose answers are recorded in order when all are there: so the questions, and with
-a node limit (and time enough) the answers, do not depend on the number of workers.  A node limit takes the place of the rounds.
+Units are asked in batches of a fixed size, whose answers are recorded in order when all are there: so the questions,
+and with a node limit (and time enough) the answers, do not depend on the number of workers.  A node limit takes the
+place of the rounds.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ _KEPT = (Status.UNDECIDED, Status.UNSTABLE)
 BATCH = 8
 PATIENCE = 8
 HOPELESS = 4.0
-_FIRST_ROUND = 1 / 8
+_FIRST_ROUND = 1 / 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ class SignQuestions:
         basis, z = self._expression(node)
         columns = self._column_count(basis, node)
         before = self.table.undecided()
-        share = self.budget.share(self._open_layers(node))
+        share = self.budget.share(min(2, self._open_layers(node)))
         self._pace = {}
         limits = (
             (self.policy.unit_limit * _FIRST_ROUND, self.policy.unit_limit)
@@ -157,7 +160,7 @@ class SignQuestions:
         return np.asarray(units[np.argsort(np.minimum(-lower, upper) / (upper - lower), kind="stable")])
 
     def _promising(self, name: str, limit: float) -> IntArray:
-        """Undecided units that are not hopeless, those furthest on their way first; those without branching come last."""
+        """Undecided units that are not hopeless, those furthest on their way first, those without branching last."""
         units = [int(unit) for unit in self._order(name)]
         most = HOPELESS * limit
         paces = {unit: self._pace.get(unit, most) for unit in units}

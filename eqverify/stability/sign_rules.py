@@ -1,7 +1,8 @@
 """Units whose sign follows from the signs of all summands: no rounding, so that ties at zero are decided too.
 
-A unit of an L1-regularised network often reads nothing, or one earlier unit with a negative weight: its pre-activation then
-is 0 at most, and reaches 0.  Bounds that are rounded outwards, and solvers with tolerances, cannot say so.
+A unit of an L1-regularised network often reads nothing, or one earlier unit with a negative weight: its
+pre-activation then is 0 at most, and reaches 0.  Bounds that are rounded outwards, and solvers with tolerances,
+cannot say so.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 import os
 import time
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from eqverify.testing.chains import chain_network
 def problem(seed=1, width=12, radius=0.5):
     random = np.random.default_rng(seed)
     sizes = [4, width, width, width, 2]
-    layers = [(random.normal(size=(m, n)), random.normal(size=m)) for n, m in zip(sizes, sizes[1:], strict=False)]
+    layers = [(random.normal(size=(m, n)), random.normal(size=m)) for n, m in pairwise(sizes)]
     return domain_problem(chain_network(layers), box_domain(-radius * np.ones(4), radius * np.ones(4)))
 
 

@@ -1,5 +1,7 @@
 """The published methods agree with the portfolio and with enumeration, and do not believe odd answers."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,7 +84,7 @@ def test_all_engines_agree_and_none_is_wrong(data):
 def test_equal_stable_sets_on_random_networks_where_all_finish(seed):
     random = np.random.default_rng(seed)
     sizes = [3, 8, 8, 2]
-    layers = [(random.normal(size=(m, n)), random.normal(size=m)) for n, m in zip(sizes, sizes[1:], strict=False)]
+    layers = [(random.normal(size=(m, n)), random.normal(size=m)) for n, m in pairwise(sizes)]
     problem = domain_problem(chain_network(layers), Domain((Polytope(Box(-0.4 * np.ones(3), 0.4 * np.ones(3))),)))
     found = [
         statuses(prove_stability(problem, StabilityOptions(e, time_limit=60.0))) for e in ("portfolio", *BASELINES)

@@ -48,7 +48,7 @@ class Counting:
 
 def prove(path, factory=None, made=None, **options):
     made = made or problem()
-    return prove_stability(made, StabilityOptions(resume=path, **options), solver_factory=factory)
+    return prove_stability(made, StabilityOptions(resume=path, split_inputs=0, **options), solver_factory=factory)
 
 
 def line(entry):
@@ -101,7 +101,7 @@ class Slow:
         time.sleep(0.3)
         return answer
 
-prove_stability(problem(), StabilityOptions(resume=Path({path!r})), solver_factory=Slow)
+prove_stability(problem(), StabilityOptions(resume=Path({path!r}), split_inputs=0), solver_factory=Slow)
 """
 
 
@@ -154,13 +154,33 @@ def small():
     )
 
 
+NANS = "AAAAAAAA+H8AAAAAAAD4fw=="
 HOSTILE = [
-    {}, {"sign": []}, {"sign": ["affine0", 0, 7, True]}, {"sign": ["affine0", 0, -1, True]}, {"sign": ["affine0", 1, 0, True]},
-    {"sign": ["nothing", 0, 0, True]}, {"sign": ["affine0", 0, 0, "yes"]}, {"sign": ["affine0", True, 0, True]}, {"sign": [[], 0, 0, True]},
-    {"sign": 3}, {"sign": ["affine0", 0, 1e300, True]}, {"bounds": "affine0"}, {"bounds": "affine0", "lower": "AAAA", "upper": "", "evidence": ""},
-    {"bounds": "affine0", "lower": 3, "upper": None, "evidence": []}, {"points": "!!!"}, {"points": "AAAA"}, {"points": 5}, {"solver": 3},
-    {"bounds": "affine0", "lower": "AAAAAAAA+H8AAAAAAAD4fw==", "upper": "AAAAAAAA+H8AAAAAAAD4fw==", "evidence": "AAAAAAAAAAAAAAAAAAAAAA=="},
-]  # fmt: skip
+    {},
+    {"sign": []},
+    {"sign": ["affine0", 0, 7, True]},
+    {"sign": ["affine0", 0, -1, True]},
+    {"sign": ["affine0", 1, 0, True]},
+    {"sign": ["nothing", 0, 0, True]},
+    {"sign": ["affine0", 0, 0, "yes"]},
+    {"sign": ["affine0", True, 0, True]},
+    {"sign": [[], 0, 0, True]},
+    {"sign": 3},
+    {"sign": ["affine0", 0, 1e300, True]},
+    {"bounds": "affine0"},
+    {"bounds": "affine0", "lower": "AAAA", "upper": "", "evidence": ""},
+    {"bounds": "affine0", "lower": 3, "upper": None, "evidence": []},
+    {"points": "!!!"},
+    {"points": "AAAA"},
+    {"points": 5},
+    {"solver": 3},
+    {
+        "bounds": "affine0",
+        "lower": NANS,
+        "upper": NANS,
+        "evidence": "AAAAAAAAAAAAAAAAAAAAAA==",
+    },
+]
 
 
 @pytest.mark.parametrize("entry", HOSTILE, ids=range(len(HOSTILE)))

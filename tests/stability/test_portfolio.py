@@ -22,17 +22,19 @@ from eqverify.testing.oracle import stable_sets_exact
 from eqverify.testing.strategies import any_networks, problems
 
 QUICK = StabilityOptions(time_limit=5.0)
+SOLVER = StabilityOptions(time_limit=5.0, split_inputs=0)
+"""Without input splitting, which decides these small problems before a solver is asked."""
 
 
 def units(facts, *statuses):
     return {(layer.name, int(unit)) for layer in facts.layers for unit in np.flatnonzero(layer.mask(*statuses))}
 
 
-@pytest.mark.parametrize("engine", ["crown", "portfolio"])
+@pytest.mark.parametrize(("engine", "split"), [("crown", 0), ("portfolio", 0), ("portfolio", 12)])
 @given(data=st.data())
-def test_no_wrong_answer_on_random_problems(engine, data):
+def test_no_wrong_answer_on_random_problems(engine, split, data):
     problem = data.draw(problems(networks=any_networks(), parts=2))
-    facts = prove_stability(problem, StabilityOptions(engine, time_limit=5.0))
+    facts = prove_stability(problem, StabilityOptions(engine, time_limit=5.0, split_inputs=split))
     try:
         exact = stable_sets_exact(problem.network, problem.domain, max_regions=500)
     except EqverifyError:
@@ -61,12 +63,19 @@ def test_hand_solved_problems(made):
 def test_scip_proves_what_crown_cannot():
     problem = hard_problem()
     crown = prove_stability(problem, StabilityOptions("crown"))
-    full = prove_stability(problem, QUICK)
+    full = prove_stability(problem, SOLVER)
     assert crown.layers[1].status[0] == Status.UNDECIDED
     assert full.layers[1].status[0] == Status.ACTIVE
     assert full.layers[1].evidence[0] == Evidence.SOLVER
     assert full.evidence_counts()["solver"] == 1
     assert "SCIP" in full.solver
+
+
+def test_splitting_proves_it_too_and_says_so():
+    facts = prove_stability(hard_problem(), QUICK)
+    assert facts.layers[1].status[0] == Status.ACTIVE
+    assert facts.layers[1].evidence[0] == Evidence.TREE
+    assert facts.evidence_counts() == {"derived": 0, "tree": 1, "solver": 0}
 
 
 def test_linear_input_constraints_are_used():
@@ -151,7 +160,7 @@ def hard_problem():
 )
 def test_answers_that_prove_nothing_leave_the_unit_undecided(answer):
     solver = FakeSolver(answer)
-    facts = prove_stability(hard_problem(), QUICK, solver_factory=lambda polytope: solver)
+    facts = prove_stability(hard_problem(), SOLVER, solver_factory=lambda polytope: solver)
     assert solver.asked
     assert facts.layers[1].status[0] == Status.UNDECIDED
 
@@ -175,7 +184,7 @@ def test_bounds_that_rest_on_a_solver_are_not_called_derived():
             (np.array([[1.0]]), np.zeros(1)),
         ]
     )
-    facts = prove_stability(domain_problem(network, Domain((Polytope(Box(-np.ones(2), np.ones(2))),))), QUICK)
+    facts = prove_stability(domain_problem(network, Domain((Polytope(Box(-np.ones(2), np.ones(2))),))), SOLVER)
     assert [int(layer.status[0]) for layer in facts.layers[1:]] == [Status.INACTIVE, Status.INACTIVE]
     assert [int(layer.evidence[0]) for layer in facts.layers[1:]] == [Evidence.SOLVER, Evidence.SOLVER]
 
@@ -197,7 +206,7 @@ def test_a_unit_stable_on_one_part_only_does_not_spoil_that_parts_model():
         solvers.append(ScipSolver(polytope))
         return solvers[-1]
 
-    facts = prove_stability(domain_problem(network, Domain(parts)), QUICK, solver_factory=factory)
+    facts = prove_stability(domain_problem(network, Domain(parts)), SOLVER, solver_factory=factory)
     exact = stable_sets_exact(network, Domain(parts))
     assert exact.layers[facts.layers[1].name][0].stability == "unstable"
     assert facts.layers[1].status[0] == Status.UNSTABLE
