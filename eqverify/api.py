@@ -60,8 +60,8 @@ def load_query(path: str | Path) -> Query:
 def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
     """A network with the property it is to be judged on.
 
-    A file with operators that are not piecewise linear (Sigmoid, Softmax, ...) is cut before them: the problem's network is
-    what comes before, and the rest is kept to be copied.
+    A file with operators that are not piecewise linear (Sigmoid, Softmax, ...) is cut before them: the problem's
+    network is what comes before, and the rest is kept to be copied.
 
     Args:
         network: path or network.

@@ -117,15 +117,22 @@ def _compare(found: Entry, wanted: Entry, place: Place) -> None:
     place = Place(file=place.file, line=1)
     if found.keys() != wanted.keys():
         _damaged(place, "the header is missing")
-    for keys, code, message in (
-        (("journal", "version"), "journal/other-version", "the journal was written by another version of eqverify"),
-        (("network", "domain"), "journal/other-problem", "the journal is about another network or domain"),
-        (("engine",), "journal/other-engine", "the journal was written by another engine"),
-    ):
-        for key in keys:
-            if found[key] != wanted[key]:
-                value = f"{key} {str(found[key])[:16]}, not {str(wanted[key])[:16]}"
-                raise InputError(code, message, place=place, value=value, hint="name another file, or delete this one")
+    _same(found, wanted, ("journal", "version"), place, "journal/other-version", "another version of eqverify wrote it")
+    _same(found, wanted, ("network", "domain"), place, "journal/other-problem", "it is about another network or domain")
+    _same(found, wanted, ("engine",), place, "journal/other-engine", "another engine wrote it")
+
+
+def _same(found: Entry, wanted: Entry, keys: tuple[str, ...], place: Place, code: str, message: str) -> None:
+    for key in keys:
+        if found[key] != wanted[key]:
+            value = f"{key} {str(found[key])[:16]}, not {str(wanted[key])[:16]}"
+            raise InputError(
+                code,
+                f"this journal cannot be resumed: {message}",
+                place=place,
+                value=value,
+                hint="name another file, or delete this one",
+            )
 
 
 def _write(stream: BinaryIO, entry: Entry) -> None:
