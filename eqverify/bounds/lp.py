@@ -49,6 +49,14 @@ class HintSource(Protocol):
         """Multipliers, and values of all columns, for the objective row . v; None if there are none."""
 
 
+class _QuietHighs(highspy.Highs):
+    """HiGHS without the banner that its constructor prints to stdout when it enables callbacks."""
+
+    def enableCallbacks(self) -> None:  # noqa: N802
+        self.setOptionValue("output_flag", False)
+        super().enableCallbacks()  # type: ignore[no-untyped-call]
+
+
 class HighsHints:
     """HiGHS with the primal simplex method, warm from one objective to the next.
 
@@ -57,10 +65,9 @@ class HighsHints:
     """
 
     def __init__(self, iterations: int = 20_000) -> None:
-        self._solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+        self._solver: Any = _QuietHighs()  # type: ignore[no-untyped-call]
         for option, value in (
             ("output_flag", False),
-            ("log_to_console", False),
             ("threads", 1),
             ("presolve", "off"),
             ("solver", "simplex"),

@@ -89,6 +89,11 @@ def test_the_lp_is_exact_where_the_relaxation_is():
     assert value <= answer.value
 
 
+def test_nothing_is_printed(capfd):
+    LpLayer(np.zeros(1), np.ones(1)).bound(np.ones(1))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_linear_input_constraints_count():
     layer = LpLayer(np.zeros(2), np.ones(2), np.array([[1.0, 1.0]]), np.array([0.5]))
     answer = layer.bound(np.array([1.0, 1.0, 0.25]))
