@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from eqverify.bounds.ascent import Ascent, ancestors
+from eqverify.bounds.ascent import Ascent
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.goals import make_goals
 from eqverify.bounds.interval import Bounds, Interval, centred
 from eqverify.bounds.lp import lp_for_node
-from eqverify.bounds.pullback import Ground, LinearBound, relax
+from eqverify.bounds.pullback import Ground, LinearBound, ancestors, relax
 from eqverify.errors import UsageError
 from eqverify.network import Affine, Network, Relu
 

@@ -17,6 +17,7 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray
 from eqverify.bounds.duality import Multipliers, Triangles, add_units, triangles
 from eqverify.bounds.interval import Interval
+from eqverify.bounds.pullback import ancestors
 from eqverify.network import Network
 from eqverify.network.expression import Expression, make_basis, restricted_values
 
@@ -58,7 +59,9 @@ class _QuietHighs(highspy.Highs):
 
 
 class HighsHints:
-    """HiGHS with the primal simplex method, warm from one objective to the next.
+    """HiGHS with the dual simplex method, warm from one objective to the next.
+
+    Without scaling: rows are far from degenerate in scale here, and it made questions up to ten times slower.
 
     Args:
         iterations: simplex iterations per question; makes results the same every time where `seconds` is not reached.
@@ -71,7 +74,8 @@ class HighsHints:
             ("threads", 1),
             ("presolve", "off"),
             ("solver", "simplex"),
-            ("simplex_strategy", 4),
+            ("simplex_strategy", 1),
+            ("simplex_scale_strategy", 0),
             ("simplex_iteration_limit", iterations),
         ):
             self._solver.setOptionValue(option, value)
@@ -209,8 +213,8 @@ def lp_for_node(
     Args:
         network: the network.
         node: pre-activation node of the units to bound.
-        kept: by ReLU node before it, (n,) bool: the units that become columns.
-        active: by ReLU node, (n,) bool: stably active units that do not; all other units must be stably inactive.
+        kept: by ReLU node that the node depends on, (n,) bool: the units that become columns.
+        active: likewise: stably active units that do not; all other units must be stably inactive.
         box: (lower, upper), (inputs,) each.
         units: by pre-activation node, proved intervals (1, n).
         constraints: (matrix, bound) of linear input constraints.
@@ -219,8 +223,8 @@ def lp_for_node(
     Returns:
         The LP and the expression z: |z - rows . v| <= error, (n,) each.
     """
-    names = [candidate.name for candidate in network.nodes]
-    relus = [relu for relu in network.relus if names.index(relu.name) < names.index(node)]
+    before = ancestors(network, node)
+    relus = [relu for relu in network.relus if relu.name in before]
     nothing = {relu.name: np.zeros(network.sizes[relu.name], dtype=bool) for relu in network.relus}
     chosen = {**nothing, **{relu.name: kept[relu.name] for relu in relus}}
     stable = {**nothing, **{relu.name: active[relu.name] & ~kept[relu.name] for relu in relus}}

@@ -211,11 +211,13 @@ class _Split:
             lower, upper = self._start(name, size)
             for goal in own[self.proved[own]]:
                 unit, sign = int(self.goals.unit[goal]), int(self.goals.sign[goal])
+                # a part of which every box was dropped has no leaf
+                reached = np.where(np.isneginf(self.reached[:, goal]), 0.0, np.minimum(self.reached[:, goal], 0.0))
                 signs[name][unit] = -sign
                 if sign > 0:
-                    upper[:, unit] = np.minimum(upper[:, unit], np.minimum(self.reached[:, goal], 0.0))
+                    upper[:, unit] = np.minimum(upper[:, unit], reached)
                 else:
-                    lower[:, unit] = np.maximum(lower[:, unit], np.maximum(-self.reached[:, goal], 0.0))
+                    lower[:, unit] = np.maximum(lower[:, unit], -reached)
             still[name][self.goals.unit[own[waiting[own]]]] = True
             still[name] &= signs[name] == 0
             bounds[name] = Interval(lower, upper)
