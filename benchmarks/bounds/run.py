@@ -199,7 +199,7 @@ def main():
     rows = list(rows_of(options.data, options.repeat, options.seconds))
     options.output.mkdir(parents=True, exist_ok=True)
     with (options.output / "bounds.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     command = f"python benchmarks/bounds/run.py --repeat {options.repeat} --seconds {options.seconds:g}"
