@@ -1,7 +1,7 @@
 """Sound bounds on the values of nodes over boxes, rounded outwards (specs/bounds.md).
 
-Cheap to dear: intervals, CROWN, optimised slopes, input splitting (here); LP bounds in `eqverify.bounds.lp` and branching
-on signs in `eqverify.bounds.branch` load a solver and are imported by name.
+Cheap to dear: intervals, CROWN, optimised slopes, input splitting (here); LP bounds in `eqverify.bounds.lp` and
+branching on signs in `eqverify.bounds.branch` load a solver and are imported by name.
 """
 
 from eqverify.bounds.alpha import optimise_slopes
