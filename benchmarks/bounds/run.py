@@ -179,6 +179,7 @@ def markdown(rows, command):
         f"    {command}",
         "",
         f"{os.cpu_count()} cores, BLAS threads: {threads}, Python {platform.python_version()}, numpy {np.__version__}.",
+        f"The machine was shared: load average {os.getloadavg()[1]:.1f} at the end.",
         *NOTES,
         "",
         "| " + " | ".join(rows[0]) + " |",
