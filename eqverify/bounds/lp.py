@@ -223,7 +223,7 @@ def lp_for_node(
     Returns:
         The LP and the expression z: |z - rows . v| <= error, (n,) each.
     """
-    before = ancestors(network, node)
+    before = ancestors(network, node) | {node}  # a ReLU may read a ReLU: then the node itself has columns
     relus = [relu for relu in network.relus if relu.name in before]
     nothing = {relu.name: np.zeros(network.sizes[relu.name], dtype=bool) for relu in network.relus}
     chosen = {**nothing, **{relu.name: kept[relu.name] for relu in relus}}
