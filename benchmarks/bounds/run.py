@@ -179,6 +179,7 @@ def markdown(rows, command):
         f"    {command}",
         "",
         f"{os.cpu_count()} cores, BLAS threads: {threads}, Python {platform.python_version()}, numpy {np.__version__}.",
+        f"The machine was shared: load average {os.getloadavg()[1]:.1f} at the end.",
         *NOTES,
         "",
         "| " + " | ".join(rows[0]) + " |",
@@ -199,7 +200,7 @@ def main():
     rows = list(rows_of(options.data, options.repeat, options.seconds))
     options.output.mkdir(parents=True, exist_ok=True)
     with (options.output / "bounds.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     command = f"python benchmarks/bounds/run.py --repeat {options.repeat} --seconds {options.seconds:g}"

@@ -18,8 +18,8 @@ import numpy as np
 from eqverify.arrays import ByteArray, FloatArray, IntArray
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.interval import centred
-from eqverify.bounds.pullback import Ground, LinearBound, Relaxation, Row, relax
-from eqverify.network import Affine, Network
+from eqverify.bounds.pullback import Ground, LinearBound, Relaxation, Row, ancestors, relax
+from eqverify.network import Affine
 
 _RATE, _DECAY = 0.25, 0.95
 _MOMENTS = (0.9, 0.999)
@@ -185,12 +185,3 @@ class Ascent:
 
     def _source(self, relu: str) -> str:
         return self.ground.network.by_name[relu].sources[0]
-
-
-def ancestors(network: Network, name: str) -> set[str]:
-    """The nodes that a node depends on, without itself."""
-    wanted = set(network.by_name[name].sources)
-    for node in reversed(network.nodes):
-        if node.name in wanted:
-            wanted.update(node.sources)
-    return wanted

@@ -2,6 +2,7 @@
 
 Depth first, batches of open leaves at a time; a leaf is bounded with slopes and split multipliers from gradient steps
 (beta-CROWN, Wang et al. 2021, arXiv 2103.06624).  The unit to split is the one whose relaxation costs the bound most.
+Where all signs are fixed and the bound is still positive, an LP settles it: by its multipliers, or by its vertex.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from eqverify.bounds.ascent import Ascent, ancestors
+from eqverify.bounds.ascent import Ascent
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.goals import make_goals
 from eqverify.bounds.interval import Bounds, Interval, centred
-from eqverify.bounds.pullback import Ground, LinearBound, relax
+from eqverify.bounds.lp import lp_for_node
+from eqverify.bounds.pullback import Ground, LinearBound, ancestors, relax
 from eqverify.errors import UsageError
 from eqverify.network import Affine, Network, Relu
 
@@ -159,7 +161,9 @@ class _Search:
         if going.size and found is not None:
             self._try_corners(ground, found)
             relu[going], unit[going] = self._choose(ground, found, going)
-            self.stuck |= bool((relu[going] < 0).any())
+            for row in going[relu[going] < 0]:
+                upper[row] = min(upper[row], self._ask_lp(ground, int(row)))
+            self.stuck |= bool((upper[going] > 0)[relu[going] < 0].any())
         names = self.count + np.arange(len(upper))
         self.records.append((some.parent, some.side, relu, unit, upper))
         self.count += len(upper)
@@ -181,6 +185,22 @@ class _Search:
             bounds[relu.name] = bounds[relu.source].relu()
             relaxations[relu.name] = relax(bounds[relu.source])
         return Ground(self.network, bounds, relaxations)
+
+    def _ask_lp(self, ground: Ground, row: int) -> float:
+        """An upper bound on a tree node where all signs are fixed; there the LP is exact up to rounding."""
+        units = {name: Interval(i.lower[row : row + 1], i.upper[row : row + 1]) for name, i in ground.bounds.items()}
+        kept, active = {}, {}
+        for relu in self._relus():
+            z = self.bounds[relu.source]
+            kept[relu.name] = open_units(z)[0]
+            active[relu.name] = (z.lower[0] >= 0) & (z.upper[0] > 0)
+        lower = np.concatenate([units[port.name].lower[0] for port in self.network.inputs])
+        upper = np.concatenate([units[port.name].upper[0] for port in self.network.inputs])
+        layer, found = lp_for_node(self.network, self.question.node, kept, active, (lower, upper), units)
+        answer = layer.bound(self.question.sign * found.rows[self.question.unit])
+        if answer.point is not None:
+            self._try_points(answer.point[None])
+        return float(np.nextafter(answer.value + found.error[self.question.unit], np.inf))
 
     def _choose(self, ground: Ground, found: LinearBound, going: IntArray) -> tuple[IntArray, IntArray]:
         """The unit whose relaxation costs the bound most, per tree node; -1 where none is open."""
@@ -219,7 +239,10 @@ class _Search:
             slopes = found.inputs.get(port.name, np.zeros((1, 1, port.size)))[:, 0]
             corner = centre + np.sign(slopes) * radius
             parts.append(np.clip(corner, ground.bounds[port.name].lower, ground.bounds[port.name].upper))
-        points = np.concatenate(parts, axis=1)
+        self._try_points(np.concatenate(parts, axis=1))
+
+    def _try_points(self, points: FloatArray) -> None:
+        """Keep a point that refutes the claim."""
         mask = np.zeros(self.network.sizes[self.question.node], dtype=bool)
         mask[self.question.unit] = True
         goals = make_goals(self.network, {self.question.node: mask})

@@ -14,7 +14,7 @@ from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval
 from eqverify.bounds.pullback import Ground, LinearBound, Relaxation, relax
 from eqverify.network import Affine, Dense, Network, Relu
 
-_CHUNK_NUMBERS = 1 << 22
+CHUNK_NUMBERS = 1 << 22
 """Coefficients held at a time on the widest node (32 MB; a pullback makes a few such arrays)."""
 
 
@@ -42,7 +42,7 @@ def widest(network: Network) -> int:
 
 def chunks(count: int, boxes: int, width: int) -> Iterator[slice]:
     """Ranges of target units whose coefficients, two rows each, fit the limit."""
-    step = max(1, _CHUNK_NUMBERS // (2 * boxes * width))
+    step = max(1, CHUNK_NUMBERS // (2 * boxes * width))
     return (slice(start, start + step) for start in range(0, count, step))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray
 from eqverify.bounds.duality import Multipliers, Triangles, add_units, triangles
 from eqverify.bounds.interval import Interval
+from eqverify.bounds.pullback import ancestors
 from eqverify.network import Network
 from eqverify.network.expression import Expression, make_basis, restricted_values
 
@@ -49,22 +50,32 @@ class HintSource(Protocol):
         """Multipliers, and values of all columns, for the objective row . v; None if there are none."""
 
 
+class _QuietHighs(highspy.Highs):
+    """HiGHS without the banner that its constructor prints to stdout when it enables callbacks."""
+
+    def enableCallbacks(self) -> None:  # noqa: N802
+        self.setOptionValue("output_flag", False)
+        super().enableCallbacks()  # type: ignore[no-untyped-call]
+
+
 class HighsHints:
-    """HiGHS with the primal simplex method, warm from one objective to the next.
+    """HiGHS with the dual simplex method, warm from one objective to the next.
+
+    Without scaling: rows are far from degenerate in scale here, and it made questions up to ten times slower.
 
     Args:
         iterations: simplex iterations per question; makes results the same every time where `seconds` is not reached.
     """
 
     def __init__(self, iterations: int = 20_000) -> None:
-        self._solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+        self._solver: Any = _QuietHighs()  # type: ignore[no-untyped-call]
         for option, value in (
             ("output_flag", False),
-            ("log_to_console", False),
             ("threads", 1),
             ("presolve", "off"),
             ("solver", "simplex"),
-            ("simplex_strategy", 4),
+            ("simplex_strategy", 1),
+            ("simplex_scale_strategy", 0),
             ("simplex_iteration_limit", iterations),
         ):
             self._solver.setOptionValue(option, value)
@@ -202,8 +213,8 @@ def lp_for_node(
     Args:
         network: the network.
         node: pre-activation node of the units to bound.
-        kept: by ReLU node before it, (n,) bool: the units that become columns.
-        active: by ReLU node, (n,) bool: stably active units that do not; all other units must be stably inactive.
+        kept: by ReLU node that the node depends on, (n,) bool: the units that become columns.
+        active: likewise: stably active units that do not; all other units must be stably inactive.
         box: (lower, upper), (inputs,) each.
         units: by pre-activation node, proved intervals (1, n).
         constraints: (matrix, bound) of linear input constraints.
@@ -212,8 +223,8 @@ def lp_for_node(
     Returns:
         The LP and the expression z: |z - rows . v| <= error, (n,) each.
     """
-    names = [candidate.name for candidate in network.nodes]
-    relus = [relu for relu in network.relus if names.index(relu.name) <= names.index(node)]
+    before = ancestors(network, node) | {node}  # a ReLU may read a ReLU: then the node itself has columns
+    relus = [relu for relu in network.relus if relu.name in before]
     nothing = {relu.name: np.zeros(network.sizes[relu.name], dtype=bool) for relu in network.relus}
     chosen = {**nothing, **{relu.name: kept[relu.name] for relu in relus}}
     stable = {**nothing, **{relu.name: active[relu.name] & ~kept[relu.name] for relu in relus}}

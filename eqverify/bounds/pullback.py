@@ -265,6 +265,15 @@ class Pullback:
         return LinearBound(np.broadcast_to(result, (self.ground.boxes, result.shape[1])), inputs, entering)
 
 
+def ancestors(network: Network, name: str) -> set[str]:
+    """The nodes that a node depends on, without itself."""
+    wanted = set(network.by_name[name].sources)
+    for node in reversed(network.nodes):
+        if node.name in wanted:
+            wanted.update(node.sources)
+    return wanted
+
+
 def _per_row(slopes: FloatArray) -> FloatArray:
     return slopes if slopes.ndim == 3 else slopes[:, None, :]
 

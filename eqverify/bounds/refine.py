@@ -15,6 +15,7 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds.boxpass import BoxPass, certainly_inside, certainly_outside
+from eqverify.bounds.crown import CHUNK_NUMBERS
 from eqverify.bounds.frontier import Boxes, Frontier, SplitTree
 from eqverify.bounds.goals import Goals, make_goals
 from eqverify.bounds.interval import Bounds, Interval
@@ -75,7 +76,7 @@ def split_bounds(
         constraints: linear constraints of each part; boxes that lie outside are dropped.
         max_boxes: at most so many boxes are bounded; with this limit alone the result is the same every time.
         seconds: wall time after which no batch is begun.
-        batch: boxes bounded together.
+        batch: boxes bounded together, at most; fewer where layers are wide, so that a few hundred MB are enough.
 
     Returns:
         Signs, bounds, refuting points and the tree.  Trusted: float64 arithmetic, and `known`.
@@ -85,6 +86,12 @@ def split_bounds(
     """
     goals = make_goals(network, undecided, above, below)
     return _Split(network, goals, lower, upper, known or {}, constraints).run(max_boxes, seconds, batch)
+
+
+def most_boxes(network: Network) -> int:
+    """As many boxes as have room for two rows per unit of the widest ReLU layer."""
+    width = max((network.sizes[relu.name] for relu in network.relus), default=1)
+    return max(1, CHUNK_NUMBERS // (2 * width * width))
 
 
 class _Split:
@@ -124,6 +131,7 @@ class _Split:
 
     def run(self, max_boxes: int, seconds: float, batch: int) -> SplitResult:
         start = time.monotonic()
+        batch = min(batch, most_boxes(self.network))
         while self._live().any() and self.frontier.count < max_boxes and time.monotonic() - start < seconds:
             self._step(self.frontier.pop(min(batch, max_boxes - self.frontier.count)))
         return self._result(time.monotonic() - start)
@@ -211,11 +219,13 @@ class _Split:
             lower, upper = self._start(name, size)
             for goal in own[self.proved[own]]:
                 unit, sign = int(self.goals.unit[goal]), int(self.goals.sign[goal])
+                # a part of which every box was dropped has no leaf
+                reached = np.where(np.isneginf(self.reached[:, goal]), 0.0, np.minimum(self.reached[:, goal], 0.0))
                 signs[name][unit] = -sign
                 if sign > 0:
-                    upper[:, unit] = np.minimum(upper[:, unit], np.minimum(self.reached[:, goal], 0.0))
+                    upper[:, unit] = np.minimum(upper[:, unit], reached)
                 else:
-                    lower[:, unit] = np.maximum(lower[:, unit], np.maximum(-self.reached[:, goal], 0.0))
+                    lower[:, unit] = np.maximum(lower[:, unit], -reached)
             still[name][self.goals.unit[own[waiting[own]]]] = True
             still[name] &= signs[name] == 0
             bounds[name] = Interval(lower, upper)

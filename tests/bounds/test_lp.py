@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eqverify.bounds import crown_bounds
 from eqverify.bounds.duality import Multipliers
 from eqverify.bounds.lp import HighsHints, LpLayer, lp_for_node
-from eqverify.network import evaluate_exact
+from eqverify.network import Affine, Dense, Network, Port, Relu, Term, evaluate_exact
 from eqverify.testing.chains import chain_network
 from eqverify.testing.strategies import any_networks, domains
 
@@ -87,6 +87,22 @@ def test_the_lp_is_exact_where_the_relaxation_is():
     assert layer.model.maximum(z.rows[0], layer.model.none()) >= 2.0
     value = evaluate_exact(network, [Fraction(v) for v in answer.point.tolist()])["affine1"][0]
     assert value <= answer.value
+
+
+def test_a_relu_that_reads_a_relu():
+    """Found by fuzzing: the target h0 is a ReLU itself, and its units are columns, not zeros."""
+    network = Network(
+        (Port("X", (1,), "float64", "X"),),
+        (Relu("h0", "X"), Relu("h1", "h0"), Affine("y", (Term("h1", Dense(np.eye(1))),), np.zeros(1))),
+        (Port("Y", (1,), "float64", "y"),),
+    )
+    layer, z = lp_of(network, domain_of(-np.ones(1), np.ones(1)), "h0", None)
+    assert layer.bound(z.rows[0]).value >= 1.0
+
+
+def test_nothing_is_printed(capfd):
+    LpLayer(np.zeros(1), np.ones(1)).bound(np.ones(1))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_linear_input_constraints_count():

@@ -1,5 +1,7 @@
 """Pullbacks with arbitrary slopes, and optimised ones, against exact values."""
 
+import itertools
+
 import numpy as np
 import pytest
 from bound_checks import assert_hull_encloses, at_most, exact_stability, exact_values, random_point
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
 from eqverify.bounds.alpha import optimise_slopes
+from eqverify.bounds.ascent import Ascent
 from eqverify.bounds.interval import Interval
 from eqverify.bounds.pullback import Ground, relax
 from eqverify.network import Affine
@@ -133,6 +136,42 @@ def test_slopes_of_their_own_beat_the_adaptive_ones():
     after = optimise_slopes(network, lower, upper, before, targets, iterations=30).bounds
     width = [(b["affine2"].upper - b["affine2"].lower).sum() for b in (before, after)]
     assert width[1] < 0.99 * width[0]
+
+
+def test_gradients_are_those_of_finite_differences():
+    random = np.random.default_rng(5)
+    sizes = (4, 6, 5, 3)
+    layers = [(random.normal(size=(b, a)), random.normal(size=b)) for a, b in itertools.pairwise(sizes)]
+    network = chain_network(layers)
+    lower, upper = -np.ones((2, 4)), np.array([[1.0] * 4, [0.5] * 4])
+    bounds = crown_bounds(network, lower, upper)
+    relaxations = {relu.name: relax(bounds[relu.source]) for relu in network.relus}
+    node = network.by_name["affine2"]
+    side = np.zeros((2, 5), dtype=np.int8)
+    side[0, 0], side[1, 3] = 1, -1
+    ascent = Ascent(
+        Ground(network, bounds, relaxations), node, np.arange(3), np.array([1.0, -1.0, 1.0]), {"affine1": side}
+    )
+    live = np.arange(3)
+    for variables in (ascent.alpha, ascent.beta):
+        for name, values in variables.items():
+            variables[name] = random.uniform(0.2, 0.8, size=values.shape)
+
+    def value():
+        chosen = ascent._relaxations(live)
+        return chosen, ascent._pull(chosen, live)
+
+    gradients = ascent._gradients(*value())
+    step = 1e-6
+    for name, gradient in gradients.items():
+        values = (ascent.alpha if name in ascent.alpha else ascent.beta)[name]
+        for column in range(values.shape[2]):
+            values[:, :, column] += step
+            high = value()[1].upper
+            values[:, :, column] -= 2 * step
+            low = value()[1].upper
+            values[:, :, column] += step
+            assert np.allclose((high - low) / (2 * step), gradient[:, :, column], atol=1e-5), (name, column)
 
 
 def test_witnessed_signs_are_not_worked_on():
