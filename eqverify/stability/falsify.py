@@ -168,7 +168,7 @@ class Falsifier:
         polytope, pool = self.domain.polytopes[part], self._pools[part]
         if restart == 0 and len(pool):
             z = evaluate_nodes(self.prefix(name), pool)[name]
-            return pool[np.argmax(z[:, units] * signs, axis=0)]
+            return np.asarray(pool[np.argmax(z[:, units] * signs, axis=0)])
         draw = self._random_points if restart % 2 == 0 else self._random_corners
         return self._interiors[part].pull(draw(polytope, units.size))
 

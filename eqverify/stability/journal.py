@@ -117,15 +117,19 @@ def _compare(found: Entry, wanted: Entry, place: Place) -> None:
     place = Place(file=place.file, line=1)
     if found.keys() != wanted.keys():
         _damaged(place, "the header is missing")
-    for keys, code, message in (
-        (("journal", "version"), "journal/other-version", "the journal was written by another version of eqverify"),
-        (("network", "domain"), "journal/other-problem", "the journal is about another network or domain"),
-        (("engine",), "journal/other-engine", "the journal was written by another engine"),
-    ):
-        for key in keys:
-            if found[key] != wanted[key]:
-                value = f"{key} {str(found[key])[:16]}, not {str(wanted[key])[:16]}"
-                raise InputError(code, message, place=place, value=value, hint="name another file, or delete this one")
+    for key in ("journal", "version"):
+        if found[key] != wanted[key]:
+            raise _other("journal/other-version", "the journal was written by another eqverify", key, found, place)
+    for key in ("network", "domain"):
+        if found[key] != wanted[key]:
+            raise _other("journal/other-problem", "the journal is about another network or domain", key, found, place)
+    if found["engine"] != wanted["engine"]:
+        raise _other("journal/other-engine", "the journal was written by another engine", "engine", found, place)
+
+
+def _other(code: str, message: str, key: str, found: Entry, place: Place) -> InputError:
+    value = f"{key} {str(found[key])[:16]}"
+    return InputError(code, message, place=place, value=value, hint="name another file, or delete this one")
 
 
 def _write(stream: BinaryIO, entry: Entry) -> None:
