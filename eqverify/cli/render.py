@@ -102,6 +102,7 @@ def _print_stages(facts: Facts, seconds: Mapping[str, float]) -> None:
 
 def _evidence(facts: Facts) -> str:
     counts = facts.evidence_counts()
+    dual = f", {counts['dual']} by optimised slopes" if counts["dual"] else ""
     tree = f", {counts['tree']} by splitting the input box" if counts["tree"] else ""
     solver = f", {counts['solver']} by {facts.solver}" if counts["solver"] else ""
-    return f"{counts['derived']} stable units by recomputable bounds{tree}{solver}"
+    return f"{counts['derived']} stable units by recomputable bounds{dual}{tree}{solver}"

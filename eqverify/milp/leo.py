@@ -22,7 +22,7 @@ class LeoSolver(ScipSolver):
     """Maximises a row, as published, with SCIP's default settings; stops early when the sign is settled.
 
     That is: when an incumbent exceeds the threshold (`CANDIDATE`), or when the dual bound falls to it (`NEVER`).
-    Unlike in `ScipSolver` there is no threshold constraint.  Only the dual bound is believed, a number compared here.
+    Unlike in `ScipSolver` there is no threshold constraint.  Only the dual bound is believed, compared here.
     """
 
     def _set_parameters(self) -> None:

@@ -1,8 +1,8 @@
 """SCIP through PySCIPOpt: the only file that imports it.
 
-A question is a feasibility problem: the row must exceed the threshold, and one solution is wanted, so that nothing
-is ever solved to optimality; the row is the objective too, which guides the search.  The threshold is a constraint and
-no objective limit, because SCIP rounds the limit of an objective that it finds to be integral (a constant one, say) and
+A question is a feasibility problem: the row must exceed the threshold, and one solution is wanted, so that nothing is
+ever solved to optimality; the row is the objective too, which guides the search.  The threshold is a constraint and no
+objective limit, because SCIP rounds the limit of an objective that it finds to be integral (a constant one, say) and
 then calls feasible models infeasible.  Only the status `infeasible` proves anything; incumbents are candidates; all
 else is unknown.
 """

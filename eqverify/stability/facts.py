@@ -32,6 +32,11 @@ class Evidence(IntEnum):
     SOLVER = 2
     WITNESS = 3
     TREE = 4
+    DUAL = 5
+
+
+PROOFS = (Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidence.SOLVER)
+"""What a stable status can rest on; later kinds may rest on earlier ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,9 +133,7 @@ class Facts:
         """Stable units per kind of evidence."""
         stable = [layer.evidence[layer.mask(Status.INACTIVE, Status.ACTIVE)] for layer in self.layers]
         flat = np.concatenate([np.empty(0, dtype=np.int8), *stable])
-        return {
-            kind.name.lower(): int((flat == kind).sum()) for kind in (Evidence.DERIVED, Evidence.TREE, Evidence.SOLVER)
-        }
+        return {kind.name.lower(): int((flat == kind).sum()) for kind in PROOFS}
 
     def summary(self) -> dict[str, int]:
         """Counts over all layers: units, inactive, active, unstable, undecided."""

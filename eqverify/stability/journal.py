@@ -25,7 +25,7 @@ from eqverify.arrays import FloatArray
 from eqverify.bounds import Interval
 from eqverify.errors import ContradictionError, InputError, Place, UsageError
 from eqverify.problem import Problem
-from eqverify.stability.facts import Evidence, FactTable
+from eqverify.stability.facts import PROOFS, Evidence, FactTable
 from eqverify.stability.falsify import Falsifier
 
 FORMAT = 1
@@ -117,22 +117,19 @@ def _compare(found: Entry, wanted: Entry, place: Place) -> None:
     place = Place(file=place.file, line=1)
     if found.keys() != wanted.keys():
         _damaged(place, "the header is missing")
-    _same(found, wanted, ("journal", "version"), place, "journal/other-version", "another version of eqverify wrote it")
-    _same(found, wanted, ("network", "domain"), place, "journal/other-problem", "it is about another network or domain")
-    _same(found, wanted, ("engine",), place, "journal/other-engine", "another engine wrote it")
-
-
-def _same(found: Entry, wanted: Entry, keys: tuple[str, ...], place: Place, code: str, message: str) -> None:
-    for key in keys:
+    for key in ("journal", "version"):
         if found[key] != wanted[key]:
-            value = f"{key} {str(found[key])[:16]}, not {str(wanted[key])[:16]}"
-            raise InputError(
-                code,
-                f"this journal cannot be resumed: {message}",
-                place=place,
-                value=value,
-                hint="name another file, or delete this one",
-            )
+            raise _other("journal/other-version", "the journal was written by another eqverify", key, found, place)
+    for key in ("network", "domain"):
+        if found[key] != wanted[key]:
+            raise _other("journal/other-problem", "the journal is about another network or domain", key, found, place)
+    if found["engine"] != wanted["engine"]:
+        raise _other("journal/other-engine", "the journal was written by another engine", "engine", found, place)
+
+
+def _other(code: str, message: str, key: str, found: Entry, place: Place) -> InputError:
+    value = f"{key} {str(found[key])[:16]}"
+    return InputError(code, message, place=place, value=value, hint="name another file, or delete this one")
 
 
 def _write(stream: BinaryIO, entry: Entry) -> None:
@@ -189,7 +186,7 @@ class Journal:
             lower, upper = (_decode(entry[key], interval.lower.shape) for key in ("lower", "upper"))
             evidence = _decode(entry["evidence"], interval.lower.shape[1:])
             _require(not np.isnan(lower).any() and not np.isnan(upper).any())
-            _require(bool(np.isin(evidence, (Evidence.NONE, Evidence.DERIVED, Evidence.TREE, Evidence.SOLVER)).all()))
+            _require(bool(np.isin(evidence, (Evidence.NONE, *PROOFS)).all()))
             table.restore(name, Interval(lower, upper), evidence.astype(np.int8))
         elif "points" in entry:
             points = np.frombuffer(base64.b64decode(entry["points"], validate=True), dtype="<f8")

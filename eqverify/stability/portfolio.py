@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eqverify.arrays import FloatArray
-from eqverify.bounds import Interval, crown_bounds, interval_bounds
+from eqverify.bounds import Bounds, Interval, crown_bounds, interval_bounds
+from eqverify.bounds.alpha import optimise_slopes
 from eqverify.bounds.refine import split_bounds
 from eqverify.execution import Executor, make_executor
 from eqverify.milp.encoding import JointFactory, SolverFactory
@@ -22,7 +23,7 @@ from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.stability.budget import Budget
 from eqverify.stability.factories import IsaFactory, LeoFactory, ScipFactory
-from eqverify.stability.facts import Evidence, Facts, FactTable, Stage, Status
+from eqverify.stability.facts import PROOFS, Evidence, Facts, FactTable, Stage, Status
 from eqverify.stability.falsify import Falsifier
 from eqverify.stability.joint import JointQuestions
 from eqverify.stability.journal import Journal, open_journal
@@ -32,6 +33,9 @@ from eqverify.stability.sign_rules import sign_bounds
 
 CLIMB_SHARE = 0.15
 """Share of the time that gradient search may take; what it misses, solver candidates may still show."""
+
+ALPHA_FACTOR = 30.0
+"""Optimising slopes took 6 to 28 times as long as CROWN on the shared networks (benchmarks/bounds)."""
 
 SPLIT_SHARE = 0.6
 """Share of the time left that splitting may take."""
@@ -187,10 +191,12 @@ class Run:
         """What new bounds rest on that start from those of the table."""
         if self.solver:
             return Evidence.SOLVER
-        return Evidence.TREE if self.table.rests_on(Evidence.TREE) else Evidence.DERIVED
+        if self.table.rests_on(Evidence.TREE):
+            return Evidence.TREE
+        return Evidence.DUAL if self.table.rests_on(Evidence.DUAL) else Evidence.DERIVED
 
 
-BoundFunction = Callable[[Problem, FloatArray, FloatArray, Mapping[str, Interval]], Mapping[str, Interval]]
+BoundFunction = Callable[[Problem, FloatArray, FloatArray, Bounds], Bounds]
 """(problem, lower, upper (boxes, input_size), known bounds) -> bounds of all nodes."""
 
 
@@ -230,6 +236,23 @@ def _falsify(run: Run) -> None:
     run.falsifier.sample()
     share = Budget(run.budget.left * CLIMB_SHARE)
     run.falsifier.climb(run.budget.exhausted if run.options.node_limit is not None else share.exhausted)
+
+
+def _alpha(run: Run) -> None:
+    """Optimised slopes for the open units; left out where they would take too long, judged by what CROWN took."""
+    crown = next((stage.seconds for stage in run.stages if stage.name == "crown"), 0.0)
+    if run.options.node_limit is None and crown * ALPHA_FACTOR > run.budget.left:
+        run.annotate(0, f"left out: CROWN took {crown:.2f} s")
+        return
+    table = run.table
+    targets = {name: np.asarray(table.status(name) == Status.UNDECIDED) for name in table.bounds}
+
+    def optimised(problem: Problem, lower: FloatArray, upper: FloatArray, known: Bounds) -> Bounds:
+        return optimise_slopes(
+            problem.network, lower, upper, known, targets, above=table.above, below=table.below
+        ).bounds
+
+    run.bound(max(run.derived(), Evidence.DUAL, key=PROOFS.index), optimised)
 
 
 def _split(run: Run) -> None:
@@ -304,6 +327,7 @@ PLANS: Mapping[Engine, tuple[StageSpec, ...]] = {
         StageSpec("crown", _crown, always=True),
         StageSpec("signs", _signs),
         StageSpec("falsify", _falsify, always=True),
+        StageSpec("alpha", _alpha),
         StageSpec("split", _split),
         StageSpec("scip", _scip),
     ),

@@ -75,7 +75,7 @@ def test_splitting_proves_it_too_and_says_so():
     facts = prove_stability(hard_problem(), QUICK)
     assert facts.layers[1].status[0] == Status.ACTIVE
     assert facts.layers[1].evidence[0] == Evidence.TREE
-    assert facts.evidence_counts() == {"derived": 0, "tree": 1, "solver": 0}
+    assert facts.evidence_counts() == {"derived": 0, "dual": 0, "tree": 1, "solver": 0}
 
 
 def test_linear_input_constraints_are_used():
