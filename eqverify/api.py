@@ -60,6 +60,9 @@ def load_query(path: str | Path) -> Query:
 def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
     """A network with the property it is to be judged on.
 
+    A file with operators that are not piecewise linear (Sigmoid, Softmax, ...) is cut before them: the problem's network is
+    what comes before, and the rest is kept to be copied.
+
     Args:
         network: path or network.
         query: path or query.
@@ -67,10 +70,14 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
     Raises:
         UsageError, InputError: as `load_network` and `load_query`; `problem/...` where the two do not fit.
     """
+    from eqverify.frontend.onnx import read_front
     from eqverify.frontend.vnnlib import lower
 
-    loaded = network if isinstance(network, Network) else load_network(network)
-    return Problem(loaded, lower(load_query(query) if isinstance(query, str | Path) else query))
+    specification = lower(load_query(query) if isinstance(query, str | Path) else query)
+    if isinstance(network, Network):
+        return Problem(network, specification)
+    front = read_front(network)
+    return Problem(front.network, specification, front.tail)
 
 
 def prove_stability(
@@ -83,6 +90,7 @@ def prove_stability(
     node_limit: int | None = None,
     resume: str | Path | None = None,
     workers: int = 1,
+    split_inputs: int = 12,
     progress: Progress = silent,
     executor: Executor | None = None,
 ) -> Facts:
@@ -98,6 +106,7 @@ def prove_stability(
         node_limit: nodes for one question to the solver, for reproducible answers.
         resume: a journal to append to, and to take facts from; trusted.
         workers: processes that ask the solver.
+        split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
         progress: called with stage, done, total.
         executor: where solver questions are asked, instead of `workers` processes.
 
@@ -111,7 +120,7 @@ def prove_stability(
     from eqverify.stability.portfolio import prove_stability as prove
 
     journal = None if resume is None else Path(resume)
-    options = StabilityOptions(engine, time_limit, unit_time_limit, seed, node_limit, journal, workers)
+    options = StabilityOptions(engine, time_limit, unit_time_limit, seed, node_limit, journal, workers, split_inputs)
     return prove(problem, options, progress=progress, executor=executor)
 
 
@@ -123,9 +132,9 @@ class Reduction:
         problem: the original network on its domain.
         facts: what is known about its units.
         transformed: the rewrites, with their record.
-        data: the bytes of the ONNX file.
-        network: the network read back from those bytes.
-        epsilons: (output_size,) proved bounds on |original - network| over the domain.
+        data: the bytes of the ONNX file, with the problem's tail if there is one.
+        network: the network read back from those bytes, without the tail.
+        epsilons: (output_size,) proved bounds on |original - network| over the domain; with a tail, at the cut.
         runtime: how onnxruntime's run of `data` compares with `network`.
         cross_check: the answer of Z3, where it was asked.
         seconds: measured wall time by stage.
@@ -176,6 +185,7 @@ class Reduction:
                 {"name": s.name, "seconds": s.seconds, "decided": s.decided, "questions": s.questions, "note": s.note}
                 for s in self.facts.stages
             ],
+            "opaque": [] if self.problem.tail is None else list(self.problem.tail.operators),
             "rewriting": self.transformed.rewriting,
             "choice": self.transformed.choice,
             "declined": [
@@ -233,6 +243,7 @@ def reduce(
     node_limit: int | None = None,
     resume: str | Path | None = None,
     workers: int = 1,
+    split_inputs: int = 12,
     dtype: Literal["float32", "float64"] | None = None,
     rewriting: Rewriting = "auto",
     max_epsilon: float = 1e-4,
@@ -252,6 +263,7 @@ def reduce(
         node_limit: as `prove_stability`.
         resume: as `prove_stability`.
         workers: as `prove_stability`.
+        split_inputs: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
         rewriting: ``carriers``, ``leo``, or ``auto`` for the better of both.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
@@ -268,6 +280,8 @@ def reduce(
         RejectedError: `reduce/refuted` where the cross-check found a deviation above eps.
         LimitError: the network is too large for the cross-check.
     """
+    from eqverify.export.joining import join
+
     clock = _Clock()
     if facts is None:
         facts = prove_stability(
@@ -279,6 +293,7 @@ def reduce(
             node_limit=node_limit,
             resume=resume,
             workers=workers,
+            split_inputs=split_inputs,
             progress=progress,
         )
     clock.lap("stability")
@@ -290,6 +305,8 @@ def reduce(
     clock.lap("write")
     progress("check", 0, 1)
     runtime = _replay(problem, facts, data, network, epsilons)
+    if problem.tail is not None:
+        data = join(data, problem.tail)
     clock.lap("check")
     answer = None
     if cross_check is not None:
@@ -324,7 +341,7 @@ def _write(
         "eqverify.version": eqverify.__version__,
         "eqverify.network": problem.network.digest,
         "eqverify.domain": problem.domain.digest,
-        "eqverify.claim": "equivalent on the domain up to epsilon",
+        "eqverify.claim": "equivalent on the domain up to epsilon" + (" at the cut" if problem.tail else ""),
         "eqverify.epsilon": json.dumps(transformed.epsilon.tolist()),
         "eqverify.evidence": json.dumps(facts.evidence_counts()),
     }
@@ -335,7 +352,9 @@ def _write(
             value=transformed.epsilon.tolist(),
             hint="the weights or the input bounds are extremely large",
         )
-    data = write_network(transformed.network, metadata=metadata, producer="eqverify", dtype=element)
+    tail = problem.tail
+    opset = {} if tail is None else {"opset": tail.opset}
+    data = write_network(transformed.network, metadata=metadata, producer="eqverify", dtype=element, **opset)
     network = parse_network(data)
     if _same_chain(network, transformed.network):
         return data, network, transformed.epsilon

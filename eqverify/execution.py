@@ -1,7 +1,7 @@
 """Where work runs: in this process, or in several.  One interface, that of `concurrent.futures` with shared values.
 
-A function that is submitted must be importable and its arguments must pickle.  Workers are processes of their own and may
-keep what they have built (a solver's model) in a module variable; `Executor.share` gives such things a name.
+A function that is submitted must be importable and its arguments must pickle.  Workers are processes of their own and
+may keep what they have built (a solver's model) in a module variable; `Executor.share` gives such things a name.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Shared(Generic[Value]):
         if not self.path:
             assert self.value is not None
             return self.value
-        loaded: Value = pickle.loads(Path(self.path).read_bytes())  # noqa: S301 - a file of our own, mode 0600
+        loaded: Value = pickle.loads(Path(self.path).read_bytes())  # a file of our own, in a folder of mode 0700
         return loaded
 
 
@@ -78,7 +78,7 @@ class SerialExecutor:
         future: Future[Result] = Future()
         try:
             future.set_result(function(*arguments))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the future raises it again
             future.set_exception(error)
         return future
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from eqverify.arrays import FloatArray
 from eqverify.domain import Case, Declaration, Domain, NetworkSignature, Specification, box_domain
@@ -11,13 +12,35 @@ from eqverify.errors import InputError, Place
 from eqverify.network import Network
 
 
+class OpaqueTail(Protocol):
+    """The part of a model behind operators that are not piecewise linear, copied unchanged."""
+
+    @property
+    def model(self) -> bytes:
+        """A model of its own: its inputs are the tensors at the cut and inputs of the original that it reads."""
+
+    @property
+    def interface(self) -> bytes:
+        """A model without nodes: the original's inputs, outputs and operator sets."""
+
+    @property
+    def opset(self) -> int:
+        """Version of the default operator set."""
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Types of its nodes, in order."""
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """A network, its input domain, and the output condition by parts of the domain.
 
     Attributes:
-        network: the network.
-        specification: what the property file says; its arity fits the network.
+        network: the network; where there is a tail, the part before it, whose outputs are the tensors at the cut.
+        specification: what the property file says; its arity fits the network.  Where there is a tail, its outputs are
+            those of the whole model and are not compared.
+        tail: what follows the network in its file, None for nothing.
 
     Raises:
         InputError: `problem/arity` where inputs or outputs of property and network differ in number,
@@ -26,6 +49,7 @@ class Problem:
 
     network: Network
     specification: Specification
+    tail: OpaqueTail | None = None
 
     def __post_init__(self) -> None:
         specification, network = self.specification, self.network
@@ -42,7 +66,8 @@ class Problem:
             ("input", specification.input_size, network.input_size),
             ("input", specification.domain.size, network.input_size),
         ]
-        if specification.networks[0].outputs:  # a property that declares none only describes inputs
+        # A property that declares no outputs only describes inputs.
+        if specification.networks[0].outputs and self.tail is None:
             pairs.append(("output", specification.output_size, network.output_size))
         for kind, declared, actual in pairs:
             if declared != actual:

@@ -34,16 +34,14 @@ def shared() -> Path:
 
 
 def problem_names(options: argparse.Namespace) -> list[tuple[str, str]]:
-    """(family, problem) pairs, small ones first."""
-    names = []
-    if "digits" in options.families:
-        shapes = sorted(((w, d) for w in options.widths for d in options.depths), key=lambda s: s[0] * s[1])
-        names += [("digits", f"{width}x{depth} l1={l1:g}") for width, depth in shapes for l1 in options.l1]
-    if "isa" in options.families:
-        names += [("isa", name) for name in ("100-100", "200-200")]
-    if "mnist" in options.families:
-        names += [("mnist", f"{network} {ball}") for network, ball in BALLS]
-    return names
+    """(family, problem) pairs, by families as asked, small ones first."""
+    shapes = sorted(((w, d) for w in options.widths for d in options.depths), key=lambda s: s[0] * s[1])
+    listed = {
+        "digits": [f"{width}x{depth} l1={l1:g}" for width, depth in shapes for l1 in options.l1],
+        "isa": ["100-100", "200-200"],
+        "mnist": [f"{network} {ball}" for network, ball in BALLS],
+    }
+    return [(family, name) for family in options.families for name in listed[family]]
 
 
 def worker(family: str, name: str, engine: str, limit: float, folder: Path) -> None:
@@ -169,7 +167,7 @@ def summary(rows: list[dict[str, str]], command: str) -> str:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--families", nargs="+", default=["digits", "isa", "mnist"])
+    parser.add_argument("--families", nargs="+", choices=["digits", "isa", "mnist"], default=["digits", "isa", "mnist"])
     parser.add_argument("--widths", nargs="+", type=int, default=[25, 50, 100, 200])
     parser.add_argument("--depths", nargs="+", type=int, default=[2, 3, 4, 5])
     parser.add_argument("--l1", nargs="+", type=float, default=[0.03, 0.12, 0.3])

@@ -59,6 +59,9 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
             f"{result.runtime.points} points agree, largest deviation {result.runtime.largest_deviation:.2g}",
         ),
     ]
+    if result.problem.tail is not None:
+        operators = ", ".join(dict.fromkeys(result.problem.tail.operators))
+        pairs.append(("opaque", f"{operators}: copied unchanged; eps is proved for what these read"))
     if result.cross_check is not None:
         reason = f" ({result.cross_check.reason})" if result.cross_check.reason else ""
         pairs.append(("Z3", f"{result.cross_check.verdict}{reason}"))

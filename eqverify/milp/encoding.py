@@ -51,13 +51,14 @@ class Answer:
         verdict: the answer.
         point: (input_size,) candidate input, for `CANDIDATE`; to be replayed before it counts.
         reason: the solver's status, for `UNKNOWN`.
-        progress: for `UNKNOWN`, how far the dual bound came from the first relaxation to the threshold, in [0, 1].
+        progress: for `UNKNOWN`, how far branching brought the dual bound from the root's to the threshold, in [0, 1];
+            None if there was no branching yet.
     """
 
     verdict: Verdict
     point: FloatArray | None = None
     reason: str = ""
-    progress: float = 0.0
+    progress: float | None = None
 
 
 class Solver(Protocol):

@@ -13,7 +13,6 @@ import numpy as np
 from eqverify.milp.encoding import Answer, Verdict
 from eqverify.milp.scip import DUAL_TOLERANCE, ScipSolver
 
-
 _CLEARLY = 1e-5
 """An incumbent ends the search only this far above the threshold: nearer ones often do not survive the replay."""
 
@@ -38,7 +37,7 @@ class LeoSolver(ScipSolver):
         model.setParam("limits/dual", lowered - 2.0 * DUAL_TOLERANCE)
         model.optimize()
         status = str(model.getStatus())
-        if status in ("optimal", "duallimit", "timelimit", "nodelimit") and float(model.getDualbound()) <= lowered:
+        if status in ("optimal", "duallimit") and float(model.getDualbound()) <= lowered:
             return Answer(Verdict.NEVER)
         if status in ("optimal", "primallimit", "bestsollimit") and model.getNSols() > 0:
             best = model.getBestSol()

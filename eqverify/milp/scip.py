@@ -140,7 +140,7 @@ class ScipSolver:
             return Answer(Verdict.UNKNOWN, reason="no variable in the row")
         try:
             return self._solve(linear, lowered, time_limit)
-        except Exception as error:  # a solver's failure is an open question, never an answer
+        except Exception as error:
             return Answer(Verdict.UNKNOWN, reason=f"solver error: {error}")
 
     def _forget_question(self) -> None:
@@ -164,7 +164,9 @@ class ScipSolver:
             return Answer(Verdict.CANDIDATE, point=np.array([best[x] for x in self._inputs]))
         return Answer(Verdict.UNKNOWN, reason=status, progress=self._progress(threshold))
 
-    def _progress(self, threshold: float) -> float:
+    def _progress(self, threshold: float) -> float | None:
+        if int(self._model.getNTotalNodes()) < 2:
+            return None
         first, now = float(self._model.getDualboundRoot()), float(self._model.getDualbound())
         share = (first - now) / (first - threshold) if first > threshold else 0.0
         return min(max(share, 0.0), 1.0) if np.isfinite(share) else 0.0

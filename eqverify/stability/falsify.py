@@ -188,7 +188,8 @@ class Falsifier:
 
     def _random_points(self, part: Polytope, count: int) -> FloatArray:
         lower, upper = part.box.lower, part.box.upper
-        return np.clip(lower + (upper - lower) * self.random.random((count, part.box.size)), lower, upper)
+        inner = lower + (upper - lower) * self.random.random((count, part.box.size))
+        return np.asarray(np.clip(inner, lower, upper))
 
     def _random_corners(self, part: Polytope, count: int) -> FloatArray:
         return np.where(self.random.random((count, part.box.size)) < 0.5, part.box.lower, part.box.upper)

@@ -14,12 +14,12 @@ import base64
 import binascii
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-import eqverify
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Interval
 from eqverify.errors import ContradictionError, InputError, Place, UsageError
@@ -47,7 +47,7 @@ def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
         return Journal(None, ())
     header: Entry = {
         "journal": FORMAT,
-        "version": eqverify.__version__,
+        "version": _version(),
         "network": problem.network.digest,
         "domain": problem.domain.digest,
         "engine": engine,
@@ -68,6 +68,11 @@ def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
             value=error.strerror,
         ) from error
     return Journal(stream, tuple(entries[1:]), place)
+
+
+def _version() -> str:
+    """Of this eqverify.  Looked up among the loaded modules: nothing below may import the package's front."""
+    return str(sys.modules["eqverify"].__dict__["__version__"])
 
 
 def _read(stream: BinaryIO, place: Place) -> list[Entry]:

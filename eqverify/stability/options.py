@@ -25,6 +25,7 @@ class StabilityOptions:
         node_limit: branch-and-bound nodes for one solver question; answers are then reproducible, if time suffices.
         resume: a journal: proved facts are appended to it, and those it has already are not proved again.
         workers: processes that ask the solver; `isa` is one question and uses one.
+        split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
     """
 
     engine: Engine = "portfolio"
@@ -34,6 +35,7 @@ class StabilityOptions:
     node_limit: int | None = None
     resume: Path | None = None
     workers: int = 1
+    split_inputs: int = 12
 
     def __post_init__(self) -> None:
         for name in ("time_limit", "unit_time_limit"):

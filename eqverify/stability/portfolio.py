@@ -21,19 +21,17 @@ from eqverify.milp.encoding import JointFactory, SolverFactory
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.stability.budget import Budget
-from eqverify.stability.facts import Evidence, Facts, FactTable, Stage, Status
 from eqverify.stability.factories import IsaFactory, LeoFactory, ScipFactory
+from eqverify.stability.facts import Evidence, Facts, FactTable, Stage, Status
 from eqverify.stability.falsify import Falsifier
 from eqverify.stability.joint import JointQuestions
 from eqverify.stability.journal import Journal, open_journal
 from eqverify.stability.options import Engine, StabilityOptions
 from eqverify.stability.sign_questions import QuestionPolicy, SignQuestions
+from eqverify.stability.sign_rules import sign_bounds
 
 CLIMB_SHARE = 0.15
 """Share of the time that gradient search may take; what it misses, solver candidates may still show."""
-
-SPLIT_INPUTS = 12
-"""Inputs are split where at most so many are free: ACAS Xu has 5, control networks have up to 8."""
 
 SPLIT_SHARE = 0.6
 """Share of the time left that splitting may take."""
@@ -202,13 +200,21 @@ def _crown_of(
 
 
 def _interval_of(
-    problem: Problem, lower: FloatArray, upper: FloatArray, known: Mapping[str, Interval]
+    problem: Problem,
+    lower: FloatArray,
+    upper: FloatArray,
+    known: Mapping[str, Interval],  # noqa: ARG001 - the plain method
 ) -> Mapping[str, Interval]:
     return interval_bounds(problem.network, lower, upper)
 
 
 def _crown(run: Run) -> None:
     run.bound(run.derived(), _crown_of)
+
+
+def _signs(run: Run) -> None:
+    domain = run.problem.domain
+    run.table.learn(sign_bounds(run.problem.network, run.table, domain.lower, domain.upper), run.derived())
 
 
 def _interval(run: Run) -> None:
@@ -229,7 +235,7 @@ def _split(run: Run) -> None:
     """Input splitting, where few inputs are free: all open units of all layers at once."""
     domain, table = run.problem.domain, run.table
     free = int((domain.upper > domain.lower).any(axis=0).sum())
-    if free > SPLIT_INPUTS:
+    if free > run.options.split_inputs:
         run.annotate(0, f"left out: {free} free inputs")
         return
     cut = any(not part.is_box for part in domain.polytopes)
@@ -288,13 +294,18 @@ def _isa(run: Run) -> None:
 
 
 PLANS: Mapping[Engine, tuple[StageSpec, ...]] = {
-    "crown": (StageSpec("crown", _crown, always=True), StageSpec("falsify", _sample, always=True)),
+    "crown": (
+        StageSpec("crown", _crown, always=True),
+        StageSpec("signs", _signs),
+        StageSpec("falsify", _sample, always=True),
+    ),
     "portfolio": (
         StageSpec("crown", _crown, always=True),
+        StageSpec("signs", _signs),
         StageSpec("falsify", _falsify, always=True),
         StageSpec("split", _split),
         StageSpec("scip", _scip),
     ),
-    "leo": (StageSpec("interval", _interval, always=True), StageSpec("leo", _leo)),
-    "isa": (StageSpec("interval", _interval, always=True), StageSpec("isa", _isa)),
+    "leo": (StageSpec("interval", _interval, always=True), StageSpec("signs", _signs), StageSpec("leo", _leo)),
+    "isa": (StageSpec("interval", _interval, always=True), StageSpec("signs", _signs), StageSpec("isa", _isa)),
 }

@@ -157,10 +157,11 @@ class SignQuestions:
         return np.asarray(units[np.argsort(np.minimum(-lower, upper) / (upper - lower), kind="stable")])
 
     def _promising(self, name: str, limit: float) -> IntArray:
-        """Undecided units that are not hopeless, those furthest on their way first; units never asked come last."""
+        """Undecided units that are not hopeless, those furthest on their way first; those without branching come last."""
         units = [int(unit) for unit in self._order(name)]
-        paces = {unit: self._pace.get(unit, limit) for unit in units}
-        chosen = [unit for unit in units if paces[unit] <= HOPELESS * limit]
+        most = HOPELESS * limit
+        paces = {unit: self._pace.get(unit, most) for unit in units}
+        chosen = [unit for unit in units if paces[unit] <= most]
         return np.array(sorted(chosen, key=lambda unit: paces[unit]), dtype=np.int64)
 
     def _round(
@@ -222,7 +223,8 @@ class SignQuestions:
                 self.falsifier.propose(reply.part, answer.point, name, up, down)
             else:
                 self.timeouts += 1
-                self._pace[unit] = limit / max(answer.progress, 1e-9)
+                if answer.progress is not None:
+                    self._pace[unit] = limit / max(answer.progress, 1e-9)
 
     def _grow(self, node: Relu, z: Expression, columns: int) -> None:
         self._fixed[node.name] = self.table.status(node.source)

@@ -83,7 +83,8 @@ def forget(recipe: Recipe) -> None:
 def ask_unit(recipe: Recipe, task: UnitTask) -> list[Reply]:
     """Ask until one direction is excluded everywhere, or all are answered; a direction ends at its first open part."""
     models = warm_models(recipe)
-    start, replies = time.monotonic(), []
+    start = time.monotonic()
+    replies: list[Reply] = []
     for above, parts in zip(task.directions, task.parts, strict=True):
         for part in parts:
             left = task.seconds - (time.monotonic() - start)

@@ -12,7 +12,7 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.errors import ContradictionError, UsageError
-from eqverify.network import Network
+from eqverify.network import Affine, Network
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts, LayerFacts, Status
 from eqverify.transform import leo
@@ -34,6 +34,7 @@ _LEO_ENTRIES = 2_000_000
 
 
 Rewriting = Literal["auto", "carriers", "leo"]
+Maker = Literal["carriers", "leo", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class TransformOptions:
 
     Attributes:
         rewriting: ``carriers`` realises the normal form as a chain with carriers, ``leo`` applies LEO's passes,
-            ``auto`` tries both where that is cheap and takes the one with fewer ReLUs, then with the smaller eps.
+            ``auto`` tries both where that is cheap, and the network as it is, and takes the one with fewest ReLUs, then
+            with the smallest eps.
         passes: for ``leo``, names of registered passes, applied in this order until none changes anything.
         dtype: type of the written weights.
         max_epsilon: results with a larger proved deviation are avoided: ``auto`` then prefers ``leo``, where passes
@@ -74,7 +76,7 @@ class Transformed:
         network: the reduced network, its weights already numbers of the wanted type.
         meanings: by its ReLU nodes, what their units stand for.
         epsilon: (output_size,) proved bounds on |original - reduced| over the domain.
-        rewriting: ``carriers`` or ``leo``: how it was made.
+        rewriting: how it was made; ``unchanged`` where no rewriting gained anything.
         choice: why that way and not the other, in one clause.
         fates: for ``leo``, units that went, with what happened to each.
         declined: why others stayed, by pass.
@@ -84,7 +86,7 @@ class Transformed:
     network: Network
     meanings: Mapping[str, Meaning]
     epsilon: FloatArray
-    rewriting: Rewriting
+    rewriting: Maker
     choice: str = ""
     fates: tuple[Fate, ...] = ()
     declined: tuple[Declined, ...] = ()
@@ -116,6 +118,8 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
     facts.require(problem)
     start = time.perf_counter()
     candidates = []
+    if options.rewriting == "auto" and _fits(problem.network, options.dtype):
+        candidates.append(_unchanged(problem))  # first, so that it wins where all are equal
     if options.rewriting != "leo":
         candidates.append(_by_carriers(problem, facts, options))
     if options.rewriting == "leo" or (options.rewriting == "auto" and _leo_is_cheap(problem.network)):
@@ -125,14 +129,25 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
 
 
 def _reason(best: Transformed, candidates: Sequence[Transformed]) -> str:
-    others = [c for c in candidates if c is not best]
-    if not others:
-        return "the only way tried"
-    other = others[0]
-    return (
-        f"{best.rewriting}: {best.network.relu_count} ReLUs, eps {best.worst:.1e}; "
-        f"{other.rewriting}: {other.network.relu_count} ReLUs, eps {other.worst:.1e}"
-    )
+    listed = [best, *(c for c in candidates if c is not best)]
+    return "; ".join(f"{c.rewriting}: {c.network.relu_count} ReLUs, eps {c.worst:.1e}" for c in listed)
+
+
+def _fits(network: Network, element: Element) -> bool:
+    """Whether all weights are numbers of a type already."""
+    if element == "float64":
+        return True
+    affine = [node for node in network.nodes if isinstance(node, Affine)]
+    arrays = [a for node in affine for a in (node.bias, *(p for t in node.terms for p in t.map.parameters()))]
+    with np.errstate(over="ignore"):
+        return all(np.array_equal(a, a.astype(element)) for a in arrays if a.dtype == np.float64)
+
+
+def _unchanged(problem: Problem) -> Transformed:
+    """The network itself: equal everywhere."""
+    network = problem.network
+    meanings = {node.name: Meaning(node.name, np.arange(network.sizes[node.name])) for node in network.relus}
+    return Transformed(network, meanings, np.zeros(network.output_size), "unchanged")
 
 
 def _leo_is_cheap(network: Network) -> bool:
@@ -146,9 +161,7 @@ def _by_carriers(problem: Problem, facts: Facts, options: TransformOptions) -> T
     return _finish("carriers", problem, facts, chain, options)
 
 
-def _finish(
-    rewriting: Rewriting, problem: Problem, facts: Facts, chain: Chain, options: TransformOptions
-) -> Transformed:
+def _finish(rewriting: Maker, problem: Problem, facts: Facts, chain: Chain, options: TransformOptions) -> Transformed:
     """Write a chain in the wanted type and prove its eps."""
     network, meanings = realise(chain, problem.network, options.dtype)
     return Transformed(network, meanings, prove_deviation(problem, facts, network, meanings), rewriting)

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from eqverify.cli.main import run
+from eqverify.export.runtime import run_model
 
 PROPERTY = """
 (declare-const X_0 Real)
@@ -35,6 +36,19 @@ def model(weights=((1.0, 1.0), (1.0, -1.0), (0.5, 0.0)), bias=(-3.0, 0.0, 4.0), 
     ]
     ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("X", [1, 2]), ("Y", [1, 1]))]
     graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], [first, shift, last])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
+
+
+def opaque(*operators):
+    """X [1,2] -> operators one after the other -> Y [1,2]; Gemm is the identity."""
+    eye = numpy_helper.from_array(np.eye(2, dtype=np.float32), "I")
+    names = ["X", *(f"t{k}" for k in range(1, len(operators))), "Y"]
+    nodes = [
+        helper.make_node(operator, [source, "I"] if operator == "Gemm" else [source], [target])
+        for operator, source, target in zip(operators, names[:-1], names[1:], strict=True)
+    ]
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 2]) for n in ("X", "Y")]
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], [eye])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
 
 
@@ -81,6 +95,18 @@ def test_reduce_explain_and_picture(files, capsys):
     assert picture.read_text().lstrip().startswith("<?xml")
 
 
+def test_what_follows_an_opaque_operator_is_copied(files, capsys):
+    """The ReLUs before Softmax are reduced, eps is proved for what it reads, and the written model has it too."""
+    network, query, output = files
+    network.write_bytes(opaque("Gemm", "Relu", "Gemm", "Softmax"))
+    query.write_text(PROPERTY.replace("(<= X_0 1)", "(<= X_0 -0.5)") + "(declare-const Y_1 Real)")
+    assert run(["reduce", str(network), str(query), "-o", str(output), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["relus_before"], found["relus_after"], found["opaque"]) == (2, 1, ["Softmax"])
+    points = np.random.default_rng(0).uniform([-1.0, -1.0], [-0.5, 1.0], size=(20, 2))
+    assert np.abs(run_model(network.read_bytes(), points) - run_model(output.read_bytes(), points)).max() < 1e-6
+
+
 def test_stability_prints_the_table_and_json(files, capsys):
     network, query, _ = files
     assert run(["stability", str(network), str(query)]) == 0
@@ -103,7 +129,7 @@ MALFORMED = {
     "empty file": (b"", PROPERTY),
     "truncated": (model()[:60], PROPERTY),
     "not onnx": (b"hello, world" * 10, PROPERTY),
-    "unsupported operator": (model(operator="Sigmoid"), PROPERTY),
+    "unsupported operator": (opaque("Sigmoid", "Gemm"), PROPERTY),
     "nan weight": (model(bias=(np.nan, 0, 0)), PROPERTY),
     "infinite weight": (model(bias=(np.inf, 0, 0)), PROPERTY),
     "wrong arity": (model(), PROPERTY + "(declare-const X_2 Real)(assert (<= X_2 0))(assert (>= X_2 0))"),

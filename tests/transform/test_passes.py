@@ -225,3 +225,13 @@ def test_two_passes_of_one_name_are_refused():
 def test_unknown_options_are_refused(wrong):
     with pytest.raises(UsageError, match="usage/"):
         TransformOptions(**wrong)
+
+
+def test_a_network_that_gains_nothing_stays_as_it_is():
+    """Both units are unstable; composing weights anew would only add a deviation."""
+    network = chain_network([(np.array([[0.1, 0.3], [0.7, -0.2]]), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    problem = domain_problem(network, box_domain(-np.ones(2), np.ones(2)))
+    result = transform(problem, prove_stability(problem, QUICK), TransformOptions(dtype="float64"))
+    assert result.rewriting == "unchanged"
+    assert result.network is network
+    assert result.epsilon.tolist() == [0.0]

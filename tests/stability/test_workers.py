@@ -1,0 +1,107 @@
+"""Solver questions on several processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from stability_helpers import DyingFactory, fine, problem, wrong
+
+from eqverify.errors import LimitError
+from eqverify.execution import ProcessExecutor, SerialExecutor, make_executor
+from eqverify.stability.options import StabilityOptions
+from eqverify.stability.portfolio import prove_stability
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_executors_return_values_raise_errors_and_share(workers):
+    executor = make_executor(workers)
+    try:
+        assert executor.workers == workers
+        assert executor.submit(fine, 1).result() == 2
+        with pytest.raises(ValueError, match="7"):
+            executor.submit(wrong, 7).result()
+        shared = executor.share(np.arange(3))
+        assert shared.load().tolist() == [0, 1, 2]
+        assert executor.submit(sum, [1, 2]).result() == 3
+    finally:
+        executor.close()
+    assert isinstance(executor, SerialExecutor if workers == 1 else ProcessExecutor)
+
+
+def test_two_workers_find_what_one_finds_with_a_node_limit():
+    made = problem(seed=3, width=24, radius=1.0)
+    options = {"node_limit": 3, "time_limit": 600.0, "unit_time_limit": 600.0}
+    one = prove_stability(made, StabilityOptions(**options))
+    two = prove_stability(made, StabilityOptions(workers=2, **options))
+    again = prove_stability(made, StabilityOptions(**options))
+    assert one.stages[-1].questions == two.stages[-1].questions > 8
+    for first, second, third in zip(one.layers, two.layers, again.layers, strict=True):
+        for other in (second, third):
+            assert (first.status == other.status).all()
+            assert (first.lower == other.lower).all()
+            assert (first.upper == other.upper).all()
+    assert np.array_equal(one.witnesses, two.witnesses)
+
+
+def test_a_worker_that_dies_is_an_error():
+    with pytest.raises(LimitError, match="execution/worker-died"):
+        prove_stability(problem(), StabilityOptions(workers=2), solver_factory=DyingFactory())
+
+
+CODE = """
+import sys
+sys.path.insert(0, {folder!r})
+from stability_helpers import SlowFactory, problem
+from eqverify.stability.options import StabilityOptions
+from eqverify.stability.portfolio import prove_stability
+
+if __name__ == "__main__":
+    try:
+        prove_stability(
+            problem(), StabilityOptions(workers=2, time_limit=100.0), solver_factory=SlowFactory(),
+            progress=lambda stage, done, total: print(stage, flush=True),
+        )
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+def children(pid):
+    """Processes with this parent, by /proc."""
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and open(f"/proc/{name}/stat").read().rsplit(")", 1)[1].split()[1] == str(pid):
+                found.append(int(name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_their_parent(tmp_path, how):
+    script = tmp_path / "script.py"
+    script.write_text(CODE.format(folder=os.path.dirname(__file__)))
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not parent.stdout.readline().startswith("scip relu"):
+        assert parent.poll() is None
+    deadline = time.monotonic() + 30
+    while len(workers := children(parent.pid)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.5)
+    workers = children(parent.pid)
+    parent.send_signal(how)
+    out, err = parent.communicate(timeout=20)
+    if how == signal.SIGINT:
+        assert "interrupted" in out
+        assert "Traceback" not in err
+    deadline = time.monotonic() + 20
+    while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert workers
+    assert not [pid for pid in workers if os.path.exists(f"/proc/{pid}")]
