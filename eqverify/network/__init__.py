@@ -1,5 +1,7 @@
 """The intermediate representation of networks.  Knows nothing of file formats, domains or solvers."""
 
+from eqverify.network.composition import Composition, compose, select_columns, select_rows
+from eqverify.network.convolution import Convolution, TransposedConvolution
 from eqverify.network.evaluate import (
     evaluate,
     evaluate_exact,
@@ -10,13 +12,17 @@ from eqverify.network.evaluate import (
     outputs_exact,
     split_inputs,
 )
+from eqverify.network.gathering import ScaledSelection
 from eqverify.network.graph import Affine, Network, Node, Port, Relu, Term
 from eqverify.network.linear import UNIT_ROUNDOFF, Dense, Diagonal, Identity, LinearMap, Selection
+from eqverify.network.sparse import Sparse
 from eqverify.network.text import format_network
 
 __all__ = [
     "UNIT_ROUNDOFF",
     "Affine",
+    "Composition",
+    "Convolution",
     "Dense",
     "Diagonal",
     "Identity",
@@ -25,8 +31,12 @@ __all__ = [
     "Node",
     "Port",
     "Relu",
+    "ScaledSelection",
     "Selection",
+    "Sparse",
     "Term",
+    "TransposedConvolution",
+    "compose",
     "evaluate",
     "evaluate_exact",
     "evaluate_nodes",
@@ -35,5 +45,7 @@ __all__ = [
     "gamma",
     "join_outputs",
     "outputs_exact",
+    "select_columns",
+    "select_rows",
     "split_inputs",
 ]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx_drafts import DRAWERS, models
 
+from eqverify.cli.description import describe_network
 from eqverify.errors import EqverifyError
 from eqverify.export.onnx import join, round_to, write_network
 from eqverify.export.runtime import compare_with_runtime, run_model
@@ -116,6 +117,15 @@ def test_where_and_why():
     assert front.tail.operators == ("Tanh", "Mul")
     assert (front.tail.inputs, front.tail.outputs) == (("a", "r"), ("y",))
     assert describe(CASES["two tensors"]).cut == front.cut
+
+
+def test_info_says_where_and_why(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(CASES["two tensors"])
+    shown = dict(describe_network(path))
+    assert shown["supported"] is False
+    assert (shown["cut at"], shown["because of"]) == ("a, r", "Tanh t")
+    assert (shown["before the cut"], shown["behind the cut"]) == ("3 ReLUs", "2 nodes, copied")
 
 
 def test_outputs_before_the_cut_come_last():
