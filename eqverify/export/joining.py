@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import onnx
 
 from eqverify.errors import InputError
+from eqverify.problem import OpaqueTail
 
 
-class OpaquePart(Protocol):
-    """The part of a model from its first opaque nodes on, as `eqverify.frontend.onnx.read_front` gives it."""
-
-    @property
-    def model(self) -> bytes:
-        """A model of its own: its inputs are the tensors at the cut and inputs of the original that it reads."""
-
-    @property
-    def interface(self) -> bytes:
-        """A model without nodes: the original's inputs, outputs and operator sets."""
-
-    @property
-    def opset(self) -> int:
-        """Version of the default operator set."""
-
-
-def join(front: bytes, tail: OpaquePart) -> bytes:
+def join(front: bytes, tail: OpaqueTail) -> bytes:
     """One model of a front and the opaque part behind it, with the ports of the original.
 
     Args:
