@@ -4,32 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 from eqverify.arrays import FloatArray
 from eqverify.domain import Case, Declaration, Domain, NetworkSignature, Specification, box_domain
 from eqverify.errors import InputError, Place
 from eqverify.network import Network
-
-
-class OpaqueTail(Protocol):
-    """The part of a model behind operators that are not piecewise linear, copied unchanged."""
-
-    @property
-    def model(self) -> bytes:
-        """A model of its own: its inputs are the tensors at the cut and inputs of the original that it reads."""
-
-    @property
-    def interface(self) -> bytes:
-        """A model without nodes: the original's inputs, outputs and operator sets."""
-
-    @property
-    def opset(self) -> int:
-        """Version of the default operator set."""
-
-    @property
-    def operators(self) -> tuple[str, ...]:
-        """Types of its nodes, in order."""
+from eqverify.network.tail import OpaqueTail
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from eqverify.errors import InputError
-from eqverify.problem import OpaqueTail
+from eqverify.network.tail import OpaqueTail
 
 
 def join(front: bytes, tail: OpaqueTail) -> bytes:
