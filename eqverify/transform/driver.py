@@ -125,12 +125,17 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
     if options.rewriting == "leo" or (options.rewriting == "auto" and _leo_is_cheap(problem.network)):
         candidates.append(_by_leo(problem, facts, options))
     best = min(candidates, key=lambda c: (c.worst > options.max_epsilon, c.network.relu_count, c.worst))
-    return replace(best, choice=_reason(best, candidates), seconds={"transform": time.perf_counter() - start})
+    return replace(
+        best, choice=_reason(best, candidates, options.max_epsilon), seconds={"transform": time.perf_counter() - start}
+    )
 
 
-def _reason(best: Transformed, candidates: Sequence[Transformed]) -> str:
+def _reason(best: Transformed, candidates: Sequence[Transformed], limit: float) -> str:
     listed = [best, *(c for c in candidates if c is not best)]
-    return "; ".join(f"{c.rewriting}: {c.network.relu_count} ReLUs, eps {c.worst:.1e}" for c in listed)
+    reason = "; ".join(f"{c.rewriting}: {c.network.relu_count} ReLUs, eps {c.worst:.1e}" for c in listed)
+    if min(c.network.relu_count for c in candidates) < best.network.relu_count:
+        reason += f"; fewer ReLUs would bring eps above {limit:.0e}: float64 weights keep it small"
+    return reason
 
 
 def _fits(network: Network, element: Element) -> bool:

@@ -125,6 +125,33 @@ def test_info_describes_networks_that_cannot_be_read_too(files, capsys):
     assert json.loads(capsys.readouterr().out)["supported"] is False
 
 
+@pytest.mark.parametrize("engine", ["portfolio", "crown", "leo", "isa"])
+def test_every_engine_reduces(engine, files, capsys):
+    network, query, output = files
+    assert run(["reduce", str(network), str(query), "-o", str(output), "--engine", engine, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["relus_after"] == 2
+
+
+def test_a_journal_is_written_and_resumed(files, capsys):
+    network, query, output = files
+    journal = output.with_suffix(".journal")
+    arguments = ["reduce", str(network), str(query), "-o", str(output), "--resume", str(journal), "--json"]
+    assert run(arguments) == 0
+    capsys.readouterr()
+    assert run(arguments) == 0
+    assert [stage["name"] for stage in json.loads(capsys.readouterr().out)["stages"]][0] == "journal"
+    query.write_text(PROPERTY.replace("(<= X_0 1)", "(<= X_0 0.5)"))
+    assert run(arguments) == 3
+    assert "journal/other-problem" in capsys.readouterr().err
+
+
+def test_two_workers(files, capsys):
+    network, query, output = files
+    arguments = ["--workers", "2", "--split-inputs", "0", "--json"]
+    assert run(["reduce", str(network), str(query), "-o", str(output), *arguments]) == 0
+    assert json.loads(capsys.readouterr().out)["relus_after"] == 2
+
+
 MALFORMED = {
     "empty file": (b"", PROPERTY),
     "truncated": (model()[:60], PROPERTY),
