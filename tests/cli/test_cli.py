@@ -139,7 +139,7 @@ def test_a_journal_is_written_and_resumed(files, capsys):
     assert run(arguments) == 0
     capsys.readouterr()
     assert run(arguments) == 0
-    assert [stage["name"] for stage in json.loads(capsys.readouterr().out)["stages"]][0] == "journal"
+    assert json.loads(capsys.readouterr().out)["stages"][0]["name"] == "journal"
     query.write_text(PROPERTY.replace("(<= X_0 1)", "(<= X_0 0.5)"))
     assert run(arguments) == 3
     assert "journal/other-problem" in capsys.readouterr().err
