@@ -52,7 +52,7 @@ def assert_agrees_with_onnxruntime(model: bytes, network: Network, points: np.nd
         # onnxruntime has no double-precision kernels for many operators; the rational comparison covers those.
         if "NOT_IMPLEMENTED" in str(error.value) and network.inputs[0].element == "float64":
             return
-        # Its shape inference takes the output_shape of one ConvTranspose for the whole shape, and refuses what reads it.
+        # Its shape inference takes the output_shape of a ConvTranspose for the whole shape, and refuses what reads it.
         if "ShapeInferenceError" in str(error.value) and b"output_shape" in model:
             return
         raise
