@@ -30,7 +30,8 @@ LEO: tuple[str, ...] = tuple(
 """The order in which the driver applies LEO's passes in each round."""
 
 _LEO_ENTRIES = 2_000_000
-"""LEO's passes are tried by ``auto`` where all layers together have at most so many weights as dense matrices."""
+"""LEO's passes are tried by ``auto`` where all layers together have at most so many weights as dense matrices, or
+twenty times as many where carriers would bring eps above the limit."""
 
 
 Rewriting = Literal["auto", "carriers", "leo"]
@@ -122,7 +123,8 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
         candidates.append(_unchanged(problem))  # first, so that it wins where all are equal
     if options.rewriting != "leo":
         candidates.append(_by_carriers(problem, facts, options))
-    if options.rewriting == "leo" or (options.rewriting == "auto" and _leo_is_cheap(problem.network)):
+    exceeds = bool(candidates) and candidates[-1].worst > options.max_epsilon
+    if options.rewriting == "leo" or (options.rewriting == "auto" and _leo_is_cheap(problem.network, exceeds)):
         candidates.append(_by_leo(problem, facts, options))
     best = min(candidates, key=lambda c: (c.worst > options.max_epsilon, c.network.relu_count, c.worst))
     return replace(
@@ -155,10 +157,10 @@ def _unchanged(problem: Problem) -> Transformed:
     return Transformed(network, meanings, np.zeros(network.output_size), "unchanged")
 
 
-def _leo_is_cheap(network: Network) -> bool:
-    """Whether the network is a chain whose layers are small enough as dense matrices."""
+def _leo_is_cheap(network: Network, needed: bool) -> bool:
+    """Whether the network is a chain whose layers are small enough as dense matrices; `needed` allows for more."""
     sizes = [network.input_size, *(network.sizes[node.name] for node in network.relus), network.output_size]
-    return is_chain(network) and sum(a * b for a, b in pairwise(sizes)) <= _LEO_ENTRIES
+    return is_chain(network) and sum(a * b for a, b in pairwise(sizes)) <= _LEO_ENTRIES * (20 if needed else 1)
 
 
 def _by_carriers(problem: Problem, facts: Facts, options: TransformOptions) -> Transformed:
