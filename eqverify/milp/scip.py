@@ -68,17 +68,18 @@ class ScipSolver:
         self._looseness = 0.0
         self._switches: list[Any] = []
         box = polytope.box
-        self._sane = True
+        self._sane = bool((box.magnitude <= LARGEST).all())
         self._question: Any = None
         self._ranges = float((box.upper - box.lower).sum())
-        self._inputs = [
-            self._model.addVar(lb=float(lo), ub=float(hi)) for lo, hi in zip(box.lower, box.upper, strict=True)
-        ]
+        limits = zip(np.clip(box.lower, -LARGEST, LARGEST), np.clip(box.upper, -LARGEST, LARGEST), strict=True)
+        self._inputs = [self._model.addVar(lb=float(low), ub=float(high)) for low, high in limits]
         self._columns = [*self._inputs, self._model.addVar(lb=1.0, ub=1.0)]
         self._magnitude = [*box.magnitude.tolist(), 1.0]
         for row, bound in zip(polytope.matrix, polytope.bound, strict=True):
             linear, slack = self._linear(row)
-            self._model.addCons(linear <= float(bound) + slack)
+            self._check(float(bound))
+            if self._sane:
+                self._model.addCons(linear <= float(bound) + slack)
 
     def _set_parameters(self) -> None:
         """For feasibility questions: the first solution ends the search, and heuristics rarely find one.
@@ -97,10 +98,15 @@ class ScipSolver:
         magnitude = np.array(self._magnitude[: row.size])
         size = np.abs(row)
         tiny = size < SMALLEST
-        if (size > LARGEST).any() or (magnitude > LARGEST).any():
-            self._sane = False
+        self._check(*size, *magnitude)
+        if not self._sane:
+            return 0.0, 0.0
         slack = float((size[tiny] * magnitude[tiny]).sum()) * (1 + 1e-9)
         return pyscipopt.quicksum(float(row[k]) * self._columns[k] for k in np.flatnonzero(~tiny)), slack
+
+    def _check(self, *numbers: float) -> None:
+        """A number beyond the limit, or NaN, and the model is not used: it answers `UNKNOWN` from then on."""
+        self._sane = self._sane and bool((np.abs(numbers) <= LARGEST).all())
 
     def add_units(self, block: UnitBlock) -> None:
         """Append kept units by the encoding of `eqverify.milp.encoding`.
@@ -110,21 +116,23 @@ class ScipSolver:
         self._forget_question()
         for row, error, lower, upper in zip(block.rows, block.error, block.lower, block.upper, strict=True):
             low, high = float(lower), float(upper)
-            if not (abs(low) <= LARGEST and abs(high) <= LARGEST):
-                self._sane = False
-                low, high = max(low, -LARGEST), min(high, LARGEST)
-            self._add_unit(row, float(error), low, high)
+            linear, slack = self._linear(row)
+            self._check(low, high, float(error))
+            if self._sane:
+                self._add_unit(linear, float(error) + slack, low, high)
+            else:
+                self._columns.append(self._model.addVar(lb=0.0, ub=0.0))
+                self._switches.append(None)
             self._ranges += (high - low) + max(high, 0.0) + 1.0
             self._magnitude.append(max(high, 0.0))
 
-    def _add_unit(self, row: FloatArray, error: float, low: float, high: float) -> None:
+    def _add_unit(self, linear: Any, band: float, low: float, high: float) -> None:
         model, d = self._model, None
         h = model.addVar(lb=max(low, 0.0), ub=max(high, 0.0))
         if high > 0:
             z = model.addVar(lb=low, ub=high)
-            linear, slack = self._linear(row)
-            model.addCons(z - linear <= error + slack)
-            model.addCons(z - linear >= -error - slack)
+            model.addCons(z - linear <= band)
+            model.addCons(z - linear >= -band)
             if low >= 0:
                 model.addCons(h == z)
             else:

@@ -122,6 +122,27 @@ def test_a_failing_solver_is_unknown():
     assert "LP solver" in answer.reason
 
 
+@pytest.mark.parametrize(
+    ("row", "lower", "upper"),
+    [
+        ([1e300, 1.0, 0.0], -1e300, 1e300),
+        ([1.0, np.nan, 0.0], -1.0, 1.0),
+        ([1.0, np.inf, 0.0], -np.inf, np.inf),
+        ([1.0, 1.0, 0.0], 1e12, 1e13),
+    ],
+)
+def test_numbers_beyond_the_tolerances_make_a_model_that_answers_nothing(row, lower, upper):
+    solver = ScipSolver(unit_square())
+    solver.add_units(block([row], [lower], [upper]))
+    solver.add_units(block([[1.0, 1.0, 0.0, 1.0]], [-1.0], [1.0]))
+    assert solver.exceeds(np.array([1.0, 0.0, 0.0]), 5.0, 10).verdict is Verdict.UNKNOWN
+
+
+def test_inputs_beyond_the_tolerances_too():
+    solver = ScipSolver(Polytope(Box(np.full(2, -1e300), np.full(2, 1e300))))
+    assert solver.exceeds(np.array([1.0, 0.0, 0.0]), 5.0, 10).verdict is Verdict.UNKNOWN
+
+
 def test_infinite_bounds_are_never_asked_about():
     solver = ScipSolver(unit_square())
     solver.add_units(block([[1.0, 1.0, 0.0]], [-np.inf], [np.inf]))
