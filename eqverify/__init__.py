@@ -14,7 +14,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eqverify.api import Reduction, load_network, load_problem, load_query, prove_stability, reduce
+    from eqverify.api.loading import load_network, load_problem, load_query
+    from eqverify.api.proving import prove_stability
+    from eqverify.api.reduction import Reduction, reduce
     from eqverify.errors import EqverifyError
     from eqverify.problem import Problem
     from eqverify.stability.facts import Facts, Status
@@ -25,13 +27,13 @@ _HOMES = {
     "EqverifyError": "eqverify.errors",
     "Facts": "eqverify.stability.facts",
     "Problem": "eqverify.problem",
-    "Reduction": "eqverify.api",
+    "Reduction": "eqverify.api.reduction",
     "Status": "eqverify.stability.facts",
-    "load_network": "eqverify.api",
-    "load_problem": "eqverify.api",
-    "load_query": "eqverify.api",
-    "prove_stability": "eqverify.api",
-    "reduce": "eqverify.api",
+    "load_network": "eqverify.api.loading",
+    "load_problem": "eqverify.api.loading",
+    "load_query": "eqverify.api.loading",
+    "prove_stability": "eqverify.api.proving",
+    "reduce": "eqverify.api.reduction",
 }
 
 __all__ = [

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eqverify.api import load_problem
+from eqverify.api.loading import load_problem
 from eqverify.bounds import crown_bounds, interval_bounds
 from eqverify.bounds.alpha import optimise_slopes
 from eqverify.bounds.lp import lp_for_node

@@ -51,7 +51,7 @@ def worker(family: str, name: str, engine: str, limit: float, folder: Path) -> N
     import numpy as np
 
     import eqverify
-    from eqverify.api import load_network, load_problem
+    from eqverify.api.loading import load_network, load_problem
     from eqverify.problem import box_problem
 
     if family == "digits":

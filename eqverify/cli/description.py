@@ -40,7 +40,7 @@ def describe_network(path: Path) -> Pairs:
 
 def describe_query(path: Path) -> Pairs:
     """Arity, input set and output condition of a property."""
-    from eqverify.api import load_query
+    from eqverify.api.loading import load_query
     from eqverify.frontend.vnnlib import lower
 
     specification = lower(load_query(path))

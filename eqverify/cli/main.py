@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from eqverify import __version__
-from eqverify.cli.commands import demo, info, reduce, stability
+from eqverify.cli.commands.demo import demo
+from eqverify.cli.commands.info import info
+from eqverify.cli.commands.reduce import reduce
+from eqverify.cli.commands.stability import stability
 from eqverify.errors import ContradictionError, EqverifyError, LimitError
 
 USAGE = 2

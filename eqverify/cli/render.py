@@ -14,7 +14,7 @@ from eqverify.report.layers import LayerRow
 from eqverify.stability.facts import Facts
 
 if TYPE_CHECKING:
-    from eqverify.api import Reduction
+    from eqverify.api.reduction import Reduction
 
 _COUNTS = ("units", "inactive", "active", "unstable", "undecided")
 

@@ -8,7 +8,7 @@ from bound_checks import assert_hull_encloses, assert_signs_hold, exact_stabilit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eqverify.api import load_problem
+from eqverify.api.loading import load_problem
 from eqverify.bounds import crown_bounds
 from eqverify.bounds.refine import split_bounds
 from eqverify.network import Affine, evaluate_exact, evaluate_nodes

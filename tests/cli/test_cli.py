@@ -231,7 +231,7 @@ def test_an_unexpected_error_is_internal_and_has_no_traceback(files, capsys, mon
     def broken(*_arguments, **_options):
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("eqverify.api.transform", broken)
+    monkeypatch.setattr("eqverify.api.reduction.transform", broken)
     assert run(["reduce", str(network), str(query), "-o", str(output)]) == 5
     text = capsys.readouterr().err
     assert text.startswith("error[internal/unexpected]")
@@ -245,7 +245,7 @@ def test_an_interrupt_leaves_nothing(files, capsys, monkeypatch):
     def interrupted(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("eqverify.api.transform", interrupted)
+    monkeypatch.setattr("eqverify.api.reduction.transform", interrupted)
     assert run(["reduce", str(network), str(query), "-o", str(output)]) == 130
     assert not output.exists()
 
@@ -289,7 +289,7 @@ def test_z3_refutes_a_lying_proof(files, capsys, monkeypatch):
 
     monkeypatch.setattr("eqverify.transform.driver.prove_deviation", lambda *_: np.zeros(1))
     monkeypatch.setattr("eqverify.transform.deviation.prove_deviation", lambda *_: np.zeros(1))
-    monkeypatch.setattr("eqverify.api._replay", lambda *_: None)
+    monkeypatch.setattr("eqverify.api.reduction._replay", lambda *_: None)
     monkeypatch.setattr(RemoveInactive, "__call__", wrong)
     arguments = ["reduce", str(network), str(query), "-o", str(output)]
     assert run([*arguments, "--rewriting", "leo", "--cross-check", "z3"]) == 1

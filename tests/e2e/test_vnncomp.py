@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from vnncomp import vnncomp_root
 
-from eqverify.api import load_network, load_problem, reduce
+from eqverify.api.loading import load_network, load_problem
+from eqverify.api.reduction import reduce
 from eqverify.cli.main import run
 from eqverify.export.runtime import run_model
 from eqverify.stability.facts import Status

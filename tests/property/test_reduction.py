@@ -8,7 +8,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eqverify.api import reduce
+from eqverify.api.reduction import reduce
 from eqverify.equivalence.exact import cross_check
 from eqverify.errors import EqverifyError
 from eqverify.network import outputs_exact

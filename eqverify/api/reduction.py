@@ -1,4 +1,4 @@
-"""eqverify from Python.  Functions take paths or loaded objects, raise `EqverifyError`, and never print."""
+"""The main job: a smaller network, proved equivalent on a domain up to eps, written and checked."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 import eqverify
+from eqverify.api.proving import prove_stability
 from eqverify.arrays import FloatArray
 from eqverify.errors import ContradictionError, InputError, RejectedError
 from eqverify.files import atomic_write
@@ -20,108 +21,12 @@ from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts, Status
-from eqverify.stability.options import Engine, StabilityOptions
+from eqverify.stability.options import Engine
 from eqverify.transform.driver import Rewriting, Transformed, TransformOptions, transform
 
 if TYPE_CHECKING:
     from eqverify.equivalence.exact import CrossCheck
-    from eqverify.execution import Executor
     from eqverify.export.runtime import RuntimeComparison
-    from eqverify.frontend.vnnlib import Query
-
-PathOrNetwork = str | Path | Network
-"""A path to an ONNX file, or a network."""
-
-
-def load_network(path: str | Path) -> Network:
-    """Read an ONNX file (``.onnx``, ``.onnx.gz``).
-
-    Raises:
-        UsageError: there is no such file.
-        InputError: it is malformed, or holds what is not supported.
-    """
-    from eqverify.frontend.onnx import read_network
-
-    return read_network(path)
-
-
-def load_query(path: str | Path) -> Query:
-    """Read a VNN-LIB file, version 1.0 or 2.x (``.vnnlib``, ``.vnnlib.gz``), as a typed query.
-
-    Raises:
-        UsageError: there is no such file.
-        InputError: it is malformed.
-    """
-    from eqverify.frontend.vnnlib import read_query
-
-    return read_query(path)
-
-
-def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
-    """A network with the property it is to be judged on.
-
-    A file with operators that are not piecewise linear (Sigmoid, Softmax, ...) is cut before them: the problem's
-    network is what comes before, and the rest is kept to be copied.
-
-    Args:
-        network: path or network.
-        query: path or query.
-
-    Raises:
-        UsageError, InputError: as `load_network` and `load_query`; `problem/...` where the two do not fit.
-    """
-    from eqverify.frontend.onnx import read_front
-    from eqverify.frontend.vnnlib import lower
-
-    specification = lower(load_query(query) if isinstance(query, str | Path) else query)
-    if isinstance(network, Network):
-        return Problem(network, specification)
-    front = read_front(network)
-    return Problem(front.network, specification, front.tail)
-
-
-def prove_stability(
-    problem: Problem,
-    *,
-    engine: Engine = "portfolio",
-    time_limit: float = 60.0,
-    unit_time_limit: float = 5.0,
-    seed: int = 0,
-    node_limit: int | None = None,
-    resume: str | Path | None = None,
-    workers: int = 1,
-    split_inputs: int = 12,
-    progress: Progress = silent,
-    executor: Executor | None = None,
-) -> Facts:
-    """Decide for every ReLU unit whether it is stable on the problem's domain.
-
-    Args:
-        problem: network and domain.
-        engine: ``portfolio`` (bounds, witnesses, SCIP), ``crown`` (bounds and samples only), or a published method on
-            SCIP with interval bounds: ``leo`` (arXiv 2001.00218), ``isa`` (arXiv 2102.07804).
-        time_limit: seconds in all; what is open then stays undecided.
-        unit_time_limit: seconds for one question to the solver.
-        seed: of random points and solver.
-        node_limit: nodes for one question to the solver, for reproducible answers.
-        resume: a journal to append to, and to take facts from; trusted.
-        workers: processes that ask the solver.
-        split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
-        progress: called with stage, done, total.
-        executor: where solver questions are asked, instead of `workers` processes.
-
-    Returns:
-        The table of units.  Trusted: float64 arithmetic; SCIP for units with evidence ``solver``; the journal.
-
-    Raises:
-        InputError: the journal is damaged, or about something else.
-        LimitError: a worker died.
-    """
-    from eqverify.stability.portfolio import prove_stability as prove
-
-    journal = None if resume is None else Path(resume)
-    options = StabilityOptions(engine, time_limit, unit_time_limit, seed, node_limit, journal, workers, split_inputs)
-    return prove(problem, options, progress=progress, executor=executor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

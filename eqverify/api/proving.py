@@ -1,0 +1,58 @@
+"""The proof of stability, as a function of a problem and keywords."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eqverify.problem import Problem
+from eqverify.progress import Progress, silent
+from eqverify.stability.facts import Facts
+from eqverify.stability.options import Engine, StabilityOptions
+
+if TYPE_CHECKING:
+    from eqverify.execution import Executor
+
+
+def prove_stability(
+    problem: Problem,
+    *,
+    engine: Engine = "portfolio",
+    time_limit: float = 60.0,
+    unit_time_limit: float = 5.0,
+    seed: int = 0,
+    node_limit: int | None = None,
+    resume: str | Path | None = None,
+    workers: int = 1,
+    split_inputs: int = 12,
+    progress: Progress = silent,
+    executor: Executor | None = None,
+) -> Facts:
+    """Decide for every ReLU unit whether it is stable on the problem's domain.
+
+    Args:
+        problem: network and domain.
+        engine: ``portfolio`` (bounds, witnesses, SCIP), ``crown`` (bounds and samples only), or a published method on
+            SCIP with interval bounds: ``leo`` (arXiv 2001.00218), ``isa`` (arXiv 2102.07804).
+        time_limit: seconds in all; what is open then stays undecided.
+        unit_time_limit: seconds for one question to the solver.
+        seed: of random points and solver.
+        node_limit: nodes for one question to the solver, for reproducible answers.
+        resume: a journal to append to, and to take facts from; trusted.
+        workers: processes that ask the solver.
+        split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
+        progress: called with stage, done, total.
+        executor: where solver questions are asked, instead of `workers` processes.
+
+    Returns:
+        The table of units.  Trusted: float64 arithmetic; SCIP for units with evidence ``solver``; the journal.
+
+    Raises:
+        InputError: the journal is damaged, or about something else.
+        LimitError: a worker died.
+    """
+    from eqverify.stability.portfolio import prove_stability as prove
+
+    journal = None if resume is None else Path(resume)
+    options = StabilityOptions(engine, time_limit, unit_time_limit, seed, node_limit, journal, workers, split_inputs)
+    return prove(problem, options, progress=progress, executor=executor)

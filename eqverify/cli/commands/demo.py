@@ -1,0 +1,27 @@
+"""`eqverify demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eqverify.cli.commands.reduce import reduce
+from eqverify.cli.commands.shared import require_folder
+
+
+def demo(*, folder: Path = Path("eqverify-demo")) -> None:
+    """Reduce the shipped example, check the result, and draw it.
+
+    Parameters
+    ----------
+    folder:
+        Where the reduced network and the picture are written.
+    """
+    from eqverify.examples import example_files
+
+    files = example_files()
+    require_folder(folder)
+    folder.mkdir(exist_ok=True)
+    output, picture = folder / "digits-reduced.onnx", folder / "layers.png"
+    print(f"eqverify reduce {files.network.name} {files.query.name} -o {output} --picture {picture}\n")
+    reduce(files.network, files.query, output=output, picture=picture)
+    print(f"\nThe picture of the layers before and after: {picture}")

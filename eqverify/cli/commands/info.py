@@ -1,0 +1,29 @@
+"""`eqverify info`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eqverify.cli.commands.shared import Json
+
+
+def info(network: Path, query: Path | None = None, /, *, json: Json = False) -> None:
+    """Print what a network and a property hold, and what of them is supported.
+
+    Parameters
+    ----------
+    network:
+        ONNX file.
+    query:
+        VNN-LIB file, version 1.0 or 2.x.
+    json:
+        Print one JSON object instead of text.
+    """
+    from eqverify.cli import render
+    from eqverify.cli.description import describe_network, describe_query
+
+    pairs = describe_network(network) + (describe_query(query) if query is not None else [])
+    if json:
+        render.print_json(dict(pairs))
+    else:
+        render.print_pairs(pairs)

@@ -1,0 +1,93 @@
+"""`eqverify reduce`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from eqverify.cli.commands.shared import Json, Options, require_folder
+from eqverify.cli.progress import shown_progress
+from eqverify.stability.options import StabilityOptions
+from eqverify.transform.driver import Rewriting
+
+
+def reduce(
+    network: Path,
+    query: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    options: Options = StabilityOptions(),
+    dtype: Literal["float32", "float64"] | None = None,
+    rewriting: Rewriting = "auto",
+    max_epsilon: float = 1e-4,
+    cross_check: Literal["z3"] | None = None,
+    cross_check_timeout: float = 60.0,
+    picture: Path | None = None,
+    explain: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> None:
+    """Write a smaller network that is proved equivalent on the property's inputs.
+
+    Parameters
+    ----------
+    network:
+        ONNX file.
+    query:
+        VNN-LIB file, version 1.0 or 2.x.
+    output:
+        The ONNX file to write.
+    options:
+        Limits and engine.
+    dtype:
+        Type of the written weights; by default that of the network's input.
+    rewriting:
+        Carry linear values through few extra units, apply LEO's published rewrites, or take the better of both.
+    max_epsilon:
+        Avoid new weights where they would bring the proved deviation above this.
+    cross_check:
+        Confirm the result by exact arithmetic with Z3 (small networks only).
+    cross_check_timeout:
+        Seconds for the cross-check.
+    picture:
+        Also draw the layers before and after (.svg, .png, .pdf).
+    explain:
+        Also print for each kept unit why it was kept.
+    json:
+        Print one JSON object instead of the table.
+    """
+    from eqverify.api import reduction
+    from eqverify.api.loading import load_problem
+    from eqverify.cli import render
+
+    for path in (output, picture):
+        if path is not None:
+            require_folder(path)
+    start = time.perf_counter()
+    with shown_progress() as progress:
+        problem = load_problem(network, query)
+        read = time.perf_counter() - start
+        result = reduction.reduce(
+            problem,
+            **asdict(options),
+            dtype=dtype,
+            rewriting=rewriting,
+            max_epsilon=max_epsilon,
+            cross_check=cross_check,
+            cross_check_timeout=cross_check_timeout,
+            progress=progress,
+        )
+    result.save(output)
+    if picture is not None:
+        result.plot(picture)
+    seconds = {"read": read, **result.seconds, "total": time.perf_counter() - start}
+    if json:
+        render.print_json({**result.as_dict(), "output": str(output), "seconds": seconds})
+        return
+    render.print_reduction(result, output, seconds)
+    if explain:
+        print(result.explain())
