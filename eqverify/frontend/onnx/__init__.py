@@ -2,6 +2,7 @@
 
 from eqverify.frontend.onnx.cut import Cut, Front, Tail, Unsupported, parse_front, read_front
 from eqverify.frontend.onnx.description import Description, TensorDescription, describe
+from eqverify.frontend.onnx.load import read_bytes
 from eqverify.frontend.onnx.reader import OperatorEntry, operator_table, parse_network, read_network
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "operator_table",
     "parse_front",
     "parse_network",
+    "read_bytes",
     "read_front",
     "read_network",
 ]

@@ -1,0 +1,133 @@
+"""The embedded backend: bounds, input splitting, branching on signs, and SCIP, by turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from eqverify.bounds import Interval, crown_bounds, optimise_slopes
+from eqverify.bounds.branch import Question as SignQuestion
+from eqverify.bounds.branch import prove_sign
+from eqverify.domain import Polytope
+from eqverify.milp.encoding import Verdict as Said
+from eqverify.milp.scip import ScipSolver
+from eqverify.network import Affine, Network
+from eqverify.stability.budget import Budget
+from eqverify.verify.attack import attack_near
+from eqverify.verify.mip import SolverMaker, ask_solver
+from eqverify.verify.question import Question, Replay, Reply
+from eqverify.verify.splitting import split_question
+
+SPLIT_INPUTS = 12
+"""The box is halved where at most so many inputs are free."""
+
+_SPLIT_SHARE = 0.7
+_FIRST_SLICE = 3.0
+_GROWTH = 2.0
+_BOUNDS = "bounds"
+
+
+def _make_scip(polytope: Polytope) -> ScipSolver:
+    return ScipSolver(polytope)
+
+
+class ScipBackend:
+    """Decides by arithmetic where that is enough, else asks SCIP; see `eqverify.bounds` and `eqverify.milp.scip`.
+
+    Args:
+        argument: none is known; there for the protocol of backends.
+        make: makes solvers.
+    """
+
+    name = "scip"
+
+    def __init__(self, argument: str = "", make: SolverMaker = _make_scip) -> None:
+        self.make = make
+
+    def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
+        """As `Backend.decide`."""
+        network, box = question.network, question.box
+        bounds = crown_bounds(network, box.lower[None], box.upper[None], outputs=True)
+        if _refuted(network, bounds):
+            return self._reply("unsat", evidence=_BOUNDS)
+        if int((box.upper > box.lower).sum()) <= SPLIT_INPUTS:
+            outcome = split_question(question, replay, Budget(budget.left * _SPLIT_SHARE))
+            if outcome.proved or outcome.found:
+                return self._reply("unsat" if outcome.proved else "sat", evidence=_BOUNDS)
+        if budget.exhausted():
+            return self._reply("timed-out")
+        targets = {relu.source: np.ones(network.sizes[relu.source], dtype=bool) for relu in network.relus}
+        targets |= {port.source: np.ones(port.size, dtype=bool) for port in network.outputs}
+        bounds = dict(optimise_slopes(network, box.lower[None], box.upper[None], bounds, targets).bounds)
+        if _refuted(network, bounds):
+            return self._reply("unsat", evidence=_BOUNDS)
+        return self._by_turns(question, bounds, replay, budget)
+
+    def _by_turns(self, question: Question, bounds: dict[str, Interval], replay: Replay, budget: Budget) -> Reply:
+        """Branching and SCIP, each for a slice of time that grows; a slice starts from scratch."""
+        seconds, reason = _FIRST_SLICE, ""
+        turns: list[Callable[[float], Reply]] = [
+            partial(self._branch, question, bounds, replay),
+            partial(self._solve, question, bounds, replay),
+        ]
+        while turns and not budget.exhausted():
+            for turn in tuple(turns):
+                reply = turn(min(seconds, budget.left))
+                if reply.verdict in ("sat", "unsat"):
+                    return reply
+                if reply.verdict == "unknown":
+                    turns.remove(turn)
+                    reason = reply.reason
+            seconds *= _GROWTH
+        return self._reply("unknown", reason=reason) if not turns else self._reply("timed-out")
+
+    def _branch(self, question: Question, bounds: dict[str, Interval], replay: Replay, seconds: float) -> Reply:
+        """A proof that one row is positive everywhere, row by row."""
+        network, budget, closed = _strict(question.network), Budget(seconds), True
+        (port,) = network.outputs
+        for row in range(port.size):
+            left = Budget(budget.left / (port.size - row))
+            found = prove_sign(network, bounds, SignQuestion(port.source, row, -1), seconds=left.seconds, max_nodes=10**9)
+            if found.proved:
+                return self._reply("unsat", evidence=_BOUNDS)
+            if found.point is not None and attack_near(question.network, question.box, found.point, replay):
+                return self._reply("sat")
+            closed &= found.point is not None
+        return self._reply("unknown", reason="no row is positive everywhere") if closed else self._reply("timed-out")
+
+    def _solve(self, question: Question, bounds: dict[str, Interval], replay: Replay, seconds: float) -> Reply:
+        answer, description = ask_solver(question, bounds, self.make, seconds)
+        if answer.verdict is Said.NEVER:
+            return self._reply("unsat", evidence=description)
+        if answer.verdict is Said.CANDIDATE and answer.point is not None:
+            if attack_near(question.network, question.box, answer.point, replay):
+                return self._reply("sat")
+            return self._reply("unknown", reason="the solver's candidate does not hold on the original network")
+        if answer.reason in ("timelimit", ""):
+            return self._reply("timed-out")
+        return self._reply("unknown", reason=answer.reason)
+
+    def _reply(self, verdict: str, evidence: str = "", reason: str = "") -> Reply:
+        return Reply(verdict, self.name, evidence if verdict == "unsat" else "", reason)  # type: ignore[arg-type]
+
+
+def _refuted(network: Network, bounds: dict[str, Interval]) -> bool:
+    """Whether some row is positive on the whole box."""
+    return any(bool((bounds[port.source].lower > 0).any()) for port in network.outputs)
+
+
+def _strict(network: Network) -> Network:
+    """The network with its rows lowered by one unit in the last place of their constants.
+
+    A row that is not negative there is positive in the network itself.
+    """
+    (port,) = network.outputs
+    nodes = tuple(
+        Affine(node.name, node.terms, np.nextafter(node.bias, -np.inf))
+        if isinstance(node, Affine) and node.name == port.source
+        else node
+        for node in network.nodes
+    )
+    return Network(network.inputs, nodes, network.outputs)
