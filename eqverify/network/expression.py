@@ -7,7 +7,8 @@ element of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,6 +157,21 @@ def difference(left: Expression, right: Expression, basis: Basis) -> Expression:
     """left - right."""
     rows, rounding = _add(left.rows, -right.rows, basis)
     return Expression(rows, (left.error + right.error + rounding) * (1 + 4 * UNIT_ROUNDOFF))
+
+
+def scaled(expression: Expression, factor: float, basis: Basis) -> Expression:
+    """factor times an expression; exact for powers of two, short of underflow."""
+    rows = factor * expression.rows
+    exact = abs(math.frexp(factor)[0]) == 0.5 and np.array_equal(rows / factor, expression.rows)
+    rounding = 0.0 if exact else UNIT_ROUNDOFF * (np.abs(rows) @ basis.magnitude) * (1 + gamma(basis.width + 4))
+    error = np.abs(factor) * expression.error + rounding
+    return Expression(rows, np.where(error > 0, error * (1 + 4 * UNIT_ROUNDOFF) + UNDERFLOW, 0.0))
+
+
+def stacked(parts: Sequence[Expression], width: int) -> Expression:
+    """Expressions below each other."""
+    rows = np.concatenate([np.empty((0, width)), *(part.rows for part in parts)])
+    return Expression(rows, np.concatenate([np.empty(0), *(part.error for part in parts)]))
 
 
 def eliminate(expression: Expression, columns: IntArray, meaning: Expression, basis: Basis) -> Expression:
