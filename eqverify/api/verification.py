@@ -27,7 +27,9 @@ from eqverify.verify.replay import Replayer, Witness
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
 
-_ATTACK_SHARE = 0.1
+_ATTACK_SHARE = 0.02
+"""The backend's own search comes later; this one finds what is easy, before anything is proved."""
+
 _REDUCTION_SHARE = 0.15
 
 
@@ -81,10 +83,10 @@ def verify(
 ) -> Verification:
     """Decide whether an input satisfies a property (for a counterexample query: whether there is a counterexample).
 
-    Gradient steps look for such an input first; then the network is reduced on the property's inputs, and the backend is
-    asked about one part of the input set and one disjunct of the output condition after the other, with output
-    constraints relaxed by the proved eps. Whatever a backend finds is replayed on the original network; where it does not
-    hold there, the backend is asked about the original network itself.
+    Gradient steps look for such an input first; then the network is reduced on the property's inputs, and the backend
+    is asked about one part of the input set and one disjunct of the output condition after the other, with output
+    constraints relaxed by the proved eps. Whatever a backend finds is replayed on the original network; where it does
+    not hold there, the backend is asked about the original network itself.
 
     Args:
         query: path or query, version 1.0 or 2.x.

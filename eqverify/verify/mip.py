@@ -33,7 +33,8 @@ class QuestionSolver(Protocol):
 class SolverMaker(Protocol):
     """Makes an empty model of a box."""
 
-    def __call__(self, polytope: Polytope) -> QuestionSolver: ...
+    def __call__(self, polytope: Polytope) -> QuestionSolver:
+        """For inputs in a polytope."""
 
 
 def ask_solver(question: Question, bounds: Bounds, make: SolverMaker, seconds: float) -> tuple[Answer, str]:

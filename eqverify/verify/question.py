@@ -18,8 +18,8 @@ Verdict: TypeAlias = Literal["sat", "unsat", "unknown", "timed-out"]
 class Question:
     """Is there an input in the box at which every output is at most 0?
 
-    One disjunct of a property, folded into the (reduced) network (specs/rewrites.md, P-2): `unsat` here is unsat for the
-    original; an input found here is a candidate only.
+    One disjunct of a property, folded into the (reduced) network (specs/rewrites.md, P-2): `unsat` here is unsat for
+    the original; an input found here is a candidate only.
 
     Attributes:
         network: each output is a row of the condition.

@@ -1,8 +1,8 @@
 """Replay of candidates on the original network: exactly, and with onnxruntime.
 
-A candidate counts only if (1) its rational values satisfy the property as written, on the inputs' closed float64 box, and
-(2) onnxruntime's outputs for it satisfy the property within the competition's tolerance.  (1) alone would report what
-no run of the network shows; (2) alone what is not true of the network.
+A candidate counts only if (1) its rational values satisfy the property as written, on the inputs' closed float64 box,
+and (2) onnxruntime's outputs for it satisfy the property within the competition's tolerance.  (1) alone would report
+what no run of the network shows; (2) alone what is not true of the network.
 """
 
 from __future__ import annotations

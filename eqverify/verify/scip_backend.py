@@ -1,4 +1,4 @@
-"""The embedded backend: bounds, input splitting, branching on signs, and SCIP, by turns."""
+"""The embedded backend: bounds and input splitting, then branching on signs, SCIP and gradient steps by turns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eqverify.milp.encoding import Verdict as Said
 from eqverify.milp.scip import ScipSolver
 from eqverify.network import Affine, Network
 from eqverify.stability.budget import Budget
-from eqverify.verify.attack import attack_near
+from eqverify.verify.attack import attack, attack_near
 from eqverify.verify.mip import SolverMaker, ask_solver
 from eqverify.verify.question import Question, Replay, Reply
 from eqverify.verify.splitting import split_question
@@ -45,6 +45,7 @@ class ScipBackend:
 
     def __init__(self, argument: str = "", make: SolverMaker = _make_scip) -> None:
         self.make = make
+        self.seed = 0
 
     def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
         """As `Backend.decide`."""
@@ -71,6 +72,7 @@ class ScipBackend:
         turns: list[Callable[[float], Reply]] = [
             partial(self._branch, question, bounds, replay),
             partial(self._solve, question, bounds, replay),
+            partial(self._attack, question, replay),
         ]
         while turns and not budget.exhausted():
             for turn in tuple(turns):
@@ -89,7 +91,9 @@ class ScipBackend:
         (port,) = network.outputs
         for row in range(port.size):
             left = Budget(budget.left / (port.size - row))
-            found = prove_sign(network, bounds, SignQuestion(port.source, row, -1), seconds=left.seconds, max_nodes=10**9)
+            found = prove_sign(
+                network, bounds, SignQuestion(port.source, row, -1), seconds=left.seconds, max_nodes=10**9
+            )
             if found.proved:
                 return self._reply("unsat", evidence=_BOUNDS)
             if found.point is not None and attack_near(question.network, question.box, found.point, replay):
@@ -108,6 +112,14 @@ class ScipBackend:
         if answer.reason in ("timelimit", ""):
             return self._reply("timed-out")
         return self._reply("unknown", reason=answer.reason)
+
+    def _attack(self, question: Question, replay: Replay, seconds: float) -> Reply:
+        """Gradient steps from more points each time."""
+        self.seed += 1
+        members = np.ones((1, question.network.output_size), dtype=bool)
+        budget = Budget(seconds / 3)
+        found = attack(question.network, question.box, members, replay, budget=budget, rounds=1000, seed=self.seed)
+        return self._reply("sat" if found else "timed-out")
 
     def _reply(self, verdict: str, evidence: str = "", reason: str = "") -> Reply:
         return Reply(verdict, self.name, evidence if verdict == "unsat" else "", reason)  # type: ignore[arg-type]

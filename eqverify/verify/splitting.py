@@ -122,8 +122,8 @@ def _bound(network: Network, boxes: _Boxes) -> tuple[FloatArray, FloatArray, dic
 def _steepness(ground: Ground) -> FloatArray:
     """(k, rows, n) bounds on the derivatives of the rows on each box, up to rounding: for choosing what to halve.
 
-    Not those of the linear bounds: these may be flat in an input that only decides signs of units, or where rows pull in
-    opposite directions, and it is just there that halving helps.
+    Not those of the linear bounds: these may be flat in an input that only decides signs of units, or where rows pull
+    in opposite directions, and it is just there that halving helps.
     """
     port = ground.network.outputs[0]
     identity = np.eye(port.size)[None].repeat(ground.boxes, axis=0)
@@ -135,7 +135,9 @@ def _steepness(ground: Ground) -> FloatArray:
         if isinstance(node, Relu):
             z = ground.bounds[node.source]
             active, inactive = (z.lower >= 0)[:, None], (z.upper <= 0)[:, None]
-            pairs = [(node.source, np.where(active, low, np.minimum(low, 0)), np.where(active, high, np.maximum(high, 0)))]
+            pairs = [
+                (node.source, np.where(active, low, np.minimum(low, 0)), np.where(active, high, np.maximum(high, 0)))
+            ]
             pairs = [(name, np.where(inactive, 0, a), np.where(inactive, 0, b)) for name, a, b in pairs]
         else:
             pairs = []
