@@ -18,6 +18,7 @@ from eqverify.errors import EqverifyError, InputError, Place, UsageError
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
+from eqverify.report.layers import LayerRow
 from eqverify.stability.budget import Budget
 from eqverify.verify.attack import attack
 from eqverify.verify.backends import make_backend
@@ -31,6 +32,8 @@ _ATTACK_SHARE = 0.02
 """The backend's own search comes later; this one finds what is easy, before anything is proved."""
 
 _REDUCTION_SHARE = 0.15
+_LEAST = 5.0
+"""Seconds that a backend gets for a question, if there are so many: some take a while to start."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +48,7 @@ class Verification:
         reason: for `unknown`.
         relus_before: of the original network.
         relus_after: of the largest network that a backend was asked about; None if none was.
+        layers: its table of layers, empty where nothing was reduced.
         seconds: wall time by stage.
     """
 
@@ -55,6 +59,7 @@ class Verification:
     reason: str
     relus_before: int
     relus_after: int | None
+    layers: tuple[LayerRow, ...]
     seconds: Mapping[str, float]
 
     def as_dict(self) -> dict[str, object]:
@@ -66,6 +71,7 @@ class Verification:
             "reason": self.reason,
             "relus_before": self.relus_before,
             "relus_after": self.relus_after,
+            "layers": [row.as_dict() for row in self.layers],
             "witness": None if self.witness is None else {"x": self.witness.x.tolist(), "y": self.witness.y.tolist()},
             "seconds": dict(self.seconds),
         }
@@ -90,7 +96,8 @@ def verify(
 
     Args:
         query: path or query, version 1.0 or 2.x.
-        networks: the network, or networks by the names that the query declares; version 1.0 takes any name.
+        networks: the network, or networks by the names that the query declares; version 1.0 takes any name, and an empty
+            name stands for the only one declared.
         backend: ``scip``, ``marabou``, ``portfolio``, ``command:SCRIPT``, one of another package, or an object.
         timeout: seconds in all.
         reduction: whether backends see the reduced network instead of the original.
@@ -135,7 +142,7 @@ def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork])
     declared = [network.name for network in query.networks]
     given = networks if isinstance(networks, Mapping) else {declared[0]: networks}
     wanted = [network.name for network in query.networks if network.equal_to is None]
-    if query.version == "1.0" and len(given) == 1:
+    if len(declared) == len(given) == 1 and (query.version == "1.0" or "" in given):
         return next(iter(given.values()))
     if sorted(given) != sorted(wanted):
         raise UsageError(
@@ -191,6 +198,7 @@ class _Run:
         self.seconds: dict[str, float] = {}
         self.evidence: dict[str, None] = {}
         self.largest: int | None = None
+        self.layers: tuple[LayerRow, ...] = ()
         self.reasons: list[str] = []
         self._last = time.perf_counter()
 
@@ -244,6 +252,7 @@ class _Run:
         except InputError as error:
             self.reasons.append(f"not reduced: {error.code}")
             return problem.network, [Fraction(0)] * problem.network.output_size
+        self.layers = result.layers
         return result.network, [Fraction(value) for value in result.epsilons.tolist()]
 
     def _ask(self, problem: Problem, parts: list[_Part]) -> Verification:
@@ -252,8 +261,12 @@ class _Run:
         while parts and not self.budget.exhausted():
             again: list[_Part] = []
             for number, part in enumerate(parts):
+                if self.budget.exhausted():
+                    again += parts[number:]
+                    break
                 self.progress("decide", total - len(parts) + number - len(again), total)
-                reply = self._decide(part, self.budget.share(len(parts) - number))
+                share = max(self.budget.share(len(parts) - number).left, _LEAST)
+                reply = self._decide(part, Budget(min(share, self.budget.left)))
                 if part.replayer.witness is not None:
                     self._lap("decide")
                     return self._answer(problem, "sat", reply.backend, part.replayer.witness)
@@ -289,7 +302,9 @@ class _Run:
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
         before = problem.network.relu_count
-        return Verification(verdict, backend, witness, evidence, reason, before, self.largest, self.seconds)
+        return Verification(
+            verdict, backend, witness, evidence, reason, before, self.largest, self.layers, self.seconds
+        )
 
     def _lap(self, stage: str) -> None:
         now = time.perf_counter()

@@ -19,9 +19,15 @@ def run_group(
     """
     try:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, text=True,
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            text=True,
             errors="replace",
-        )  # fmt: skip
+        )
     except OSError as error:
         return "", f"cannot be started: {error.strerror}"
     try:

@@ -6,13 +6,13 @@ import contextlib
 import math
 import shlex
 import tempfile
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from eqverify.arrays import FloatArray
-from fractions import Fraction
-from itertools import pairwise
 from eqverify.domain import Case, Declaration, HalfSpace, NetworkSignature, Polytope, Specification
 from eqverify.errors import UsageError
 from eqverify.export.onnx import write_network
@@ -22,7 +22,7 @@ from eqverify.verify.attack import attack_near
 from eqverify.verify.child import run_group
 from eqverify.verify.question import Question, Replay, Reply
 
-_GRACE = 2.0
+_GRACE = 1.0
 """Seconds a tool may exceed the limit that it was told, before its process group is ended."""
 
 _ZERO, _ONE = Fraction(0), Fraction(1)

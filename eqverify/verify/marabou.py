@@ -24,7 +24,7 @@ from eqverify.verify.attack import attack_near
 from eqverify.verify.child import run_group
 from eqverify.verify.question import Question, Replay, Reply
 
-_GRACE = 3.0
+_GRACE = 1.0
 """Seconds for the child to start and to end."""
 
 

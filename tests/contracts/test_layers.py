@@ -34,6 +34,7 @@ VIOLATIONS = {
     "only-onnx": ("cli/main.py", "import onnx.helper"),
     "only-onnxruntime": ("frontend/onnx/load.py", "import onnxruntime"),
     "only-marabou": ("verify/marabou.py", "import maraboupy"),
+    "only-distributed": ("bench/running.py", "import distributed"),
     "only-hypothesis": ("examples/__init__.py", "import hypothesis"),
     "only-scipy": ("bounds/crown.py", "import scipy.linalg"),
     "only-sklearn": ("examples/digits_properties.py", "import sklearn.datasets"),
