@@ -13,6 +13,10 @@ import numpy as np
 
 from eqverify.api.loading import PathOrNetwork, load_query
 from eqverify.api.properties import fold_case
+from eqverify.deciding.attack import attack
+from eqverify.deciding.backends import make_backend
+from eqverify.deciding.question import Backend, Question, Reply, Verdict
+from eqverify.deciding.replay import Replayer, Witness
 from eqverify.domain import Case
 from eqverify.errors import EqverifyError, InputError, Place, UsageError
 from eqverify.network import Network
@@ -20,10 +24,6 @@ from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.report.layers import LayerRow
 from eqverify.stability.budget import Budget
-from eqverify.verify.attack import attack
-from eqverify.verify.backends import make_backend
-from eqverify.verify.question import Backend, Question, Reply, Verdict
-from eqverify.verify.replay import Replayer, Witness
 
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
@@ -96,8 +96,8 @@ def verify(
 
     Args:
         query: path or query, version 1.0 or 2.x.
-        networks: the network, or networks by the names that the query declares; version 1.0 takes any name, and an empty
-            name stands for the only one declared.
+        networks: the network, or networks by the names that the query declares; version 1.0 takes any name, and an
+            empty name stands for the only one declared.
         backend: ``scip``, ``marabou``, ``portfolio``, ``command:SCRIPT``, one of another package, or an object.
         timeout: seconds in all.
         reduction: whether backends see the reduced network instead of the original.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from eqverify.bench.instances import Instance
 from eqverify.bench.running import Outcome, Settings, run_instance
@@ -38,27 +39,21 @@ class DaskPool:
             ) from error
         self.workers = max(1, sum(self.client.nthreads().values()))
 
+    def _submit(self, instance: Instance, settings: Settings) -> Any:
+        name = f"{'/'.join(instance.key)}-{settings}"
+        return self.client.submit(run_instance, instance, settings, key=name, retries=_RETRIES, pure=False)
+
     def outcomes(self, instances: Iterable[Instance], settings: Settings) -> Iterator[Outcome]:
         """As `Pool.outcomes`.
 
         Raises:
-            LimitError: `bench/workers-lost` where an instance lost its worker again and again; what came before is kept,
-                and a later sweep tries it again.
+            LimitError: `bench/workers-lost` where an instance lost its worker again and again; what came before is
+                kept, and a later sweep tries it again.
         """
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
 
-        futures = {
-            self.client.submit(
-                run_instance,
-                instance,
-                settings,
-                key=f"{'/'.join(instance.key)}-{settings}",
-                retries=_RETRIES,
-                pure=False,
-            ): instance
-            for instance in instances
-        }
+        futures = {self._submit(instance, settings): instance for instance in instances}
         lost: list[str] = []
         for future in as_completed(list(futures)):
             try:

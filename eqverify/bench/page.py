@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from eqverify.bench.instances import Instance, Key, Row
 from eqverify.bench.scoring import SOLVED, is_wrong, score
-from eqverify.report.sweep import Raw, cactus, layer_bars, page, scatter, table
+from eqverify.report.sweep import cactus, layer_bars, page, scatter, table
 
 Runs = Mapping[str, Mapping[Key, Row]]
 """By name of the run, its results."""
@@ -33,7 +34,7 @@ def sweep_page(
     """
     limit = max((instance.timeout for instance in instances), default=1.0)
     times = {name: [row.seconds for row in rows.values() if row.result in SOLVED] for name, rows in runs.items()}
-    sections = [("Command", f"<pre>{command}</pre>"), ("Sums", _sums(instances, runs, expected))]
+    sections = [("Command", f"<pre>{html.escape(command)}</pre>"), ("Sums", _sums(instances, runs, expected))]
     sections.append(("Instances solved over time", cactus(times, limit)))
     if len(runs) == 2:
         names = tuple(runs)
@@ -43,9 +44,8 @@ def sweep_page(
             if all(instance.key in runs[name] for name in names)
         ]
         sections.append(("One against the other", scatter(pairs, names, limit)))  # type: ignore[arg-type]
-    sections += [
-        (f"Run {name}", _instances(instances, rows, expected, details.get(name, {}))) for name, rows in runs.items()
-    ]
+    for name, rows in runs.items():
+        sections.append((f"Run {name}", _instances(instances, rows, expected, details.get(name, {}))))
     return page("eqverify sweep", sections)
 
 
@@ -66,7 +66,8 @@ def _instances(
     expected: Mapping[Key, str],
     details: Mapping[Key, Mapping[str, Any]],
 ) -> str:
-    lines, wrong = [], []
+    lines: list[list[object]] = []
+    wrong = []
     for instance in instances:
         row = rows.get(instance.key)
         if row is None:
@@ -77,31 +78,9 @@ def _instances(
         after = said.get("relus_after")
         relus = f"{said.get('relus_before')} → {after}" if after is not None else ""
         basis = ", ".join(said.get("evidence") or []) or said.get("reason", "")
-        bars: str = layer_bars(said.get("layers") or [])
-        lines.append(
-            [
-                *instance.key,
-                row.result,
-                expected.get(instance.key, ""),
-                row.seconds,
-                said.get("backend", ""),
-                basis,
-                relus,
-                Raw(bars),
-            ]
-        )
-    header = [
-        "category",
-        "network",
-        "property",
-        "result",
-        "expected",
-        "seconds",
-        "by",
-        "basis",
-        "ReLUs",
-        "layers, kept",
-    ]
+        told = [expected.get(instance.key, ""), row.seconds, said.get("backend", ""), basis, relus]
+        lines.append([*instance.key, row.result, *told, layer_bars(said.get("layers") or [])])
+    header = ["category", "network", "property", "result", "expected", "seconds", "by", "basis", "ReLUs", "kept"]
     return table(header, lines, wrong)
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eqverify.bench.instances import Instance, Row
+from eqverify.deciding.child import run_group
 from eqverify.errors import EqverifyError
-from eqverify.verify.child import run_group
 
 _GRACE = 5.0
 """Seconds after the limit until the process is killed; an answer after the limit counts as a timeout anyway."""
@@ -24,7 +24,7 @@ class Settings:
     """What is the same for all instances of a sweep.
 
     Attributes:
-        backend: as `eqverify.verify`.
+        backend: as `eqverify.deciding`.
         reduction: likewise.
         seed: likewise.
     """

@@ -14,8 +14,8 @@ from eqverify.files import atomic_write
 
 if TYPE_CHECKING:
     from eqverify.api.verification import Verification
+    from eqverify.deciding.replay import Witness
     from eqverify.frontend.vnnlib import Query, Tensor
-    from eqverify.verify.replay import Witness
 
 _RESULTS = {"timed-out": "timeout"}
 

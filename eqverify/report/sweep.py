@@ -53,7 +53,7 @@ def scatter(pairs: Sequence[tuple[float, float]], names: tuple[str, str], limit:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], marked: Iterable[int] = ()) -> str:
-    """An HTML table; numbers are aligned, rows whose numbers are in `marked` are shaded. Cells are escaped unless `Raw`."""
+    """An HTML table; rows whose numbers are in `marked` are shaded. Cells are escaped unless they are `Raw`."""
     shaded = set(marked)
     lines = ["<table><tr>", *(f"<th>{html.escape(cell)}</th>" for cell in header), "</tr>"]
     for number, row in enumerate(rows):

@@ -12,9 +12,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from eqverify.deciding.question import Question, Replay, Reply
 from eqverify.errors import EqverifyError, UsageError
 from eqverify.stability.budget import Budget
-from eqverify.verify.question import Question, Replay, Reply
 
 _DEFAULT = "scip,marabou"
 _GRACE = 2.0
@@ -33,7 +33,7 @@ class PortfolioBackend:
     name = "portfolio"
 
     def __init__(self, argument: str = "") -> None:
-        from eqverify.verify.backends import make_backend
+        from eqverify.deciding.backends import make_backend
 
         self.members = tuple(part.strip() for part in (argument or _DEFAULT).split(","))
         for member in self.members:
@@ -118,7 +118,7 @@ def _start(text: str, question: Question, seconds: float) -> _Member:
 
 def _work(pipe: Connection[Any, Any], text: str, question: Question, seconds: float) -> None:
     """Runs in the process of a member."""
-    from eqverify.verify.backends import make_backend
+    from eqverify.deciding.backends import make_backend
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

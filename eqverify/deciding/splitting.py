@@ -13,9 +13,9 @@ import numpy as np
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds import Interval, crown_bounds
 from eqverify.bounds.pullback import Ground, LinearBound, Pullback, Row, relax
+from eqverify.deciding.question import Question, Replay
 from eqverify.network import Network, Relu, evaluate
 from eqverify.stability.budget import Budget
-from eqverify.verify.question import Question, Replay
 
 _BATCH = 256
 _COMBINING_STEPS = 24

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from eqverify.bounds import crown_bounds
+from eqverify.deciding.attack import attack_near
+from eqverify.deciding.child import run_group
+from eqverify.deciding.question import Question, Replay, Reply
 from eqverify.errors import UsageError
 from eqverify.stability.budget import Budget
-from eqverify.verify.attack import attack_near
-from eqverify.verify.child import run_group
-from eqverify.verify.question import Question, Replay, Reply
 
 _GRACE = 1.0
 """Seconds for the child to start and to end."""
@@ -54,7 +54,7 @@ class MarabouBackend:
             task = Path(folder) / "task"
             plain = {name: (interval.lower[0], interval.upper[0]) for name, interval in bounds.items()}
             task.write_bytes(pickle.dumps((question.network, plain, budget.left)))
-            command = [sys.executable, "-m", "eqverify.verify.marabou_worker", str(task)]
+            command = [sys.executable, "-m", "eqverify.deciding.marabou_worker", str(task)]
             _, failure = run_group(command, budget.left + _GRACE, folder)
             result = task.with_name("result.json")
             said = json.loads(result.read_text()) if result.is_file() else {}

@@ -9,10 +9,10 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Bounds
 from eqverify.bounds.crown import open_units
+from eqverify.deciding.question import Question
 from eqverify.domain import Polytope
 from eqverify.milp.encoding import Answer, UnitBlock
 from eqverify.network.expression import make_basis, restricted_values
-from eqverify.verify.question import Question
 
 
 class QuestionSolver(Protocol):

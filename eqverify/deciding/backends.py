@@ -5,16 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from eqverify.deciding.question import Backend
 from eqverify.errors import UsageError
-from eqverify.verify.question import Backend
 
 GROUP = "eqverify.backends"
 
 _OWN = {
-    "command": "eqverify.verify.command:CommandBackend",
-    "marabou": "eqverify.verify.marabou:MarabouBackend",
-    "portfolio": "eqverify.verify.portfolio:PortfolioBackend",
-    "scip": "eqverify.verify.scip_backend:ScipBackend",
+    "command": "eqverify.deciding.command:CommandBackend",
+    "marabou": "eqverify.deciding.marabou:MarabouBackend",
+    "portfolio": "eqverify.deciding.portfolio:PortfolioBackend",
+    "scip": "eqverify.deciding.scip_backend:ScipBackend",
 }
 """Also entry points of this package; listed so that a source tree that is not installed has them too."""
 

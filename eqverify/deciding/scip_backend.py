@@ -10,15 +10,15 @@ import numpy as np
 from eqverify.bounds import Interval, crown_bounds, optimise_slopes
 from eqverify.bounds.branch import Question as SignQuestion
 from eqverify.bounds.branch import prove_sign
+from eqverify.deciding.attack import attack, attack_near
+from eqverify.deciding.mip import SolverMaker, ask_solver
+from eqverify.deciding.question import Question, Replay, Reply
+from eqverify.deciding.splitting import split_question
 from eqverify.domain import Polytope
 from eqverify.milp.encoding import Verdict as Said
 from eqverify.milp.scip import ScipSolver
 from eqverify.network import Affine, Network
 from eqverify.stability.budget import Budget
-from eqverify.verify.attack import attack, attack_near
-from eqverify.verify.mip import SolverMaker, ask_solver
-from eqverify.verify.question import Question, Replay, Reply
-from eqverify.verify.splitting import split_question
 
 SPLIT_INPUTS = 12
 """The box is halved where at most so many inputs are free."""

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from eqverify.arrays import FloatArray
+from eqverify.deciding.attack import attack_near
+from eqverify.deciding.child import run_group
+from eqverify.deciding.question import Question, Replay, Reply
 from eqverify.domain import Case, Declaration, HalfSpace, NetworkSignature, Polytope, Specification
 from eqverify.errors import UsageError
 from eqverify.export.onnx import write_network
 from eqverify.export.vnnlib import format_specification
 from eqverify.stability.budget import Budget
-from eqverify.verify.attack import attack_near
-from eqverify.verify.child import run_group
-from eqverify.verify.question import Question, Replay, Reply
 
 _GRACE = 1.0
 """Seconds a tool may exceed the limit that it was told, before its process group is ended."""

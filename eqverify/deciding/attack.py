@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray
+from eqverify.deciding.question import Replay
 from eqverify.domain import Box
 from eqverify.network import Network, evaluate
 from eqverify.stability.budget import Budget
 from eqverify.stability.falsify import preactivation_gradient
-from eqverify.verify.question import Replay
 
 _STEPS = (0.5, 0.3, 0.2, 0.15, 0.1, 0.1, 0.07, 0.05, 0.05, 0.03, 0.03, 0.02, 0.02, 0.01, 0.01, 0.005, 0.005, 0.002)
 """Step lengths as fractions of the box."""
