@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from eqverify.bounds import Interval, crown_bounds, optimise_slopes
-from eqverify.bounds.branch import Question as SignQuestion
-from eqverify.bounds.branch import prove_sign
+from eqverify.bounds.branch import prove_signs
+from eqverify.bounds.signtree import Question as SignQuestion
 from eqverify.deciding.attack import attack, attack_near
 from eqverify.deciding.mip import SolverMaker, ask_solver
 from eqverify.deciding.question import Question, Replay, Reply
@@ -17,7 +17,7 @@ from eqverify.deciding.splitting import split_question
 from eqverify.domain import Polytope
 from eqverify.milp.encoding import Verdict as Said
 from eqverify.milp.scip import ScipSolver
-from eqverify.network import Affine, Network
+from eqverify.network import Network
 from eqverify.stability.budget import Budget
 
 SPLIT_INPUTS = 12
@@ -27,6 +27,9 @@ _SPLIT_SHARE = 0.7
 _FIRST_SLICE = 3.0
 _GROWTH = 2.0
 _BOUNDS = "bounds"
+_MAX_NODES = 1_000_000
+_BELOW_ZERO = -1e-300
+"""A row is refuted where it is positive, not where it is 0."""
 
 
 def _make_scip(polytope: Polytope) -> ScipSolver:
@@ -87,13 +90,12 @@ class ScipBackend:
 
     def _branch(self, question: Question, bounds: dict[str, Interval], replay: Replay, seconds: float) -> Reply:
         """A proof that one row is positive everywhere, row by row."""
-        network, budget, closed = _strict(question.network), Budget(seconds), True
+        network, budget, closed = question.network, Budget(seconds), True
         (port,) = network.outputs
         for row in range(port.size):
             left = Budget(budget.left / (port.size - row))
-            found = prove_sign(
-                network, bounds, SignQuestion(port.source, row, -1), seconds=left.seconds, max_nodes=10**9
-            )
+            asked = SignQuestion(port.source, row, -1, limit=_BELOW_ZERO)
+            (found,) = prove_signs(network, bounds, [asked], seconds=left.seconds, max_nodes=_MAX_NODES)
             if found.proved:
                 return self._reply("unsat", evidence=_BOUNDS)
             if found.point is not None and attack_near(question.network, question.box, found.point, replay):
@@ -128,18 +130,3 @@ class ScipBackend:
 def _refuted(network: Network, bounds: dict[str, Interval]) -> bool:
     """Whether some row is positive on the whole box."""
     return any(bool((bounds[port.source].lower > 0).any()) for port in network.outputs)
-
-
-def _strict(network: Network) -> Network:
-    """The network with its rows lowered by one unit in the last place of their constants.
-
-    A row that is not negative there is positive in the network itself.
-    """
-    (port,) = network.outputs
-    nodes = tuple(
-        Affine(node.name, node.terms, np.nextafter(node.bias, -np.inf))
-        if isinstance(node, Affine) and node.name == port.source
-        else node
-        for node in network.nodes
-    )
-    return Network(network.inputs, nodes, network.outputs)

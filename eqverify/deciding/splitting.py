@@ -1,4 +1,4 @@
-"""Input splitting for a question: a box is done where some row is positive on all of it (specs/bounds.md, B-8).
+"""Input splitting for a question: a box is done where some row is positive on all of it (specs/verification.md, V-2).
 
 Boxes are bounded in batches by CROWN, given what their parents know; the input to halve is the one that the row
 nearest to being decided depends on most (Wang et al. 2018, ReluVal, arXiv 1804.10829).
