@@ -15,6 +15,7 @@ from eqverify.api.loading import PathOrNetwork, load_query
 from eqverify.api.properties import fold_case
 from eqverify.deciding.attack import attack
 from eqverify.deciding.backends import make_backend
+from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Question, Reply, Verdict
 from eqverify.deciding.replay import Replayer, Witness
 from eqverify.domain import Case
@@ -179,13 +180,34 @@ def _check_elements(query: Query, network: Network) -> None:
             )
 
 
+class _Side:
+    """One case of the property on the original network.
+
+    Attributes:
+        case: inputs and condition.
+        folded: the original with all rows of the condition as outputs.
+        members: (disjuncts, rows) bool: which rows each disjunct needs.
+        replayer: takes candidates.
+    """
+
+    def __init__(self, problem: Problem, case: Case, data: bytes) -> None:
+        from eqverify.export.runtime import run_model
+
+        self.case = case
+        self.folded = fold_case(problem.network, case, [Fraction(0)] * problem.network.output_size, "float64")
+        self.members = np.zeros((len(case.unsafe), self.folded.network.output_size), dtype=bool)
+        for number in range(len(case.unsafe)):
+            rows = self.folded.specification.cases[0].unsafe[number]
+            self.members[number, [next(iter(row.outputs)) for row in rows]] = True
+        self.replayer = Replayer(problem.network, case, lambda points: run_model(data, points))
+
+
 @dataclass(slots=True)
 class _Part:
     """One disjunct of one case, still open."""
 
-    case: Case
+    side: _Side
     number: int
-    replayer: Replayer
     question: Question
     original: bool
 
@@ -204,44 +226,54 @@ class _Run:
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
         """All stages."""
-        from eqverify.export.runtime import run_model
-
         self._lap("read")
         if problem.tail is not None:
             operators = ", ".join(dict.fromkeys(problem.tail.operators))
             self.reasons.append(f"the network has operators that are not piecewise linear: {operators}")
             return self._answer(problem, "unknown", "", None)
-        replayers = [Replayer(problem.network, case, lambda x: run_model(data, x)) for case in problem.cases]
-        for case, replayer in zip(problem.cases, replayers, strict=True):
-            if self._attack(problem, case, replayer):
-                return self._answer(problem, "sat", "attack", replayer.witness)
+        sides = [_Side(problem, case, data) for case in problem.cases]
+        for side in sides:
+            if self._attack(side, len(sides)):
+                return self._answer(problem, "sat", "attack", side.replayer.witness)
         self._lap("attack")
-        parts = self._parts(problem, replayers)
-        self._lap("reduce")
+        parts = self._parts(problem, sides)
         return self._ask(problem, parts)
 
-    def _attack(self, problem: Problem, case: Case, replayer: Replayer) -> bool:
+    def _attack(self, side: _Side, cases: int) -> bool:
         """Gradient steps towards every disjunct of a case at once."""
         self.progress("attack", 0, 1)
-        if not case.unsafe:
-            return False
-        folded = fold_case(problem.network, case, [Fraction(0)] * problem.network.output_size, "float64")
-        members = np.zeros((len(case.unsafe), folded.network.output_size), dtype=bool)
-        for number, rows in enumerate(folded.specification.cases[0].unsafe):
-            members[number, [next(iter(row.outputs)) for row in rows]] = True
-        share = Budget(self.budget.left * _ATTACK_SHARE / len(problem.cases))
-        return attack(folded.network, case.polytope.box, members, replayer, budget=share, seed=self.seed)
+        share = Budget(self.budget.left * _ATTACK_SHARE / cases)
+        box = side.case.polytope.box
+        return bool(len(side.members)) and attack(
+            side.folded.network, box, side.members, side.replayer, budget=share, seed=self.seed
+        )
 
-    def _parts(self, problem: Problem, replayers: list[Replayer]) -> list[_Part]:
+    def _parts(self, problem: Problem, sides: list[_Side]) -> list[_Part]:
         """The questions, about the reduced network where one can be had."""
         network, epsilons = problem.network, [Fraction(0)] * problem.network.output_size
+        chosen = [(side, number) for side in sides for number in range(len(side.case.unsafe))]
         if self.reduction:
-            network, epsilons = self._reduced(problem)
+            chosen = [pair for side in sides for pair in self._presolved(side)]
+            self._lap("presolve")
+            if chosen:
+                network, epsilons = self._reduced(problem)
+                self._lap("reduce")
         return [
-            _Part(case, number, replayer, _question(network, case, number, epsilons), network is problem.network)
-            for case, replayer in zip(problem.cases, replayers, strict=True)
-            for number in range(len(case.unsafe))
+            _Part(side, number, _question(network, side.case, number, epsilons), network is problem.network)
+            for side, number in chosen
         ]
+
+    def _presolved(self, side: _Side) -> list[tuple[_Side, int]]:
+        """The disjuncts of a case that bounds leave open."""
+        self.progress("presolve", 0, 1)
+        if not len(side.members):
+            return []
+        network = side.folded.network
+        positive = positive_rows(network, output_bounds(network, side.case.polytope.box))
+        open_ones = np.flatnonzero(~(side.members & positive).any(axis=1)).tolist()
+        if len(open_ones) < len(side.members):
+            self.evidence["bounds"] = None
+        return [(side, int(number)) for number in open_ones]
 
     def _reduced(self, problem: Problem) -> tuple[Network, list[Fraction]]:
         from eqverify.api.reduction import reduce
@@ -267,9 +299,9 @@ class _Run:
                 self.progress("decide", total - len(parts) + number - len(again), total)
                 share = max(self.budget.share(len(parts) - number).left, _LEAST)
                 reply = self._decide(part, Budget(min(share, self.budget.left)))
-                if part.replayer.witness is not None:
+                if part.side.replayer.witness is not None:
                     self._lap("decide")
-                    return self._answer(problem, "sat", reply.backend, part.replayer.witness)
+                    return self._answer(problem, "sat", reply.backend, part.side.replayer.witness)
                 if reply.verdict == "unsat":
                     self.evidence[reply.evidence] = None
                     backend = reply.backend
@@ -277,7 +309,7 @@ class _Run:
                     again.append(part)
                 elif not part.original:
                     zero = [Fraction(0)] * problem.network.output_size
-                    question = _question(problem.network, part.case, part.number, zero)
+                    question = _question(problem.network, part.side.case, part.number, zero)
                     again.append(replace(part, question=question, original=True))
                 else:
                     stuck += 1
@@ -291,10 +323,10 @@ class _Run:
         """Ask the backend; a claim of `sat` without a witness, or an error, is `unknown`."""
         self.largest = max(self.largest or 0, part.question.network.relu_count)
         try:
-            reply = self.backend.decide(part.question, part.replayer, budget)
+            reply = self.backend.decide(part.question, part.side.replayer, budget)
         except EqverifyError as error:
             return Reply("unknown", self.backend.name, reason=f"{error.code}: {error.message}")
-        if reply.verdict == "sat" and part.replayer.witness is None:
+        if reply.verdict == "sat" and part.side.replayer.witness is None:
             return Reply("unknown", reply.backend, reason="the backend's input does not hold on the original network")
         return reply
 

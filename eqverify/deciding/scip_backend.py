@@ -7,17 +7,17 @@ from functools import partial
 
 import numpy as np
 
-from eqverify.bounds import Interval, crown_bounds, optimise_slopes
+from eqverify.bounds import Interval, optimise_slopes
 from eqverify.bounds.branch import prove_signs
 from eqverify.bounds.signtree import Question as SignQuestion
 from eqverify.deciding.attack import attack, attack_near
 from eqverify.deciding.mip import SolverMaker, ask_solver
+from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question, Replay, Reply
 from eqverify.deciding.splitting import split_question
 from eqverify.domain import Polytope
 from eqverify.milp.encoding import Verdict as Said
 from eqverify.milp.scip import ScipSolver
-from eqverify.network import Network
 from eqverify.stability.budget import Budget
 
 SPLIT_INPUTS = 12
@@ -53,8 +53,8 @@ class ScipBackend:
     def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
         """As `Backend.decide`."""
         network, box = question.network, question.box
-        bounds = crown_bounds(network, box.lower[None], box.upper[None], outputs=True)
-        if _refuted(network, bounds):
+        bounds = output_bounds(network, box)
+        if positive_rows(network, bounds).any():
             return self._reply("unsat", evidence=_BOUNDS)
         if int((box.upper > box.lower).sum()) <= SPLIT_INPUTS:
             outcome = split_question(question, replay, Budget(budget.left * _SPLIT_SHARE))
@@ -65,7 +65,7 @@ class ScipBackend:
         targets = {relu.source: np.ones(network.sizes[relu.source], dtype=bool) for relu in network.relus}
         targets |= {port.source: np.ones(port.size, dtype=bool) for port in network.outputs}
         bounds = dict(optimise_slopes(network, box.lower[None], box.upper[None], bounds, targets).bounds)
-        if _refuted(network, bounds):
+        if positive_rows(network, bounds).any():
             return self._reply("unsat", evidence=_BOUNDS)
         return self._by_turns(question, bounds, replay, budget)
 
@@ -125,8 +125,3 @@ class ScipBackend:
 
     def _reply(self, verdict: str, evidence: str = "", reason: str = "") -> Reply:
         return Reply(verdict, self.name, evidence if verdict == "unsat" else "", reason)  # type: ignore[arg-type]
-
-
-def _refuted(network: Network, bounds: dict[str, Interval]) -> bool:
-    """Whether some row is positive on the whole box."""
-    return any(bool((bounds[port.source].lower > 0).any()) for port in network.outputs)

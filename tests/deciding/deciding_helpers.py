@@ -25,6 +25,11 @@ def absolute(shift):
     return chain((rows, [0.0] * 4), ([[1.0] * 4], [shift]))
 
 
+def cancelling(shift):
+    """relu(x0 + x1) - relu(x0 + x1) + shift, which is shift; bounds see less than shift - 0.99."""
+    return chain(([[1.0, 1.0], [1.0, 1.0]], [0.0, 0.0]), ([[1.0, -1.0]], [shift]))
+
+
 def square(size=2):
     return Box(-np.ones(size), np.ones(size))
 

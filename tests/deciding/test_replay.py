@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from deciding_helpers import FixedBackend, absolute, chain, problem
+from deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
 
 import eqverify as eq
 from eqverify.deciding.replay import TOLERANCE, Replayer
@@ -71,7 +71,7 @@ def test_a_box_without_float32_numbers_keeps_the_point():
 
 
 def test_backends_that_claim_sat_without_a_witness_are_not_believed():
-    asked = problem(absolute(1.0), [[([1], "0.5")]])
+    asked = problem(cancelling(1.0), [[([1], "0.5")]])
     answer = eq.verify(query_of(asked), asked.network, backend=FixedBackend("sat", [[0.0, 0.0]]), timeout=5)
     assert answer.verdict == "unknown"
     assert "does not hold" in answer.reason
@@ -79,7 +79,7 @@ def test_backends_that_claim_sat_without_a_witness_are_not_believed():
 
 def test_a_candidate_that_fails_leads_to_the_original_network():
     """First the reduced network, then, as that cannot be trusted for it, the original."""
-    asked = problem(absolute(1.0), [[([1], "0.5")]])
+    asked = problem(cancelling(1.0), [[([1], "0.5")]])
     backend = FixedBackend("sat")
     eq.verify(query_of(asked), asked.network, backend=backend, timeout=5)
     assert len(backend.asked) == 2
@@ -87,7 +87,7 @@ def test_a_candidate_that_fails_leads_to_the_original_network():
 
 
 def test_each_disjunct_falls_back_to_itself():
-    asked = problem(absolute(1.0), [[([1], "0.5")], [([1], "0.25")]])
+    asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "0.25")]])
     backend = FixedBackend("sat")
     eq.verify(query_of(asked), asked.network, backend=backend, timeout=5)
     zero = np.zeros((1, 2))
@@ -96,7 +96,7 @@ def test_each_disjunct_falls_back_to_itself():
 
 
 def test_a_backend_sees_the_original_without_reduction():
-    asked = problem(absolute(1.0), [[([1], "0.5")]])
+    asked = problem(cancelling(1.0), [[([1], "0.5")]])
     backend = FixedBackend("unsat")
     answer = eq.verify(query_of(asked), asked.network, backend=backend, timeout=5, reduction=False)
     assert answer.verdict == "unsat"
@@ -108,3 +108,13 @@ def query_of(asked):
     from eqverify.export.vnnlib import query_of as make
 
     return make(asked.specification, "1.0")
+
+
+def test_what_bounds_settle_is_no_question():
+    asked = problem(absolute(1.0), [[([1], "0.5")], [([1], "0.25")]])
+    backend = FixedBackend("sat")
+    answer = eq.verify(query_of(asked), asked.network, backend=backend, timeout=5)
+    assert (answer.verdict, answer.evidence, backend.asked) == ("unsat", ("bounds",), [])
+    mixed = problem(cancelling(1.0), [[([1], "-5")], [([1], "0.5")]])
+    answer = eq.verify(query_of(mixed), mixed.network, backend=FixedBackend("unsat"), timeout=5)
+    assert set(answer.evidence) == {"bounds", "a lie"}

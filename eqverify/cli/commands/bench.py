@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ def bench(
     backend: str = "scip",
     with_reduction: Annotated[bool, Parameter(negative="")] = False,
     without_reduction: Annotated[bool, Parameter(negative="")] = False,
+    match: str = "*",
     timeout: float | None = None,
     workers: int = 1,
     scheduler: str | None = None,
@@ -48,6 +50,8 @@ def bench(
         Run with reduction; the default if neither is named.
     without_reduction:
         Run without reduction.
+    match:
+        Only instances whose "NETWORK PROPERTY" matches this pattern, as in "*256x2* *".
     timeout:
         Seconds for each instance, instead of those in the lists.
     workers:
@@ -71,7 +75,8 @@ def bench(
         raise UsageError(
             "usage/instances", "no list of instances is given", hint="eqverify bench INSTANCES.csv -o FOLDER"
         )
-    instances = [instance for path in lists for instance in read_instances(path, timeout)]
+    listed = [instance for path in lists for instance in read_instances(path, timeout)]
+    instances = [instance for instance in listed if fnmatchcase(f"{instance.network} {instance.query}", match)]
     expected = read_expected(instances)
     output.mkdir(parents=True, exist_ok=True)
     pool = _pool(workers, scheduler)
