@@ -15,15 +15,19 @@ from eqverify.deciding.mip import SolverMaker, ask_solver
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question, Replay, Reply
 from eqverify.deciding.splitting import split_question
-from eqverify.domain import Polytope
+from eqverify.domain import Box, Polytope
 from eqverify.milp.encoding import Verdict as Said
 from eqverify.milp.scip import ScipSolver
+from eqverify.network import Network
 from eqverify.stability.budget import Budget
 
 SPLIT_INPUTS = 12
 """The box is halved where at most so many inputs are free."""
 
 _SPLIT_SHARE = 0.7
+_ALPHA_FACTOR = 5.0
+"""Optimised slopes for all units are left out where so many times the seconds of the first bounds are not left."""
+
 _FIRST_SLICE = 3.0
 _GROWTH = 2.0
 _BOUNDS = "bounds"
@@ -53,7 +57,9 @@ class ScipBackend:
     def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
         """As `Backend.decide`."""
         network, box = question.network, question.box
+        start = budget.left
         bounds = output_bounds(network, box)
+        pace = start - budget.left
         if positive_rows(network, bounds).any():
             return self._reply("unsat", evidence=_BOUNDS)
         if int((box.upper > box.lower).sum()) <= SPLIT_INPUTS:
@@ -62,12 +68,17 @@ class ScipBackend:
                 return self._reply("unsat" if outcome.proved else "sat", evidence=_BOUNDS)
         if budget.exhausted():
             return self._reply("timed-out")
-        targets = {relu.source: np.ones(network.sizes[relu.source], dtype=bool) for relu in network.relus}
-        targets |= {port.source: np.ones(port.size, dtype=bool) for port in network.outputs}
-        bounds = dict(optimise_slopes(network, box.lower[None], box.upper[None], bounds, targets).bounds)
+        if pace * _ALPHA_FACTOR < budget.left:
+            bounds = self._tightened(network, box, bounds)
         if positive_rows(network, bounds).any():
             return self._reply("unsat", evidence=_BOUNDS)
         return self._by_turns(question, bounds, replay, budget)
+
+    def _tightened(self, network: Network, box: Box, bounds: dict[str, Interval]) -> dict[str, Interval]:
+        """Optimised slopes for all units."""
+        targets = {relu.source: np.ones(network.sizes[relu.source], dtype=bool) for relu in network.relus}
+        targets |= {port.source: np.ones(port.size, dtype=bool) for port in network.outputs}
+        return dict(optimise_slopes(network, box.lower[None], box.upper[None], bounds, targets).bounds)
 
     def _by_turns(self, question: Question, bounds: dict[str, Interval], replay: Replay, budget: Budget) -> Reply:
         """Branching and SCIP, each for a slice of time that grows; a slice starts from scratch."""
