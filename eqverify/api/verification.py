@@ -18,6 +18,7 @@ from eqverify.deciding.backends import make_backend
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Question, Reply, Verdict
 from eqverify.deciding.replay import Replayer, Witness
+from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Case
 from eqverify.errors import EqverifyError, InputError, Place, UsageError
 from eqverify.network import Network
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _ATTACK_SHARE = 0.02
 """The backend's own search comes later; this one finds what is easy, before anything is proved."""
 
+_SPLIT_SHARE = 0.1
 _REDUCTION_SHARE = 0.15
 _LEAST = 5.0
 """Seconds that a backend gets for a question, if there are so many: some take a while to start."""
@@ -131,8 +133,7 @@ def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -
     chosen = _chosen(query, networks)
     specification = lower(query)
     if isinstance(chosen, Network):
-        element: Literal["float32", "float64"] = "float64" if chosen.inputs[0].element == "float64" else "float32"
-        return Problem(chosen, specification), write_network(chosen, metadata={}, producer="eqverify", dtype=element)
+        return Problem(chosen, specification), write_network(chosen, metadata={}, producer="eqverify", dtype="float64")
     front = read_front(chosen)
     _check_elements(query, front.network)
     return Problem(front.network, specification, front.tail), read_bytes(chosen)
@@ -184,6 +185,7 @@ class _Side:
     """One case of the property on the original network.
 
     Attributes:
+        network: the original.
         case: inputs and condition.
         folded: the original with all rows of the condition as outputs.
         members: (disjuncts, rows) bool: which rows each disjunct needs.
@@ -193,7 +195,7 @@ class _Side:
     def __init__(self, problem: Problem, case: Case, data: bytes) -> None:
         from eqverify.export.runtime import run_model
 
-        self.case = case
+        self.network, self.case = problem.network, case
         self.folded = fold_case(problem.network, case, [Fraction(0)] * problem.network.output_size, "float64")
         self.members = np.zeros((len(case.unsafe), self.folded.network.output_size), dtype=bool)
         for number in range(len(case.unsafe)):
@@ -237,6 +239,9 @@ class _Run:
                 return self._answer(problem, "sat", "attack", side.replayer.witness)
         self._lap("attack")
         parts = self._parts(problem, sides)
+        for side in sides:
+            if side.replayer.witness is not None:
+                return self._answer(problem, "sat", "presolve", side.replayer.witness)
         return self._ask(problem, parts)
 
     def _attack(self, side: _Side, cases: int) -> bool:
@@ -255,7 +260,7 @@ class _Run:
         if self.reduction:
             chosen = [pair for side in sides for pair in self._presolved(side)]
             self._lap("presolve")
-            if chosen:
+            if chosen and not any(side.replayer.witness for side in sides):
                 network, epsilons = self._reduced(problem)
                 self._lap("reduce")
         return [
@@ -268,12 +273,20 @@ class _Run:
         self.progress("presolve", 0, 1)
         if not len(side.members):
             return []
-        network = side.folded.network
-        positive = positive_rows(network, output_bounds(network, side.case.polytope.box))
-        open_ones = np.flatnonzero(~(side.members & positive).any(axis=1)).tolist()
-        if len(open_ones) < len(side.members):
+        network, box = side.folded.network, side.case.polytope.box
+        positive = positive_rows(network, output_bounds(network, box))
+        numbers = np.flatnonzero(~(side.members & positive).any(axis=1)).tolist()
+        if int((box.upper > box.lower).sum()) <= SPLIT_INPUTS:
+            numbers = [number for number in numbers if not self._split(side, number)]
+        if len(numbers) < len(side.members):
             self.evidence["bounds"] = None
-        return [(side, int(number)) for number in open_ones]
+        return [(side, number) for number in numbers]
+
+    def _split(self, side: _Side, number: int) -> bool:
+        """Whether a short splitting of the inputs refutes a disjunct; it may meet a witness too."""
+        zero = [Fraction(0)] * side.network.output_size
+        question = _question(side.network, side.case, number, zero)
+        return split_question(question, side.replayer, Budget(self.budget.left * _SPLIT_SHARE)).proved
 
     def _reduced(self, problem: Problem) -> tuple[Network, list[Fraction]]:
         from eqverify.api.reduction import reduce

@@ -14,15 +14,12 @@ from eqverify.deciding.attack import attack, attack_near
 from eqverify.deciding.mip import SolverMaker, ask_solver
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question, Replay, Reply
-from eqverify.deciding.splitting import split_question
+from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Box, Polytope
 from eqverify.milp.encoding import Verdict as Said
 from eqverify.milp.scip import ScipSolver
 from eqverify.network import Network
 from eqverify.stability.budget import Budget
-
-SPLIT_INPUTS = 12
-"""The box is halved where at most so many inputs are free."""
 
 _SPLIT_SHARE = 0.7
 _ALPHA_FACTOR = 5.0

@@ -17,6 +17,9 @@ from eqverify.deciding.question import Question, Replay
 from eqverify.network import Network, Relu, evaluate
 from eqverify.stability.budget import Budget
 
+SPLIT_INPUTS = 12
+"""Boxes are halved where at most so many inputs are free."""
+
 _BATCH = 256
 _COMBINING_STEPS = 24
 

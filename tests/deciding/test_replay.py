@@ -72,7 +72,7 @@ def test_a_box_without_float32_numbers_keeps_the_point():
 
 def test_backends_that_claim_sat_without_a_witness_are_not_believed():
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
-    answer = eq.verify(query_of(asked), asked.network, backend=FixedBackend("sat", [[0.0, 0.0]]), timeout=5)
+    answer = eq.verify(query_of(asked), asked.network, backend=FixedBackend("sat", [[0.0] * 20]), timeout=5)
     assert answer.verdict == "unknown"
     assert "does not hold" in answer.reason
 
@@ -90,7 +90,7 @@ def test_each_disjunct_falls_back_to_itself():
     asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "0.25")]])
     backend = FixedBackend("sat")
     eq.verify(query_of(asked), asked.network, backend=backend, timeout=5)
-    zero = np.zeros((1, 2))
+    zero = np.zeros((1, 20))
     values = [evaluate(question.network, zero)[0, 0] for question in backend.asked]
     assert values == pytest.approx([0.5, 0.75, 0.5, 0.75], abs=1e-3)
 
