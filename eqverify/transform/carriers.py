@@ -21,6 +21,10 @@ from eqverify.transform.unit_map import Meaning
 RANK_TOLERANCE: dict[Element, float] = {"float32": 2.0**-33, "float64": 2.0**-44}
 """Pivots below this times the largest count as zero: a residual well below the rounding of the written weights."""
 
+_MARGIN: dict[Element, float] = {"float32": 2.0**-20, "float64": 2.0**-40}
+"""Carriers stay above zero by this share of what their rows can amount to, so that they do after rounding too, and
+`prove_deviation` finds them linear."""
+
 
 def sequential_chain(form: ReducedForm, element: Element) -> Chain:
     """A form as a chain of its tiers with carriers.
@@ -41,7 +45,7 @@ def sequential_chain(form: ReducedForm, element: Element) -> Chain:
         tier = form.tiers[index]
         before = columns_before(form, index)
         chosen, mix = _interpolate(need[:, before] * basis.radius[before], RANK_TOLERANCE[element])
-        carriers = _carriers(need[chosen], before, basis)
+        carriers = _carriers(need[chosen], before, basis, element)
         matrices.append((np.concatenate([need[:, tier.columns], mix], axis=1), need[:, one] - mix @ carriers[:, one]))
         meanings.append(Meaning(tier.groups, carriers))
         need = np.concatenate([tier.rows, carriers])
@@ -77,11 +81,11 @@ def _interpolate(rows: FloatArray, tolerance: float) -> tuple[IntArray, FloatArr
     return np.asarray(order[:rank][sort]), mix[:, sort]
 
 
-def _carriers(rows: FloatArray, before: IntArray, basis: Basis) -> FloatArray:
+def _carriers(rows: FloatArray, before: IntArray, basis: Basis, element: Element) -> FloatArray:
     """The carried rows over earlier columns, with a constant that makes them non-negative on the domain."""
     carriers = np.zeros_like(rows)
     carriers[:, before] = rows[:, before]
     lower, _ = value_range(Expression(carriers, np.zeros(len(carriers))), basis)
-    # The margin covers the rounding of the sum; `prove_deviation` checks the sign again, with the constant in place.
-    carriers[:, basis.input_size] = np.maximum(0.0, -lower) * (1 + 2.0**-40)
+    margin = _MARGIN[element] * (np.abs(carriers) @ basis.magnitude)
+    carriers[:, basis.input_size] = np.maximum(0.0, margin - lower)
     return carriers

@@ -2,13 +2,15 @@
 
 Nothing that a rewrite computed is trusted.  Both networks are written as expressions over the original's inputs and
 kept units (design, section 2).  A unit of the reduced network stands for a unit i of the original; if its
-pre-activation is z_i + delta with |delta| <= d, its output is within d of max(0, z_i), since the ReLU is 1-Lipschitz.
+pre-activation is z_i + delta, its output is max(0, z_i) + s delta with some s in [0, 1], since the ReLU is monotone and
+1-Lipschitz.  Half of delta is carried on with its signs, the rest as a symbol of its own with a bounded range.
 Hence one pass in topological order bounds every deviation (statement D-1 in `specs/rewrites.md`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,15 +36,23 @@ from eqverify.stability.facts import Facts, LayerFacts, Status
 from eqverify.transform.normal_form import normal_basis
 from eqverify.transform.unit_map import Meaning, Relation
 
+_GOOD = 1e-13
+"""A deviation that longer arithmetic is not tried to improve."""
+_LONG_WORK = 2e8
+"""Products in long double that are affordable: about a second."""
+
 
 def prove_deviation(
     problem: Problem,
     facts: Facts,
     reduced: Network,
     meanings: Mapping[str, Meaning],
-    relations: Iterable[Relation] = (),
+    relations: Sequence[Relation] = (),
 ) -> FloatArray:
     """A bound on |original - reduced| over the domain, per output.
+
+    Where the weights are no float32 numbers, the rounding of float64 rows is what limits the bound; it is then proved
+    again with rows in long double, if that is longer and affordable.
 
     Args:
         problem: the original network and the domain.
@@ -59,7 +69,37 @@ def prove_deviation(
             `deviation/relation` where a relation is not about a unit that is open and, if it has one, an earlier unit.
     """
     facts.require(problem)
-    comparison = _Comparison(problem, facts, relations)
+    found = _prove(problem, facts, reduced, meanings, relations, long=False)
+    if found.max(initial=0.0) <= _GOOD or is_single(reduced) or _work(problem.network) > _LONG_WORK:
+        return found
+    return np.minimum(found, _prove(problem, facts, reduced, meanings, relations, long=True))
+
+
+def is_single(network: Network) -> bool:
+    """Whether all weights are float32 numbers."""
+    affine = [node for node in network.nodes if isinstance(node, Affine)]
+    arrays = [a for node in affine for a in (node.bias, *(p for t in node.terms for p in t.map.parameters()))]
+    with np.errstate(over="ignore"):
+        return all(np.array_equal(a, a.astype(np.float32)) for a in arrays if a.dtype == np.float64)
+
+
+def _work(network: Network) -> float:
+    """Products that a comparison makes, about."""
+    shapes = [term.map.shape for node in network.nodes if isinstance(node, Affine) for term in node.terms]
+    return float((network.input_size + network.relu_count) * sum(rows * columns for rows, columns in shapes))
+
+
+def _prove(
+    problem: Problem,
+    facts: Facts,
+    reduced: Network,
+    meanings: Mapping[str, Meaning],
+    relations: Sequence[Relation],
+    *,
+    long: bool,
+) -> FloatArray:
+    comparison = _Comparison(problem, facts, reduced.relu_count, long)
+    comparison.take(relations)
     values = input_expressions(reduced, comparison.basis)
     for node in reduced.nodes:
         if isinstance(node, Affine):
@@ -80,22 +120,30 @@ class _Comparison:
     All units that are not stably inactive are columns, the stably active ones too; only in a *difference* is an active
     column replaced by its pre-activation, and one with a relation by what it equals.  So rows that both networks share
     cancel before anything is rounded.
+    The last columns are symbols, one per reduced unit, for the part of its deviation that has no known sign.
+
+    Args:
+        problem: the original network and the domain.
+        facts: about its units.
+        symbols: how many reduced units there are.
+        long: whether rows are composed in long double.
     """
 
-    def __init__(self, problem: Problem, facts: Facts, relations: Iterable[Relation]) -> None:
+    def __init__(self, problem: Problem, facts: Facts, symbols: int, long: bool) -> None:
         network, hull = problem.network, problem.domain.hull
         self.network = network
         self.layers = facts.by_name()
         kept = {layer.name: ~layer.mask(Status.INACTIVE) for layer in facts.layers}
         none = {layer.name: np.zeros(layer.size, dtype=bool) for layer in facts.layers}
         units = {layer.name: (layer.lower, layer.upper) for layer in facts.layers}
-        self.basis: Basis = make_basis(network, kept, (hull.lower, hull.upper), units)
+        basis = make_basis(network, kept, (hull.lower, hull.upper), units, long)
+        self.next_symbol = basis.width
+        ranges = [np.concatenate([part, np.zeros(symbols)]) for part in (basis.centre, basis.radius)]
+        self.basis: Basis = replace(basis, centre=ranges[0], radius=ranges[1])
         self.values = restricted_values(network, self.basis, none)
         self.normal = self._normal_columns(problem, facts)
         self.order = {name: index for index, name in enumerate(self.layers)}
         self.related: dict[str, tuple[IntArray, Expression]] = {}
-        for name, stated in _by_layer(relations, self.layers).items():
-            self.related[name] = self._relate(name, stated)
 
     def _normal_columns(self, problem: Problem, facts: Facts) -> IntArray:
         """Where the columns of the normal form stand in this basis, which has the active units too."""
@@ -109,45 +157,60 @@ class _Comparison:
     def unit(self, z: Expression, meaning: Meaning) -> Expression:
         """Outputs of a reduced layer, as those of the original units it stands for plus the deviation."""
         count = meaning.shown
-        shown = kept_expression(self._columns(meaning), self.basis.width)
+        columns = [self.basis.columns[group.source][group.units] for group in meaning.groups]
+        output = kept_expression(np.concatenate([np.empty(0, dtype=np.int64), *columns]), self.basis)
         targets = [self.values[self.layers[g.source].source].select(g.units) for g in meaning.groups]
-        error = self.distance(z.select(np.arange(count)), stacked(targets, self.basis.width))
+        shown = self._deviating(output, z.select(np.arange(count)), stacked(targets, self.basis))
         if not meaning.carriers.size:
-            return Expression(shown.rows, error)
+            return shown
         carried = self._carriers(z.select(np.arange(count, meaning.size)), meaning.carriers)
-        return stacked([Expression(shown.rows, error), carried], self.basis.width)
+        return stacked([shown, carried], self.basis)
 
-    def _columns(self, meaning: Meaning) -> IntArray:
-        groups = [self.basis.columns[group.source][group.units] for group in meaning.groups]
-        return np.concatenate([np.empty(0, dtype=np.int64), *groups])
+    def _deviating(self, output: Expression, z: Expression, target: Expression) -> Expression:
+        """max(0, z) where `output` is max(0, target): output + (z - target) / 2 + a symbol of the other half's size."""
+        gap = self._gap(z, target)
+        distance = _magnitude(gap, self.basis)
+        symbols = self.next_symbol + np.arange(distance.size)
+        self.next_symbol += distance.size
+        radius = self.basis.radius.copy()
+        radius[symbols] = distance / 2
+        self.basis = replace(self.basis, radius=radius)
+        moved = difference(output, Expression(-gap.rows / 2, gap.error / 2), self.basis)
+        moved.rows[np.arange(distance.size), symbols] = distance > 0
+        return moved
 
     def _carriers(self, z: Expression, rows: FloatArray) -> Expression:
-        """Outputs of carriers, as the rows they stand for plus the deviation.
+        """Outputs of carriers: z itself where it is never negative, else the rows they stand for plus the deviation.
 
-        max(0, z) is within |z - v| of max(0, v), and that within max(0, -v) of v.
+        max(0, v) is within max(0, -v) of v.
         """
-        target = Expression(np.zeros((len(rows), self.basis.width)), np.zeros(len(rows)))
+        target = kept_expression(np.full(len(rows), -1), self.basis)
         target.rows[:, self.normal] = rows
         lower, _ = value_range(target, self.basis)
-        return Expression(target.rows, self.distance(z, target) + np.maximum(0.0, -lower))
+        clipped = Expression(target.rows, target.error + np.maximum(0.0, -lower))
+        deviating = self._deviating(clipped, z, target)
+        linear = value_range(z, self.basis)[0] >= 0
+        rows = np.where(linear[:, None], z.rows, deviating.rows)
+        return Expression(rows, np.where(linear, z.error, deviating.error))
 
-    def distance(self, left: Expression, right: Expression) -> FloatArray:
-        """(n,) bound on |left - right| on the domain."""
-        lower, upper = self.range(difference(left, right, self.basis))
-        return np.maximum(np.abs(lower), np.abs(upper))
-
-    def range(self, gap: Expression) -> tuple[FloatArray, FloatArray]:
-        """Sound bounds of an expression whose columns of related and active units are replaced, last layer first."""
+    def _gap(self, left: Expression, right: Expression) -> Expression:
+        """left - right on the domain, without columns of units that equal something else: last layer first."""
+        gap = difference(left, right, self.basis)
         for layer in reversed(tuple(self.layers.values())):
             if layer.name in self.related:
                 gap = eliminate(gap, *self.related[layer.name], self.basis)
             active = np.flatnonzero(layer.mask(Status.ACTIVE))
             meaning = self.values[layer.source].select(active)
             gap = eliminate(gap, self.basis.columns[layer.name][active], meaning, self.basis)
-        return value_range(gap, self.basis)
+        return gap
+
+    def take(self, relations: Sequence[Relation]) -> None:
+        """Learn what related units equal, layer by layer, each up to a deviation (statements S-1 to S-3 and D-2)."""
+        for name, stated in _by_layer(relations, self.layers).items():
+            self.related[name] = self._relate(name, stated)
 
     def _relate(self, name: str, stated: Sequence[Relation]) -> tuple[IntArray, Expression]:
-        """Columns of the related units of a layer, and what they equal up to a deviation (statements S-1 to S-3).
+        """Columns of the related units of a layer, and what they equal.
 
         Layers before this one have been here, so that their relations may be used, and no others are.
         """
@@ -156,21 +219,18 @@ class _Comparison:
         if (columns < 0).any():
             raise _bad_relation(stated[int(np.argmin(columns))])
         z = self.values[self.layers[name].source].select(units)
-        equals, gaps = [], []
-        for row, relation in enumerate(stated):
-            equal, claimed = self._equal(relation, z.select(np.array([row])))
-            equals.append(equal)
-            gaps.append(claimed)
-        lower, upper = self.range(difference(z, stacked(gaps, self.basis.width), self.basis))
+        pairs = [self._equal(relation, z.select(np.array([row]))) for row, relation in enumerate(stated)]
+        equal = stacked([shown for shown, _ in pairs], self.basis)
+        gap = self._gap(z, stacked([claimed for _, claimed in pairs], self.basis))
+        lower, upper = value_range(gap, self.basis)
         kinds = np.array([relation.kind for relation in stated])
         off = np.where(kinds == "inactive", np.maximum(upper, 0.0), np.maximum(np.abs(lower), np.abs(upper)))
         off = np.where(kinds == "active", np.maximum(-lower, 0.0), off)
-        equal = stacked(equals, self.basis.width)
         return self._resolved(columns, Expression(equal.rows, (equal.error + off) * (1 + 2.0**-50)))
 
     def _equal(self, relation: Relation, z: Expression) -> tuple[Expression, Expression]:
         """What a unit with pre-activation z shows, and what z would be exactly (0 where only its sign matters)."""
-        zero = Expression(np.zeros_like(z.rows), np.zeros(1))
+        zero = kept_expression(np.array([-1]), self.basis)
         if relation.kind == "inactive":
             return zero, zero
         if relation.kind == "active":
@@ -178,13 +238,20 @@ class _Comparison:
         self._require_before(relation)
         index = np.array([relation.other_unit])
         other = self.values[self.layers[relation.other_layer].source].select(index)
-        unit = kept_expression(self.basis.columns[relation.other_layer][index], self.basis.width)
+        unit = kept_expression(self.basis.columns[relation.other_layer][index], self.basis)
         shown = scaled(unit, relation.factor, self.basis)
+        parallel = scaled(other, relation.factor, self.basis)
         if relation.kind == "parallel":
-            return shown, scaled(other, relation.factor, self.basis)
-        mirrored = scaled(other, -relation.factor, self.basis)
-        negative = Expression(-mirrored.rows, mirrored.error)
-        return difference(shown, negative, self.basis), mirrored
+            return shown, parallel
+        return difference(shown, parallel, self.basis), Expression(-parallel.rows, parallel.error)
+
+    def _require_before(self, relation: Relation) -> None:
+        """Raise unless the other unit precedes, so that replacing ends, and the factor is positive."""
+        here = (self.order[relation.layer], relation.unit)
+        there = (self.order.get(relation.other_layer, len(self.order)), relation.other_unit)
+        size = self.layers[relation.other_layer].size if relation.other_layer in self.layers else 0
+        if not (there < here and 0 <= relation.other_unit < size and 0.0 < relation.factor < np.inf):
+            raise _bad_relation(relation)
 
     def _resolved(self, columns: IntArray, equal: Expression) -> tuple[IntArray, Expression]:
         """The same with no related unit of the layer on the right: each refers to units before it."""
@@ -195,21 +262,20 @@ class _Comparison:
                 equal.rows[row], equal.error[row] = one.rows[0], one.error[0]
         return columns, equal
 
-    def _require_before(self, relation: Relation) -> None:
-        """Raise unless the other unit precedes, so that replacing ends, and the factor is positive."""
-        here = (self.order[relation.layer], relation.unit)
-        there = (self.order.get(relation.other_layer, len(self.order)), relation.other_unit)
-        sizes = self.layers[relation.other_layer].size if relation.other_layer in self.layers else 0
-        if not (there < here and 0 <= relation.other_unit < sizes and 0.0 < relation.factor < np.inf):
-            raise _bad_relation(relation)
-
     def outputs(self, values: Mapping[str, Expression], reduced: Network) -> FloatArray:
         """(output_size,) deviations, output ports paired by position."""
         pairs = zip(reduced.outputs, self.network.outputs, strict=True)
-        return np.concatenate([self.distance(values[new.source], self.values[old.source]) for new, old in pairs])
+        gaps = [self._gap(values[new.source], self.values[old.source]) for new, old in pairs]
+        return np.concatenate([_magnitude(gap, self.basis) for gap in gaps])
 
 
-def _by_layer(relations: Iterable[Relation], layers: Mapping[str, LayerFacts]) -> dict[str, list[Relation]]:
+def _magnitude(expression: Expression, basis: Basis) -> FloatArray:
+    """(n,) bound on |expression| on the domain."""
+    lower, upper = value_range(expression, basis)
+    return np.maximum(np.abs(lower), np.abs(upper))
+
+
+def _by_layer(relations: Sequence[Relation], layers: Mapping[str, LayerFacts]) -> dict[str, list[Relation]]:
     """Relations by layer, in topological order.
 
     Raises:
