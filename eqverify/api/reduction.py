@@ -190,6 +190,7 @@ def reduce(
     resume: str | Path | None = None,
     workers: int = 1,
     split_inputs: int = 12,
+    branch_nodes: int = 2000,
     dtype: Literal["float32", "float64"] | None = None,
     shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
@@ -210,6 +211,7 @@ def reduce(
         resume: as `prove_stability`.
         workers: as `prove_stability`.
         split_inputs: as `prove_stability`.
+        branch_nodes: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
         shape: ``sequential``, ``residual``, ``structured``, ``leo`` or ``auto``: as `TransformOptions`.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
@@ -240,6 +242,7 @@ def reduce(
             resume=resume,
             workers=workers,
             split_inputs=split_inputs,
+            branch_nodes=branch_nodes,
             progress=progress,
         )
     clock.lap("stability")

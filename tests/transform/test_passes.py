@@ -38,8 +38,9 @@ def reduced(layers, passes=LEO, low=-1.0, high=1.0):
 def assert_equal_outputs(problem, result, points=25):
     random = np.random.default_rng(0)
     hull = problem.domain.hull
-    for _ in range(points):
-        x = [Fraction(v) for v in random.uniform(hull.lower, hull.upper).tolist()]
+    tried = random.uniform(hull.lower, hull.upper, size=(points, hull.size))
+    for point in tried[problem.domain.contains(tried)]:
+        x = [Fraction(v) for v in point.tolist()]
         pairs = zip(
             outputs_exact(problem.network, x), outputs_exact(result.network, x), result.epsilon.tolist(), strict=True
         )
