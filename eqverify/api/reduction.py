@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,7 @@ class Reduction:
             "opaque": [] if self.problem.tail is None else list(self.problem.tail.operators),
             "shape": self.transformed.shape,
             "choice": self.transformed.choice,
+            "went": dict(Counter(fate.what for fate in self.transformed.fates)),
             "declined": [
                 {"pass": d.rewrite, "layer": d.layer, "units": list(d.units), "reason": d.reason}
                 for d in self.transformed.declined
@@ -117,21 +119,10 @@ class Reduction:
         }
 
     def explain(self) -> str:
-        """For every kept unit, one line that says why it is still there."""
-        lines = []
-        reasons = {(d.layer, unit): d.reason for d in self.transformed.declined for unit in d.units}
-        layers = self.facts.by_name()
-        for meaning in self.transformed.meanings.values():
-            for name, unit in meaning.pairs():
-                layer = layers[name]
-                status = Status(int(layer.status[unit])).name.lower()
-                why = f"; {reasons[name, unit]}" if (name, unit) in reasons else ""
-                bounds = f"z in [{layer.lower[unit]:.6g}, {layer.upper[unit]:.6g}]"
-                lines.append(f"{name}[{unit}] {status}, {bounds}{why}")
-            if len(meaning.carriers):
-                passed = meaning.groups[-1].source
-                lines.append(f"{passed} {len(meaning.carriers)} carriers of linear values that later layers need")
-        return "\n".join(lines)
+        """What was tried, and for every kept unit a line that says why it is still there."""
+        from eqverify.report.explain import explain
+
+        return explain(self.facts, self.transformed)
 
     def plot(self, path: str | Path) -> None:
         """Write a picture of the layers before and after (.svg, .png, .pdf)."""

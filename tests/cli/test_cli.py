@@ -82,7 +82,7 @@ def test_reduce_json_is_one_object_with_the_promised_keys(files, capsys):
     assert promised <= found.keys()
     assert found["cross_check"] == "equivalent"
     assert (found["relus_before"], found["relus_after"], found["witnessed_unstable"]) == (3, 2, 1)
-    columns = {"name", "units", "inactive", "active", "unstable", "undecided", "kept", "sequential"}
+    columns = {"name", "units", "inactive", "active", "unstable", "undecided", "kept", "carriers"}
     assert all(set(layer) == columns for layer in found["layers"])
     assert all(value >= 0 for value in found["seconds"].values())
 
@@ -91,7 +91,10 @@ def test_reduce_explain_and_picture(files, capsys):
     network, query, output = files
     picture = output.with_suffix(".svg")
     assert run(["reduce", str(network), str(query), "-o", str(output), "--picture", str(picture), "--explain"]) == 0
-    assert "h[1] unstable" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "h[1] unstable" in text
+    assert "inputs of the property show both signs" in text
+    assert "tried crown: " in text
     assert picture.read_text().lstrip().startswith("<?xml")
 
 
