@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from eqverify.cli.commands.shared import Json, Options, require_folder
 from eqverify.cli.progress import shown_progress
 from eqverify.stability.options import StabilityOptions
-from eqverify.transform.driver import Rewriting
+from eqverify.transform.driver import Shape
 
 
 def reduce(
@@ -26,7 +26,7 @@ def reduce(
     property_version: Literal["1.0", "2.0"] | None = None,
     options: Options = StabilityOptions(),
     dtype: Literal["float32", "float64"] | None = None,
-    rewriting: Rewriting = "auto",
+    shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
     cross_check: Literal["z3"] | None = None,
     cross_check_timeout: float = 60.0,
@@ -55,8 +55,9 @@ def reduce(
         Limits and engine.
     dtype:
         Type of the written weights; by default that of the network's input.
-    rewriting:
-        Carry linear values through few extra units, apply LEO's published rewrites, or take the better of both.
+    shape:
+        A chain of layers (read by every verifier), skip connections (fewest ReLUs), the original's graph with whole
+        channels and units removed (fewest weights), LEO's published rewrites alone, or whatever costs least.
     max_epsilon:
         Avoid new weights where they would bring the proved deviation above this.
     cross_check:
@@ -85,7 +86,7 @@ def reduce(
             problem,
             **asdict(options),
             dtype=dtype,
-            rewriting=rewriting,
+            shape=shape,
             max_epsilon=max_epsilon,
             cross_check=cross_check,
             cross_check_timeout=cross_check_timeout,
