@@ -160,6 +160,29 @@ class Geometry:
                     return Side.FULL, candidate
         return self._exactly(function, found)
 
+    def inside(self, functions: Sequence[Function], points: FloatArray) -> tuple[Side, FloatArray]:
+        """Is the cell {f_k >= 0} full-dimensional?  It is the cell afterwards, unless it is found empty before.
+
+        Args:
+            functions: f_k, taken one after the other.
+            points: (k, n) in the box, to begin with.
+
+        Returns:
+            The answer, and points inside where it is `FULL`.
+        """
+        self.visit([])
+        points = np.vstack([(self.frame.lower + self.frame.upper) / 2, points])
+        points = points[self.depth(points) > 0]
+        for count, function in enumerate(functions):
+            if not len(points):
+                return Side.UNDECIDED, points
+            side, point = self.positive(function, points.mean(axis=0))
+            if point is None:
+                return side, points[:0]
+            self.visit(functions[: count + 1])
+            points = np.vstack([point, points[self.depth(points) > 0]])
+        return (Side.FULL if len(points) else Side.UNDECIDED), points
+
     def _towards(self, function: Function, inside: FloatArray, vertex: FloatArray) -> list[FloatArray]:
         """Points between one inside and the vertex where f is largest, on the side where f > 0."""
         low = float(function.row @ inside) + function.constant

@@ -114,6 +114,33 @@ def relu_form(source: Form, active: BoolArray) -> Form:
     return Form(source.coefficients * active[:, None, :], source.error * active)
 
 
+def split_pattern(network: Network, patterns: BoolArray) -> dict[str, BoolArray]:
+    """Patterns (k, ReLU units) as (k, size) by ReLU node."""
+    parts, start = {}, 0
+    for relu in network.relus:
+        parts[relu.name] = patterns[:, start : start + network.sizes[relu.name]]
+        start += network.sizes[relu.name]
+    return parts
+
+
+def pattern_forms(network: Network, frame: Frame, patterns: BoolArray) -> dict[str, Form]:
+    """All inputs and nodes under patterns (k, ReLU units)."""
+    count, active = len(patterns), split_pattern(network, patterns)
+    forms = {name: f.take(np.zeros(count, dtype=np.int64)) for name, f in input_forms(network, frame).items()}
+    for node in network.nodes:
+        if isinstance(node, Affine):
+            forms[node.name] = affine_form(node, forms, frame, count)
+        else:
+            forms[node.name] = relu_form(forms[node.source], active[node.name])
+    return forms
+
+
+def output_form(network: Network, forms: Forms) -> Form:
+    """The flat output."""
+    ports = [forms[port.source] for port in network.outputs]
+    return Form(np.concatenate([f.coefficients for f in ports], axis=2), np.concatenate([f.error for f in ports], axis=1))
+
+
 def level(form: Form, points: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Values of one pattern's form at points, and bounds on their distance from the exact ones.
 

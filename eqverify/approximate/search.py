@@ -9,7 +9,7 @@ cell is then cut by one that changes sign, and so on; the smallest cells of the 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -21,6 +21,7 @@ from eqverify.approximate.certificate import Row
 from eqverify.approximate.cells import Function, Geometry, Side
 from eqverify.approximate.forms import (
     Form,
+    Frame,
     affine_form,
     exact_forms,
     input_forms,
@@ -51,7 +52,7 @@ class Region:
 
     Attributes:
         pattern: (ReLU units,) bool in topological order: z > 0 inside; the others have z <= 0.
-        point: (n,) free inputs of a point inside.
+        point: (inputs,) inside.
         radius: of a ball around it that is proved to be inside; 0 where only the point is.
     """
 
@@ -137,6 +138,15 @@ class _Units:
         return made if sign > 0 else made.negated()
 
 
+    def positive(self, node: _Node) -> BoolArray:
+        """(size,) which units have z > 0 inside a cell: z >= 0 is proved, but z may be zero on all of it."""
+        active = node.signs > 0
+        shown = (self.values[node.inside] > self.errors[node.inside]).any(axis=0)
+        for unit in np.flatnonzero(active & ~shown).tolist():
+            active[unit] = any(self.make(unit))
+        return active
+
+
 class _Maker:
     """Exact rows of a node's units under one pattern, computed when the first is asked for."""
 
@@ -163,7 +173,7 @@ class PartSearch:
         self.count = PartCount()
         self.geometry = Geometry(self.frame)
         self._relus, self._plan = network.relus, _plan(network)
-        self._random = np.random.default_rng(seed)
+        self._seed = seed
         box = polytope.box
         bounds = crown_bounds(network, box.lower[None], box.upper[None])
         self._known = tuple(_stable(bounds[r.source].lower[0], bounds[r.source].upper[0]) for r in self._relus)
@@ -206,40 +216,15 @@ class PartSearch:
     def _root(self) -> _Cell | None:
         """The part as a cell; None where it has no interior or nobody knows."""
         frame = self.frame
-        spread = frame.upper - frame.lower
-        points = frame.lower + spread * self._random.random((_SAMPLES, frame.free.size))
-        points = np.vstack([(frame.lower + frame.upper) / 2, points])
-        functions: list[Function] = []
-        self.geometry.visit(functions)
-        points = points[self.geometry.depth(points) > 0]
-        for index in range(self.polytope.bound.size):
-            function = self._constraint(index)
-            side, point = self.geometry.positive(function, points.mean(axis=0)) if len(points) else (Side.UNDECIDED, None)
-            if side is not Side.FULL or point is None:
-                self.count.flat = side is Side.EMPTY
-                if side is Side.UNDECIDED:
-                    self._give_up(self.bound)
-                return None
-            functions.append(function)
-            self.geometry.visit(functions)
-            points = np.vstack([points, point])
-            points = points[self.geometry.depth(points) > 0]
-        if not len(points):
+        random = np.random.default_rng(self._seed).random((_SAMPLES, frame.free.size))
+        functions = domain_functions(self.polytope, frame)
+        side, points = self.geometry.inside(functions, frame.lower + (frame.upper - frame.lower) * random)
+        if side is Side.FULL:
+            return _Cell(functions, (), points, frame.lower, frame.upper)
+        self.count.flat = side is Side.EMPTY
+        if side is Side.UNDECIDED:
             self._give_up(self.bound)
-            return None
-        return _Cell(tuple(functions), (), points, frame.lower, frame.upper)
-
-    def _constraint(self, index: int) -> Function:
-        """bound - row . x of a linear constraint of the domain."""
-        row, bound, box = self.polytope.matrix[index], float(self.polytope.bound[index]), self.frame.box
-        free = self.frame.free
-        fixed = np.setdiff1d(np.arange(box.size), free)
-        constant = bound - float(row[fixed] @ box.lower[fixed])
-        size = abs(bound) + float(np.abs(row[fixed]) @ np.abs(box.lower[fixed]))
-        exact = [-Fraction(float(v)) for v in row[free]]
-        rest = sum((Fraction(float(row[k])) * Fraction(float(box.lower[k])) for k in fixed), Fraction(0))
-        exact.append(Fraction(bound) - rest)
-        return Function(-row[free], constant, gamma(fixed.size + 4) * size, lambda: exact)
+        return None
 
     def _give_up(self, share: int) -> None:
         """Leave a cell that is neither proved empty nor full; it has at most `share` regions."""
@@ -302,7 +287,7 @@ class PartSearch:
                 stack += self._cut(node, crossing, units)
                 continue
             points = units.points[node.inside[:_MOST_POINTS]]
-            yield _Cell(node.functions, (*cell.pattern, node.signs > 0), points, lower, upper)
+            yield _Cell(node.functions, (*cell.pattern, units.positive(node)), points, lower, upper)
 
     def _settle(self, depth: int, node: _Node, units: _Units) -> tuple[_Node, IntArray]:
         """The node with the signs of units that keep one, and the units that change theirs."""
@@ -365,7 +350,28 @@ class PartSearch:
                 best = int(np.argmax(depths))
                 point, radius = cell.points[best], max(0.0, float(depths[best]))
             pattern = np.concatenate([np.zeros(0, dtype=bool), *cell.pattern])
-            self.count.regions.append(Region(pattern, point, radius))
+            self.count.regions.append(Region(pattern, self.frame.whole(point[None])[0], radius))
+
+
+def domain_functions(polytope: Polytope, frame: Frame) -> tuple[Function, ...]:
+    """bound - row . x of the linear constraints of a part of the domain."""
+    box, free = polytope.box, frame.free
+    fixed = np.setdiff1d(np.arange(box.size), free)
+    found = []
+    for row, bound in zip(polytope.matrix, polytope.bound.tolist(), strict=True):
+        constant = bound - float(row[fixed] @ box.lower[fixed])
+        size = abs(bound) + float(np.abs(row[fixed]) @ np.abs(box.lower[fixed]))
+        rest = sum((Fraction(float(row[k])) * Fraction(float(box.lower[k])) for k in fixed), Fraction(0))
+        exact = (*(-Fraction(v) for v in row[free].tolist()), Fraction(bound) - rest)
+        if not any(exact[:-1]) and exact[-1] >= 0:
+            continue  # it says nothing
+        found.append(Function(-row[free], constant, gamma(fixed.size + 4) * size, constantly(exact)))
+    return tuple(found)
+
+
+def constantly(row: Row) -> Callable[[], Row]:
+    """A row that is there already, as `Function.exact`."""
+    return lambda: row
 
 
 def _stable(lower: FloatArray, upper: FloatArray) -> ByteArray:

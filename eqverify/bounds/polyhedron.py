@@ -112,13 +112,16 @@ class Polyhedron:
         solver.changeColsCost(n + 1, self._columns, cost)
         solver.run()
         solution = solver.getSolution()
-        duals, t = -np.array(solution.row_dual)[2 * n :], np.array(solution.col_value)[:n]
+        every, t = -np.array(solution.row_dual), np.array(solution.col_value)[:n]
+        sides, duals = every[: 2 * n].copy(), every[2 * n :]
         if duals.size != len(self._norms) or t.size != n or not np.isfinite(t).all():
             return Maximum(self._value(row, np.zeros(len(self._norms))), None, np.empty(0, dtype=np.int64))
         if self._norms:
             duals = duals * norm / np.array(self._norms)
-        held = [2 * k + (1 if d < 0 else 0) for k, d in enumerate(solution.col_dual[:n]) if abs(d) > _TOLERANCE]
-        tight = np.array(held + [2 * n + i for i in np.flatnonzero(duals > 0)], dtype=np.int64)
+        reduced = np.array(solution.col_dual[:n])  # the box is there twice, as bounds and as rows
+        sides[0::2] += np.maximum(reduced, 0.0)
+        sides[1::2] += np.maximum(-reduced, 0.0)
+        tight = np.flatnonzero(np.concatenate([sides, duals]) > _TOLERANCE)
         point = np.clip(self.lower + self._width * t, self.lower, self.upper)
         return Maximum(self._value(row, duals), point, tight)
 
