@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from eqverify.api.loading import load_network, load_problem, load_query
     from eqverify.api.proving import prove_stability
     from eqverify.api.reduction import Reduction, reduce
+    from eqverify.api.regions import RegionReport, find_regions
     from eqverify.errors import EqverifyError
     from eqverify.problem import Problem
     from eqverify.stability.facts import Facts, Status
@@ -28,7 +29,9 @@ _HOMES = {
     "Facts": "eqverify.stability.facts",
     "Problem": "eqverify.problem",
     "Reduction": "eqverify.api.reduction",
+    "RegionReport": "eqverify.api.regions",
     "Status": "eqverify.stability.facts",
+    "find_regions": "eqverify.api.regions",
     "load_network": "eqverify.api.loading",
     "load_problem": "eqverify.api.loading",
     "load_query": "eqverify.api.loading",
@@ -41,8 +44,10 @@ __all__ = [
     "Facts",
     "Problem",
     "Reduction",
+    "RegionReport",
     "Status",
     "__version__",
+    "find_regions",
     "load_network",
     "load_problem",
     "load_query",

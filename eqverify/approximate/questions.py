@@ -23,7 +23,7 @@ def count_by_scip(network: Network, polytope: Polytope, seed: int, deadline: flo
     """The regions of a polytope with at least one free input, and what was trusted.
 
     Every pattern that SCIP shows is checked: it counts if its cell has an interior point, whatever SCIP says.  That
-    there are no others is SCIP's word, down to its margin.
+    there are no others is SCIP's word and true down to its margin only, so it makes no upper bound.
     """
     search = PartSearch(network, polytope, seed, deadline)
     solver, unstable, active = _model(network, polytope, seed)
@@ -38,7 +38,7 @@ def count_by_scip(network: Network, polytope: Polytope, seed: int, deadline: flo
             exempt = True
             continue
         if found.pattern is None:
-            count.unexplored += 0 if found.exhausted else max(0, search.bound - len(count.regions))
+            count.exhausted = found.exhausted
             break
         pattern = active.copy()
         pattern[unstable] = found.pattern
@@ -46,6 +46,7 @@ def count_by_scip(network: Network, polytope: Polytope, seed: int, deadline: flo
         if not unstable.any():
             break
         solver.exclude(found.pattern)
+    count.unexplored = 0 if count.flat else max(0, search.bound - len(count.regions))
     count.questions, count.exact = search.geometry.questions, search.geometry.exact
     return count, solver.description
 
@@ -91,7 +92,6 @@ def _judge(
         count.regions.append(Region(pattern & nonzero, geometry.frame.whole(point[None])[0], radius))
     elif side is Side.UNDECIDED:
         count.undecided += 1
-        count.unexplored += 1
 
 
 def _pattern_rows(network: Network, frame: Frame, pattern: BoolArray) -> list[tuple[Function, Row]]:

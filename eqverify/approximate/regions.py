@@ -30,7 +30,8 @@ class LinearRegions:
         upper: upper bound on the number of patterns.
         undecided: cells that are neither proved empty nor full.
         groups: (regions,) number of each region's affine map; maps with different numbers differ, proved.
-        solver: whose word `upper` rests on; empty where it rests on arithmetic only.
+        solver: what listed the regions; empty for the search.
+        exhausted: the solver finds no others down to its margin, which is no proof; for the search: all was searched.
         questions: linear programs solved.
         exact: questions that only rational arithmetic could answer.
         seconds: wall time.
@@ -41,6 +42,7 @@ class LinearRegions:
     undecided: int
     groups: IntArray
     solver: str
+    exhausted: bool
     questions: int
     exact: int
     seconds: float
@@ -73,6 +75,7 @@ class LinearRegions:
             "radius_min": float(radii.min()) if radii.size else None,
             "radius_median": float(np.median(radii)) if radii.size else None,
             "solver": self.solver or None,
+            "exhausted": self.exhausted,
             "linear_programs": self.questions,
             "exact_answers": self.exact,
             "seconds": self.seconds,
@@ -103,7 +106,7 @@ def find_regions(
         progress: called with stage, done, total.
 
     Returns:
-        The regions.  Trusted: float64 and rational arithmetic; SCIP for the upper bound of ``milp``.
+        The regions.  Trusted: float64 and rational arithmetic.  That ``milp`` has found all is never claimed to be proved.
 
     Raises:
         InputError: `regions/flat-domain` where no part of the domain has an interior.
@@ -143,6 +146,7 @@ def find_regions(
         sum(count.undecided for count in counts),
         groups,
         solver,
+        all(count.exhausted for count in counts),
         sum(count.questions for count in counts),
         sum(count.exact for count in counts),
         time.monotonic() - start,

@@ -70,6 +70,7 @@ class PartCount:
         flat: the part is proved to have no interior.
         undecided: cells that are neither proved empty nor full; not looked into.
         unexplored: bound on the number of regions in those and in what the time limit cut off.
+        exhausted: a solver claims that there are no others; True where none was asked.
         questions: linear programs.
         exact: questions that rational arithmetic answered.
     """
@@ -78,6 +79,7 @@ class PartCount:
     flat: bool = False
     undecided: int = 0
     unexplored: int = 0
+    exhausted: bool = True
     questions: int = 0
     exact: int = 0
 
@@ -197,6 +199,7 @@ class PartSearch:
             while stack:
                 depth, cells, forms = stack.pop()
                 if time.monotonic() > self.deadline:
+                    self.count.exhausted = False
                     self.count.unexplored += len(cells) * prod(self._limits[depth:])
                     continue
                 if depth == len(self._relus):
@@ -277,6 +280,7 @@ class PartSearch:
         while stack:
             node = stack.pop()
             if time.monotonic() > self.deadline:
+                self.count.exhausted = False
                 self.count.unexplored += self._share(depth, int((node.signs == 0).sum()))
                 continue
             node, crossing = self._settle(depth, node, units)

@@ -12,6 +12,7 @@ from eqverify import __version__
 from eqverify.cli.commands.demo import demo
 from eqverify.cli.commands.info import info
 from eqverify.cli.commands.reduce import reduce
+from eqverify.cli.commands.regions import regions
 from eqverify.cli.commands.stability import stability
 from eqverify.errors import ContradictionError, EqverifyError, LimitError
 
@@ -25,7 +26,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for command in (demo, info, stability, reduce):
+for command in (demo, info, stability, reduce, regions):
     app.command(command)
 
 

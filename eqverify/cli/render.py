@@ -15,6 +15,7 @@ from eqverify.stability.facts import Facts
 
 if TYPE_CHECKING:
     from eqverify.api.reduction import Reduction
+    from eqverify.api.regions import RegionReport
 
 _COUNTS = ("units", "inactive", "active", "unstable", "undecided")
 
@@ -70,6 +71,26 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         ("left alone", f"{len(d.units)} active units of {d.layer}: {d.reason}; try --dtype float64") for d in rounding
     ]
     pairs.append(("written", output))
+    print_pairs(pairs)
+
+
+def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
+    """How many linear regions there are, and what is known about them."""
+    found = result.found
+    count = len(found.regions)
+    bounds = "proved" if found.complete else f"at least; at most {found.upper:,}"
+    pairs: list[tuple[str, object]] = [("regions", f"{count}   {bounds}")]
+    if found.solver:
+        claim = "finds no others" if found.exhausted else "did not finish"
+        pairs.append(("solver", f"{found.solver}: {claim} (every region is checked; that these are all is not)"))
+    if found.undecided:
+        pairs.append(("undecided", f"{found.undecided} cells are too thin to tell whether they have an interior"))
+    pairs.append(("affine maps", f"{found.affine_maps}   different beyond rounding"))
+    if count:
+        radii = found.radii
+        pairs.append(("radius", f"smallest {radii.min():.3g}, median {sorted(radii.tolist())[count // 2]:.3g}"))
+    pairs.append(("programs", f"{found.questions} linear programs; {found.exact} answers by rational arithmetic"))
+    pairs.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())))
     print_pairs(pairs)
 
 

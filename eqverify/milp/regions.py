@@ -4,9 +4,9 @@ Serra, Tjandraatmadja, Ramalingam, "Bounding and Counting Linear Regions of Deep
 1711.02114, section 5), with the correction of arXiv 2301.07966: the margin f is below z of every active unit *and*
 below -z of every inactive one,
 
-    f <= z + M (1 - d),    f <= -z + M d,
+    w f <= z + M (1 - d),    w f <= -z + M d,
 
-so that f > 0 puts the input into the interior of its cell.  A pattern that was found is cut off by
+so that f > 0 puts the input into the interior of its cell; w, the width of the unit's range, makes f a share of it.  A pattern that was found is cut off by
 sum_{d = 1} (1 - d) + sum_{d = 0} d >= 1.
 
 An inactive unit may be zero on the whole cell (a dead unit without bias, say); then no f > 0 exists though the cell is
@@ -25,10 +25,10 @@ from eqverify.arrays import BoolArray, FloatArray
 from eqverify.domain import Polytope
 from eqverify.milp.scip import ScipSolver, total
 
-MARGIN = 1e-7
-"""Cells whose largest margin is smaller are not looked for."""
+MARGIN = 1e-6
+"""Cells on which no f reaches this are not looked for."""
 
-_TOLERANCE = 1e-9
+_TOLERANCE = 1e-7
 """SCIP's feasibility tolerance here: well below the margin."""
 
 
@@ -59,6 +59,7 @@ class RegionSolver(ScipSolver):
 
     def __init__(self, polytope: Polytope, seed: int = 0) -> None:
         super().__init__(polytope, seed)
+        self._model.setParam("numerics/dualfeastol", _TOLERANCE)  # no bound is taken from its duals
         self.description = f"SCIP {self._model.version()}, feasibility {_TOLERANCE:g}, margin {MARGIN:g}"
         self._exempt: list[Any] = []
 
@@ -78,8 +79,9 @@ class RegionSolver(ScipSolver):
         # |z - linear| <= band, so that margins are asked of z up to the band: candidates are checked anyway.
         exempt = model.addVar(vtype="B", ub=0.0)
         self._exempt.append(exempt)
-        model.addCons(f <= h + (1.0 - d))
-        model.addCons(f <= -linear + (1.0 + high) * d + exempt)
+        width = high - low
+        model.addCons(width * f <= h + width * (1.0 - d))
+        model.addCons(width * f <= -linear + (width + high) * d + width * exempt)
         model.addCons(linear >= low * (1 - exempt) - band)
 
     def exempt_zeros(self) -> None:
