@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from eqverify.api.proving import prove_stability
     from eqverify.api.reduction import Reduction, reduce
     from eqverify.api.regions import RegionReport, find_regions
+    from eqverify.api.shallow import ShallowReport, make_shallow
     from eqverify.errors import EqverifyError
     from eqverify.problem import Problem
     from eqverify.stability.facts import Facts, Status
@@ -30,11 +31,13 @@ _HOMES = {
     "Problem": "eqverify.problem",
     "Reduction": "eqverify.api.reduction",
     "RegionReport": "eqverify.api.regions",
+    "ShallowReport": "eqverify.api.shallow",
     "Status": "eqverify.stability.facts",
     "find_regions": "eqverify.api.regions",
     "load_network": "eqverify.api.loading",
     "load_problem": "eqverify.api.loading",
     "load_query": "eqverify.api.loading",
+    "make_shallow": "eqverify.api.shallow",
     "prove_stability": "eqverify.api.proving",
     "reduce": "eqverify.api.reduction",
 }
@@ -45,12 +48,14 @@ __all__ = [
     "Problem",
     "Reduction",
     "RegionReport",
+    "ShallowReport",
     "Status",
     "__version__",
     "find_regions",
     "load_network",
     "load_problem",
     "load_query",
+    "make_shallow",
     "prove_stability",
     "reduce",
 ]

@@ -98,9 +98,7 @@ def find_regions(
     """
     if not time_limit > 0:
         raise UsageError("usage/limit", "time_limit must be a positive number of seconds", value=time_limit)
-    found = find(
-        problem.network, problem.domain, method=method, time_limit=time_limit, seed=seed, progress=progress
-    )
+    found = find(problem.network, problem.domain, method=method, time_limit=time_limit, seed=seed, progress=progress)
     return RegionReport(problem, found, method)
 
 

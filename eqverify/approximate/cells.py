@@ -31,16 +31,18 @@ class Function:
         constant: of the function as computed.
         error: bound on the rounding in composing it.
         exact: gives the function in rationals.
+        unit: the ReLU unit whose sign it is, counted through the network; -1 for a constraint of the domain.
     """
 
     row: FloatArray
     constant: float
     error: float
     exact: Callable[[], Row]
+    unit: int = -1
 
     def negated(self) -> Function:
         """-f."""
-        return Function(-self.row, -self.constant, self.error, lambda: [-c for c in self.exact()])
+        return Function(-self.row, -self.constant, self.error, lambda: [-c for c in self.exact()], self.unit)
 
 
 class Side(Enum):
@@ -135,6 +137,10 @@ class Geometry:
                 else:
                     lower[k] = max(lower[k], -found.value)
         return lower, np.maximum(upper, lower), np.array(points).reshape(-1, n)
+
+    def maximum(self, row: FloatArray) -> float:
+        """A sound upper bound of row . x on the cell."""
+        return self._ask(row).value
 
     def _ask(self, row: FloatArray) -> Maximum:
         self.questions += 1

@@ -52,6 +52,6 @@ def _combination(target: list[Fraction], vectors: list[Row]) -> list[Fraction] |
     if any(row[-1] for row in system[len(pivots) :]):
         return None
     solution = [Fraction(0)] * count
-    for row, column in zip(system, pivots, strict=False):
-        solution[column] = row[-1]
+    for index, column in enumerate(pivots):
+        solution[column] = system[index][-1]
     return solution

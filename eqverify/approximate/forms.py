@@ -138,7 +138,9 @@ def pattern_forms(network: Network, frame: Frame, patterns: BoolArray) -> dict[s
 def output_form(network: Network, forms: Forms) -> Form:
     """The flat output."""
     ports = [forms[port.source] for port in network.outputs]
-    return Form(np.concatenate([f.coefficients for f in ports], axis=2), np.concatenate([f.error for f in ports], axis=1))
+    return Form(
+        np.concatenate([f.coefficients for f in ports], axis=2), np.concatenate([f.error for f in ports], axis=1)
+    )
 
 
 def level(form: Form, points: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -219,5 +221,5 @@ def _pushed(
                 total = total + term.map.forward_exact(values[term.source])
             values[node.name] = total
         elif node.name in active:
-            values[node.name] = np.where(active[node.name], values[node.source], Fraction(0))
+            values[node.name] = values[node.source] * active[node.name].astype(int).astype(object)
     return values[name]

@@ -70,7 +70,8 @@ def slice_plane(points: FloatArray, inputs: int) -> Plane:
     """
     if points.shape != (3, inputs) or not np.isfinite(points).all():
         raise InputError(
-            "regions/slice", "a slice needs three points of as many finite numbers as the network has inputs",
+            "regions/slice",
+            "a slice needs three points of as many finite numbers as the network has inputs",
             value=f"{points.shape} for {inputs} inputs",
         )
     first, second = points[1] - points[0], points[2] - points[0]
@@ -88,7 +89,10 @@ def pattern_grid(network: Network, domain: Domain, plane: Plane, side: int = SID
     grid = np.full((side, side), -1, dtype=np.int64)
     for row in range(side):
         points = plane.origin + s[:, None] * plane.first + t[row] * plane.second
-        inside = np.any([_inside(part.box.lower, part.box.upper, part.matrix, part.bound, points) for part in domain.polytopes], axis=0)
+        inside = np.any(
+            [_inside(part.box.lower, part.box.upper, part.matrix, part.bound, points) for part in domain.polytopes],
+            axis=0,
+        )
         values = evaluate_nodes(network, points)
         none = [np.empty((side, 0), dtype=bool)]
         patterns = np.packbits(np.concatenate(none + [values[r.source] > 0 for r in network.relus], axis=1), axis=1)
@@ -97,7 +101,9 @@ def pattern_grid(network: Network, domain: Domain, plane: Plane, side: int = SID
     return grid
 
 
-def _inside(lower: FloatArray, upper: FloatArray, matrix: FloatArray, bound: FloatArray, points: FloatArray) -> IntArray:
+def _inside(
+    lower: FloatArray, upper: FloatArray, matrix: FloatArray, bound: FloatArray, points: FloatArray
+) -> IntArray:
     slack = 1e-12 * (1 + np.abs(lower) + np.abs(upper))  # the grid's points on the edge of the domain are rounded
     box = ((points >= lower - slack) & (points <= upper + slack)).all(axis=1)
     return np.asarray(box & (points @ matrix.T <= bound).all(axis=1))

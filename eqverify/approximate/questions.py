@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-from eqverify.approximate.certificate import Row
 from eqverify.approximate.cells import Function, Geometry, Side
+from eqverify.approximate.certificate import Row
 from eqverify.approximate.forms import Frame, exact_forms, pattern_forms, split_pattern
 from eqverify.approximate.search import PartCount, PartSearch, Region, constantly, domain_functions
 from eqverify.arrays import BoolArray
@@ -29,7 +29,7 @@ def count_by_scip(network: Network, polytope: Polytope, seed: int, deadline: flo
     solver, unstable, active = _model(network, polytope, seed)
     count, exempt = PartCount(), False
     functions = domain_functions(polytope, search.frame)
-    side, points = search.geometry.inside(functions, np.empty((0, search.frame.free.size)))
+    side, _ = search.geometry.inside(functions, np.empty((0, search.frame.free.size)))
     count.flat = side is Side.EMPTY
     while not count.flat:
         found = solver.search(deadline - time.monotonic())
@@ -54,7 +54,9 @@ def count_by_scip(network: Network, polytope: Polytope, seed: int, deadline: flo
 def _model(network: Network, polytope: Polytope, seed: int) -> tuple[RegionSolver, BoolArray, BoolArray]:
     """The solver's model, which units (ReLU units,) are unstable, and which are stably active."""
     box = polytope.box
-    bounds = {name: (b.lower[0], b.upper[0]) for name, b in crown_bounds(network, box.lower[None], box.upper[None]).items()}
+    bounds = {
+        name: (b.lower[0], b.upper[0]) for name, b in crown_bounds(network, box.lower[None], box.upper[None]).items()
+    }
     kept = {r.name: (bounds[r.source][0] < 0) & (bounds[r.source][1] > 0) for r in network.relus}
     active = {r.name: (bounds[r.source][0] >= 0) & (bounds[r.source][1] > 0) for r in network.relus}
     basis = make_basis(network, kept, (box.lower, box.upper), {r.name: bounds[r.source] for r in network.relus})
@@ -89,7 +91,8 @@ def _judge(
     if side is Side.FULL and not (unstable & pattern & ~nonzero).any():
         point, radius = geometry.centre() or (points[0], max(0.0, float(geometry.depth(points[:1])[0])))
         # a stably active unit that is zero on the whole cell counts as inactive there
-        count.regions.append(Region(pattern & nonzero, geometry.frame.whole(point[None])[0], radius))
+        cuts = np.flatnonzero(unstable & nonzero)
+        count.regions.append(Region(pattern & nonzero, geometry.frame.whole(point[None])[0], radius, cuts))
     elif side is Side.UNDECIDED:
         count.undecided += 1
 
@@ -98,7 +101,7 @@ def _pattern_rows(network: Network, frame: Frame, pattern: BoolArray) -> list[tu
     """The pre-activation of every unit under a pattern."""
     forms = pattern_forms(network, frame, pattern[None])
     active = {name: on[0] for name, on in split_pattern(network, pattern[None]).items()}
-    rows = []
+    rows: list[tuple[Function, Row]] = []
     for relu in network.relus:
         form, exact = forms[relu.source], exact_forms(network, frame, active, relu.source)
         for unit in range(network.sizes[relu.name]):

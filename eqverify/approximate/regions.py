@@ -93,9 +93,9 @@ def find_regions(
 ) -> LinearRegions:
     """All activation patterns that have an interior on the domain.
 
-    A pattern says per ReLU unit whether z > 0 inside; a unit that is zero on the whole cell counts as inactive.  Where a
-    part of the domain fixes inputs, its interior is meant within the other inputs.  A pattern that several parts of the
-    domain have counts once.
+    A pattern says per ReLU unit whether z > 0 inside; a unit that is zero on the whole cell counts as inactive.  Where
+    a part of the domain fixes inputs, its interior is meant within the other inputs.  A pattern that several parts of
+    the domain have counts once.
 
     Args:
         network: the network.
@@ -106,7 +106,7 @@ def find_regions(
         progress: called with stage, done, total.
 
     Returns:
-        The regions.  Trusted: float64 and rational arithmetic.  That ``milp`` has found all is never claimed to be proved.
+        The regions.  Trusted: float64 and rational arithmetic.  That ``milp`` has found all is no proof.
 
     Raises:
         InputError: `regions/flat-domain` where no part of the domain has an interior.
@@ -163,7 +163,7 @@ def _point(network: Network, part: Polytope) -> PartCount:
             return PartCount(flat=True)
     values = evaluate_exact(network, x)
     pattern = np.array([v > 0 for relu in network.relus for v in values[relu.source]], dtype=bool)
-    return PartCount([Region(pattern, part.box.lower, 0.0)])
+    return PartCount([Region(pattern, part.box.lower, 0.0, np.empty(0, dtype=np.int64))])
 
 
 def _check(network: Network, regions: tuple[Region, ...]) -> None:

@@ -17,8 +17,8 @@ from math import comb, prod
 
 import numpy as np
 
-from eqverify.approximate.certificate import Row
 from eqverify.approximate.cells import Function, Geometry, Side
+from eqverify.approximate.certificate import Row
 from eqverify.approximate.forms import (
     Form,
     Frame,
@@ -54,11 +54,13 @@ class Region:
         pattern: (ReLU units,) bool in topological order: z > 0 inside; the others have z <= 0.
         point: (inputs,) inside.
         radius: of a ball around it that is proved to be inside; 0 where only the point is.
+        cuts: (k,) units whose signs make the region, with the constraints of the domain; the other signs follow.
     """
 
     pattern: BoolArray
     point: FloatArray
     radius: float
+    cuts: IntArray
 
 
 @dataclass(slots=True)
@@ -114,9 +116,13 @@ class _Node:
 
 @dataclass(slots=True)
 class _Units:
-    """The pre-activations of a ReLU node on a cell: their form, and their values at points inside."""
+    """The pre-activations of a ReLU node on a cell: their form, and their values at points inside.
+
+    Unit k of the node is unit `first` + k of the network.
+    """
 
     form: Form
+    first: int
     make: _Maker
     points: FloatArray
     values: FloatArray = field(init=False)
@@ -136,9 +142,8 @@ class _Units:
         """sign * z of a unit."""
         column = self.form.coefficients[0, :, unit]
         error = float(self.form.error[0, unit])
-        made = Function(column[:-1], float(column[-1]), error, lambda: self.make(unit))
+        made = Function(column[:-1], float(column[-1]), error, lambda: self.make(unit), self.first + unit)
         return made if sign > 0 else made.negated()
-
 
     def positive(self, node: _Node) -> BoolArray:
         """(size,) which units have z > 0 inside a cell: z >= 0 is proved, but z may be zero on all of it."""
@@ -267,13 +272,14 @@ class PartSearch:
     def _split(self, depth: int, cell: _Cell, form: Form, signs: ByteArray) -> Iterator[_Cell]:
         """The smallest cells of a ReLU node inside a cell."""
         self.geometry.visit(cell.functions)
-        units = _Units(form, _Maker(self, depth, cell.pattern), cell.points)
+        first = sum(on.size for on in cell.pattern)
+        units = _Units(form, first, _Maker(self, depth, cell.pattern), cell.points)
         lower, upper = cell.lower, cell.upper
         if (signs == 0).sum() > 2 * len(lower):
             lower, upper, corners = self.geometry.extent()
             middle = cell.points.mean(axis=0)
             corners = corners + 0.02 * (middle - corners)
-            units = _Units(form, units.make, np.vstack([cell.points, corners[self.geometry.depth(corners) > 0]]))
+            units = _Units(form, first, units.make, np.vstack([cell.points, corners[self.geometry.depth(corners) > 0]]))
             low, high = reach(form, lower[None], upper[None])
             signs = np.where(signs == 0, _stable(low[0], high[0]), signs).astype(np.int8)
         stack = [_Node(cell.functions, signs, np.arange(len(units.points)))]
@@ -298,7 +304,7 @@ class PartSearch:
         self.geometry.visit(node.functions)
         signs, inside, functions = node.signs.copy(), list(node.inside), list(node.functions)
         values, errors = units.values[node.inside], units.errors[node.inside]
-        seen = {1: (values > errors).any(axis=0), -1: (values < -errors).any(axis=0)}
+        seen = {1: np.asarray((values > errors).any(axis=0)), -1: np.asarray((values < -errors).any(axis=0))}
         crossing = []
         base = units.points[node.inside].mean(axis=0)
         if not float(self.geometry.depth(base[None])[0]) > 0:
@@ -354,7 +360,8 @@ class PartSearch:
                 best = int(np.argmax(depths))
                 point, radius = cell.points[best], max(0.0, float(depths[best]))
             pattern = np.concatenate([np.zeros(0, dtype=bool), *cell.pattern])
-            self.count.regions.append(Region(pattern, self.frame.whole(point[None])[0], radius))
+            cuts = np.array([f.unit for f in cell.functions if f.unit >= 0], dtype=np.int64)
+            self.count.regions.append(Region(pattern, self.frame.whole(point[None])[0], radius, cuts))
 
 
 def domain_functions(polytope: Polytope, frame: Frame) -> tuple[Function, ...]:

@@ -13,6 +13,7 @@ from eqverify.cli.commands.demo import demo
 from eqverify.cli.commands.info import info
 from eqverify.cli.commands.reduce import reduce
 from eqverify.cli.commands.regions import regions
+from eqverify.cli.commands.shallow import shallow
 from eqverify.cli.commands.stability import stability
 from eqverify.errors import ContradictionError, EqverifyError, LimitError
 
@@ -26,7 +27,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for command in (demo, info, stability, reduce, regions):
+for command in (demo, info, stability, reduce, regions, shallow):
     app.command(command)
 
 

@@ -16,6 +16,7 @@ from eqverify.stability.facts import Facts
 if TYPE_CHECKING:
     from eqverify.api.reduction import Reduction
     from eqverify.api.regions import RegionReport
+    from eqverify.api.shallow import ShallowReport
 
 _COUNTS = ("units", "inactive", "active", "unstable", "undecided")
 
@@ -92,6 +93,33 @@ def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
     pairs.append(("programs", f"{found.questions} linear programs; {found.exact} answers by rational arithmetic"))
     pairs.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())))
     print_pairs(pairs)
+
+
+def print_shallow(result: ShallowReport, output: object, seconds: Mapping[str, float]) -> None:
+    """The size of an approximation with two hidden layers, and how good it is."""
+    made, measured, regions = result.shallow, result.measured, result.regions
+    pairs: list[tuple[str, object]] = [("claim", "an approximation; NOT equivalent")]
+    count = f"{len(regions.regions)}" + ("" if regions.complete else f" found, at most {regions.upper:,}")
+    pairs += [("regions", count), ("patterns", result.patterns), ("delta", f"{made.delta:.6g}")]
+    for name, (first, second) in result.units().items():
+        note = f"   and {made.carriers} carriers of inputs; {made.ramps_apart} ramps without sharing equal ones"
+        pairs.append((f"units {name}", f"{_count(first)} + {_count(second)}{note if name == 'written' else ''}"))
+    pairs.append(
+        ("inside", f"|original - shallow| <= {made.epsilon.max(initial=0.0):.3g}   proved, delta from the facets")
+    )
+    pairs.append(("elsewhere", f"|original - shallow| <= {made.bound.max(initial=0.0):.6g}   proved"))
+    if measured.points:
+        pairs.append(("largest error", f"{measured.largest:.6g}   seen"))
+        interval = f"[{measured.exact_low:.3f}, {measured.exact_high:.3f}]"
+        share = f"{100 * measured.exact:.1f} % of the inputs"
+        pairs.append(("exact on", f"{share}   95 % interval {interval} from {measured.points} points"))
+    pairs.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())))
+    print_pairs([*pairs, ("written", output)])
+
+
+def _count(units: int) -> str:
+    """A number of units, short where it is astronomical."""
+    return f"{units:,}" if units < 10**12 else f"about 10^{len(str(units)) - 1}"
 
 
 def _console() -> Console:

@@ -6,7 +6,8 @@ below -z of every inactive one,
 
     w f <= z + M (1 - d),    w f <= -z + M d,
 
-so that f > 0 puts the input into the interior of its cell; w, the width of the unit's range, makes f a share of it.  A pattern that was found is cut off by
+so that f > 0 puts the input into the interior of its cell; w, the width of the unit's range, makes f a share of it.  A
+pattern that was found is cut off by
 sum_{d = 1} (1 - d) + sum_{d = 0} d >= 1.
 
 An inactive unit may be zero on the whole cell (a dead unit without bias, say); then no f > 0 exists though the cell is

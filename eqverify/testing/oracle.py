@@ -125,9 +125,7 @@ def stable_sets_exact(network: Network, domain: Domain, *, max_regions: int = MA
     return ExactStability(layers, outputs, len(regions))
 
 
-def patterns_exact(
-    network: Network, domain: Domain, *, max_regions: int = MAX_REGIONS
-) -> frozenset[tuple[bool, ...]]:
+def patterns_exact(network: Network, domain: Domain, *, max_regions: int = MAX_REGIONS) -> frozenset[tuple[bool, ...]]:
     """The activation patterns of all linear regions that are full-dimensional on a part of the domain.
 
     A pattern says of every ReLU unit, in topological order, whether z > 0 inside the region.  The dimension of a part
