@@ -25,6 +25,7 @@ from eqverify.stability.options import Engine
 from eqverify.transform.driver import Rewriting, Transformed, TransformOptions, transform
 
 if TYPE_CHECKING:
+    from eqverify.api.properties import Version
     from eqverify.equivalence.exact import CrossCheck
     from eqverify.export.runtime import RuntimeComparison
 
@@ -61,10 +62,19 @@ class Reduction:
         return float(self.epsilons.max(initial=0.0))
 
     @property
+    def dtype(self) -> Literal["float32", "float64"]:
+        """The type of the written weights."""
+        return "float64" if self.network.inputs[0].element == "float64" else "float32"
+
+    @property
     def layers(self) -> tuple[LayerRow, ...]:
         """The table of layers."""
-        meanings = self.transformed.meanings.values()
-        kept = {meaning.source: (meaning.units.size, meaning.carriers.shape[0]) for meaning in meanings}
+        kept: dict[str, tuple[int, int]] = {}
+        for meaning in self.transformed.meanings.values():
+            for group in meaning.groups:
+                kept[group.source] = (group.units.size, 0)
+            if meaning.groups:  # carriers are listed with the last layer that they pass
+                kept[meaning.groups[-1].source] = (meaning.groups[-1].units.size, len(meaning.carriers))
         return layer_rows(self.facts, kept)
 
     @property
@@ -110,15 +120,17 @@ class Reduction:
         """For every kept unit, one line that says why it is still there."""
         lines = []
         reasons = {(d.layer, unit): d.reason for d in self.transformed.declined for unit in d.units}
+        layers = self.facts.by_name()
         for meaning in self.transformed.meanings.values():
-            layer = self.facts.by_name()[meaning.source]
-            for unit in meaning.units.tolist():
+            for name, unit in meaning.pairs():
+                layer = layers[name]
                 status = Status(int(layer.status[unit])).name.lower()
-                why = f"; {reasons[layer.name, unit]}" if (layer.name, unit) in reasons else ""
+                why = f"; {reasons[name, unit]}" if (name, unit) in reasons else ""
                 bounds = f"z in [{layer.lower[unit]:.6g}, {layer.upper[unit]:.6g}]"
-                lines.append(f"{layer.name}[{unit}] {status}, {bounds}{why}")
+                lines.append(f"{name}[{unit}] {status}, {bounds}{why}")
             if len(meaning.carriers):
-                lines.append(f"{layer.name} {len(meaning.carriers)} carriers of linear values that later layers need")
+                passed = meaning.groups[-1].source
+                lines.append(f"{passed} {len(meaning.carriers)} carriers of linear values that later layers need")
         return "\n".join(lines)
 
     def plot(self, path: str | Path) -> None:
@@ -128,13 +140,42 @@ class Reduction:
         before, after = self.problem.network.relu_count, self.network.relu_count
         plot_layers(self.layers, path, f"{before} ReLUs before, {after} after; eps = {self.epsilon:.1e}")
 
-    def save(self, path: str | Path) -> None:
-        """Write the ONNX file; an existing file is replaced in one step.
+    def save(
+        self,
+        path: str | Path,
+        *,
+        property: str | Path | None = None,
+        fold_property: bool = False,
+        property_version: Version | None = None,
+    ) -> tuple[Path, ...]:
+        """Write the ONNX file, and the property for it; an existing file is replaced in one step.
+
+        Args:
+            path: the ONNX file.
+            property: where to write the property for the reduced network: output constraints are relaxed by eps, so
+                that what is unsatisfiable for the reduced network is unsatisfiable for the original.  An input that
+                satisfies it is a candidate to be replayed on the original.
+            fold_property: append the output condition to the network as a last affine layer, so that the property says
+                `(<= Y_k 0.0)` only.  Parts of the input set become a pair of files each, numbered before the suffix:
+                the property holds of the original if it does for each pair.
+            property_version: of the property's text; by default 1.0 where it is folded, else that of the input.
+
+        Returns:
+            The files written: a network, or networks each followed by its property.
 
         Raises:
-            UsageError: the folder does not exist or cannot be written to.
+            UsageError: the folder does not exist or cannot be written to; `usage/fold-property` for `fold_property`
+                without `property`.
+            InputError: `reduce/property-opaque` where the network ends in operators that are not piecewise linear, so
+                that eps says nothing about the outputs; `export/...` where the property cannot be written.
         """
-        atomic_write(path, self.data)
+        from eqverify.api.properties import reduction_files
+
+        query = None if property is None else Path(property)
+        files = reduction_files(self, Path(path), query, fold_property, property_version)
+        for file, data in files.items():
+            atomic_write(file, data)
+        return tuple(files)
 
 
 def reduce(
@@ -149,6 +190,7 @@ def reduce(
     resume: str | Path | None = None,
     workers: int = 1,
     split_inputs: int = 12,
+    branch_nodes: int = 2000,
     dtype: Literal["float32", "float64"] | None = None,
     rewriting: Rewriting = "auto",
     max_epsilon: float = 1e-4,
@@ -169,6 +211,7 @@ def reduce(
         resume: as `prove_stability`.
         workers: as `prove_stability`.
         split_inputs: as `prove_stability`.
+        branch_nodes: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
         rewriting: ``carriers``, ``leo``, or ``auto`` for the better of both.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
@@ -199,6 +242,7 @@ def reduce(
             resume=resume,
             workers=workers,
             split_inputs=split_inputs,
+            branch_nodes=branch_nodes,
             progress=progress,
         )
     clock.lap("stability")
@@ -264,7 +308,8 @@ def _write(
     if _same_chain(network, transformed.network):
         return data, network, transformed.epsilon
     pairs = zip(network.relus, transformed.meanings.values(), strict=True)
-    epsilons = prove_deviation(problem, facts, network, {node.name: meaning for node, meaning in pairs})
+    meanings = {node.name: meaning for node, meaning in pairs}
+    epsilons = prove_deviation(problem, facts, network, meanings, transformed.relations)
     if (epsilons > transformed.epsilon).any():
         raise ContradictionError(
             "reduce/written-differs",
