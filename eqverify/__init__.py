@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from eqverify.api.loading import load_network, load_problem, load_query
     from eqverify.api.proving import prove_stability
     from eqverify.api.reduction import Reduction, reduce
+    from eqverify.api.regions import RegionReport, find_regions
+    from eqverify.api.shallow import ShallowReport, make_shallow
     from eqverify.api.verification import Verification, verify
     from eqverify.errors import EqverifyError
     from eqverify.problem import Problem
@@ -29,11 +31,15 @@ _HOMES = {
     "Facts": "eqverify.stability.facts",
     "Problem": "eqverify.problem",
     "Reduction": "eqverify.api.reduction",
+    "RegionReport": "eqverify.api.regions",
+    "ShallowReport": "eqverify.api.shallow",
     "Status": "eqverify.stability.facts",
     "Verification": "eqverify.api.verification",
+    "find_regions": "eqverify.api.regions",
     "load_network": "eqverify.api.loading",
     "load_problem": "eqverify.api.loading",
     "load_query": "eqverify.api.loading",
+    "make_shallow": "eqverify.api.shallow",
     "prove_stability": "eqverify.api.proving",
     "reduce": "eqverify.api.reduction",
     "verify": "eqverify.api.verification",
@@ -44,12 +50,16 @@ __all__ = [
     "Facts",
     "Problem",
     "Reduction",
+    "RegionReport",
+    "ShallowReport",
     "Status",
     "Verification",
     "__version__",
+    "find_regions",
     "load_network",
     "load_problem",
     "load_query",
+    "make_shallow",
     "prove_stability",
     "reduce",
     "verify",

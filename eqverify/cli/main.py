@@ -14,6 +14,8 @@ from eqverify.cli.commands.bench import bench
 from eqverify.cli.commands.demo import demo
 from eqverify.cli.commands.info import info
 from eqverify.cli.commands.reduce import reduce
+from eqverify.cli.commands.regions import regions
+from eqverify.cli.commands.shallow import shallow
 from eqverify.cli.commands.stability import stability
 from eqverify.cli.commands.verify import supports, verify
 from eqverify.errors import ContradictionError, EqverifyError, LimitError
@@ -28,7 +30,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for command in (demo, info, stability, reduce, verify, supports, bench):
+for command in (demo, info, stability, reduce, verify, supports, bench, regions, shallow):
     app.command(command)
 
 
