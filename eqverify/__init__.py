@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eqverify.api.equivalence import Equivalence, PairAnswer, decide_pair_query, equivalent, pair_query
     from eqverify.api.loading import load_network, load_problem, load_query
     from eqverify.api.proving import prove_stability
     from eqverify.api.reduction import Reduction, reduce
@@ -24,28 +25,38 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Equivalence": "eqverify.api.equivalence",
     "EqverifyError": "eqverify.errors",
     "Facts": "eqverify.stability.facts",
+    "PairAnswer": "eqverify.api.equivalence",
     "Problem": "eqverify.problem",
     "Reduction": "eqverify.api.reduction",
     "Status": "eqverify.stability.facts",
+    "decide_pair_query": "eqverify.api.equivalence",
+    "equivalent": "eqverify.api.equivalence",
     "load_network": "eqverify.api.loading",
     "load_problem": "eqverify.api.loading",
     "load_query": "eqverify.api.loading",
+    "pair_query": "eqverify.api.equivalence",
     "prove_stability": "eqverify.api.proving",
     "reduce": "eqverify.api.reduction",
 }
 
 __all__ = [
+    "Equivalence",
     "EqverifyError",
     "Facts",
+    "PairAnswer",
     "Problem",
     "Reduction",
     "Status",
     "__version__",
+    "decide_pair_query",
+    "equivalent",
     "load_network",
     "load_problem",
     "load_query",
+    "pair_query",
     "prove_stability",
     "reduce",
 ]

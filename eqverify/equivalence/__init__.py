@@ -12,9 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eqverify.equivalence.portfolio import DecideOptions, Decision, decide
     from eqverify.equivalence.exact import CrossCheck, Limits, cross_check
     from eqverify.equivalence.goals import epsilon_goals, make_goals, top1_goals
+    from eqverify.equivalence.portfolio import DecideOptions, Decision, decide
     from eqverify.equivalence.witness import Witness, WitnessSearch
 
 _HOMES = {

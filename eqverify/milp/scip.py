@@ -144,7 +144,7 @@ class ScipSolver:
         self._switches.append(d)
 
     def add_constraints(self, rows: FloatArray, bound: FloatArray) -> None:
-        """Add  rows . columns <= bound,  (m, columns so far) and (m,): cuts that are proved, or part of the question."""
+        """Add  rows . columns <= bound,  (m, columns so far) and (m,): proved cuts, or part of the question."""
         self._forget_question()
         for row, limit in zip(rows, bound, strict=True):
             linear, slack = self._linear(row)
