@@ -65,7 +65,9 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         pairs.append(("opaque", f"{operators}: copied unchanged; eps is proved for what these read"))
     if result.cross_check is not None:
         reason = f" ({result.cross_check.reason})" if result.cross_check.reason else ""
-        pairs.append(("cross-check", f"{result.cross_check.verdict}{reason}"))
+        within = getattr(result.cross_check, "epsilon", None)
+        proved = "" if within is None else f", {within:.3g} proved"
+        pairs.append(("cross-check", f"{result.cross_check.verdict}{proved}{reason}"))
     rounding = [d for d in result.transformed.declined if d.rewrite == "rounding"]
     pairs += [
         ("left alone", f"{len(d.units)} active units of {d.layer}: {d.reason}; try --dtype float64") for d in rounding

@@ -14,10 +14,11 @@ from typing import Literal
 import numpy as np
 
 from eqverify.arrays import FloatArray
-from eqverify.bounds import crown_bounds
+from eqverify.bounds import Interval, crown_bounds
 from eqverify.domain import Domain, Polytope
 from eqverify.equivalence.goals import PairGoals
 from eqverify.equivalence.joint import Joint, make_joint
+from eqverify.equivalence.sharpen import sharpen
 from eqverify.equivalence.splitting import Splitter
 from eqverify.equivalence.witness import Witness, WitnessSearch, products
 from eqverify.network import Network
@@ -89,12 +90,18 @@ class _Part:
     """The work on one part of the domain."""
 
     polytope: Polytope
+    bounds: tuple[dict[str, Interval], dict[str, Interval]]
     joint: Joint
     splitter: Splitter
 
     @property
     def free(self) -> int:
         return int((self.polytope.box.upper > self.polytope.box.lower).sum())
+
+    @property
+    def ragged(self) -> bool:
+        """Whether some unit has no partner."""
+        return any(level.lone or level.pairs < level.g for level in self.joint.levels)
 
     @property
     def units(self) -> int:
@@ -176,6 +183,10 @@ def _stages(run: _Run, domain: Domain) -> Iterator[str]:
     for polytope in domain.polytopes:
         run.parts.append(_make_part(run, polytope))
     yield "bounds"
+    if any(part.ragged for part in run.open_parts):
+        run.progress("stability", 0, len(run.parts))
+        _sharpen(run)
+        yield "stability"
     few = max(part.free for part in run.parts) <= run.options.split_inputs
     small = max(part.units for part in run.parts) <= MILP_UNITS
     plan: list[tuple[Method, float]] = [("splitting", 0.4 if small else 0.9), ("milp", 0.7), ("z3", 0.9)]
@@ -192,12 +203,32 @@ def _stages(run: _Run, domain: Domain) -> Iterator[str]:
 
 def _make_part(run: _Run, polytope: Polytope) -> _Part:
     box = polytope.box
-    f, g = run.networks
-    bounds = tuple(crown_bounds(network, box.lower[None], box.upper[None]) for network in (f, g))
-    joint = make_joint((f, g), (bounds[0], bounds[1]), run.goals)
+    f, g = (crown_bounds(network, box.lower[None], box.upper[None]) for network in run.networks)
+    return _bounded_part(run, polytope, (f, g))
+
+
+def _bounded_part(run: _Run, polytope: Polytope, bounds: tuple[dict[str, Interval], dict[str, Interval]]) -> _Part:
+    """The joint system that follows from bounds of each network, and what it says about the whole part."""
+    joint = make_joint(run.networks, bounds, run.goals)
     splitter = Splitter(joint, run.goals, polytope, lambda points: run.search.attempt(points, polytope))
     splitter.run(np.inf, max_boxes=1)
-    return _Part(polytope, joint, splitter)
+    return _Part(polytope, bounds, joint, splitter)
+
+
+def _sharpen(run: _Run) -> None:
+    """Better bounds of each network where units have no partner: what is stable needs none."""
+    deadline = run.until(0.4)
+    ragged = [k for k, part in enumerate(run.parts) if part.splitter.open.any() and part.ragged]
+    for number, k in enumerate(ragged):
+        part = run.parts[k]
+        seconds = max(1e-3, (deadline - time.monotonic()) / (2 * (len(ragged) - number)))
+        f, g = (
+            sharpen(network, known, part.polytope, seconds, run.options.seed)
+            for network, known in zip(run.networks, part.bounds, strict=True)
+        )
+        run.parts[k] = _bounded_part(run, part.polytope, (f[0], g[0]))
+        if f[1] or g[1]:
+            run.evidence, run.solver = "solver", f[1] or g[1]
 
 
 def _split(run: _Run, deadline: float) -> None:

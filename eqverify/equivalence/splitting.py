@@ -138,7 +138,7 @@ class Splitter:
         self.boxes += len(batch.lower)
         pushed = self.pusher.run(batch.lower, batch.upper)
         self.kept = pushed.target.generators.shape[1]
-        upper = pushed.target.interval.upper
+        upper = pushed.upper
         least = self.goals.least(upper)
         rest = batch.open & ~self.goals.refuted(upper)
         closed = batch.open & ~rest

@@ -14,7 +14,9 @@ import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds.interval import Interval, centred
+from eqverify.equivalence.backward import pull_rows
 from eqverify.equivalence.joint import Joint, Level
+from eqverify.equivalence.lines import LevelBounds, chord, difference_line
 from eqverify.network import UNIT_ROUNDOFF, gamma
 from eqverify.network.evaluate import UNDERFLOW
 
@@ -60,14 +62,25 @@ class Pushed:
     """What one pass over a batch found.
 
     Attributes:
+        upper: (boxes, r) proved upper bounds of the goals' rows; +inf where arithmetic overflowed.
         target: values of the goals' rows.
         inputs: (boxes, r, input_size) coefficients of the rows on the inputs' own generators.
         score: (boxes, r, input_size) how much of each row's range is due to each input.
     """
 
+    upper: FloatArray
     target: Zonotope
     inputs: FloatArray
     score: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Forward:
+    """Values of the goals' rows, bounds by level, and the share of each input in each generator."""
+
+    target: Zonotope
+    bounds: list[LevelBounds]
+    shares: FloatArray
 
 
 class Pusher:
@@ -88,34 +101,32 @@ class Pusher:
     def level_bounds(self, lower: FloatArray, upper: FloatArray) -> list[LevelBounds]:
         """Bounds of what each level's units take, on boxes as in `run`."""
         with np.errstate(over="ignore", invalid="ignore"):
-            centre, radius = centred(Interval(lower, upper))
-            x = Zonotope(centre, np.eye(centre.shape[1])[None] * radius[:, None, :], np.zeros_like(centre))
-            states: dict[int, Zonotope] = {}
-            count, found = centre.shape[1], []
-            for number, level in enumerate(self.joint.levels):
-                w = affine(level, x, states, count)
-                found.append(level_bounds(level, w))
-                states[number], new = activate(level, w)
-                count += len(new)
-            return found
+            return self._forward(lower, upper).bounds
 
     def _run(self, lower: FloatArray, upper: FloatArray) -> Pushed:
+        forward = self._forward(lower, upper)
+        target, inputs = forward.target, lower.shape[1]
+        rows = np.moveaxis(target.generators, 2, 1)
+        pulled = pull_rows(self.joint, Interval(lower, upper), forward.bounds)
+        best = np.minimum(target.interval.upper, pulled)
+        return Pushed(best, target, rows[:, :, :inputs], np.abs(rows) @ forward.shares)
+
+    def _forward(self, lower: FloatArray, upper: FloatArray) -> _Forward:
         centre, radius = centred(Interval(lower, upper))
         boxes, inputs = centre.shape
         x = Zonotope(centre, np.eye(inputs)[None] * radius[:, None, :], np.zeros_like(centre))
-        shares = np.broadcast_to(np.eye(inputs), (boxes, inputs, inputs))
+        shares: FloatArray = np.broadcast_to(np.eye(inputs), (boxes, inputs, inputs))
         states: dict[int, Zonotope] = {}
-        count = inputs
+        count, bounds = inputs, []
         for number, level in enumerate(self.joint.levels):
             w = affine(level, x, states, count)
-            states[number], new = activate(level, w)
+            bounds.append(level_bounds(level, w))
+            states[number], new = activate(level, w, bounds[-1])
             count += len(new)
             blame = np.abs(np.moveaxis(w.generators[:, :, new], 2, 1)) @ shares
             blame /= np.maximum(blame.sum(axis=2, keepdims=True), 1e-300)
             shares = np.concatenate([shares, blame], axis=1)
-        target = affine(self.joint.target, x, states, count)
-        rows = np.moveaxis(target.generators, 2, 1)
-        return Pushed(target, rows[:, :, :inputs], np.abs(rows) @ shares)
+        return _Forward(affine(self.joint.target, x, states, count), bounds, shares)
 
 
 def affine(level: Level, x: Zonotope, states: dict[int, Zonotope], count: int) -> Zonotope:
@@ -142,9 +153,8 @@ def affine(level: Level, x: Zonotope, states: dict[int, Zonotope], count: int) -
     return Zonotope(centre, generators, np.where(slack == 0, 0.0, slack * _SAFETY + UNDERFLOW))
 
 
-def activate(level: Level, w: Zonotope) -> tuple[Zonotope, IntArray]:
+def activate(level: Level, w: Zonotope, z: LevelBounds) -> tuple[Zonotope, IntArray]:
     """Outputs of a level, and the units (new generators,) that got a generator of their own."""
-    z = level_bounds(level, w)
     lam_g, middle_g, radius_g = chord(z.g)
     lam_l, middle_l, radius_l = chord(z.lone)
     partners = Interval(z.g.lower[:, level.partner], z.g.upper[:, level.partner])
@@ -153,16 +163,6 @@ def activate(level: Level, w: Zonotope) -> tuple[Zonotope, IntArray]:
     middle = np.concatenate([middle_g, middle_d, middle_l], axis=1)
     radius = np.concatenate([radius_g, radius_d, radius_l], axis=1)
     return _apply(w, lam, middle, radius)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LevelBounds:
-    """Bounds of pre-activations of a level: of g's units, of f's paired units, of z_f - z_g, of f's lone units."""
-
-    g: Interval
-    f: Interval
-    difference: Interval
-    lone: Interval
 
 
 def level_bounds(level: Level, w: Zonotope) -> LevelBounds:
@@ -197,68 +197,6 @@ def _pair_bounds(level: Level, w: Zonotope, z_g: Interval, difference: Interval)
     z_f = _meet(z_f, level.f_lower, level.f_upper)
     apart = Interval(np.nextafter(z_f.lower - g_upper, -np.inf), np.nextafter(z_f.upper - g_lower, np.inf))
     return z_f, difference.intersect(apart, "equivalence")
-
-
-Line = tuple[FloatArray, FloatArray, FloatArray]
-"""Slope lam, middle and radius:  |output - lam w - middle| <= radius."""
-
-
-def chord(z: Interval) -> Line:
-    """max(0, z) about the line of its chord's slope (E-3); exact where the sign is known."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        lam = z.upper / (z.upper - z.lower)
-    lam = np.where(z.lower >= 0, 1.0, np.where(z.upper <= 0, 0.0, np.clip(np.nan_to_num(lam, nan=0.5), 0.0, 1.0)))
-    _, top = _above_line(z, lam)
-    half = top / 2
-    return lam, half, half
-
-
-def _above_line(z: Interval, lam: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Bounds of  max(0, z) - lam z  for lam in [0, 1]: convex in z, never negative."""
-    with np.errstate(invalid="ignore"):
-        low = np.maximum(np.maximum(-lam * z.upper, (1.0 - lam) * z.lower), 0.0) * (1.0 - 8 * UNIT_ROUNDOFF)
-        top = np.maximum(np.maximum(-lam * z.lower, (1.0 - lam) * z.upper), 0.0) * (1.0 + 8 * UNIT_ROUNDOFF)
-    low = np.maximum(np.nan_to_num(low, nan=0.0) - UNDERFLOW, 0.0)
-    top = np.where(top == 0, 0.0, top + UNDERFLOW)
-    return low, np.where(np.isnan(top), np.inf, top)
-
-
-def difference_line(z_f: Interval, z_g: Interval, difference: Interval) -> Line:
-    """max(0, z_f) - max(0, z_g) about a line in  z_f - z_g  (E-4): of several slopes that with the smallest radius."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slopes = [z.upper / (z.upper - z.lower) for z in (z_f, z_g)]
-    slopes = [np.clip(np.nan_to_num(lam, nan=0.5), 0.0, 1.0) for lam in slopes]
-    slopes = [np.ones_like(z_f.lower), np.zeros_like(z_f.lower), np.full_like(z_f.lower, 0.5), *slopes]
-    best = _difference_range(z_f, z_g, difference, slopes[0])
-    lam = slopes[0]
-    for slope in slopes[1:]:
-        low, top = _difference_range(z_f, z_g, difference, slope)
-        better = top - low < best[1] - best[0]
-        lam = np.where(better, slope, lam)
-        best = np.where(better, low, best[0]), np.where(better, top, best[1])
-    low, top = best
-    middle = low + (top - low) / 2
-    radius = np.maximum(top - middle, middle - low)
-    return lam, middle, np.where(radius > 0, np.nextafter(radius, np.inf), 0.0)
-
-
-def _difference_range(
-    z_f: Interval, z_g: Interval, difference: Interval, lam: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Bounds of  max(0, z_f) - max(0, z_g) - lam (z_f - z_g)  (E-4)."""
-    low_f, top_f = _above_line(z_f, lam)
-    low_g, top_g = _above_line(z_g, lam)
-    rise, fall = np.maximum(difference.upper, 0.0), np.maximum(-difference.lower, 0.0)
-    above = _smaller(np.maximum((1.0 - lam) * rise, lam * fall), top_f - low_g)
-    below = _smaller(np.maximum(lam * rise, (1.0 - lam) * fall), top_g - low_f)
-    return -below, above
-
-
-def _smaller(one: FloatArray, other: FloatArray) -> FloatArray:
-    """The smaller of two upper bounds, each a few roundings off; an undefined one says nothing."""
-    bounds = [np.where(np.isnan(b), np.inf, b) for b in (one, other)]
-    least = np.minimum(*bounds)
-    return np.where(least == 0, 0.0, least + 8 * UNIT_ROUNDOFF * np.abs(least) + UNDERFLOW)
 
 
 def _apply(w: Zonotope, lam: FloatArray, middle: FloatArray, radius: FloatArray) -> tuple[Zonotope, IntArray]:
