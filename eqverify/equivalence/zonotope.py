@@ -23,6 +23,10 @@ from eqverify.network.evaluate import UNDERFLOW
 _SAFETY = 1.0 + 1e-6
 """Covers the rounding of the error terms themselves."""
 
+_BLAME = 0.3
+"""Weight of the units' part in choosing the input to split.  Splitting by the linear part alone stalls on large boxes, by
+the units alone on small ones."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Zonotope:
@@ -65,7 +69,8 @@ class Pushed:
         upper: (boxes, r) proved upper bounds of the goals' rows; +inf where arithmetic overflowed.
         target: values of the goals' rows.
         inputs: (boxes, r, input_size) coefficients of the rows on the inputs' own generators.
-        score: (boxes, r, input_size) how much of each row's range is due to each input.
+        score: (boxes, r, input_size) how much of each row's range is due to each input: its share of the linear part,
+            and, with a smaller weight, of what units with both signs contribute.
     """
 
     upper: FloatArray
@@ -109,7 +114,10 @@ class Pusher:
         rows = np.moveaxis(target.generators, 2, 1)
         pulled = pull_rows(self.joint, Interval(lower, upper), forward.bounds)
         best = np.minimum(target.interval.upper, pulled)
-        return Pushed(best, target, rows[:, :, :inputs], np.abs(rows) @ forward.shares)
+        linear = np.abs(rows[:, :, :inputs])
+        blamed = np.abs(rows[:, :, inputs:]) @ forward.shares[:, inputs:]
+        score = _share(linear) + _BLAME * _share(blamed)
+        return Pushed(best, target, rows[:, :, :inputs], score)
 
     def _forward(self, lower: FloatArray, upper: FloatArray) -> _Forward:
         centre, radius = centred(Interval(lower, upper))
@@ -127,6 +135,11 @@ class Pusher:
             blame /= np.maximum(blame.sum(axis=2, keepdims=True), 1e-300)
             shares = np.concatenate([shares, blame], axis=1)
         return _Forward(affine(self.joint.target, x, states, count), bounds, shares)
+
+
+def _share(size: FloatArray) -> FloatArray:
+    """Sizes (..., n) as shares of their sum."""
+    return np.asarray(size / np.maximum(size.sum(axis=2, keepdims=True), 1e-300))
 
 
 def affine(level: Level, x: Zonotope, states: dict[int, Zonotope], count: int) -> Zonotope:
