@@ -17,8 +17,14 @@ from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds import Bounds
 from eqverify.equivalence.goals import PairGoals
 from eqverify.equivalence.matching import match_units
-from eqverify.network import UNIT_ROUNDOFF, Network, gamma
-from eqverify.network.expression import make_basis, restricted_values
+from eqverify.network import UNIT_ROUNDOFF, Affine, Network, gamma
+from eqverify.network.expression import (
+    Expression,
+    affine_expression,
+    input_expressions,
+    make_basis,
+    restrict_relu,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,32 +52,55 @@ class NormalRows:
     magnitude: FloatArray
 
 
-def relu_signs(network: Network, bounds: Bounds) -> list[IntArray]:
-    """Per ReLU layer, (n,): 1 where z >= 0 is proved, -1 where z <= 0 is, else 0."""
-    signs = []
-    for node in network.relus:
-        z = bounds[node.source]
-        signs.append(np.where(z.upper[0] <= 0, -1, np.where(z.lower[0] >= 0, 1, 0)))
-    return signs
+_SLIVER = 1e-6
+"""A unit whose other sign is at most this share of its range may count as stable, at the price of an error."""
 
 
-def normal_rows(network: Network, bounds: Bounds, folded: list[BoolArray]) -> NormalRows:
-    """The normal form on a box.
+def relu_signs(network: Network, bounds: Bounds, sliver: float = 0.0) -> list[IntArray]:
+    """Per ReLU layer, (n,): 1 where z >= 0 is proved, -1 where z <= 0 is, else 0.
 
     Args:
         network: the network.
         bounds: proved intervals of all nodes on the box, (1, n) each.
-        folded: per ReLU layer, which units are not kept; their sign must be proved.
+        sliver: how much of the other sign is put up with, as a share of the unit's range.
+    """
+    signs = []
+    for node in network.relus:
+        lower, upper = bounds[node.source].lower[0], bounds[node.source].upper[0]
+        with np.errstate(invalid="ignore"):
+            tiny = np.nan_to_num(sliver * (upper - lower), nan=0.0, posinf=0.0)
+        signs.append(np.where(upper <= tiny, -1, np.where(lower >= -tiny, 1, 0)))
+    return signs
+
+
+def normal_rows(network: Network, bounds: Bounds, signs: list[IntArray], folded: list[BoolArray]) -> NormalRows:
+    """The normal form on a box.
+
+    A folded unit may have a little of the other sign: max(0, z) is within max(0, -lower) of z, and within max(0, upper)
+    of 0 (E-1).
+
+    Args:
+        network: the network.
+        bounds: proved intervals of all nodes on the box, (1, n) each.
+        signs: per ReLU layer, as what a folded unit counts.
+        folded: per ReLU layer, which units are not kept.
     """
     names = [node.name for node in network.relus]
-    signs = dict(zip(names, relu_signs(network, bounds), strict=True))
     kept = {name: ~gone for name, gone in zip(names, folded, strict=True)}
-    active = {name: ~kept[name] & (signs[name] > 0) for name in names}
+    active = {name: gone & (sign > 0) for name, sign, gone in zip(names, signs, folded, strict=True)}
     ranges = {n.name: (bounds[n.source].lower[0], bounds[n.source].upper[0]) for n in network.relus}
     inputs = [bounds[port.name] for port in network.inputs]
     box = np.concatenate([i.lower[0] for i in inputs]), np.concatenate([i.upper[0] for i in inputs])
     basis = make_basis(network, kept, box, ranges)
-    values = restricted_values(network, basis, active)
+    values = input_expressions(network, basis)
+    for node in network.nodes:
+        if isinstance(node, Affine):
+            values[node.name] = affine_expression(node, values, basis)
+            continue
+        h = restrict_relu(values[node.source], active[node.name], basis.columns[node.name])
+        beyond = np.maximum(np.where(active[node.name], -ranges[node.name][0], ranges[node.name][1]), 0.0)
+        error = h.error + np.where(kept[node.name], 0.0, beyond)
+        values[node.name] = Expression(h.rows, np.where(error > 0, error * (1 + 4 * UNIT_ROUNDOFF), 0.0))
     units = [values[node.source].select(np.flatnonzero(kept[node.name])) for node in network.relus]
     outputs = [values[port.source] for port in network.outputs]
     none = np.zeros((0, basis.width))
@@ -149,15 +178,17 @@ def make_joint(networks: tuple[Network, Network], bounds: tuple[Bounds, Bounds],
         bounds: proved intervals of all nodes of each on the box, (1, n) each.
         goals: the question; its rows become the target.
     """
-    signs = [relu_signs(*side) for side in zip(networks, bounds, strict=True)]
-    alike = [s.size for s in signs[0]] == [s.size for s in signs[1]]
+    sizes = [[network.sizes[node.name] for node in network.relus] for network in networks]
+    alike = sizes[0] == sizes[1]
+    sides = zip(networks, bounds, strict=True)
+    signs = [relu_signs(network, known, 0.0 if alike else _SLIVER) for network, known in sides]
     if alike:
         # A unit is folded where both networks agree on its sign, so that rows stay comparable.
         same = [(one == other) & (one != 0) for one, other in zip(*signs, strict=True)]
         folded = [same, same]
     else:
         folded = [[sign != 0 for sign in side] for side in signs]
-    f, g = (normal_rows(n, b, gone) for n, b, gone in zip(networks, bounds, folded, strict=True))
+    f, g = (normal_rows(*side) for side in zip(networks, bounds, signs, folded, strict=True))
     paired = np.arange(len(f.rows)) if alike else match_units(f, g)
     return _Layout(f, g, paired, goals).joint()
 

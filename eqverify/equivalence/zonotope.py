@@ -24,8 +24,8 @@ _SAFETY = 1.0 + 1e-6
 """Covers the rounding of the error terms themselves."""
 
 _BLAME = 0.3
-"""Weight of the units' part in choosing the input to split.  Splitting by the linear part alone stalls on large boxes, by
-the units alone on small ones."""
+"""Weight of the units' part in choosing the input to split.  Splitting by the linear part alone stalls on large boxes,
+by the units alone on small ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

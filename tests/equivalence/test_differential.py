@@ -260,8 +260,9 @@ def test_top1(seed: int) -> None:
 
 
 def test_witness_values_are_those_of_the_networks() -> None:
-    f, g, domain = random_pair(1)
+    f, g, domain = random_pair(2)
     exact = max(d.value for d in deviations_exact(f, g, domain))
+    assert exact
     found = verdict(f, g, domain, float(exact) / 2, "splitting")
     assert found.witness is not None
     for network, values in ((f, found.witness.f), (g, found.witness.g)):
