@@ -2,10 +2,10 @@
 
     python benchmarks/equivalence/run.py --timeout 100 --milp-timeout 100 --output results/acasxu_pruned.csv
 
-Properties 1 and 2 have one and the same input box, so that it is run once.  The data is found in $EQVERIFY_VNNCOMP, or
-in ../shared/vnncomp beside the checkout.  A row is written as soon as it is known, and rows that are there already are
-not run again.  The plain product MILP gets the same pair, domain and epsilon, bounds by CROWN for each network alone, no
-search and no cuts; where it reaches its limit the ratio is a lower bound.
+Properties 1 and 2 have one and the same input box, so that it is run once.  The data is found in $EQVERIFY_VNNCOMP,
+or in ../shared/vnncomp beside the checkout.  A row is written as soon as it is known, and rows that are there already
+are not run again.  The plain product MILP gets the same pair, domain and epsilon, bounds by CROWN for each network
+alone, no search and no cuts; where it reaches its limit the ratio is a lower bound.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,11 @@ from eqverify.progress import Progress, silent
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts, Status
 from eqverify.stability.options import Engine
-from eqverify.transform.driver import Rewriting, Transformed, TransformOptions, transform
+from eqverify.transform.driver import Shape, Transformed, TransformOptions, transform
 
 if TYPE_CHECKING:
     from eqverify.api.equivalence import Equivalence
+    from eqverify.api.properties import Version
     from eqverify.equivalence.exact import CrossCheck
     from eqverify.export.runtime import RuntimeComparison
 
@@ -62,10 +64,19 @@ class Reduction:
         return float(self.epsilons.max(initial=0.0))
 
     @property
+    def dtype(self) -> Literal["float32", "float64"]:
+        """The type of the written weights."""
+        return "float64" if self.network.inputs[0].element == "float64" else "float32"
+
+    @property
     def layers(self) -> tuple[LayerRow, ...]:
         """The table of layers."""
-        meanings = self.transformed.meanings.values()
-        kept = {meaning.source: (meaning.units.size, meaning.carriers.shape[0]) for meaning in meanings}
+        kept: dict[str, tuple[int, int]] = {}
+        for meaning in self.transformed.meanings.values():
+            for group in meaning.groups:
+                kept[group.source] = (group.units.size, 0)
+            if meaning.groups:  # carriers are listed with the last layer that they pass
+                kept[meaning.groups[-1].source] = (meaning.groups[-1].units.size, len(meaning.carriers))
         return layer_rows(self.facts, kept)
 
     @property
@@ -92,8 +103,9 @@ class Reduction:
                 for s in self.facts.stages
             ],
             "opaque": [] if self.problem.tail is None else list(self.problem.tail.operators),
-            "rewriting": self.transformed.rewriting,
+            "shape": self.transformed.shape,
             "choice": self.transformed.choice,
+            "went": dict(Counter(fate.what for fate in self.transformed.fates)),
             "declined": [
                 {"pass": d.rewrite, "layer": d.layer, "units": list(d.units), "reason": d.reason}
                 for d in self.transformed.declined
@@ -108,19 +120,10 @@ class Reduction:
         }
 
     def explain(self) -> str:
-        """For every kept unit, one line that says why it is still there."""
-        lines = []
-        reasons = {(d.layer, unit): d.reason for d in self.transformed.declined for unit in d.units}
-        for meaning in self.transformed.meanings.values():
-            layer = self.facts.by_name()[meaning.source]
-            for unit in meaning.units.tolist():
-                status = Status(int(layer.status[unit])).name.lower()
-                why = f"; {reasons[layer.name, unit]}" if (layer.name, unit) in reasons else ""
-                bounds = f"z in [{layer.lower[unit]:.6g}, {layer.upper[unit]:.6g}]"
-                lines.append(f"{layer.name}[{unit}] {status}, {bounds}{why}")
-            if len(meaning.carriers):
-                lines.append(f"{layer.name} {len(meaning.carriers)} carriers of linear values that later layers need")
-        return "\n".join(lines)
+        """What was tried, and for every kept unit a line that says why it is still there."""
+        from eqverify.report.explain import explain
+
+        return explain(self.facts, self.transformed)
 
     def plot(self, path: str | Path) -> None:
         """Write a picture of the layers before and after (.svg, .png, .pdf)."""
@@ -129,13 +132,42 @@ class Reduction:
         before, after = self.problem.network.relu_count, self.network.relu_count
         plot_layers(self.layers, path, f"{before} ReLUs before, {after} after; eps = {self.epsilon:.1e}")
 
-    def save(self, path: str | Path) -> None:
-        """Write the ONNX file; an existing file is replaced in one step.
+    def save(
+        self,
+        path: str | Path,
+        *,
+        property: str | Path | None = None,
+        fold_property: bool = False,
+        property_version: Version | None = None,
+    ) -> tuple[Path, ...]:
+        """Write the ONNX file, and the property for it; an existing file is replaced in one step.
+
+        Args:
+            path: the ONNX file.
+            property: where to write the property for the reduced network: output constraints are relaxed by eps, so
+                that what is unsatisfiable for the reduced network is unsatisfiable for the original.  An input that
+                satisfies it is a candidate to be replayed on the original.
+            fold_property: append the output condition to the network as a last affine layer, so that the property says
+                `(<= Y_k 0.0)` only.  Parts of the input set become a pair of files each, numbered before the suffix:
+                the property holds of the original if it does for each pair.
+            property_version: of the property's text; by default 1.0 where it is folded, else that of the input.
+
+        Returns:
+            The files written: a network, or networks each followed by its property.
 
         Raises:
-            UsageError: the folder does not exist or cannot be written to.
+            UsageError: the folder does not exist or cannot be written to; `usage/fold-property` for `fold_property`
+                without `property`.
+            InputError: `reduce/property-opaque` where the network ends in operators that are not piecewise linear, so
+                that eps says nothing about the outputs; `export/...` where the property cannot be written.
         """
-        atomic_write(path, self.data)
+        from eqverify.api.properties import reduction_files
+
+        query = None if property is None else Path(property)
+        files = reduction_files(self, Path(path), query, fold_property, property_version)
+        for file, data in files.items():
+            atomic_write(file, data)
+        return tuple(files)
 
 
 def reduce(
@@ -150,8 +182,9 @@ def reduce(
     resume: str | Path | None = None,
     workers: int = 1,
     split_inputs: int = 12,
+    branch_nodes: int = 2000,
     dtype: Literal["float32", "float64"] | None = None,
-    rewriting: Rewriting = "auto",
+    shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
     cross_check: Literal["z3", "equiv"] | None = None,
     cross_check_timeout: float = 60.0,
@@ -170,8 +203,9 @@ def reduce(
         resume: as `prove_stability`.
         workers: as `prove_stability`.
         split_inputs: as `prove_stability`.
+        branch_nodes: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
-        rewriting: ``carriers``, ``leo``, or ``auto`` for the better of both.
+        shape: ``sequential``, ``residual``, ``structured``, ``leo`` or ``auto``: as `TransformOptions`.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
         cross_check: ``z3`` confirms the claim over the rationals, for small networks; ``equiv`` compares the network
             that was written with the original by differential bounds, as `eqverify.equivalent`, for any.
@@ -201,14 +235,15 @@ def reduce(
             resume=resume,
             workers=workers,
             split_inputs=split_inputs,
+            branch_nodes=branch_nodes,
             progress=progress,
         )
     clock.lap("stability")
     element = dtype or ("float64" if problem.network.inputs[0].element == "float64" else "float32")
     progress("reduce", 0, 1)
-    transformed = transform(problem, facts, TransformOptions(rewriting, dtype=element, max_epsilon=max_epsilon))
+    transformed = transform(problem, facts, TransformOptions(shape, dtype=element, max_epsilon=max_epsilon))
     clock.lap("transform")
-    data, network, epsilons = _write(problem, facts, transformed, element)
+    data, network, epsilons = _write(problem, facts, transformed, element, max_epsilon)
     clock.lap("write")
     progress("check", 0, 1)
     runtime = _replay(problem, facts, data, network, epsilons)
@@ -238,7 +273,11 @@ class _Clock:
 
 
 def _write(
-    problem: Problem, facts: Facts, transformed: Transformed, element: Literal["float32", "float64"]
+    problem: Problem,
+    facts: Facts,
+    transformed: Transformed,
+    element: Literal["float32", "float64"],
+    max_epsilon: float,
 ) -> tuple[bytes, Network, FloatArray]:
     """The file's bytes, the network they hold, and eps proved for just that network."""
     from eqverify.export.onnx import write_network
@@ -267,12 +306,13 @@ def _write(
     if _same_chain(network, transformed.network):
         return data, network, transformed.epsilon
     pairs = zip(network.relus, transformed.meanings.values(), strict=True)
-    epsilons = prove_deviation(problem, facts, network, {node.name: meaning for node, meaning in pairs})
-    if (epsilons > transformed.epsilon).any():
+    meanings = {node.name: meaning for node, meaning in pairs}
+    epsilons = prove_deviation(problem, facts, network, meanings, transformed.relations)
+    if transformed.worst <= max_epsilon < epsilons.max(initial=0.0):
         raise ContradictionError(
             "reduce/written-differs",
-            "the network read back deviates more than the one that was written",
-            value=f"{epsilons.max():.3e} > {transformed.epsilon.max():.3e}",
+            "the network read back exceeds the limit of eps that the one that was written keeps",
+            value=f"{epsilons.max():.3e} > {max_epsilon:.3e} >= {transformed.worst:.3e}",
             hint="this is a defect of eqverify; please report it with the files",
         )
     return data, network, epsilons
@@ -280,7 +320,7 @@ def _write(
 
 def _same_chain(one: Network, other: Network) -> bool:
     """Whether two networks are one chain of dense layers with equal weights, and so one function."""
-    if len(one.nodes) != len(other.nodes) or one.input_size != other.input_size:
+    if not one.nodes or len(one.nodes) != len(other.nodes) or one.input_size != other.input_size:
         return False
     return all(
         isinstance(a, Relu) == isinstance(b, Relu)

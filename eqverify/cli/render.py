@@ -52,7 +52,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     pairs: list[tuple[str, object]] = [
         ("ReLUs", f"{before} -> {after}{share}"),
         ("weights", weights),
-        ("rewriting", result.transformed.choice),
+        ("shape", result.transformed.choice),
         ("eps", f"{result.epsilon:.3g}   proved: |original - reduced| <= eps on every input of the property"),
         ("evidence", _evidence(result.facts)),
         (

@@ -97,7 +97,7 @@ def normal_rows(network: Network, bounds: Bounds, signs: list[IntArray], folded:
         if isinstance(node, Affine):
             values[node.name] = affine_expression(node, values, basis)
             continue
-        h = restrict_relu(values[node.source], active[node.name], basis.columns[node.name])
+        h = restrict_relu(values[node.source], active[node.name], basis.columns[node.name], basis)
         beyond = np.maximum(np.where(active[node.name], -ranges[node.name][0], ranges[node.name][1]), 0.0)
         error = h.error + np.where(kept[node.name], 0.0, beyond)
         values[node.name] = Expression(h.rows, np.where(error > 0, error * (1 + 4 * UNIT_ROUNDOFF), 0.0))

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from eqverify.cli.commands.shared import Json, Options, require_folder
 from eqverify.cli.progress import shown_progress
 from eqverify.stability.options import StabilityOptions
-from eqverify.transform.driver import Rewriting
+from eqverify.transform.driver import Shape
 
 
 def reduce(
@@ -21,9 +21,12 @@ def reduce(
     /,
     *,
     output: Annotated[Path, Parameter(alias="-o")],
+    property_out: Path | None = None,
+    fold_property: Annotated[bool, Parameter(negative="")] = False,
+    property_version: Literal["1.0", "2.0"] | None = None,
     options: Options = StabilityOptions(),
     dtype: Literal["float32", "float64"] | None = None,
-    rewriting: Rewriting = "auto",
+    shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
     cross_check: Literal["z3", "equiv"] | None = None,
     cross_check_timeout: float = 60.0,
@@ -41,12 +44,20 @@ def reduce(
         VNN-LIB file, version 1.0 or 2.x.
     output:
         The ONNX file to write.
+    property_out:
+        Also write the property for the reduced network, its output constraints relaxed by the proved deviation.
+    fold_property:
+        Make the output constraints outputs of the network, so that the property holds comparisons with 0 only; one
+        numbered pair of files for each part of the input set.
+    property_version:
+        Of VNN-LIB; by default 1.0 with --fold-property, else that of the property.
     options:
         Limits and engine.
     dtype:
         Type of the written weights; by default that of the network's input.
-    rewriting:
-        Carry linear values through few extra units, apply LEO's published rewrites, or take the better of both.
+    shape:
+        A chain of layers (read by every verifier), skip connections (fewest ReLUs), the original's graph with whole
+        channels and units removed (fewest weights), LEO's published rewrites alone, or whatever costs least.
     max_epsilon:
         Avoid new weights where they would bring the proved deviation above this.
     cross_check:
@@ -64,7 +75,7 @@ def reduce(
     from eqverify.api.loading import load_problem
     from eqverify.cli import render
 
-    for path in (output, picture):
+    for path in (output, picture, property_out):
         if path is not None:
             require_folder(path)
     start = time.perf_counter()
@@ -75,19 +86,22 @@ def reduce(
             problem,
             **asdict(options),
             dtype=dtype,
-            rewriting=rewriting,
+            shape=shape,
             max_epsilon=max_epsilon,
             cross_check=cross_check,
             cross_check_timeout=cross_check_timeout,
             progress=progress,
         )
-    result.save(output)
+    files = result.save(output, property=property_out, fold_property=fold_property, property_version=property_version)
+    written = ", ".join(map(str, files))
     if picture is not None:
         result.plot(picture)
     seconds = {"read": read, **result.seconds, "total": time.perf_counter() - start}
     if json:
-        render.print_json({**result.as_dict(), "output": str(output), "seconds": seconds})
+        render.print_json(
+            {**result.as_dict(), "output": str(output), "files": [str(file) for file in files], "seconds": seconds}
+        )
         return
-    render.print_reduction(result, output, seconds)
+    render.print_reduction(result, written, seconds)
     if explain:
         print(result.explain())
