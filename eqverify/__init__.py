@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from eqverify.api.loading import load_network, load_problem, load_query
     from eqverify.api.proving import prove_stability
     from eqverify.api.reduction import Reduction, reduce
+    from eqverify.api.verification import Verification, verify
     from eqverify.errors import EqverifyError
     from eqverify.problem import Problem
     from eqverify.stability.facts import Facts, Status
@@ -29,11 +30,13 @@ _HOMES = {
     "Problem": "eqverify.problem",
     "Reduction": "eqverify.api.reduction",
     "Status": "eqverify.stability.facts",
+    "Verification": "eqverify.api.verification",
     "load_network": "eqverify.api.loading",
     "load_problem": "eqverify.api.loading",
     "load_query": "eqverify.api.loading",
     "prove_stability": "eqverify.api.proving",
     "reduce": "eqverify.api.reduction",
+    "verify": "eqverify.api.verification",
 }
 
 __all__ = [
@@ -42,12 +45,14 @@ __all__ = [
     "Problem",
     "Reduction",
     "Status",
+    "Verification",
     "__version__",
     "load_network",
     "load_problem",
     "load_query",
     "prove_stability",
     "reduce",
+    "verify",
 ]
 
 

@@ -143,6 +143,15 @@ class ScipSolver:
         self._columns.append(h)
         self._switches.append(d)
 
+    def require(self, row: FloatArray, threshold: float) -> None:
+        """From now on row . columns must be at least `threshold`, lowered as in `exceeds`; no units may come later."""
+        linear, slack = self._linear(row)
+        lowered = threshold - slack - 2.0 * DUAL_TOLERANCE * self._ranges
+        self._check(lowered)
+        if self._sane:
+            self._forget_question()
+            self._model.addCons(linear >= lowered)
+
     def exceeds(self, row: FloatArray, threshold: float, time_limit: float) -> Answer:
         """Can row . columns exceed `threshold`?  Stops at the first solution, at infeasibility, or at the limit."""
         linear, slack = self._linear(row)
