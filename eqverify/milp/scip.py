@@ -153,6 +153,15 @@ class ScipSolver:
             if self._sane and row.any():
                 self._model.addCons(linear <= loosened)
 
+    def add_constraints(self, rows: FloatArray, bound: FloatArray) -> None:
+        """Add  rows . columns <= bound,  (m, columns so far) and (m,): proved cuts, or part of the question."""
+        self._forget_question()
+        for row, limit in zip(rows, bound, strict=True):
+            linear, slack = self._linear(row)
+            self._check(float(limit))
+            if self._sane and row.any():
+                self._model.addCons(linear <= float(limit) + slack)
+
     def exceeds(self, row: FloatArray, threshold: float, time_limit: float) -> Answer:
         """Can row . columns exceed `threshold`?  Stops at the first solution, at infeasibility, or at the limit."""
         linear, slack = self._linear(row)
