@@ -245,7 +245,7 @@ def _write(
     metadata = {
         "eqverify.version": eqverify.__version__,
         "eqverify.network": problem.network.digest,
-        "eqverify.domain": problem.domain.digest,
+        "eqverify.domain": problem.domain_digest,
         "eqverify.claim": "equivalent on the domain up to epsilon" + (" at the cut" if problem.tail else ""),
         "eqverify.epsilon": json.dumps(transformed.epsilon.tolist()),
         "eqverify.evidence": json.dumps(facts.evidence_counts()),

@@ -1,10 +1,11 @@
-"""Gradient steps on slopes, and on multipliers of sign splits, of pulled-back bounds (specs/bounds.md, B-4 and B-7).
+"""Gradient steps on slopes and multipliers of pulled-back bounds (specs/bounds.md, B-4, B-7 and B-8).
 
 A pulled-back bound is U(alpha, beta) = constant + max over the box of a linear function.  Its gradient is found by
 running forwards what ran backwards: with x* the maximising corner, a relaxed ReLU passes g_z on as lam g_z + t
 where the coefficient on it was positive and as alpha g_z where it was negative; then dU / d alpha_i =
 min(coefficient_i, 0) g_z_i, and a multiplier beta on a split z_j >= 0 has dU / d beta = g_z_j (Xu et al. 2021,
-arXiv 2011.13824; Wang et al. 2021, arXiv 2103.06624).  Every iterate is a bound that is rounded outwards, so that
+arXiv 2011.13824; Wang et al. 2021, arXiv 2103.06624).  A multiplier nu on an assumed constraint C y + B x <= d has
+dU / d nu = d - C g_y - B x*.  Every iterate is a bound that is rounded outwards, so that
 the steps themselves need no care; the best one counts.
 """
 
@@ -16,13 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from eqverify.arrays import ByteArray, FloatArray, IntArray
+from eqverify.bounds.assumed import add_assumed, assumed_nodes, assumed_slack
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.interval import centred
-from eqverify.bounds.pullback import Ground, LinearBound, Relaxation, Row, ancestors, relax
+from eqverify.bounds.pullback import Ground, LinearBound, Pullback, Relaxation, Row, ancestors, relax
+from eqverify.domain import Assumption
 from eqverify.network import Affine
 
 _RATE, _DECAY = 0.25, 0.95
 _MOMENTS = (0.9, 0.999)
+_ASSUMED = "\0assumed"
+"""Stands for the multipliers on assumed constraints among the names of nodes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +40,7 @@ class Slopes:
         columns: by ReLU node, (k,) the units whose slopes were chosen; all others have CROWN's.
         alpha: by ReLU node, (boxes, m, k) in [0, 1].
         upper: (boxes, m) the bounds that they give.
+        assumed: (boxes, m, k) the multipliers on the assumed constraints; k = 0 without any.
     """
 
     units: IntArray
@@ -42,33 +48,40 @@ class Slopes:
     columns: Mapping[str, IntArray]
     alpha: Mapping[str, FloatArray]
     upper: FloatArray
+    assumed: FloatArray
 
 
 class Ascent:
     """Gradient steps for some rows of one node; rows that got decided drop out.
 
     Args:
-        ground: network, bounds and relaxations of what stands before the node; on a box where a sign is split, the
-            bounds are clipped to that side.
-        node: the target.
+        ground: network, bounds and relaxations of what stands before the node, and before the outputs where constraints
+            are assumed; on a box where a sign is split, the bounds are clipped to that side.
+        node: the target; None for the zero row, of which a negative bound shows that no input satisfies the assumed
+            constraints.
         units: (m,) components.
         signs: (m,) 1 to bound z from above, -1 to bound -z from above.
         splits: by pre-activation node, (boxes, n): 1 where z >= 0 may be used as a constraint, -1 where z <= 0, else 0.
+        assumed: constraints on outputs and inputs that may be used.
     """
 
     def __init__(
         self,
         ground: Ground,
-        node: Affine,
+        node: Affine | None,
         units: IntArray,
         signs: FloatArray,
         splits: Mapping[str, ByteArray] | None = None,
+        assumed: Assumption | None = None,
     ) -> None:
         self.ground = ground
         self.node = node
         self.units = units
         self.signs = signs
-        self.before = ancestors(ground.network, node.name)
+        self.assumed = assumed
+        self.before = set() if node is None else ancestors(ground.network, node.name)
+        if assumed is not None:
+            self.before |= assumed_nodes(ground.network, assumed)
         self.columns: dict[str, IntArray] = {}
         self.alpha: dict[str, FloatArray] = {}
         for relu in ground.network.relus:
@@ -86,6 +99,9 @@ class Ascent:
                 self.split_columns[name] = columns
                 self.sides[name] = side[:, None, columns].astype(np.float64)
                 self.beta[name] = np.zeros((ground.boxes, units.size, columns.size))
+        self.nu = np.full((ground.boxes, units.size, 0 if assumed is None else len(assumed)), float(node is None))
+        if self.nu.size:
+            self.beta[_ASSUMED] = self.nu
         self.moments = {key: (np.zeros_like(v), np.zeros_like(v)) for key, v in (self.alpha | self.beta).items()}
         self.last: LinearBound | None = None
 
@@ -93,6 +109,7 @@ class Ascent:
         """At most so many steps; the best slopes of each row and box."""
         best = np.full((self.ground.boxes, self.units.size), np.inf)
         kept = {name: alpha.copy() for name, alpha in self.alpha.items()}
+        nu = self.nu.copy()
         live = np.arange(self.units.size)
         rate = _RATE
         for step in range(iterations + 1):
@@ -102,14 +119,17 @@ class Ascent:
             best[:, live] = np.minimum(best[:, live], found.upper)
             for name, alpha in self.alpha.items():
                 kept[name][:, live] = np.where(better[:, :, None], alpha[:, live], kept[name][:, live])
+            nu[:, live] = np.where(better[:, :, None], self.nu[:, live], nu[:, live])
             going = ~(best[:, live] <= 0).all(axis=0)
             if step == iterations or not going.any():
                 break
             gradients = self._gradients(relaxations, found)
             live = live[going]
-            self._step({name: g[:, going] for name, g in gradients.items()}, live, rate, step + 1)
+            self._step(
+                {name: g[:, going] for name, g in gradients.items()}, found.upper[:, going], live, rate, step + 1
+            )
             rate *= _DECAY
-        return Slopes(self.units, self.signs, self.columns, kept, best)
+        return Slopes(self.units, self.signs, self.columns, kept, best, nu)
 
     def _relaxations(self, live: IntArray) -> dict[str, Relaxation]:
         result = dict(self.ground.relaxations)
@@ -122,8 +142,13 @@ class Ascent:
 
     def _pull(self, relaxations: Mapping[str, Relaxation], live: IntArray) -> LinearBound:
         ground = self.ground.with_relaxations(relaxations)
-        pullback = ground.unit_rows(self.node.name, self.units[live][None], self.signs[live][None])
-        for name, beta in self.beta.items():
+        pullback = Pullback(ground)
+        if self.node is not None:
+            pullback = ground.unit_rows(self.node.name, self.units[live][None], self.signs[live][None])
+        if self.assumed is not None:
+            add_assumed(pullback, self.assumed, self.nu[:, live])
+        for name in self.split_columns:
+            beta = self.beta[name]
             rows = np.zeros((ground.boxes, live.size, ground.network.sizes[name]))
             rows[:, :, self.split_columns[name]] = self.sides[name] * beta[:, live]
             pullback.add(name, Row(rows))
@@ -150,7 +175,7 @@ class Ascent:
                     for term in node.terms:
                         total = total + term.map.forward(values[term.source])
                     values[node.name] = total
-                    if node.name in self.beta:
+                    if node.name in self.split_columns:
                         gradients[node.name] = self.sides[node.name] * total[..., self.split_columns[node.name]]
                     continue
                 row, z, relaxation = found.entering[node.name], values[node.source], relaxations[node.name]
@@ -158,9 +183,13 @@ class Ascent:
                 gradients[node.name] = np.minimum(row[..., columns], 0.0) * z[..., columns]
                 above = relaxation.lam[:, None, :] * z + relaxation.offset[:, None, :]
                 values[node.name] = np.where(row > 0, above, relaxation.alpha * z)
+            if self.assumed is not None and self.nu.size:
+                gradients[_ASSUMED] = assumed_slack(network, self.assumed, values)
         return gradients
 
-    def _step(self, gradients: Mapping[str, FloatArray], live: IntArray, rate: float, step: int) -> None:
+    def _step(
+        self, gradients: Mapping[str, FloatArray], upper: FloatArray, live: IntArray, rate: float, step: int
+    ) -> None:
         """Adam (Kingma, Ba 2015, arXiv 1412.6980), downhill, back into [0, 1]."""
         one, two = _MOMENTS
         for name, gradient in gradients.items():
@@ -174,7 +203,19 @@ class Ascent:
             if name in self.alpha:
                 self.alpha[name][:, live] = np.clip(self.alpha[name][:, live] - move, 0.0, 1.0)
             else:
-                self.beta[name][:, live] = np.maximum(self.beta[name][:, live] - self._scale(name) * move, 0.0)
+                scale = self._assumed_scale(upper, size) if name == _ASSUMED else self._scale(name)
+                self.beta[name][:, live] = np.maximum(self.beta[name][:, live] - scale * move, 0.0)
+        if self.node is None and self.nu.size:
+            total = self.nu.sum(axis=2, keepdims=True)
+            self.nu[...] = np.where(total > 0, self.nu / np.where(total > 0, total, 1.0), 1.0)
+
+    def _assumed_scale(self, upper: FloatArray, size: FloatArray) -> FloatArray | float:
+        """What a full step changes: as much as would bring a linear bound to zero; the zero row's is scaled to 1."""
+        if self.node is None:
+            return 1.0
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            scale = np.abs(upper)[:, :, None] / size
+        return np.where(np.isfinite(scale), scale, 0.0)
 
     def _scale(self, name: str) -> float:
         """The order of magnitude of coefficients on a pre-activation node, which its multipliers should have."""

@@ -1,0 +1,454 @@
+"""Property-directed proof: per disjunct of the output condition, which units are stable where that disjunct holds.
+
+For one case (a polytope of inputs) and one disjunct let D' be the inputs of the polytope whose outputs satisfy it.  What
+is proved on the polytope holds on D', and what is proved empty needs no verifier.  There is no witness of signs on D':
+an input that is known to lie in it is a counterexample of the property, and ends the matter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from eqverify.arrays import BoolArray, ByteArray, FloatArray
+from eqverify.bounds import Interval, crown_bounds
+from eqverify.bounds.crown import open_units
+from eqverify.bounds.directed import (
+    DirectedLp,
+    Question,
+    directed_lp,
+    directed_slopes,
+    emptiness,
+    feed_forward,
+    lp_bounds,
+    meet,
+)
+from eqverify.bounds.lp import HintSource
+from eqverify.domain import Polytope, assume
+from eqverify.errors import InputError, Place, UsageError
+from eqverify.milp.encoding import Answer, Solver, SolverFactory, UnitBlock, Verdict
+from eqverify.problem import Problem
+from eqverify.progress import Progress, silent
+from eqverify.stability.budget import Budget
+from eqverify.stability.counterexample import CounterexampleSearch
+from eqverify.stability.factories import ScipFactory
+from eqverify.stability.facts import PROOFS, Evidence, Facts, LayerFacts, Stage, Status
+from eqverify.stability.options import StabilityOptions
+
+ITERATIONS = 20
+"""Gradient steps per bound, as for bounds on the whole domain."""
+
+MAX_ROUNDS = 12
+GAIN = 0.02
+"""Another round needs an open unit less, or intervals of the open units narrower by this share."""
+
+LP_ENTRIES = 20_000_000
+"""Linear programs with more entries (units times columns) are left out."""
+
+PATIENCE = 8
+"""SCIP is given up after so many units in a row without an answer."""
+
+Outcome = Literal["unsat", "open", "sat", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Directed:
+    """What was proved about one disjunct.
+
+    Attributes:
+        case: index of the case.
+        index: number of the disjunct within it.
+        problem: the network on the case's polytope with just this disjunct, and with it assumed.
+        status: ``unsat``: D' is empty.  ``sat``: `point` lies in it.  ``open``: neither is known.  ``skipped``: not
+            looked at, since another disjunct is ``sat``.
+        evidence: what ``unsat`` rests on.
+        how: how the status was found.
+        facts: for ``open``, about D'.
+        point: (input_size,) for ``sat``, checked exactly.
+        signs: for ``open``, by ReLU node (n,): 1 where z >= 0, -1 where z <= 0 was proved on D' and not on the polytope.
+        stages: what was done.
+    """
+
+    case: int
+    index: int
+    problem: Problem
+    status: Outcome
+    evidence: Evidence = Evidence.NONE
+    how: str = ""
+    facts: Facts | None = None
+    point: FloatArray | None = None
+    signs: Mapping[str, ByteArray] | None = None
+    stages: tuple[Stage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """What is known on a case's polytope before any disjunct is assumed.
+
+    Attributes:
+        bounds: intervals (1, n) of all nodes.
+        outputs: (output_size,) bounds on |y|.
+        evidence: by ReLU node, (n,) what the stable units rest on.
+        level: the dearest kind of evidence in any of it.
+    """
+
+    bounds: Mapping[str, Interval]
+    outputs: FloatArray
+    evidence: Mapping[str, ByteArray]
+    level: Evidence
+
+
+def start_from(problem: Problem, polytope: Polytope, facts: Facts | None = None) -> Start:
+    """Bounds on one polytope of a problem: CROWN's, from those of `facts` where there are any."""
+    box = polytope.box
+    known = {} if facts is None else {f.source: Interval(f.lower[None], f.upper[None]) for f in facts.layers}
+    bounds = crown_bounds(problem.network, box.lower[None], box.upper[None], known, outputs=True)
+    level = Evidence.DERIVED
+    if facts is not None:
+        kinds = [Evidence(int(k)) for f in facts.layers for k in np.unique(f.evidence) if Evidence(int(k)) in PROOFS]
+        level = Evidence.SOLVER if facts.solver else max([level, *kinds], key=PROOFS.index)
+    evidence = {}
+    for relu in problem.network.relus:
+        stable = ~open_units(bounds[relu.source])[0]
+        before = np.zeros(stable.size, dtype=np.int8) if facts is None else facts.by_name()[relu.name].evidence
+        proved = np.isin(before, PROOFS)
+        evidence[relu.name] = np.where(stable, np.where(proved, before, level), Evidence.NONE).astype(np.int8)
+    outputs = np.concatenate([bounds[port.source].magnitude[0] for port in problem.network.outputs])
+    return Start(bounds, outputs, evidence, level)
+
+
+def directed_problem(problem: Problem, case: int, index: int, outputs: FloatArray) -> Problem:
+    """The problem of one disjunct: one polytope, one disjunct, and the disjunct assumed.
+
+    Args:
+        problem: network and property.
+        case: index of the case.
+        index: number of the disjunct in it.
+        outputs: (output_size,) proved bounds on |y| over the polytope, for rounding.
+
+    Raises:
+        InputError: `directed/tail`.
+    """
+    if problem.tail is not None:
+        raise InputError(
+            "directed/tail",
+            "the outputs of the property lie behind operators that are not piecewise linear",
+            value=", ".join(problem.tail.operators),
+            hint="reduce without --for-property",
+        )
+    chosen = problem.cases[case]
+    rows = chosen.unsafe[index]
+    assumed = assume(rows, chosen.polytope.box.magnitude, outputs)
+    specification = replace(problem.specification, cases=(replace(chosen, unsafe=(rows,)),))
+    return Problem(problem.network, specification, None, assumed)
+
+
+def prove_directed(
+    problem: Problem,
+    options: StabilityOptions | None = None,
+    *,
+    facts: Facts | None = None,
+    certified_only: bool = False,
+    progress: Progress = silent,
+    solver_factory: SolverFactory | None = None,
+    hints: Callable[[], HintSource] | None = None,
+) -> Iterator[Directed]:
+    """Decide the disjuncts of a property one after the other, or find what is stable where they hold.
+
+    Args:
+        problem: network and property.
+        options: limits; `engine`, `workers` and `resume` are not looked at.
+        facts: proved before for this problem.
+        certified_only: never ask the MILP solver.
+        progress: told of each disjunct.
+        solver_factory: makes the MILP model; SCIP by default.
+        hints: makes the source of LP multipliers; HiGHS by default.
+
+    Yields:
+        One result per disjunct, in order; after one that is ``sat`` all others are ``skipped``.  Trusted: float64
+        arithmetic, `facts`, and for evidence `solver` the solver.
+
+    Raises:
+        UsageError: `facts/other-problem`, `directed/no-condition`.
+        InputError: `directed/tail`.
+    """
+    options = options or StabilityOptions()
+    if facts is not None:
+        facts.require(problem)
+    todo = [(c, k) for c, case in enumerate(problem.cases) for k in range(len(case.unsafe))]
+    if not todo:
+        raise UsageError(
+            "directed/no-condition",
+            "the property has no output condition that an output could satisfy",
+            place=Place(file=problem.specification.source),
+            hint="reduce without --for-property",
+        )
+    nodes = -1 if options.node_limit is None else options.node_limit
+    tools = Tools(
+        None if certified_only else solver_factory or ScipFactory(options.seed, nodes), hints or (lambda: None)
+    )
+    budget, starts, over = Budget(options.time_limit), {}, False
+    for number, (case, index) in enumerate(todo):
+        progress("disjuncts", number, len(todo))
+        polytope = problem.cases[case].polytope
+        if id(polytope) not in starts:
+            starts[id(polytope)] = start_from(problem, polytope, facts)
+        start = starts[id(polytope)]
+        directed = directed_problem(problem, case, index, start.outputs)
+        if over:
+            yield Directed(case, index, directed, "skipped", how="another disjunct is satisfied")
+            continue
+        found = _Proof(directed, start, options, budget.share(len(todo) - number), tools).run(case, index)
+        over = found.status == "sat"
+        yield found
+    progress("disjuncts", len(todo), len(todo))
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Solvers.
+
+    Attributes:
+        solver_factory: makes a MILP model, None for never.
+        hints: makes a source of LP multipliers, or gives None for HiGHS.
+    """
+
+    solver_factory: SolverFactory | None
+    hints: Callable[[], HintSource | None]
+
+
+class _Proof:
+    """One disjunct."""
+
+    def __init__(self, problem: Problem, start: Start, options: StabilityOptions, budget: Budget, tools: Tools) -> None:
+        assert problem.assumed is not None
+        self.problem = problem
+        self.network = problem.network
+        self.start = start
+        self.options = options
+        self.budget = budget
+        self.tools = tools
+        (case,) = problem.cases
+        self.polytope = case.polytope
+        box = self.polytope.box
+        assumed = problem.assumed.with_inputs(self.polytope.matrix, self.polytope.bound)
+        self.question = Question(self.network, box.lower, box.upper, assumed)
+        self.search = CounterexampleSearch(self.network, self.polytope, case.unsafe[0], problem.assumed, options.seed)
+        self.bounds = dict(start.bounds)
+        self.level = start.level
+        self.evidence = {name: kinds.copy() for name, kinds in start.evidence.items()}
+        self.outcome: tuple[Outcome, Evidence, str] | None = None
+        self.stages: list[Stage] = []
+        self.solver = ""
+
+    def run(self, case: int, index: int) -> Directed:
+        """All stages."""
+        for stage, work in (
+            ("search", self._search),
+            ("slopes", self._refute_by_slopes),
+            ("rounds", self._rounds),
+            ("scip", self._ask_solver),
+        ):
+            if self.outcome is None and (stage == "search" or not self.budget.exhausted()):
+                with self._stage(stage):
+                    work()
+        status, evidence, how = self.outcome or ("open", Evidence.NONE, "")
+        facts = self._facts() if status == "open" else None
+        signs = self._signs() if status == "open" else None
+        stages = tuple(self.stages)
+        return Directed(case, index, self.problem, status, evidence, how, facts, self.search.found, signs, stages)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        start, before = time.perf_counter(), self._open_count()
+        self.stages.append(Stage(name, 0.0, 0))
+        yield
+        seconds, decided = time.perf_counter() - start, before - self._open_count()
+        self.stages[-1] = replace(self.stages[-1], seconds=seconds, decided=decided)
+
+    def _open(self) -> dict[str, BoolArray]:
+        """By pre-activation node, (n,) bool."""
+        return {relu.source: open_units(self.bounds[relu.source])[0] for relu in self.network.relus}
+
+    def _open_count(self) -> int:
+        return sum(int(open_units(self.bounds[relu.source])[0].sum()) for relu in self.network.relus)
+
+    def _open_width(self) -> float:
+        total = 0.0
+        for name, units in self._open().items():
+            z = self.bounds[name]
+            total += float((z.upper - z.lower)[0, units].sum())
+        return total
+
+    def _dearer(self, evidence: Evidence) -> Evidence:
+        return max(self.level, evidence, key=PROOFS.index)
+
+    def _learn(self, bounds: Mapping[str, Interval] | None, evidence: Evidence, how: str) -> bool:
+        """Take bounds of all nodes on D'; None shows that it is empty.  Whether the proof goes on."""
+        if bounds is None:
+            self._empty(evidence, how)
+            return False
+        gained = any(
+            (bounds[n].lower > z.lower).any() or (bounds[n].upper < z.upper).any() for n, z in self.bounds.items()
+        )
+        if gained:
+            self.level = self._dearer(evidence)
+            self.bounds = dict(bounds)
+            for relu in self.network.relus:
+                new = ~open_units(self.bounds[relu.source])[0] & (self.evidence[relu.name] == Evidence.NONE)
+                self.evidence[relu.name][new] = self.level
+        return True
+
+    def _empty(self, evidence: Evidence, how: str) -> None:
+        self.outcome = ("unsat", self._dearer(evidence), how)
+
+    def _try(self, points: list[FloatArray]) -> None:
+        if points:
+            self.search.try_points(np.stack(points))
+        if self.search.found is not None:
+            self.outcome = ("sat", Evidence.NONE, "an input was found")
+
+    def _search(self) -> None:
+        self.search.search(self.budget.exhausted)
+        self._try([])
+
+    def _refute_by_slopes(self) -> None:
+        if emptiness(self.question, self.bounds, ITERATIONS):
+            self._empty(Evidence.DUAL, "optimised slopes")
+
+    def _rounds(self) -> None:
+        """Linear program, then slopes, as long as they gain."""
+        for _ in range(MAX_ROUNDS):
+            count, width = self._open_count(), self._open_width()
+            self._round()
+            done = self.outcome is not None or self.budget.exhausted()
+            if done or not count or (self._open_count() == count and self._open_width() > (1 - GAIN) * width):
+                return
+
+    def _round(self) -> None:
+        program = self._program()
+        if program is not None and program.layer.empty(seconds=self.budget.left) is not None:
+            self._empty(Evidence.DUAL, "a linear program")
+            return
+        found = directed_slopes(self.question, self.bounds, self._open(), ITERATIONS, self.budget.exhausted)
+        if not self._learn(found, Evidence.DUAL, "optimised slopes"):
+            return
+        program = self._program()
+        if program is not None:
+            self._tighten(program)
+
+    def _program(self) -> DirectedLp | None:
+        kept = self._open_count()
+        if kept * (kept + self.network.input_size) > LP_ENTRIES:
+            return None
+        return directed_lp(self.question, self.bounds, self.tools.hints())
+
+    def _tighten(self, program: DirectedLp) -> None:
+        """All open units by the linear program."""
+        points: list[FloatArray] = []
+        known: dict[str, Interval] = dict(self.bounds)
+        for name, units in self._open().items():
+            found = lp_bounds(
+                program, self.bounds, name, np.flatnonzero(units), lambda: self.budget.left, points.append
+            )
+            z = meet(known[name], found)
+            if z is None:
+                self._empty(Evidence.DUAL, "a linear program")
+                return
+            known[name] = z
+        self._try(points)
+        if self.outcome is None:
+            self._learn(feed_forward(self.question, known), Evidence.DUAL, "bounds that exclude each other")
+
+    def _ask_solver(self) -> None:
+        """The last resort: first whether D' is empty, then the signs of open units."""
+        program = self._program()
+        if self.tools.solver_factory is None or program is None:
+            return
+        solver = self.tools.solver_factory(self.polytope)
+        self.solver = solver.description
+        self._fill(solver, program)
+        questions, silence = 1, 0
+        if not self._judge(solver.exists(self.budget.left / 2)):
+            known = dict(self.bounds)
+            for name, units in self._open().items():
+                for unit in np.flatnonzero(units).tolist():
+                    if self.budget.exhausted() or self.outcome is not None or silence >= PATIENCE:
+                        break
+                    asked, sign = self._ask_unit(solver, program, name, unit)
+                    questions += asked
+                    silence = 0 if sign else silence + 1
+                    known[name] = _with_sign(known[name], unit, sign)
+            if self.outcome is None:
+                self._learn(feed_forward(self.question, known), Evidence.SOLVER, "bounds that exclude each other")
+        note = "time limit reached" if self.budget.exhausted() else ""
+        self.stages[-1] = replace(self.stages[-1], questions=questions, note=note)
+
+    def _fill(self, solver: Solver, program: DirectedLp) -> None:
+        width = self.network.input_size + 1
+        for relu in self.network.relus:
+            own = np.flatnonzero(open_units(self.bounds[relu.source])[0])
+            z, known = program.values[relu.source], self.bounds[relu.source]
+            solver.add_units(UnitBlock(z.rows[own, :width], z.error[own], known.lower[0, own], known.upper[0, own]))
+            width += own.size
+        solver.assume(program.layer.model.matrix, program.layer.model.bound)
+
+    def _judge(self, answer: Answer) -> bool:
+        """Take the answer to "is there a point at all?"; whether the proof has ended."""
+        if answer.verdict is Verdict.NEVER:
+            self._empty(Evidence.SOLVER, self.solver)
+        self._propose(answer)
+        return self.outcome is not None
+
+    def _propose(self, answer: Answer) -> None:
+        if answer.point is not None and answer.point.shape == (self.network.input_size,):
+            self._try([answer.point])
+
+    def _ask_unit(self, solver: Solver, program: DirectedLp, name: str, unit: int) -> tuple[int, int]:
+        """Questions asked, and -1 if z <= 0 was proved, 1 if z >= 0 was, else 0."""
+        z, limit = program.values[name], min(self.options.unit_time_limit, self.budget.left)
+        nearer_above = self.bounds[name].upper[0, unit] <= -self.bounds[name].lower[0, unit]
+        for number, sense in enumerate((1, -1) if nearer_above else (-1, 1), start=1):
+            answer = solver.exceeds(sense * z.rows[unit], -float(z.error[unit]), limit)
+            self._propose(answer)
+            if answer.verdict is Verdict.NEVER:
+                return number, -sense
+            if self.outcome is not None:
+                return number, 0
+        return 2, 0
+
+    def _facts(self) -> Facts:
+        layers = []
+        for relu in self.network.relus:
+            z = self.bounds[relu.source]
+            lower, upper = z.lower[0], z.upper[0]
+            status = np.where(upper <= 0, Status.INACTIVE, np.where(lower >= 0, Status.ACTIVE, Status.UNDECIDED))
+            layers.append(
+                LayerFacts(relu.name, relu.source, lower, upper, status.astype(np.int8), self.evidence[relu.name])
+            )
+        none = np.empty((0, self.network.input_size))
+        digest = self.problem.network.digest, self.problem.domain_digest
+        return Facts(*digest, tuple(layers), tuple(self.stages), none, self.solver)
+
+    def _signs(self) -> dict[str, ByteArray]:
+        signs = {}
+        for relu in self.network.relus:
+            z, new = self.bounds[relu.source], open_units(self.start.bounds[relu.source])[0]
+            sign = np.where(z.upper[0] <= 0, -1, np.where(z.lower[0] >= 0, 1, 0))
+            signs[relu.name] = np.where(new, sign, 0).astype(np.int8)
+        return signs
+
+
+def _with_sign(z: Interval, unit: int, sign: int) -> Interval:
+    """The interval where a unit has this sign; as it is for 0."""
+    lower, upper = z.lower.copy(), z.upper.copy()
+    if sign > 0:
+        lower[0, unit] = max(lower[0, unit], 0.0)
+    elif sign < 0:
+        upper[0, unit] = min(upper[0, unit], 0.0)
+    return Interval(lower, upper)
