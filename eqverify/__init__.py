@@ -14,7 +14,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eqverify.api.boxes import reduce_per_box
+    from eqverify.api.directed import reduce_for_property
     from eqverify.api.loading import load_network, load_problem, load_query
+    from eqverify.api.local import local_problem
     from eqverify.api.proving import prove_stability
     from eqverify.api.reduction import Reduction, reduce
     from eqverify.errors import EqverifyError
@@ -32,8 +35,11 @@ _HOMES = {
     "load_network": "eqverify.api.loading",
     "load_problem": "eqverify.api.loading",
     "load_query": "eqverify.api.loading",
+    "local_problem": "eqverify.api.local",
     "prove_stability": "eqverify.api.proving",
     "reduce": "eqverify.api.reduction",
+    "reduce_for_property": "eqverify.api.directed",
+    "reduce_per_box": "eqverify.api.boxes",
 }
 
 __all__ = [
@@ -46,8 +52,11 @@ __all__ = [
     "load_network",
     "load_problem",
     "load_query",
+    "local_problem",
     "prove_stability",
     "reduce",
+    "reduce_for_property",
+    "reduce_per_box",
 ]
 
 

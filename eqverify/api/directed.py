@@ -8,23 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
+from eqverify.api.numbered import save_all
 from eqverify.api.reduction import Reduction, reduce
-from eqverify.arrays import FloatArray
+from eqverify.arrays import ByteArray, FloatArray
 from eqverify.domain import Conjunction
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
+from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.stability.directed import Directed, prove_directed
 from eqverify.stability.facts import Facts
 from eqverify.stability.options import StabilityOptions
 from eqverify.transform.driver import Rewriting
 
 if TYPE_CHECKING:
+    from eqverify.api.properties import Version
     from eqverify.domain import Polytope
 
 Verdict = Literal["unsat", "open", "sat", "skipped"]
-
-CLAIM = "equisatisfiable with signs"
-"""What a network made for a disjunct is: neither "equivalent" nor, without the signs, equisatisfiable (S-16, S-17)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +43,10 @@ class DirectedDisjunct:
         evidence: what ``unsat`` rests on: ``derived``, ``dual``, ``tree`` or ``solver``; None otherwise.
         how: in a few words, how the status was found.
         counterexample: (input_size,) an input of the property whose outputs satisfy the rows, checked exactly.
-        reduction: for ``open``: facts, network and eps, all on the inputs of the case that satisfy the rows only.
+        reduction: for ``open``: facts, network and eps, all on the inputs of the case that satisfy the rows only;
+            its problem has just this case and disjunct.
+        signs: for ``open``, by ReLU node (n,): 1 for units with z >= 0, -1 for units with z <= 0 where the rows hold, if
+            that is not known on all inputs of the case; 0 for all others.
         seconds: measured wall time.
     """
 
@@ -54,6 +59,7 @@ class DirectedDisjunct:
     how: str
     counterexample: FloatArray | None
     reduction: Reduction | None
+    signs: Mapping[str, ByteArray] | None
     seconds: float
 
     def as_dict(self) -> dict[str, object]:
@@ -68,6 +74,7 @@ class DirectedDisjunct:
             "counterexample": point,
             "relus_after": None if self.reduction is None else self.reduction.network.relu_count,
             "epsilon": None if self.reduction is None else self.reduction.epsilon,
+            "signs": {} if self.signs is None else {name: _listed(sign) for name, sign in self.signs.items()},
             "reduction": None if self.reduction is None else self.reduction.as_dict(),
             "seconds": self.seconds,
         }
@@ -96,6 +103,11 @@ class DirectedReduction:
         return "unsat" if statuses <= {"unsat"} else "open"
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many disjuncts have each status."""
+        return {name: sum(d.status == name for d in self.disjuncts) for name in ("unsat", "open", "sat", "skipped")}
+
+    @property
     def remaining(self) -> tuple[DirectedDisjunct, ...]:
         """The open disjuncts; each has a reduction."""
         return tuple(disjunct for disjunct in self.disjuncts if disjunct.status == "open")
@@ -107,36 +119,41 @@ class DirectedReduction:
             d.reduction is None or d.reduction.certified for d in self.disjuncts
         )
 
-    def paths(self, path: str | Path) -> tuple[Path, ...]:
-        """Where `save` writes the networks of the remaining disjuncts.
+    def save(
+        self,
+        path: str | Path,
+        *,
+        property: str | Path | None = None,
+        fold_property: bool = False,
+        property_version: Version | None = None,
+    ) -> tuple[tuple[Path, ...], ...]:
+        """Write one ONNX file per remaining disjunct, and the property for it; existing files are replaced in one step.
 
-        ``OUT.onnx`` itself for a single one; ``OUT-1.onnx``, ``OUT-2.onnx``, ... for several.
-        """
-        return numbered(Path(path), len(self.remaining))
+        A single disjunct is written to the files named; for several a number is put before the suffixes:
+        ``OUT-1.onnx``, ``OUT-2.onnx``, ... in the order of `remaining`.
 
-    def save(self, path: str | Path) -> tuple[Path, ...]:
-        """Write one ONNX file per remaining disjunct; existing files are replaced in one step.
+        Args:
+            path: the ONNX file.
+            property: as `Reduction.save`; each property has one disjunct.
+            fold_property: as `Reduction.save`.
+            property_version: as `Reduction.save`.
 
         Returns:
-            The files, in the order of `remaining`; none where nothing is left to verify.
+            The files of each remaining disjunct; none where nothing is left to verify.
 
         Raises:
-            UsageError: the folder does not exist or cannot be written to.
+            UsageError, InputError: as `Reduction.save`.
         """
-        files = self.paths(path)
-        for file, disjunct in zip(files, self.remaining, strict=True):
-            if disjunct.reduction is not None:
-                disjunct.reduction.save(file)
-        return files
+        reductions = [d.reduction for d in self.remaining if d.reduction is not None]
+        return save_all(reductions, path, property, fold_property, property_version)
 
     def as_dict(self) -> dict[str, object]:
         """All measured numbers, for JSON."""
-        counts = {name: sum(d.status == name for d in self.disjuncts) for name in ("unsat", "open", "sat", "skipped")}
         return {
             "mode": "for-property",
-            "claim": CLAIM,
+            "claim": DIRECTED_CLAIM,
             "verdict": self.verdict,
-            "counts": counts,
+            "counts": self.counts,
             "relus_before": self.problem.network.relu_count,
             "certified": self.certified,
             "disjuncts": [disjunct.as_dict() for disjunct in self.disjuncts],
@@ -144,11 +161,9 @@ class DirectedReduction:
         }
 
 
-def numbered(path: Path, count: int) -> tuple[Path, ...]:
-    """`path` for one file, ``STEM-1.SUFFIX``, ``STEM-2.SUFFIX``, ... for several, none for none."""
-    if count == 1:
-        return (path,)
-    return tuple(path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(1, count + 1))
+def _listed(signs: ByteArray) -> list[list[int]]:
+    """The units with a sign, and the sign."""
+    return [[int(unit), int(signs[unit])] for unit in np.flatnonzero(signs)]
 
 
 def reduce_for_property(
@@ -168,12 +183,12 @@ def reduce_for_property(
 ) -> DirectedReduction:
     """Decide each disjunct of the output condition, or make a network for just that disjunct.
 
-    A disjunct and the inputs of its case are the query "is there an x with these constraints on x and f(x)?".  Let D' be
-    the set of those x.  If D' is proved empty, the disjunct is ``unsat``.  Otherwise units that have one sign on D' go, and
-    the network g that is left satisfies |f(x) - g(x)| <= eps for all x in D'.  So g is **not equivalent** to f on the
-    domain; it is equisatisfiable with the disjunct together with the signs that were assumed: ``unsat`` for g, with the
-    constraints relaxed by eps, means ``unsat`` for f, but a counterexample for g must be replayed on f, and one that does
-    not replay says nothing (specs/semantics.md, S-16 and S-17).
+    A disjunct and the inputs of its case are the query "is there an x with these constraints on x and f(x)?".  Let D'
+    be the set of those x.  If D' is proved empty, the disjunct is ``unsat``.  Otherwise units that have one sign on D'
+    go, and the network g that is left satisfies |f(x) - g(x)| <= eps for all x in D'.  So g is **not equivalent** to f
+    on the domain; it is equisatisfiable with the disjunct only together with the signs that were assumed.  ``unsat``
+    for g, with the constraints relaxed by eps, means ``unsat`` for f; but a counterexample for g must be replayed on f,
+    and one that does not replay says nothing (specs/semantics.md, S-16 and S-17).
 
     Args:
         problem: network and property, with an output condition.
@@ -235,5 +250,6 @@ def _disjunct(problem: Problem, proof: Directed, reduction: Reduction | None, se
         proof.how,
         proof.point,
         reduction,
+        proof.signs,
         seconds,
     )

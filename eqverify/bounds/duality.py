@@ -4,7 +4,8 @@ Columns v are the inputs x, the constant 1, and the outputs h of kept units in t
 
     h >= z,   h <= lam z + t,   |z - row . v| <= error,   0 <= h <= max(u, 0)
 
-(Ehlers 2017, arXiv 1705.01320), and the columns may satisfy  A v <= b (on inputs, or on what is assumed of outputs).  For *any* multipliers >= 0
+(Ehlers 2017, arXiv 1705.01320), and the columns may satisfy  A v <= b (on inputs, or as assumed of outputs).
+For *any* multipliers >= 0
 
     c . v  <=  c . v + sum_i [ y_i (h_i - z_i) + w_i (lam_i z_i + t_i - h_i) ] + mu . (b - A v),
 

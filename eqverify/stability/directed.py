@@ -1,8 +1,8 @@
 """Property-directed proof: per disjunct of the output condition, which units are stable where that disjunct holds.
 
-For one case (a polytope of inputs) and one disjunct let D' be the inputs of the polytope whose outputs satisfy it.  What
-is proved on the polytope holds on D', and what is proved empty needs no verifier.  There is no witness of signs on D':
-an input that is known to lie in it is a counterexample of the property, and ends the matter.
+For one case (a polytope of inputs) and one disjunct let D' be the inputs of the polytope whose outputs satisfy it.
+What is proved on the polytope holds on D', and what is proved empty needs no verifier.  There is no witness of signs on
+D': an input that is known to lie in it is a counterexample of the property, and ends the matter.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Directed:
         how: how the status was found.
         facts: for ``open``, about D'.
         point: (input_size,) for ``sat``, checked exactly.
-        signs: for ``open``, by ReLU node (n,): 1 where z >= 0, -1 where z <= 0 was proved on D' and not on the polytope.
+        signs: for ``open``, by ReLU node (n,): 1 where z >= 0, -1 where z <= 0 was proved on D' and not on the
+            polytope; else 0.
         stages: what was done.
     """
 
