@@ -53,7 +53,8 @@ def add_assumed(pullback: Pullback, assumed: Assumption, nu: FloatArray) -> None
 
 def assumed_slack(network: Network, assumed: Assumption, values: dict[str, FloatArray]) -> FloatArray:
     """d - C y - B x, (..., k), at values (..., size) of inputs and nodes; for heuristics, not rounded outwards."""
-    slack = np.asarray(assumed.bound)
+    shape = values[network.inputs[0].name].shape[:-1]
+    slack: FloatArray = np.broadcast_to(assumed.bound, (*shape, len(assumed)))
     for name, part in assumed_parts(network, assumed):
         slack = slack - values[name] @ part.T
     return slack

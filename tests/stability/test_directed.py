@@ -1,0 +1,162 @@
+"""Property-directed mode: every claim against exact enumeration of the inputs that satisfy a disjunct."""
+
+from dataclasses import replace
+from fractions import Fraction
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from bound_checks import at_most
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eqverify.bounds.duality import Multipliers
+from eqverify.domain import Box, Case, Domain, HalfSpace, Polytope, assume
+from eqverify.errors import EqverifyError, LimitError, UsageError
+from eqverify.milp.encoding import Answer, Verdict
+from eqverify.network import outputs_exact
+from eqverify.problem import Problem, box_problem
+from eqverify.stability.counterexample import CounterexampleSearch
+from eqverify.stability.directed import prove_directed
+from eqverify.stability.facts import Evidence, Status
+from eqverify.stability.options import StabilityOptions
+from eqverify.stability.portfolio import prove_stability
+from eqverify.testing.chains import chain_network
+from eqverify.testing.oracle import deviations_exact, directed_sets_exact
+from eqverify.testing.strategies import problems, residual_networks
+from eqverify.transform.driver import transform
+
+OPTIONS = StabilityOptions(time_limit=20.0, unit_time_limit=1.0)
+MAX_REGIONS = 300
+
+
+class Liar:
+    """Answers LP questions with whatever numbers hypothesis likes."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def load(self, model):
+        self.model = model
+
+    def maximise(self, row, seconds):
+        numbers = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from((0.0, 1.0, -1.0, 0.5, 1e-12, 1e9))
+        seed = self.data.draw(st.lists(numbers, min_size=3, max_size=3))
+        draw = lambda size: np.resize(np.array(seed), size)  # noqa: E731
+        multipliers = Multipliers(draw(self.model.units), draw(self.model.units), draw(self.model.bound.size))
+        return multipliers, draw(self.model.width)
+
+
+class Silent:
+    """A MILP solver that proposes nonsense and proves nothing."""
+
+    description = "silent"
+
+    def __init__(self, polytope):
+        self.size = polytope.box.size
+
+    def add_units(self, block):
+        pass
+
+    def assume(self, rows, bound):
+        pass
+
+    def exists(self, time_limit):
+        return Answer(Verdict.CANDIDATE, np.full(self.size, np.nan))
+
+    def exceeds(self, row, threshold, time_limit):
+        return Answer(Verdict.CANDIDATE, np.full(self.size, 0.25))
+
+
+def exact_of(directed):
+    """What is true of the inputs that satisfy the disjunct, None where there are none."""
+    (case,) = directed.problem.cases
+    return directed_sets_exact(
+        directed.problem.network, Domain((case.polytope,)), case.unsafe[0], max_regions=MAX_REGIONS
+    )
+
+
+def judge(problem, results):
+    """Compare all results with exact ranges; True if any was compared."""
+    compared = False
+    for found in results:
+        try:
+            exact = exact_of(found)
+        except EqverifyError:  # too many regions, or a polytope without points
+            continue
+        compared = True
+        if found.status == "unsat":
+            assert exact is None
+            assert found.evidence in (Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidence.SOLVER)
+        elif found.status == "sat":
+            x = [Fraction(v) for v in found.point.tolist()]
+            y = outputs_exact(problem.network, x)
+            case = problem.cases[found.case]
+            assert all(row.holds(x, y) for row in case.unsafe[found.index])
+            assert ((found.point >= case.polytope.box.lower) & (found.point <= case.polytope.box.upper)).all()
+        elif found.status == "open" and exact is not None:
+            judge_open(found, exact)
+    return compared
+
+
+def judge_open(found, exact):
+    for layer in found.facts.layers:
+        for unit, true in enumerate(exact.layers[layer.name]):
+            assert at_most(layer.lower[unit], true.lower), (layer.name, unit)
+            assert at_most(-layer.upper[unit], -true.upper), (layer.name, unit)
+            assert layer.status[unit] != Status.UNSTABLE
+            if layer.status[unit] == Status.INACTIVE:
+                assert true.upper <= 0
+            if layer.status[unit] == Status.ACTIVE:
+                assert true.lower >= 0
+    reduced = transform(found.problem, found.facts)
+    (case,) = found.problem.cases
+    try:
+        gaps = deviations_exact(
+            found.problem.network, reduced.network, Domain((case.polytope,)), rows=case.unsafe[0], max_regions=400
+        )
+    except LimitError:
+        return
+    for gap, eps in zip(gaps, reduced.epsilon.tolist(), strict=True):
+        assert not np.isfinite(eps) or gap.value <= Fraction(eps)
+
+
+def results_of(problem, **keywords):
+    if not any(case.unsafe for case in problem.cases):
+        return []
+    return list(prove_directed(problem, OPTIONS, **keywords))
+
+
+def blind():
+    """Counterexamples are never recognised, so that what is proved of sets with points comes to light."""
+    return patch.object(CounterexampleSearch, "holds", return_value=False)
+
+
+@given(problem=problems(parts=2))
+def test_claims_hold_exactly(problem):
+    judge(problem, results_of(problem, certified_only=True))
+
+
+@given(problem=problems(parts=2))
+def test_what_is_proved_of_sets_with_points_holds_exactly(problem):
+    with blind():
+        judge(problem, results_of(problem, certified_only=True))
+
+
+@given(problem=problems(networks=residual_networks(), parts=1))
+def test_claims_hold_exactly_with_the_solver(problem):
+    with blind():
+        judge(problem, results_of(problem))
+
+
+@given(problem=problems(parts=1), data=st.data())
+def test_lying_solvers_do_no_harm(problem, data):
+    with blind():
+        judge(problem, results_of(problem, hints=lambda: Liar(data), solver_factory=Silent))
+
+
+@given(problem=problems(parts=2))
+def test_facts_of_the_domain_are_a_start(problem):
+    facts = prove_stability(problem, OPTIONS)
+    with blind():
+        judge(problem, results_of(problem, facts=facts, certified_only=True))
