@@ -45,7 +45,7 @@ class DirectedDisjunct:
         counterexample: (input_size,) an input of the property whose outputs satisfy the rows, checked exactly.
         reduction: for ``open``: facts, network and eps, all on the inputs of the case that satisfy the rows only;
             its problem has just this case and disjunct.
-        signs: for ``open``, by ReLU node (n,): 1 for units with z >= 0, -1 for units with z <= 0 where the rows hold, if
+        signs: for ``open``, by ReLU node (n,): 1 for units with z >= 0, -1 for those with z <= 0 where the rows hold, if
             that is not known on all inputs of the case; 0 for all others.
         seconds: measured wall time.
     """

@@ -24,8 +24,8 @@ def local_problem(where: Problem | Network, radius: float, around: str | Path | 
     """The problem on the l-inf ball  |x_i - p_i| <= radius.
 
     Args:
-        where: a problem, whose input set is cut with the ball and whose output condition stays; or a network, for the
-            ball alone without output condition.
+        where: a problem, whose input set is cut with the ball and whose output condition stays; or a network, for
+            the ball alone without output condition.
         radius: finite, not negative.
         around: the point p, (input_size,): numbers; text with numbers between commas; a file of numbers (.npy, .txt,
             .csv); or ``property`` for the centre of the smallest box around the problem's input set.

@@ -29,6 +29,7 @@ from eqverify.bounds.directed import (
     meet,
 )
 from eqverify.bounds.lp import HintSource
+from eqverify.bounds.shrink import shrink
 from eqverify.domain import Polytope, assume
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.milp.encoding import Answer, Solver, SolverFactory, UnitBlock, Verdict
@@ -46,6 +47,12 @@ ITERATIONS = 20
 MAX_ROUNDS = 12
 GAIN = 0.02
 """Another round needs an open unit less, or intervals of the open units narrower by this share."""
+
+SPLIT_SHARE = 0.6
+"""Share of the time left that splitting of the input box may take."""
+
+SPLIT_BOXES = 20_000
+"""Boxes of a run with a node limit, where time must not matter; ten times as many otherwise."""
 
 LP_ENTRIES = 20_000_000
 """Linear programs with more entries (units times columns) are left out."""
@@ -252,6 +259,7 @@ class _Proof:
         for stage, work in (
             ("search", self._search),
             ("slopes", self._refute_by_slopes),
+            ("split", self._split),
             ("rounds", self._rounds),
             ("scip", self._ask_solver),
         ):
@@ -321,6 +329,40 @@ class _Proof:
     def _refute_by_slopes(self) -> None:
         if emptiness(self.question, self.bounds, ITERATIONS):
             self._empty(Evidence.DUAL, "optimised slopes")
+
+    def _split(self) -> None:
+        """Where few inputs are free: drop parts of the box that miss D', and go on with what is left."""
+        free = int((self.question.upper > self.question.lower).sum())
+        if free > self.options.split_inputs or not len(self.question.assumed):
+            self._note(f"left out: {free} free inputs" if free > self.options.split_inputs else "")
+            return
+        share = Budget(self.budget.left * SPLIT_SHARE)
+        fixed = self.options.node_limit is not None
+        cover = shrink(
+            self.question,
+            self.bounds,
+            max_boxes=SPLIT_BOXES if fixed else 10 * SPLIT_BOXES,
+            stop=lambda: self.search.found is not None or (share.exhausted() and not fixed),
+            propose=self.search.try_points,
+        )
+        self._note(f"{cover.bounded} boxes, {len(cover.lower)} left")
+        self._try([])
+        if self.outcome is None and not len(cover.lower):
+            self._empty(Evidence.TREE, "splitting the input box")
+        if self.outcome is not None:
+            return
+        self.question = replace(self.question, lower=cover.lower.min(axis=0), upper=cover.upper.max(axis=0))
+        merged: dict[str, Interval] = {}
+        for name, interval in cover.bounds.items():
+            z = meet(self.bounds[name], interval)
+            if z is None:
+                self._empty(Evidence.TREE, "bounds that exclude each other")
+                return
+            merged[name] = z
+        self._learn(feed_forward(self.question, merged), Evidence.TREE, "bounds that exclude each other")
+
+    def _note(self, note: str) -> None:
+        self.stages[-1] = replace(self.stages[-1], note=note)
 
     def _rounds(self) -> None:
         """Linear program, then slopes, as long as they gain."""
