@@ -45,8 +45,8 @@ class DirectedDisjunct:
         counterexample: (input_size,) an input of the property whose outputs satisfy the rows, checked exactly.
         reduction: for ``open``: facts, network and eps, all on the inputs of the case that satisfy the rows only;
             its problem has just this case and disjunct.
-        signs: for ``open``, by ReLU node (n,): 1 for units with z >= 0, -1 for those with z <= 0 where the rows hold, if
-            that is not known on all inputs of the case; 0 for all others.
+        signs: for ``open``, by ReLU node (n,): 1 for units with z >= 0, -1 for those with z <= 0 where the rows hold,
+            if that is not known on all inputs of the case; 0 for all others.
         seconds: measured wall time.
     """
 
@@ -206,7 +206,7 @@ def reduce_for_property(
 
     Returns:
         A verdict or a reduction for every disjunct; nothing is written yet.  Work ends at the first disjunct that is
-        ``sat``.
+        found to be ``sat``.
 
     Raises:
         UsageError: `facts/other-problem`; `directed/no-condition` where the property has no output condition.
@@ -214,11 +214,10 @@ def reduce_for_property(
         ContradictionError: as `reduce`.
     """
     options = StabilityOptions("portfolio", time_limit, unit_time_limit, seed, node_limit, split_inputs=split_inputs)
-    start = time.perf_counter()
     seconds: dict[str, float] = {}
     disjuncts: list[DirectedDisjunct] = []
     for proof in prove_directed(problem, options, facts=facts, certified_only=certified_only, progress=progress):
-        reduction = None
+        start, reduction = time.perf_counter(), None
         if proof.status == "open" and proof.facts is not None:
             reduction = reduce(
                 proof.problem,
@@ -228,12 +227,12 @@ def reduce_for_property(
                 max_epsilon=max_epsilon,
                 progress=progress,
             )
-        disjuncts.append(_disjunct(problem, proof, reduction, time.perf_counter() - start))
         parts = {stage.name: stage.seconds for stage in proof.stages}
+        took = sum(parts.values()) + time.perf_counter() - start
+        disjuncts.append(_disjunct(problem, proof, reduction, took))
         rest = {} if reduction is None else {k: v for k, v in reduction.seconds.items() if k != "stability"}
         for name, value in (*parts.items(), *rest.items()):
             seconds[name] = seconds.get(name, 0.0) + value
-        start = time.perf_counter()
     return DirectedReduction(problem, tuple(disjuncts), seconds)
 
 

@@ -31,8 +31,8 @@ def local_problem(where: Problem | Network, radius: float, around: str | Path | 
             .csv); or ``property`` for the centre of the smallest box around the problem's input set.
 
     Returns:
-        The problem.  Its domain contains the exact ball with the float64 numbers p and `radius`, cut as said: bounds are
-        rounded outwards.
+        The problem.  Its domain contains the exact ball with the float64 numbers p and `radius`, cut as said: bounds
+        are rounded outwards.
 
     Raises:
         UsageError: `local/radius`, `local/point`, `local/no-file`, `local/no-property`.

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from eqverify.arrays import BoolArray, ByteArray, FloatArray
+from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds import Interval, crown_bounds
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.directed import (
@@ -165,7 +165,7 @@ def prove_directed(
     progress: Progress = silent,
     solver_factory: SolverFactory | None = None,
     hints: Callable[[], HintSource] | None = None,
-) -> Iterator[Directed]:
+) -> tuple[Directed, ...]:
     """Decide the disjuncts of a property one after the other, or find what is stable where they hold.
 
     Args:
@@ -177,8 +177,8 @@ def prove_directed(
         solver_factory: makes the MILP model; SCIP by default.
         hints: makes the source of LP multipliers; HiGHS by default.
 
-    Yields:
-        One result per disjunct, in order; after one that is ``sat`` all others are ``skipped``.  Trusted: float64
+    Returns:
+        One result per disjunct, in order; where one is ``sat``, those that are open are ``skipped``.  Trusted: float64
         arithmetic, `facts`, and for evidence `solver` the solver.
 
     Raises:
@@ -200,21 +200,31 @@ def prove_directed(
     tools = Tools(
         None if certified_only else solver_factory or ScipFactory(options.seed, nodes), hints or (lambda: None)
     )
-    budget, starts, over = Budget(options.time_limit), {}, False
-    for number, (case, index) in enumerate(todo):
-        progress("disjuncts", number, len(todo))
+    starts: dict[int, Start] = {}
+    proofs = []
+    for case, index in todo:
         polytope = problem.cases[case].polytope
         if id(polytope) not in starts:
             starts[id(polytope)] = start_from(problem, polytope, facts)
         start = starts[id(polytope)]
-        directed = directed_problem(problem, case, index, start.outputs)
-        if over:
-            yield Directed(case, index, directed, "skipped", how="another disjunct is satisfied")
-            continue
-        found = _Proof(directed, start, options, budget.share(len(todo) - number), tools).run(case, index)
-        over = found.status == "sat"
-        yield found
-    progress("disjuncts", len(todo), len(todo))
+        proofs.append(_Proof(case, index, directed_problem(problem, case, index, start.outputs), start, options, tools))
+    _work(proofs, Budget(options.time_limit), progress)
+    return tuple(proof.result() for proof in proofs)
+
+
+def _work(proofs: list[_Proof], budget: Budget, progress: Progress) -> None:
+    """First what is cheap for all, then the rest for those that are left, until one is ``sat``."""
+    for number, proof in enumerate(proofs):
+        progress("disjuncts: first look", number, len(proofs))
+        proof.first_look(budget)
+        if proof.status == "sat":
+            return
+    left = [proof for proof in proofs if proof.status == "open"]
+    for number, proof in enumerate(left):
+        progress("disjuncts", number, len(left))
+        proof.work(budget.share(len(left) - number))
+        if proof.status == "sat":
+            return
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,44 +243,61 @@ class Tools:
 class _Proof:
     """One disjunct."""
 
-    def __init__(self, problem: Problem, start: Start, options: StabilityOptions, budget: Budget, tools: Tools) -> None:
+    def __init__(
+        self, case: int, index: int, problem: Problem, start: Start, options: StabilityOptions, tools: Tools
+    ) -> None:
         assert problem.assumed is not None
+        self.place = case, index
         self.problem = problem
         self.network = problem.network
         self.start = start
         self.options = options
-        self.budget = budget
+        self.budget = Budget(0.0)
         self.tools = tools
-        (case,) = problem.cases
-        self.polytope = case.polytope
+        (chosen,) = problem.cases
+        self.polytope = chosen.polytope
         box = self.polytope.box
         assumed = problem.assumed.with_inputs(self.polytope.matrix, self.polytope.bound)
         self.question = Question(self.network, box.lower, box.upper, assumed)
-        self.search = CounterexampleSearch(self.network, self.polytope, case.unsafe[0], problem.assumed, options.seed)
+        self.search = CounterexampleSearch(self.network, self.polytope, chosen.unsafe[0], problem.assumed, options.seed)
         self.bounds = dict(start.bounds)
         self.level = start.level
         self.evidence = {name: kinds.copy() for name, kinds in start.evidence.items()}
         self.outcome: tuple[Outcome, Evidence, str] | None = None
         self.stages: list[Stage] = []
         self.solver = ""
+        self.worked = False
 
-    def run(self, case: int, index: int) -> Directed:
-        """All stages."""
-        for stage, work in (
-            ("search", self._search),
-            ("slopes", self._refute_by_slopes),
-            ("split", self._split),
-            ("rounds", self._rounds),
-            ("scip", self._ask_solver),
-        ):
-            if self.outcome is None and (stage == "search" or not self.budget.exhausted()):
-                with self._stage(stage):
+    @property
+    def status(self) -> Outcome:
+        """What is known by now."""
+        return "open" if self.outcome is None else self.outcome[0]
+
+    def first_look(self, budget: Budget) -> None:
+        """What takes far less than a second: slopes and multipliers for emptiness, and the search for an input."""
+        self._run(budget, (("slopes", self._refute_by_slopes), ("search", self._search)))
+
+    def work(self, budget: Budget) -> None:
+        """All other stages."""
+        self.worked = True
+        self._run(budget, (("split", self._split), ("rounds", self._rounds), ("scip", self._ask_solver)))
+
+    def _run(self, budget: Budget, stages: tuple[tuple[str, Callable[[], None]], ...]) -> None:
+        self.budget = budget
+        for name, work in stages:
+            if self.outcome is None and not budget.exhausted():
+                with self._stage(name):
                     work()
+
+    def result(self) -> Directed:
+        """What came out."""
         status, evidence, how = self.outcome or ("open", Evidence.NONE, "")
+        if self.outcome is None and not self.worked:
+            status, how = "skipped", "another disjunct is satisfied"
         facts = self._facts() if status == "open" else None
         signs = self._signs() if status == "open" else None
-        stages = tuple(self.stages)
-        return Directed(case, index, self.problem, status, evidence, how, facts, self.search.found, signs, stages)
+        found = self.search.found
+        return Directed(*self.place, self.problem, status, evidence, how, facts, found, signs, tuple(self.stages))
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -365,25 +392,19 @@ class _Proof:
         self.stages[-1] = replace(self.stages[-1], note=note)
 
     def _rounds(self) -> None:
-        """Linear program, then slopes, as long as they gain."""
+        """Slopes and linear programs, as long as they gain."""
         for _ in range(MAX_ROUNDS):
             count, width = self._open_count(), self._open_width()
-            self._round()
-            done = self.outcome is not None or self.budget.exhausted()
-            if done or not count or (self._open_count() == count and self._open_width() > (1 - GAIN) * width):
+            for work in (self._tighten_slopes, self._refute_by_slopes, self._tighten_lp):
+                if self.outcome is not None or self.budget.exhausted():
+                    return
+                work()
+            if not count or (self._open_count() == count and self._open_width() > (1 - GAIN) * width):
                 return
 
-    def _round(self) -> None:
-        program = self._program()
-        if program is not None and program.layer.empty(seconds=self.budget.left) is not None:
-            self._empty(Evidence.DUAL, "a linear program")
-            return
+    def _tighten_slopes(self) -> None:
         found = directed_slopes(self.question, self.bounds, self._open(), ITERATIONS, self.budget.exhausted)
-        if not self._learn(found, Evidence.DUAL, "optimised slopes"):
-            return
-        program = self._program()
-        if program is not None:
-            self._tighten(program)
+        self._learn(found, Evidence.DUAL, "optimised slopes")
 
     def _program(self) -> DirectedLp | None:
         kept = self._open_count()
@@ -391,14 +412,19 @@ class _Proof:
             return None
         return directed_lp(self.question, self.bounds, self.tools.hints())
 
-    def _tighten(self, program: DirectedLp) -> None:
-        """All open units by the linear program."""
+    def _tighten_lp(self) -> None:
+        """First whether the linear program has a point at all, then all open units by it."""
+        program = self._program()
+        if program is None:
+            return
+        if program.layer.empty(seconds=self.budget.left) is not None:
+            self._empty(Evidence.DUAL, "a linear program")
+            return
         points: list[FloatArray] = []
         known: dict[str, Interval] = dict(self.bounds)
-        for name, units in self._open().items():
-            found = lp_bounds(
-                program, self.bounds, name, np.flatnonzero(units), lambda: self.budget.left, points.append
-            )
+        layers = [(name, units) for name, units in self._open().items() if units.any()]
+        for number, (name, units) in enumerate(layers):
+            found = self._layer_by_lp(program, name, units, self.budget.share(len(layers) - number), points)
             z = meet(known[name], found)
             if z is None:
                 self._empty(Evidence.DUAL, "a linear program")
@@ -407,6 +433,18 @@ class _Proof:
         self._try(points)
         if self.outcome is None:
             self._learn(feed_forward(self.question, known), Evidence.DUAL, "bounds that exclude each other")
+
+    def _layer_by_lp(
+        self, program: DirectedLp, name: str, units: BoolArray, share: Budget, points: list[FloatArray]
+    ) -> Interval:
+        order = self._nearest(name, units)
+        return lp_bounds(program, self.bounds, name, order, lambda: share.left, points.append)
+
+    def _nearest(self, name: str, units: BoolArray) -> IntArray:
+        """The units, those whose interval lies nearest to one sign first."""
+        chosen = np.flatnonzero(units)
+        lower, upper = self.bounds[name].lower[0, chosen], self.bounds[name].upper[0, chosen]
+        return np.asarray(chosen[np.argsort(np.minimum(-lower, upper) / (upper - lower), kind="stable")])
 
     def _ask_solver(self) -> None:
         """The last resort: first whether D' is empty, then the signs of open units."""
@@ -420,7 +458,7 @@ class _Proof:
         if not self._judge(solver.exists(self.budget.left / 2)):
             known = dict(self.bounds)
             for name, units in self._open().items():
-                for unit in np.flatnonzero(units).tolist():
+                for unit in self._nearest(name, units).tolist():
                     if self.budget.exhausted() or self.outcome is not None or silence >= PATIENCE:
                         break
                     asked, sign = self._ask_unit(solver, program, name, unit)
