@@ -1,27 +1,23 @@
 """Property-directed mode: every claim against exact enumeration of the inputs that satisfy a disjunct."""
 
-from dataclasses import replace
 from fractions import Fraction
 from unittest.mock import patch
 
 import numpy as np
-import pytest
 from bound_checks import at_most
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eqverify.bounds.duality import Multipliers
-from eqverify.domain import Box, Case, Domain, HalfSpace, Polytope, assume
-from eqverify.errors import EqverifyError, LimitError, UsageError
+from eqverify.domain import Domain
+from eqverify.errors import EqverifyError, LimitError
 from eqverify.milp.encoding import Answer, Verdict
 from eqverify.network import outputs_exact
-from eqverify.problem import Problem, box_problem
 from eqverify.stability.counterexample import CounterexampleSearch
 from eqverify.stability.directed import prove_directed
 from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
-from eqverify.testing.chains import chain_network
 from eqverify.testing.oracle import deviations_exact, directed_sets_exact
 from eqverify.testing.strategies import problems, residual_networks
 from eqverify.transform.driver import transform
