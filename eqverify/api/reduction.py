@@ -76,8 +76,12 @@ class Reduction:
     @property
     def layers(self) -> tuple[LayerRow, ...]:
         """The table of layers."""
-        meanings = self.transformed.meanings.values()
-        kept = {meaning.source: (meaning.units.size, meaning.carriers.shape[0]) for meaning in meanings}
+        kept: dict[str, tuple[int, int]] = {}
+        for meaning in self.transformed.meanings.values():
+            for group in meaning.groups:
+                kept[group.source] = (group.units.size, 0)
+            if meaning.groups:  # carriers are listed with the last layer that they pass
+                kept[meaning.groups[-1].source] = (meaning.groups[-1].units.size, len(meaning.carriers))
         return layer_rows(self.facts, kept)
 
     @property
@@ -124,15 +128,17 @@ class Reduction:
         """For every kept unit, one line that says why it is still there."""
         lines = []
         reasons = {(d.layer, unit): d.reason for d in self.transformed.declined for unit in d.units}
+        layers = self.facts.by_name()
         for meaning in self.transformed.meanings.values():
-            layer = self.facts.by_name()[meaning.source]
-            for unit in meaning.units.tolist():
+            for name, unit in meaning.pairs():
+                layer = layers[name]
                 status = Status(int(layer.status[unit])).name.lower()
-                why = f"; {reasons[layer.name, unit]}" if (layer.name, unit) in reasons else ""
+                why = f"; {reasons[name, unit]}" if (name, unit) in reasons else ""
                 bounds = f"z in [{layer.lower[unit]:.6g}, {layer.upper[unit]:.6g}]"
-                lines.append(f"{layer.name}[{unit}] {status}, {bounds}{why}")
+                lines.append(f"{name}[{unit}] {status}, {bounds}{why}")
             if len(meaning.carriers):
-                lines.append(f"{layer.name} {len(meaning.carriers)} carriers of linear values that later layers need")
+                passed = meaning.groups[-1].source
+                lines.append(f"{passed} {len(meaning.carriers)} carriers of linear values that later layers need")
         return "\n".join(lines)
 
     def plot(self, path: str | Path) -> None:
@@ -192,6 +198,7 @@ def reduce(
     resume: str | Path | None = None,
     workers: int = 1,
     split_inputs: int = 12,
+    branch_nodes: int = 2000,
     dtype: Literal["float32", "float64"] | None = None,
     rewriting: Rewriting = "auto",
     max_epsilon: float = 1e-4,
@@ -212,6 +219,7 @@ def reduce(
         resume: as `prove_stability`.
         workers: as `prove_stability`.
         split_inputs: as `prove_stability`.
+        branch_nodes: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
         rewriting: ``carriers``, ``leo``, or ``auto`` for the better of both.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
@@ -242,6 +250,7 @@ def reduce(
             resume=resume,
             workers=workers,
             split_inputs=split_inputs,
+            branch_nodes=branch_nodes,
             progress=progress,
         )
     clock.lap("stability")
@@ -307,7 +316,8 @@ def _write(
     if _same_chain(network, transformed.network):
         return data, network, transformed.epsilon
     pairs = zip(network.relus, transformed.meanings.values(), strict=True)
-    epsilons = prove_deviation(problem, facts, network, {node.name: meaning for node, meaning in pairs})
+    meanings = {node.name: meaning for node, meaning in pairs}
+    epsilons = prove_deviation(problem, facts, network, meanings, transformed.relations)
     if (epsilons > transformed.epsilon).any():
         raise ContradictionError(
             "reduce/written-differs",

@@ -164,6 +164,7 @@ class FactTable:
         bounds: by pre-activation node, proved intervals (parts, n).
         above, below: by pre-activation node, (n,) bool: an input with z > 0 (z < 0) is known.
         listener: told of each sign that a solver excluded: node, part, unit, whether z > 0 is excluded.
+        dearest: the dearest evidence that any bound rests on.
     """
 
     def __init__(self, network: Network, parts: int) -> None:
@@ -173,6 +174,7 @@ class FactTable:
         self.bounds: dict[str, Interval] = {}
         self.above: dict[str, BoolArray] = {}
         self.below: dict[str, BoolArray] = {}
+        self.dearest = Evidence.DERIVED
         self._evidence: dict[str, ByteArray] = {}
         for node in network.relus:
             size = network.sizes[node.source]
@@ -207,12 +209,13 @@ class FactTable:
         if self.listener is not None:
             self.listener(name, part, unit, above)
 
-    def restore(self, name: str, bounds: Interval, evidence: ByteArray) -> None:
+    def restore(self, name: str, bounds: Interval, evidence: ByteArray, dearest: Evidence) -> None:
         """Take bounds (parts, n) of one node with what its units' status rests on, (n,), as they were proved before.
 
         Raises:
             ContradictionError: they exclude what is known.
         """
+        self.dearest = max(self.dearest, dearest, key=PROOFS.index)
         self.bounds[name] = self.bounds[name].intersect(bounds, name)
         self._confront(name)
         self._evidence[name] = np.where(self._evidence[name] == Evidence.NONE, evidence, self._evidence[name])
@@ -222,7 +225,11 @@ class FactTable:
         return self._evidence[name]
 
     def _take(self, name: str, interval: Interval, evidence: Evidence) -> None:
-        self.bounds[name] = self.bounds[name].intersect(interval, name)
+        old = self.bounds[name]
+        new = old.intersect(interval, name)
+        if not (np.array_equal(old.lower, new.lower) and np.array_equal(old.upper, new.upper)):
+            self.bounds[name] = new
+            self.dearest = max(self.dearest, evidence, key=PROOFS.index)
         self._confront(name)
         stable = np.isin(self.status(name), (Status.INACTIVE, Status.ACTIVE))
         self._evidence[name][stable & (self._evidence[name] == Evidence.NONE)] = evidence
@@ -246,10 +253,6 @@ class FactTable:
         status[lower >= 0] = Status.ACTIVE
         status[upper <= 0] = Status.INACTIVE
         return status
-
-    def rests_on(self, evidence: Evidence) -> bool:
-        """Whether any unit was decided by this evidence."""
-        return any(bool((kinds == evidence).any()) for kinds in self._evidence.values())
 
     def undecided(self) -> int:
         """Units without an answer."""

@@ -1,5 +1,6 @@
 """Property-directed mode: every claim against exact enumeration of the inputs that satisfy a disjunct."""
 
+from dataclasses import replace
 from fractions import Fraction
 from unittest.mock import patch
 
@@ -22,7 +23,7 @@ from eqverify.testing.oracle import deviations_exact, directed_sets_exact
 from eqverify.testing.strategies import problems, residual_networks
 from eqverify.transform.driver import transform
 
-OPTIONS = StabilityOptions(time_limit=20.0, unit_time_limit=1.0)
+OPTIONS = StabilityOptions(time_limit=20.0, unit_time_limit=1.0, split_inputs=0)
 MAX_REGIONS = 300
 
 
@@ -117,10 +118,10 @@ def judge_open(found, exact):
         assert not np.isfinite(eps) or gap.value <= Fraction(eps)
 
 
-def results_of(problem, **keywords):
+def results_of(problem, options=OPTIONS, **keywords):
     if not any(case.unsafe for case in problem.cases):
         return []
-    return list(prove_directed(problem, OPTIONS, **keywords))
+    return list(prove_directed(problem, options, **keywords))
 
 
 def blind():
@@ -137,6 +138,13 @@ def test_claims_hold_exactly(problem):
 def test_what_is_proved_of_sets_with_points_holds_exactly(problem):
     with blind():
         judge(problem, results_of(problem, certified_only=True))
+
+
+@given(problem=problems(parts=2))
+def test_claims_of_splitting_hold_exactly(problem):
+    with blind(), patch("eqverify.stability.directed.SPLIT_BOXES", 64):
+        options = replace(OPTIONS, split_inputs=12, node_limit=100)
+        judge(problem, results_of(problem, options, certified_only=True))
 
 
 @given(problem=problems(networks=residual_networks(), parts=1))

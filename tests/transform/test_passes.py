@@ -38,8 +38,9 @@ def reduced(layers, passes=LEO, low=-1.0, high=1.0):
 def assert_equal_outputs(problem, result, points=25):
     random = np.random.default_rng(0)
     hull = problem.domain.hull
-    for _ in range(points):
-        x = [Fraction(v) for v in random.uniform(hull.lower, hull.upper).tolist()]
+    tried = random.uniform(hull.lower, hull.upper, size=(points, hull.size))
+    for point in tried[problem.domain.contains(tried)]:
+        x = [Fraction(v) for v in point.tolist()]
         pairs = zip(
             outputs_exact(problem.network, x), outputs_exact(result.network, x), result.epsilon.tolist(), strict=True
         )
@@ -130,7 +131,7 @@ def test_every_unit_is_either_kept_or_has_one_fate(problem):
     except EqverifyError:
         return
     gone = [(fate.layer, fate.unit) for fate in result.fates]
-    kept = [(m.source, int(unit)) for m in result.meanings.values() for unit in m.units]
+    kept = [pair for meaning in result.meanings.values() for pair in meaning.pairs()]
     everything = [(layer.name, unit) for layer in facts.layers for unit in range(layer.size)]
     assert sorted(gone + kept) == sorted(everything)
     statuses = {(layer.name, unit): layer.status[unit] for layer in facts.layers for unit in range(layer.size)}
