@@ -5,20 +5,23 @@ from fractions import Fraction
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 from bound_checks import at_most
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eqverify.bounds.duality import Multipliers
-from eqverify.domain import Domain
-from eqverify.errors import EqverifyError, LimitError
+from eqverify.domain import Box, Case, Domain, HalfSpace, Polytope, assume
+from eqverify.errors import EqverifyError, LimitError, UsageError
 from eqverify.milp.encoding import Answer, Verdict
 from eqverify.network import outputs_exact
+from eqverify.problem import box_problem
 from eqverify.stability.counterexample import CounterexampleSearch
 from eqverify.stability.directed import prove_directed
 from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
+from eqverify.testing.chains import chain_network
 from eqverify.testing.oracle import deviations_exact, directed_sets_exact
 from eqverify.testing.strategies import problems, residual_networks
 from eqverify.transform.driver import transform
@@ -164,3 +167,111 @@ def test_facts_of_the_domain_are_a_start(problem):
     facts = prove_stability(problem, OPTIONS)
     with blind():
         judge(problem, results_of(problem, facts=facts, certified_only=True))
+
+
+def one_case(network, rows, lower, upper, polytope=None):
+    """A problem with one box and one disjunct."""
+    base = box_problem(network, np.array(lower, dtype=float), np.array(upper, dtype=float))
+    part = polytope or base.domain.polytopes[0]
+    return replace(base, specification=replace(base.specification, cases=(Case(part, (tuple(rows),)),)))
+
+
+def at_least(bound, output=0, strict=False):
+    """y_output >= bound, or > where strict."""
+    return HalfSpace({}, {output: Fraction(-1)}, Fraction(-bound), strict)
+
+
+IDENTITY = chain_network([(np.eye(1), np.zeros(1)), (np.eye(1), np.zeros(1))])
+"""y = max(0, x)."""
+
+
+def only(problem, **keywords):
+    (found,) = prove_directed(problem, OPTIONS, **keywords)
+    return found
+
+
+def test_the_first_layer_gains():
+    found = only(one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1]))
+    assert found.status == "sat"
+    with blind():
+        found = only(one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1]), certified_only=True)
+    (layer,) = found.facts.layers
+    assert layer.status.tolist() == [Status.ACTIVE]
+    assert 0.25 < layer.lower[0] <= 0.5
+    assert found.signs[layer.name].tolist() == [1]
+    assert layer.evidence.tolist() == [Evidence.DUAL]
+
+
+def test_strict_constraints_are_closed_for_proofs_and_open_for_points():
+    touching = only(one_case(IDENTITY, [at_least(1, strict=True)], [-1], [1]), certified_only=True)
+    assert touching.status == "open"  # the closed set is {1}: not empty, and 1 does not satisfy it
+    below = only(one_case(IDENTITY, [HalfSpace({}, {0: Fraction(1)}, Fraction(0), True)], [-1], [1]))
+    assert below.status == "open"  # y < 0 never holds, y <= 0 does
+    assert only(one_case(IDENTITY, [at_least(Fraction(11, 10), strict=True)], [-1], [1])).status == "unsat"
+
+
+def test_equations_and_inputs_in_a_disjunct():
+    equation = [HalfSpace({}, {0: Fraction(1)}, Fraction(1, 2)), at_least(Fraction(1, 2))]
+    assert only(one_case(IDENTITY, equation, [-1], [1])).status != "unsat"
+    mixed = [at_least(Fraction(1, 2)), HalfSpace({0: Fraction(1)}, {0: Fraction(1)}, Fraction(1, 2))]  # x + y <= 1/2
+    assert only(one_case(IDENTITY, mixed, [-1], [1])).status == "unsat"
+    split = [mixed[0], HalfSpace({0: Fraction(1)}, {}, Fraction(1, 3))]  # y >= 1/2 and x <= 1/3
+    assert only(one_case(IDENTITY, split, [-1], [1])).status == "unsat"
+
+
+def test_linear_constraints_of_the_domain_are_used():
+    part = Polytope(Box(np.array([-1.0]), np.array([1.0])), np.array([[1.0]]), np.array([0.25]))
+    found = only(one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1], part), certified_only=True)
+    assert (found.status, found.evidence) == ("unsat", Evidence.DUAL)
+
+
+def test_a_row_that_cannot_be_rounded_is_left_out():
+    huge = HalfSpace({}, {0: Fraction(10) ** 400}, Fraction(0))
+    assert not len(assume([huge], np.ones(1), np.ones(1)))
+    third = assume([HalfSpace({}, {0: Fraction(1, 3)}, Fraction(1, 3))], np.ones(1), np.array([2.0]))
+    assert Fraction(third.bound[0]) >= Fraction(1, 3) + 2 * abs(Fraction(third.outputs[0, 0]) - Fraction(1, 3))
+    assert not len(assume([HalfSpace({}, {0: Fraction(1, 3)}, Fraction(0))], np.ones(1), np.array([np.inf])))
+
+
+def test_a_found_input_ends_the_work():
+    base = box_problem(IDENTITY, -np.ones(1), np.ones(1))
+    unsafe = ((at_least(2),), (at_least(0),), (at_least(Fraction(1, 2)), at_least(-1)))
+    cases = (Case(base.domain.polytopes[0], unsafe),)
+    problem = replace(base, specification=replace(base.specification, cases=cases))
+    assert [found.status for found in prove_directed(problem, OPTIONS)] == ["unsat", "sat", "skipped"]
+
+
+def test_facts_about_one_set_are_not_taken_for_another():
+    problem = one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1])
+    other = one_case(IDENTITY, [at_least(Fraction(3, 4))], [-1], [1])
+    with blind():
+        found, different = only(problem, certified_only=True), only(other, certified_only=True)
+    found.facts.require(found.problem)
+    for wrong in (problem, different.problem):
+        with pytest.raises(UsageError, match="facts/other-problem"):
+            found.facts.require(wrong)
+        with pytest.raises(UsageError, match="facts/other-problem"):
+            transform(wrong, found.facts)
+    with pytest.raises(UsageError, match="facts/other-problem"):
+        transform(found.problem, prove_stability(problem, OPTIONS))
+
+
+def test_a_property_without_output_condition():
+    with pytest.raises(UsageError, match="directed/no-condition"):
+        prove_directed(box_problem(IDENTITY, -np.ones(1), np.ones(1)), OPTIONS)
+
+
+class Infeasible(Silent):
+    """A solver that calls everything infeasible."""
+
+    def exists(self, time_limit):
+        return Answer(Verdict.NEVER)
+
+
+def test_a_solvers_word_is_marked():
+    random = np.random.default_rng(1)
+    layers = [(random.normal(size=(8, 2)), random.normal(size=8)), (random.normal(size=(1, 8)), np.zeros(1))]
+    problem = one_case(chain_network(layers), [at_least(0)], [-1, -1], [1, 1])
+    with blind():
+        found = only(problem, solver_factory=Infeasible)
+    assert (found.status, found.evidence) == ("unsat", Evidence.SOLVER)
