@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from eqverify.api.local import local_problem
     from eqverify.api.proving import prove_stability
     from eqverify.api.reduction import Reduction, reduce
+    from eqverify.api.regions import RegionReport, find_regions
+    from eqverify.api.shallow import ShallowReport, make_shallow
+    from eqverify.api.verification import Verification, verify
     from eqverify.errors import EqverifyError
     from eqverify.problem import Problem
     from eqverify.stability.facts import Facts, Status
@@ -31,15 +34,21 @@ _HOMES = {
     "Facts": "eqverify.stability.facts",
     "Problem": "eqverify.problem",
     "Reduction": "eqverify.api.reduction",
+    "RegionReport": "eqverify.api.regions",
+    "ShallowReport": "eqverify.api.shallow",
     "Status": "eqverify.stability.facts",
+    "Verification": "eqverify.api.verification",
+    "find_regions": "eqverify.api.regions",
     "load_network": "eqverify.api.loading",
     "load_problem": "eqverify.api.loading",
     "load_query": "eqverify.api.loading",
     "local_problem": "eqverify.api.local",
+    "make_shallow": "eqverify.api.shallow",
     "prove_stability": "eqverify.api.proving",
     "reduce": "eqverify.api.reduction",
     "reduce_for_property": "eqverify.api.directed",
     "reduce_per_box": "eqverify.api.boxes",
+    "verify": "eqverify.api.verification",
 }
 
 __all__ = [
@@ -47,16 +56,22 @@ __all__ = [
     "Facts",
     "Problem",
     "Reduction",
+    "RegionReport",
+    "ShallowReport",
     "Status",
+    "Verification",
     "__version__",
+    "find_regions",
     "load_network",
     "load_problem",
     "load_query",
     "local_problem",
+    "make_shallow",
     "prove_stability",
     "reduce",
     "reduce_for_property",
     "reduce_per_box",
+    "verify",
 ]
 
 

@@ -35,7 +35,9 @@ def expected(benchmark: str) -> dict[tuple[str, str], str]:
         return {(Path(row[0]).stem, Path(row[1]).stem): row[2] for row in csv.reader(stream) if len(row) > 2}
 
 
-def run_one(benchmark: str, network: str, query: str, time_limit: float, known: dict[tuple[str, str], str]) -> dict:
+def run_one(
+    benchmark: str, network: str, query: str, limits: tuple[float, float], known: dict[tuple[str, str], str]
+) -> dict:
     """Run one reduction in a process of its own and return its row."""
     root = data_root() / benchmark
     path = root / query if (root / query).exists() else root / f"{query}.gz"
@@ -43,9 +45,12 @@ def run_one(benchmark: str, network: str, query: str, time_limit: float, known: 
     row = {"benchmark": benchmark, "network": key[0], "property": key[1], "expected": known.get(key, "")}
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "eqverify", "reduce", str(root / network), str(path), "--for-property"]
-        command += ["-o", f"{folder}/out.onnx", "--json", "--time-limit", str(time_limit)]
+        command += ["-o", f"{folder}/out.onnx", "--json", "--time-limit", str(limits[0])]
         start = time.perf_counter()
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        try:
+            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=limits[1])
+        except subprocess.TimeoutExpired:
+            return row | {"status": f"more than {limits[1]:g} s", "seconds": limits[1]}
         row["seconds"] = round(time.perf_counter() - start, 2)
     if done.returncode:
         return row | {"status": f"exit {done.returncode}: {done.stderr.splitlines()[0] if done.stderr else ''}"}
@@ -106,6 +111,7 @@ def main() -> None:
     parser.add_argument("--properties", default="", help="parts of property names, separated by commas")
     parser.add_argument("--output", type=Path, default=Path("directed.csv"))
     parser.add_argument("--time-limit", type=float, default=6.0)
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds for one instance, all in all")
     options = parser.parse_args()
     rows = list(csv.DictReader(options.output.open())) if options.output.exists() else []
     done = {(row["benchmark"], row["network"], row["property"]) for row in rows}
@@ -117,7 +123,7 @@ def main() -> None:
         if not rows:
             writer.writeheader()
         for number, (benchmark, network, query) in enumerate(todo, 1):
-            row = run_one(benchmark, network, query, options.time_limit, known[benchmark])
+            row = run_one(benchmark, network, query, (options.time_limit, options.limit), known[benchmark])
             writer.writerow(row)
             stream.flush()
             print(f"{number}/{len(todo)} {row['network']} {row['property']}: {row['status']}", file=sys.stderr)

@@ -20,7 +20,7 @@ from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.stability.directed import Directed, prove_directed
 from eqverify.stability.facts import Facts
 from eqverify.stability.options import StabilityOptions
-from eqverify.transform.driver import Rewriting
+from eqverify.transform.driver import Shape
 
 if TYPE_CHECKING:
     from eqverify.api.properties import Version
@@ -177,7 +177,7 @@ def reduce_for_property(
     split_inputs: int = 12,
     certified_only: bool = False,
     dtype: Literal["float32", "float64"] | None = None,
-    rewriting: Rewriting = "auto",
+    shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
     progress: Progress = silent,
 ) -> DirectedReduction:
@@ -200,7 +200,7 @@ def reduce_for_property(
         split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
         certified_only: never ask SCIP.
         dtype: as `reduce`.
-        rewriting: as `reduce`.
+        shape: as `reduce`.
         max_epsilon: as `reduce`.
         progress: called with stage, done, total.
 
@@ -223,7 +223,7 @@ def reduce_for_property(
                 proof.problem,
                 facts=proof.facts,
                 dtype=dtype,
-                rewriting=rewriting,
+                shape=shape,
                 max_epsilon=max_epsilon,
                 progress=progress,
             )

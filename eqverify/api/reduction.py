@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts, Status
 from eqverify.stability.options import Engine
-from eqverify.transform.driver import Rewriting, Transformed, TransformOptions, transform
+from eqverify.transform.driver import Shape, Transformed, TransformOptions, transform
 
 if TYPE_CHECKING:
     from eqverify.api.properties import Version
@@ -109,8 +110,9 @@ class Reduction:
                 for s in self.facts.stages
             ],
             "opaque": [] if self.problem.tail is None else list(self.problem.tail.operators),
-            "rewriting": self.transformed.rewriting,
+            "shape": self.transformed.shape,
             "choice": self.transformed.choice,
+            "went": dict(Counter(fate.what for fate in self.transformed.fates)),
             "declined": [
                 {"pass": d.rewrite, "layer": d.layer, "units": list(d.units), "reason": d.reason}
                 for d in self.transformed.declined
@@ -125,21 +127,10 @@ class Reduction:
         }
 
     def explain(self) -> str:
-        """For every kept unit, one line that says why it is still there."""
-        lines = []
-        reasons = {(d.layer, unit): d.reason for d in self.transformed.declined for unit in d.units}
-        layers = self.facts.by_name()
-        for meaning in self.transformed.meanings.values():
-            for name, unit in meaning.pairs():
-                layer = layers[name]
-                status = Status(int(layer.status[unit])).name.lower()
-                why = f"; {reasons[name, unit]}" if (name, unit) in reasons else ""
-                bounds = f"z in [{layer.lower[unit]:.6g}, {layer.upper[unit]:.6g}]"
-                lines.append(f"{name}[{unit}] {status}, {bounds}{why}")
-            if len(meaning.carriers):
-                passed = meaning.groups[-1].source
-                lines.append(f"{passed} {len(meaning.carriers)} carriers of linear values that later layers need")
-        return "\n".join(lines)
+        """What was tried, and for every kept unit a line that says why it is still there."""
+        from eqverify.report.explain import explain
+
+        return explain(self.facts, self.transformed)
 
     def plot(self, path: str | Path) -> None:
         """Write a picture of the layers before and after (.svg, .png, .pdf)."""
@@ -200,7 +191,7 @@ def reduce(
     split_inputs: int = 12,
     branch_nodes: int = 2000,
     dtype: Literal["float32", "float64"] | None = None,
-    rewriting: Rewriting = "auto",
+    shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
     cross_check: Literal["z3"] | None = None,
     cross_check_timeout: float = 60.0,
@@ -221,7 +212,7 @@ def reduce(
         split_inputs: as `prove_stability`.
         branch_nodes: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
-        rewriting: ``carriers``, ``leo``, or ``auto`` for the better of both.
+        shape: ``sequential``, ``residual``, ``structured``, ``leo`` or ``auto``: as `TransformOptions`.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
         cross_check: ``z3`` confirms the claim over the rationals; for small networks.
         cross_check_timeout: seconds for that; a time-out is reported, not raised.
@@ -256,9 +247,9 @@ def reduce(
     clock.lap("stability")
     element = dtype or ("float64" if problem.network.inputs[0].element == "float64" else "float32")
     progress("reduce", 0, 1)
-    transformed = transform(problem, facts, TransformOptions(rewriting, dtype=element, max_epsilon=max_epsilon))
+    transformed = transform(problem, facts, TransformOptions(shape, dtype=element, max_epsilon=max_epsilon))
     clock.lap("transform")
-    data, network, epsilons = _write(problem, facts, transformed, element)
+    data, network, epsilons = _write(problem, facts, transformed, element, max_epsilon)
     clock.lap("write")
     progress("check", 0, 1)
     runtime = _replay(problem, facts, data, network, epsilons)
@@ -287,7 +278,11 @@ class _Clock:
 
 
 def _write(
-    problem: Problem, facts: Facts, transformed: Transformed, element: Literal["float32", "float64"]
+    problem: Problem,
+    facts: Facts,
+    transformed: Transformed,
+    element: Literal["float32", "float64"],
+    max_epsilon: float,
 ) -> tuple[bytes, Network, FloatArray]:
     """The file's bytes, the network they hold, and eps proved for just that network."""
     from eqverify.export.onnx import write_network
@@ -318,11 +313,11 @@ def _write(
     pairs = zip(network.relus, transformed.meanings.values(), strict=True)
     meanings = {node.name: meaning for node, meaning in pairs}
     epsilons = prove_deviation(problem, facts, network, meanings, transformed.relations)
-    if (epsilons > transformed.epsilon).any():
+    if transformed.worst <= max_epsilon < epsilons.max(initial=0.0):
         raise ContradictionError(
             "reduce/written-differs",
-            "the network read back deviates more than the one that was written",
-            value=f"{epsilons.max():.3e} > {transformed.epsilon.max():.3e}",
+            "the network read back exceeds the limit of eps that the one that was written keeps",
+            value=f"{epsilons.max():.3e} > {max_epsilon:.3e} >= {transformed.worst:.3e}",
             hint="this is a defect of eqverify; please report it with the files",
         )
     return data, network, epsilons
@@ -336,7 +331,7 @@ def _claim(problem: Problem) -> str:
 
 def _same_chain(one: Network, other: Network) -> bool:
     """Whether two networks are one chain of dense layers with equal weights, and so one function."""
-    if len(one.nodes) != len(other.nodes) or one.input_size != other.input_size:
+    if not one.nodes or len(one.nodes) != len(other.nodes) or one.input_size != other.input_size:
         return False
     return all(
         isinstance(a, Relu) == isinstance(b, Relu)

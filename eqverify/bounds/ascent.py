@@ -1,4 +1,4 @@
-"""Gradient steps on slopes, and on multipliers of sign splits, of pulled-back bounds (specs/bounds.md, B-4, B-7, B-8).
+"""Gradient steps on slopes, and on multipliers of sign splits, of pulled-back bounds (specs/bounds.md, B-4, B-7, B-9).
 
 A pulled-back bound is U(alpha, beta) = constant + max over the box of a linear function.  Its gradient is found by
 running forwards what ran backwards: with x* the maximising corner, a relaxed ReLU passes g_z on as lam g_z + t

@@ -1,4 +1,4 @@
-"""Assumed constraints on outputs and inputs in pulled-back bounds (specs/bounds.md, B-8).
+"""Assumed constraints on outputs and inputs in pulled-back bounds (specs/bounds.md, B-9).
 
 Where  C y + B x <= d  holds, nu (d - C y - B x) is not negative for any multipliers nu >= 0; so an upper bound of
 R z + nu (d - C y - B x) over the box is one of R z on the inputs that satisfy the constraints (Kotha et al. 2023, arXiv

@@ -1,4 +1,4 @@
-"""Bounds on the inputs that satisfy assumed constraints on outputs (specs/bounds.md, B-8 to B-10).
+"""Bounds on the inputs that satisfy assumed constraints on outputs (specs/bounds.md, B-9 to B-11).
 
 All layers gain, the first included, so bounds are found in rounds: each starts from the bounds of all nodes that the
 one before left.  The set may be empty; then proofs may exclude each other, and that they do is what proves it.  So
@@ -65,7 +65,7 @@ def feed_forward(question: Question, known: Bounds) -> dict[str, Interval] | Non
 
 
 def emptiness(question: Question, bounds: Bounds, iterations: int) -> bool:
-    """Whether optimised slopes and multipliers show that the set is empty: a negative bound of the zero row (B-8).
+    """Whether optimised slopes and multipliers show that the set is empty: a negative bound of the zero row (B-9).
 
     Args:
         question: the set.

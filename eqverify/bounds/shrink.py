@@ -1,4 +1,4 @@
-"""Splitting the input box where an assumed constraint cannot hold (specs/bounds.md, B-10).
+"""Splitting the input box where an assumed constraint cannot hold (specs/bounds.md, B-11).
 
 A box on which a pulled-back bound shows that an assumed constraint is violated, or whose bounds exclude what is known
 of the set, has no point of the set.  What is left covers it: smaller intervals of all nodes, a smaller box, or nothing

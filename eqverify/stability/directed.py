@@ -455,7 +455,7 @@ class _Proof:
         self.solver = solver.description
         self._fill(solver, program)
         questions, silence = 1, 0
-        if not self._judge(solver.exists(self.budget.left / 2)):
+        if not self._exists(solver, program):
             known = dict(self.bounds)
             for name, units in self._open().items():
                 for unit in self._nearest(name, units).tolist():
@@ -477,7 +477,17 @@ class _Proof:
             z, known = program.values[relu.source], self.bounds[relu.source]
             solver.add_units(UnitBlock(z.rows[own, :width], z.error[own], known.lower[0, own], known.upper[0, own]))
             width += own.size
-        solver.assume(program.layer.model.matrix, program.layer.model.bound)
+
+    def _exists(self, solver: Solver, program: DirectedLp) -> bool:
+        """Ask whether there is a point at all: about one constraint where the others hold; then require it too."""
+        model = program.layer.model
+        for row, bound in zip(model.matrix[1:], model.bound[1:], strict=True):
+            solver.require(-row, -float(bound))
+        if not model.bound.size:
+            return False
+        answer = solver.exceeds(-model.matrix[0], -float(model.bound[0]), self.budget.left / 2)
+        solver.require(-model.matrix[0], -float(model.bound[0]))
+        return self._judge(answer)
 
     def _judge(self, answer: Answer) -> bool:
         """Take the answer to "is there a point at all?"; whether the proof has ended."""

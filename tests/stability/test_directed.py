@@ -58,11 +58,8 @@ class Silent:
     def add_units(self, block):
         pass
 
-    def assume(self, rows, bound):
+    def require(self, row, threshold):
         pass
-
-    def exists(self, time_limit):
-        return Answer(Verdict.CANDIDATE, np.full(self.size, np.nan))
 
     def exceeds(self, row, threshold, time_limit):
         return Answer(Verdict.CANDIDATE, np.full(self.size, 0.25))
@@ -264,7 +261,7 @@ def test_a_property_without_output_condition():
 class Infeasible(Silent):
     """A solver that calls everything infeasible."""
 
-    def exists(self, time_limit):
+    def exceeds(self, row, threshold, time_limit):
         return Answer(Verdict.NEVER)
 
 

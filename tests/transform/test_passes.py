@@ -112,13 +112,13 @@ def test_drop_dead_where_nothing_is_read():
     assert_equal_outputs(problem, result)
 
 
-@pytest.mark.parametrize("rewriting", ["carriers", "leo"])
+@pytest.mark.parametrize("shape", ["sequential", "leo", "residual", "structured", "auto"])
 @pytest.mark.parametrize("made", all_handmade(), ids=lambda made: made.name)
-def test_hand_solved_problems_stay_the_same_and_shrink(made, rewriting):
-    if rewriting == "leo" and not is_chain(made.network):
+def test_hand_solved_problems_stay_the_same_and_shrink(made, shape):
+    if shape == "leo" and not is_chain(made.network):
         return
     problem = domain_problem(made.network, made.domain)
-    result = transform(problem, prove_stability(problem, QUICK), TransformOptions(rewriting, dtype="float64"))
+    result = transform(problem, prove_stability(problem, QUICK), TransformOptions(shape, dtype="float64"))
     assert result.network.relu_count <= made.network.relu_count
     assert_equal_outputs(problem, result)
 
@@ -222,7 +222,7 @@ def test_two_passes_of_one_name_are_refused():
         register(REGISTRY["remove-inactive"])
 
 
-@pytest.mark.parametrize("wrong", [{"passes": ("polish",)}, {"dtype": "int8"}, {"rewriting": "magic"}])
+@pytest.mark.parametrize("wrong", [{"passes": ("polish",)}, {"dtype": "int8"}, {"shape": "magic"}])
 def test_unknown_options_are_refused(wrong):
     with pytest.raises(UsageError, match="usage/"):
         TransformOptions(**wrong)
@@ -233,6 +233,6 @@ def test_a_network_that_gains_nothing_stays_as_it_is():
     network = chain_network([(np.array([[0.1, 0.3], [0.7, -0.2]]), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
     problem = domain_problem(network, box_domain(-np.ones(2), np.ones(2)))
     result = transform(problem, prove_stability(problem, QUICK), TransformOptions(dtype="float64"))
-    assert result.rewriting == "unchanged"
+    assert result.shape == "unchanged"
     assert result.network is network
     assert result.epsilon.tolist() == [0.0]

@@ -15,7 +15,7 @@ from eqverify.cli.progress import shown_progress
 from eqverify.errors import UsageError
 from eqverify.problem import Problem
 from eqverify.stability.options import StabilityOptions
-from eqverify.transform.driver import Rewriting
+from eqverify.transform.driver import Shape
 
 
 def reduce(
@@ -33,7 +33,7 @@ def reduce(
     around: str | None = None,
     options: Options = StabilityOptions(),
     dtype: Literal["float32", "float64"] | None = None,
-    rewriting: Rewriting = "auto",
+    shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
     cross_check: Literal["z3"] | None = None,
     cross_check_timeout: float = 60.0,
@@ -71,8 +71,9 @@ def reduce(
         Limits and engine.
     dtype:
         Type of the written weights; by default that of the network's input.
-    rewriting:
-        Carry linear values through few extra units, apply LEO's published rewrites, or take the better of both.
+    shape:
+        A chain of layers (read by every verifier), skip connections (fewest ReLUs), the original's graph with whole
+        channels and units removed (fewest weights), LEO's published rewrites alone, or whatever costs least.
     max_epsilon:
         Avoid new weights where they would bring the proved deviation above this.
     cross_check:
@@ -104,7 +105,7 @@ def reduce(
         )
     start = time.perf_counter()
     saving = Saving(output, property_out, fold_property, property_version)
-    common = Common(dtype, rewriting, max_epsilon)
+    common = Common(dtype, shape, max_epsilon)
     with shown_progress() as progress:
         problem = _problem(network, query, radius, around)
         read = time.perf_counter() - start

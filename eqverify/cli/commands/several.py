@@ -11,7 +11,7 @@ from typing import Any, Literal
 from eqverify.problem import Problem
 from eqverify.progress import Progress
 from eqverify.stability.options import StabilityOptions
-from eqverify.transform.driver import Rewriting
+from eqverify.transform.driver import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Common:
     """Options of every rewriting, named as those of `eqverify.reduce`."""
 
     dtype: Literal["float32", "float64"] | None
-    rewriting: Rewriting
+    shape: Shape
     max_epsilon: float
 
 
