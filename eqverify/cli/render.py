@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from eqverify.api.boxes import BoxReductions
     from eqverify.api.directed import DirectedReduction
+    from eqverify.api.equivalence import Equivalence
     from eqverify.api.reduction import Reduction
     from eqverify.api.regions import RegionReport
     from eqverify.api.shallow import ShallowReport
@@ -71,7 +72,9 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         pairs.append(("opaque", f"{operators}: copied unchanged; eps is proved for what these read"))
     if result.cross_check is not None:
         reason = f" ({result.cross_check.reason})" if result.cross_check.reason else ""
-        pairs.append(("Z3", f"{result.cross_check.verdict}{reason}"))
+        within = getattr(result.cross_check, "epsilon", None)
+        proved = "" if within is None else f", {within:.3g} proved"
+        pairs.append(("cross-check", f"{result.cross_check.verdict}{proved}{reason}"))
     rounding = [d for d in result.transformed.declined if d.rewrite == "rounding"]
     pairs += [
         ("left alone", f"{len(d.units)} active units of {d.layer}: {d.reason}; try --dtype float64") for d in rounding
@@ -171,6 +174,32 @@ def print_shallow(result: ShallowReport, output: object, seconds: Mapping[str, f
 def _count(units: int) -> str:
     """A number of units, short where it is astronomical."""
     return f"{units:,}" if units < 10**12 else f"about 10^{len(str(units)) - 1}"
+
+
+def print_equivalence(answer: Equivalence) -> None:
+    """The verdict, and what is proved or shown."""
+    decision = answer.decision
+    pairs: list[tuple[str, object]] = [("verdict", answer.verdict)]
+    if answer.epsilon is not None:
+        pairs.append(("eps", f"{answer.epsilon:.6g}   proved: |f - g| <= eps on every input of the property"))
+    if answer.deviation is not None:
+        pairs.append(("deviation", f"{answer.deviation:.6g}   the largest that was seen"))
+    if answer.witness is not None:
+        how = {"rounding": "float64 with error bounds", "exact": "rational arithmetic"}[answer.witness.confirmed]
+        replayed = ", and onnxruntime shows it too" if answer.replayed else ""
+        pairs += [
+            ("input", " ".join(map(repr, answer.witness.point.tolist()))),
+            ("f", " ".join(map(repr, answer.witness.f.tolist()))),
+            ("g", " ".join(map(repr, answer.witness.g.tolist()))),
+            ("confirmed", f"by {how}{replayed}"),
+        ]
+    if answer.verdict == "equivalent" and decision.evidence != "bounds":
+        pairs.append(("trusted", decision.solver or "Z3"))
+    if answer.verdict == "unknown":
+        share = f"{100 * decision.done:.1f} % of the input box done, {decision.left} boxes open"
+        pairs.append(("reason", f"{decision.reason}; {share}"))
+    parts = [f"{name} {value:.2f}" for name, value in decision.seconds.items()]
+    pairs.append(("seconds", ", ".join([*parts, f"total {answer.seconds:.2f}"])))
 
 
 def _console() -> Console:

@@ -23,8 +23,8 @@ class QuestionSolver(Protocol):
     def add_units(self, block: UnitBlock) -> None:
         """Append units."""
 
-    def require(self, row: FloatArray, threshold: float) -> None:
-        """Have row . columns reach `threshold`."""
+    def assume(self, rows: FloatArray, bound: FloatArray) -> None:
+        """Have  rows . columns <= bound."""
 
     def exceeds(self, row: FloatArray, threshold: float, time_limit: float) -> Answer:
         """Can row . columns reach `threshold`, too?"""
@@ -64,8 +64,7 @@ def ask_solver(question: Question, bounds: Bounds, make: SolverMaker, seconds: f
         solver.add_units(UnitBlock(z.rows[chosen, :columns], z.error[chosen], lower, upper))
         columns += chosen.size
     condition = [values[port.source] for port in network.outputs]
-    rows = -np.concatenate([part.rows for part in condition])
+    rows = np.concatenate([part.rows for part in condition])
     errors = np.concatenate([part.error for part in condition])
-    for row, error in zip(rows[1:], errors[1:], strict=True):
-        solver.require(row, -float(error))
-    return solver.exceeds(rows[0], -float(errors[0]), seconds), solver.description
+    solver.assume(rows[1:], errors[1:])
+    return solver.exceeds(-rows[0], -float(errors[0]), seconds), solver.description

@@ -100,7 +100,7 @@ def test_what_a_lying_solver_says_is_not_believed(said):
         def add_units(self, block):
             pass
 
-        def require(self, row, threshold):
+        def assume(self, rows, bound):
             pass
 
         def exceeds(self, row, threshold, time_limit):

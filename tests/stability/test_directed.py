@@ -58,7 +58,7 @@ class Silent:
     def add_units(self, block):
         pass
 
-    def require(self, row, threshold):
+    def assume(self, rows, bound):
         pass
 
     def exceeds(self, row, threshold, time_limit):
