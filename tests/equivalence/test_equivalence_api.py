@@ -184,12 +184,12 @@ def test_arguments_that_do_not_fit() -> None:
     with pytest.raises(UsageError) as error:
         eq.equivalent(f, f, UNIT, epsilon=1.0, timeout=0.0)
     assert code_of(error) == "equivalence/timeout"
-    with pytest.raises(InputError) as arity:
+    with pytest.raises(UsageError) as error:
         eq.equivalent(f, other, UNIT, epsilon=1.0)
-    assert code_of(arity) == "equivalence/arity"
-    with pytest.raises(InputError) as arity:
+    assert code_of(error) == "equivalence/arity"
+    with pytest.raises(UsageError) as error:
         eq.decide_pair_query(parse_query(pair_text("", EQUAL, "(> Z[0] Y[0])")), {"f": f, "g": other})
-    assert code_of(arity) == "equivalence/arity"
+    assert code_of(error) == "equivalence/arity"
     with pytest.raises(UsageError) as error:
         eq.decide_pair_query(parse_query(pair_text("(isomorphic-to f)", EQUAL, "(> Z[0] Y[0])")), {"f": f})
     assert code_of(error) == "equivalence/no-network"
