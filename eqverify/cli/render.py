@@ -16,6 +16,8 @@ from eqverify.stability.facts import Facts
 if TYPE_CHECKING:
     from eqverify.api.equivalence import Equivalence
     from eqverify.api.reduction import Reduction
+    from eqverify.api.regions import RegionReport
+    from eqverify.api.shallow import ShallowReport
 
 _COUNTS = ("units", "inactive", "active", "unstable", "undecided")
 
@@ -76,6 +78,53 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     print_pairs(pairs)
 
 
+def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
+    """How many linear regions there are, and what is known about them."""
+    found = result.found
+    count = len(found.regions)
+    bounds = "proved" if found.complete else f"at least; at most {found.upper:,}"
+    pairs: list[tuple[str, object]] = [("regions", f"{count}   {bounds}")]
+    if found.solver:
+        claim = "finds no others" if found.exhausted else "did not finish"
+        pairs.append(("solver", f"{found.solver}: {claim} (every region is checked; that these are all is not)"))
+    if found.undecided:
+        pairs.append(("undecided", f"{found.undecided} cells are too thin to tell whether they have an interior"))
+    pairs.append(("affine maps", f"{found.affine_maps}   different beyond rounding"))
+    if count:
+        radii = found.radii
+        pairs.append(("radius", f"smallest {radii.min():.3g}, median {sorted(radii.tolist())[count // 2]:.3g}"))
+    pairs.append(("programs", f"{found.questions} linear programs; {found.exact} answers by rational arithmetic"))
+    pairs.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())))
+    print_pairs(pairs)
+
+
+def print_shallow(result: ShallowReport, output: object, seconds: Mapping[str, float]) -> None:
+    """The size of an approximation with two hidden layers, and how good it is."""
+    made, measured, regions = result.shallow, result.measured, result.regions
+    pairs: list[tuple[str, object]] = [("claim", "an approximation; NOT equivalent")]
+    count = f"{len(regions.regions)}" + ("" if regions.complete else f" found, at most {regions.upper:,}")
+    pairs += [("regions", count), ("patterns", result.patterns), ("delta", f"{made.delta:.6g}")]
+    for name, (first, second) in result.units().items():
+        note = f"   and {made.carriers} carriers of inputs; {made.ramps_apart} ramps without sharing equal ones"
+        pairs.append((f"units {name}", f"{_count(first)} + {_count(second)}{note if name == 'written' else ''}"))
+    pairs.append(
+        ("inside", f"|original - shallow| <= {made.epsilon.max(initial=0.0):.3g}   proved, delta from the facets")
+    )
+    pairs.append(("elsewhere", f"|original - shallow| <= {made.bound.max(initial=0.0):.6g}   proved"))
+    if measured.points:
+        pairs.append(("largest error", f"{measured.largest:.6g}   seen"))
+        interval = f"[{measured.exact_low:.3f}, {measured.exact_high:.3f}]"
+        share = f"{100 * measured.exact:.1f} % of the inputs"
+        pairs.append(("exact on", f"{share}   95 % interval {interval} from {measured.points} points"))
+    pairs.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())))
+    print_pairs([*pairs, ("written", output)])
+
+
+def _count(units: int) -> str:
+    """A number of units, short where it is astronomical."""
+    return f"{units:,}" if units < 10**12 else f"about 10^{len(str(units)) - 1}"
+
+
 def print_equivalence(answer: Equivalence) -> None:
     """The verdict, and what is proved or shown."""
     decision = answer.decision
@@ -100,7 +149,6 @@ def print_equivalence(answer: Equivalence) -> None:
         pairs.append(("reason", f"{decision.reason}; {share}"))
     parts = [f"{name} {value:.2f}" for name, value in decision.seconds.items()]
     pairs.append(("seconds", ", ".join([*parts, f"total {answer.seconds:.2f}"])))
-    print_pairs(pairs)
 
 
 def _console() -> Console:

@@ -143,6 +143,15 @@ class ScipSolver:
         self._columns.append(h)
         self._switches.append(d)
 
+    def require(self, row: FloatArray, threshold: float) -> None:
+        """From now on row . columns must be at least `threshold`, lowered as in `exceeds`; no units may come later."""
+        linear, slack = self._linear(row)
+        lowered = threshold - slack - 2.0 * DUAL_TOLERANCE * self._ranges
+        self._check(lowered)
+        if self._sane:
+            self._forget_question()
+            self._model.addCons(linear >= lowered)
+
     def add_constraints(self, rows: FloatArray, bound: FloatArray) -> None:
         """Add  rows . columns <= bound,  (m, columns so far) and (m,): proved cuts, or part of the question."""
         self._forget_question()
