@@ -120,8 +120,35 @@ def verify(
     decider = make_backend(backend) if isinstance(backend, str) else backend
     run = _Run(Budget(timeout), decider, reduction, seed, progress)
     parsed = load_query(query) if isinstance(query, str | Path) else query
+    if len(parsed.networks) == 2:
+        return _verify_pair(parsed, networks, timeout, seed, progress)
     problem, data = _load(parsed, networks)
     return run.decide(problem, data)
+
+
+def _verify_pair(
+    query: Query,
+    networks: PathOrNetwork | Mapping[str, PathOrNetwork],
+    timeout: float,
+    seed: int,
+    progress: Progress,
+) -> Verification:
+    """A query about two networks, by the methods of `eqverify.equivalent`; backends and reduction have no part in it.
+
+    The assignment of `sat` was confirmed in rationals; its outputs are exact ones, rounded once.
+    """
+    from eqverify.api.equivalence import decide_pair_query
+
+    given = _declared(query, networks)
+    answer = decide_pair_query(query, given, timeout, seed=seed, progress=progress)
+    witness = None
+    if answer.answer == "sat":
+        x, y = ([float(v) for one in side.values() for v in one] for side in (answer.inputs, answer.outputs))
+        witness = Witness(np.array(x), np.array(y))
+    late = answer.answer == "unknown" and answer.seconds >= timeout
+    verdict: Verdict = "timed-out" if late else answer.answer
+    evidence = (answer.evidence,) if answer.answer == "unsat" else ()
+    return Verification(verdict, "equiv", witness, evidence, answer.reason, 0, None, (), {"equiv": answer.seconds})
 
 
 def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> tuple[Problem, bytes]:
@@ -142,10 +169,24 @@ def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -
 def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> PathOrNetwork:
     """The one network of the query."""
     declared = [network.name for network in query.networks]
-    given = networks if isinstance(networks, Mapping) else {declared[0]: networks}
+    alone = len(declared) == 1 and (query.version == "1.0" or (isinstance(networks, Mapping) and "" in networks))
+    if alone and isinstance(networks, Mapping) and len(networks) == 1:
+        return next(iter(networks.values()))
+    given = _declared(query, networks)
+    if len(declared) != 1:
+        raise InputError(
+            "verify/networks",
+            "properties of more than two networks are not decided by this command",
+            place=Place(file=query.source),
+            value=", ".join(declared),
+        )
+    return given[declared[0]]
+
+
+def _declared(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> Mapping[str, PathOrNetwork]:
+    """The networks by the names that the query declares."""
+    given = networks if isinstance(networks, Mapping) else {query.networks[0].name: networks}
     wanted = [network.name for network in query.networks if network.equal_to is None]
-    if len(declared) == len(given) == 1 and (query.version == "1.0" or "" in given):
-        return next(iter(given.values()))
     if sorted(given) != sorted(wanted):
         raise UsageError(
             "usage/networks",
@@ -154,14 +195,7 @@ def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork])
             value=f"{', '.join(sorted(given)) or 'none'} given, {', '.join(wanted)} declared",
             hint="give --network NAME=FILE once for each declared network that is not equal-to another",
         )
-    if len(declared) != 1:
-        raise InputError(
-            "verify/networks",
-            "properties of several networks are not decided by this command",
-            place=Place(file=query.source),
-            value=", ".join(declared),
-        )
-    return given[declared[0]]
+    return given
 
 
 def _check_elements(query: Query, network: Network) -> None:

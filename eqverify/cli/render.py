@@ -200,6 +200,7 @@ def print_equivalence(answer: Equivalence) -> None:
         pairs.append(("reason", f"{decision.reason}; {share}"))
     parts = [f"{name} {value:.2f}" for name, value in decision.seconds.items()]
     pairs.append(("seconds", ", ".join([*parts, f"total {answer.seconds:.2f}"])))
+    print_pairs(pairs)
 
 
 def _console() -> Console:
