@@ -3,9 +3,9 @@
     python benchmarks/stability/growth.py --limit 20 --output benchmarks/stability/results/growth.csv
 
 Networks are random (normal weights over the square root of the fan-in, seed 0) on a box around 0.  Each row is a
-process of its own, so that its peak memory is its own; `cpu` are seconds of the processor.  One thing varies in a series, all
-else is as in `BASE`.  Series `neurons` runs CROWN alone, all others the engine `portfolio`; how cost grows with the
-number of open units is in the columns `open` (after CROWN) and `undecided` of all series.
+process of its own, so that its peak memory is its own; `cpu` are seconds of the processor.  One thing varies in a
+series, all else is as in `BASE`.  Series `neurons` runs CROWN alone, all others the engine `portfolio`; how cost grows
+with the number of open units is in the columns `open` (after CROWN) and `undecided` of all series.
 """
 
 from __future__ import annotations
