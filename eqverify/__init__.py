@@ -14,9 +14,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eqverify.api.equivalence import Equivalence, PairAnswer, decide_pair_query, equivalent, pair_query
     from eqverify.api.loading import load_network, load_problem, load_query
     from eqverify.api.proving import prove_stability
     from eqverify.api.reduction import Reduction, reduce
+    from eqverify.api.regions import RegionReport, find_regions
+    from eqverify.api.shallow import ShallowReport, make_shallow
+    from eqverify.api.verification import Verification, verify
     from eqverify.errors import EqverifyError
     from eqverify.problem import Problem
     from eqverify.stability.facts import Facts, Status
@@ -24,30 +28,52 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Equivalence": "eqverify.api.equivalence",
     "EqverifyError": "eqverify.errors",
     "Facts": "eqverify.stability.facts",
+    "PairAnswer": "eqverify.api.equivalence",
     "Problem": "eqverify.problem",
     "Reduction": "eqverify.api.reduction",
+    "RegionReport": "eqverify.api.regions",
+    "ShallowReport": "eqverify.api.shallow",
     "Status": "eqverify.stability.facts",
+    "Verification": "eqverify.api.verification",
+    "find_regions": "eqverify.api.regions",
     "load_network": "eqverify.api.loading",
     "load_problem": "eqverify.api.loading",
     "load_query": "eqverify.api.loading",
+    "make_shallow": "eqverify.api.shallow",
+    "decide_pair_query": "eqverify.api.equivalence",
+    "equivalent": "eqverify.api.equivalence",
+    "pair_query": "eqverify.api.equivalence",
     "prove_stability": "eqverify.api.proving",
     "reduce": "eqverify.api.reduction",
+    "verify": "eqverify.api.verification",
 }
 
 __all__ = [
+    "Equivalence",
     "EqverifyError",
     "Facts",
+    "PairAnswer",
     "Problem",
     "Reduction",
+    "RegionReport",
+    "ShallowReport",
     "Status",
+    "Verification",
     "__version__",
+    "decide_pair_query",
+    "equivalent",
+    "find_regions",
     "load_network",
     "load_problem",
     "load_query",
+    "make_shallow",
+    "pair_query",
     "prove_stability",
     "reduce",
+    "verify",
 ]
 
 

@@ -26,6 +26,7 @@ from eqverify.stability.options import Engine
 from eqverify.transform.driver import Shape, Transformed, TransformOptions, transform
 
 if TYPE_CHECKING:
+    from eqverify.api.equivalence import Equivalence
     from eqverify.api.properties import Version
     from eqverify.equivalence.exact import CrossCheck
     from eqverify.export.runtime import RuntimeComparison
@@ -43,7 +44,7 @@ class Reduction:
         network: the network read back from those bytes, without the tail.
         epsilons: (output_size,) proved bounds on |original - network| over the domain; with a tail, at the cut.
         runtime: how onnxruntime's run of `data` compares with `network`.
-        cross_check: the answer of Z3, where it was asked.
+        cross_check: the answer of Z3 or of the equivalence portfolio, where one was asked.
         seconds: measured wall time by stage.
     """
 
@@ -54,7 +55,7 @@ class Reduction:
     network: Network
     epsilons: FloatArray
     runtime: RuntimeComparison
-    cross_check: CrossCheck | None
+    cross_check: CrossCheck | Equivalence | None
     seconds: Mapping[str, float]
 
     @property
@@ -185,7 +186,7 @@ def reduce(
     dtype: Literal["float32", "float64"] | None = None,
     shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
-    cross_check: Literal["z3"] | None = None,
+    cross_check: Literal["z3", "equiv"] | None = None,
     cross_check_timeout: float = 60.0,
     progress: Progress = silent,
 ) -> Reduction:
@@ -206,7 +207,8 @@ def reduce(
         dtype: type of the written weights; by default that of the original's input.
         shape: ``sequential``, ``residual``, ``structured``, ``leo`` or ``auto``: as `TransformOptions`.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
-        cross_check: ``z3`` confirms the claim over the rationals; for small networks.
+        cross_check: ``z3`` confirms the claim over the rationals, for small networks; ``equiv`` compares the network
+            that was written with the original by differential bounds, as `eqverify.equivalent`, for any.
         cross_check_timeout: seconds for that; a time-out is reported, not raised.
         progress: called with stage, done, total.
 
@@ -248,10 +250,11 @@ def reduce(
     if problem.tail is not None:
         data = join(data, problem.tail)
     clock.lap("check")
-    answer = None
+    answer: CrossCheck | Equivalence | None = None
     if cross_check is not None:
-        progress("z3", 0, 1)
-        answer = _confirm(problem, network, epsilons, cross_check_timeout)
+        progress(cross_check, 0, 1)
+        confirm = _confirm if cross_check == "z3" else _confirm_equivalent
+        answer = confirm(problem, network, epsilons, cross_check_timeout)
         clock.lap("cross_check")
     return Reduction(problem, facts, transformed, data, network, epsilons, runtime, answer, clock.seconds)
 
@@ -387,6 +390,20 @@ def _confirm(problem: Problem, network: Network, epsilons: FloatArray, timeout: 
             "reduce/refuted",
             "Z3 found an input on which the networks differ by more than eps",
             value=f"{float(answer.deviation or 0):.6e} at {[float(v) for v in answer.witness or ()]}",
+            hint="a proof is wrong: a defect of eqverify or of a solver; please report it with the files",
+        )
+    return answer
+
+
+def _confirm_equivalent(problem: Problem, network: Network, epsilons: FloatArray, timeout: float) -> Equivalence:
+    from eqverify.api.equivalence import equivalent
+
+    answer = equivalent(problem.network, network, problem.domain, epsilon=float(epsilons.max()), timeout=timeout)
+    if answer.witness is not None:
+        raise RejectedError(
+            "reduce/refuted",
+            "an input was found on which the networks differ by more than eps",
+            value=f"{answer.deviation!r} at {answer.witness.point.tolist()}",
             hint="a proof is wrong: a defect of eqverify or of a solver; please report it with the files",
         )
     return answer

@@ -58,6 +58,22 @@ class _QuietHighs(highspy.Highs):
         super().enableCallbacks()  # type: ignore[no-untyped-call]
 
 
+def simplex_solver(iterations: int) -> Any:
+    """HiGHS with the dual simplex method on one thread, silent and without presolve, for warm starts."""
+    solver: Any = _QuietHighs()  # type: ignore[no-untyped-call]
+    for option, value in (
+        ("output_flag", False),
+        ("threads", 1),
+        ("presolve", "off"),
+        ("solver", "simplex"),
+        ("simplex_strategy", 1),
+        ("simplex_scale_strategy", 0),
+        ("simplex_iteration_limit", iterations),
+    ):
+        solver.setOptionValue(option, value)
+    return solver
+
+
 class HighsHints:
     """HiGHS with the dual simplex method, warm from one objective to the next.
 
@@ -68,17 +84,7 @@ class HighsHints:
     """
 
     def __init__(self, iterations: int = 20_000) -> None:
-        self._solver: Any = _QuietHighs()  # type: ignore[no-untyped-call]
-        for option, value in (
-            ("output_flag", False),
-            ("threads", 1),
-            ("presolve", "off"),
-            ("solver", "simplex"),
-            ("simplex_strategy", 1),
-            ("simplex_scale_strategy", 0),
-            ("simplex_iteration_limit", iterations),
-        ):
-            self._solver.setOptionValue(option, value)
+        self._solver: Any = simplex_solver(iterations)
         self._columns = 0
         self._units = 0
         self._constraints = 0

@@ -125,6 +125,48 @@ def stable_sets_exact(network: Network, domain: Domain, *, max_regions: int = MA
     return ExactStability(layers, outputs, len(regions))
 
 
+def patterns_exact(network: Network, domain: Domain, *, max_regions: int = MAX_REGIONS) -> frozenset[tuple[bool, ...]]:
+    """The activation patterns of all linear regions that are full-dimensional on a part of the domain.
+
+    A pattern says of every ReLU unit, in topological order, whether z > 0 inside the region.  The dimension of a part
+    is that of its box.
+
+    Args:
+        network: tiny.
+        domain: of the network's input size; empty and flat parts have no regions.
+        max_regions: limit on the regions.
+
+    Raises:
+        LimitError: `testing/too-large` above a limit.
+    """
+    evaluator = _Evaluator(network)
+    found = set()
+    for polytope in domain.polytopes:
+        part, constraints = _polytope_part(polytope)
+        dimension = int((polytope.box.lower < polytope.box.upper).sum())
+        if not part or _dimension(list(part)) < dimension:
+            continue
+        for region in _refine(part, constraints, [evaluator], max_regions):
+            middle = tuple(sum(column, Fraction(0)) / len(region) for column in zip(*region, strict=True))
+            values = evaluator(middle)
+            found.add(tuple(z > 0 for relu in network.relus for z in values[relu.source]))
+    return frozenset(found)
+
+
+def _dimension(points: list[Point]) -> int:
+    """The dimension of the affine hull, by elimination."""
+    rows = [[a - b for a, b in zip(point, points[0], strict=True)] for point in points[1:]]
+    rank = 0
+    for column in range(len(points[0])):
+        lead = next((row for row in rows if row[column]), None)
+        if lead is None:
+            continue
+        rank += 1
+        rows.remove(lead)
+        rows = [[a - row[column] / lead[column] * b for a, b in zip(row, lead, strict=True)] for row in rows]
+    return rank
+
+
 def deviations_exact(
     f: Network, g: Network, domain: Domain, *, max_regions: int = MAX_REGIONS
 ) -> tuple[Deviation, ...]:

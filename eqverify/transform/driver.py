@@ -87,11 +87,13 @@ def _chosen(candidates: Sequence[Transformed], work: Work) -> tuple[Transformed,
         best = own
     listed = [best, *(c for c in candidates if c is not best)]
     reason = "; ".join(_described(candidate) for candidate in listed) + note
-    if (
-        not note
-        and min(c.network.relu_count for c in candidates if c.worst > limit or c is best) < best.network.relu_count
-    ):
-        reason += f"; fewer ReLUs would bring eps above {limit:.0e}: float64 weights keep it small"
+    avoided = [c for c in candidates if c.worst > limit and c.network.relu_count < best.network.relu_count]
+    if best.worst > limit:
+        reason += f"; eps is above {limit:.0e}"
+    elif avoided:
+        reason += f"; fewer ReLUs would bring eps above {limit:.0e}"
+    if (best.worst > limit or avoided) and work.options.dtype == "float32":
+        reason += ": float64 weights (--dtype float64) keep it small"
     return best, reason
 
 

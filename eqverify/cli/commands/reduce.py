@@ -28,7 +28,7 @@ def reduce(
     dtype: Literal["float32", "float64"] | None = None,
     shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
-    cross_check: Literal["z3"] | None = None,
+    cross_check: Literal["z3", "equiv"] | None = None,
     cross_check_timeout: float = 60.0,
     picture: Path | None = None,
     explain: Annotated[bool, Parameter(negative="")] = False,
@@ -61,7 +61,7 @@ def reduce(
     max_epsilon:
         Avoid new weights where they would bring the proved deviation above this.
     cross_check:
-        Confirm the result by exact arithmetic with Z3 (small networks only).
+        Confirm the result: by exact arithmetic with Z3 (small networks only), or by the methods of eqverify equiv.
     cross_check_timeout:
         Seconds for the cross-check.
     picture:
