@@ -117,8 +117,9 @@ class Layer:
             undecided = table.status(self.name) == Status.UNDECIDED
             questions = []
             for sign, known, side in ((1, table.above, "upper"), (-1, table.below, "lower")):
-                reach = sign * getattr(table.bounds[self.name], side)[part]
-                wanted = np.flatnonzero(undecided & ~known[self.name] & (reach > 0))
+                interval = table.bounds[self.name]
+                reach, width = sign * getattr(interval, side)[part], (interval.upper - interval.lower)[part]
+                wanted = np.flatnonzero(undecided & ~known[self.name] & (reach > 0) & (reach <= width))
                 questions += [Question(self.name, int(unit), sign) for unit in wanted]
             share = budget.share(table.parts - part) if table.parts > 1 else budget
             count += self._ask(part, questions, share, self.factor * self.run.options.branch_nodes)
