@@ -7,7 +7,7 @@ the limit, an LP settles it: by its multipliers, or by its vertex.
 
 Questions that seem nearest to their end come first, and each works on its worst leaf, so that what is not proved has
 a better bound at least.  The worst bound falls about linearly in the logarithm of the number of leaves; a question
-that at this pace needs more than `HOPELESS` times the nodes it may have is given up.
+that at this pace needs more than `HOPELESS` times the nodes it may have is given up, unless it asks for a range.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eqverify.arrays import ByteArray, Float32Array, FloatArray, IntArray
-from eqverify.bounds.ascent import Ascent, Slopes
+from eqverify.bounds.ascent import FIRST_STEP, Ascent, Slopes
 from eqverify.bounds.boxpass import certainly_inside
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
 from eqverify.bounds.interval import Bounds, Interval, centred
@@ -36,6 +36,9 @@ _TRIAL = 256
 """Nodes after which the pace of a question is believed."""
 _ROOT_STEPS, _RATE = 20, 0.5
 """Gradient steps at a root; length of the first step elsewhere."""
+
+_CORNERS = 8
+"""Corners kept per question."""
 
 Numbers = Mapping[str, Float32Array]
 
@@ -94,18 +97,20 @@ class _Progress:
     """One question: its tree so far, and the leaves to do, worst first."""
 
     question: Question
-    max_nodes: int
     parent: list[int] = field(default_factory=list)
     side: list[int] = field(default_factory=list)
     split: list[tuple[int, int]] = field(default_factory=list)
     upper: list[float] = field(default_factory=list)
-    hints: list[tuple[Numbers, Numbers] | None] = field(default_factory=list)
+    hints: list[tuple[Numbers, Numbers]] = field(default_factory=list)
+    bounded: list[bool] = field(default_factory=list)
     todo: list[tuple[float, int, _Leaf]] = field(default_factory=list)
     spent: int = 0
     settled: float = -np.inf
     """The largest bound of a leaf that nothing more is done about."""
     root: float = np.inf
+    limit: float = 0.0
     point: FloatArray | None = None
+    corners: list[FloatArray] = field(default_factory=list)
     dropped: bool = False
 
     @property
@@ -114,49 +119,71 @@ class _Progress:
 
     @property
     def live(self) -> bool:
-        return bool(self.todo) and self.point is None and not self.dropped and self.settled <= self.question.limit
+        return bool(self.todo) and not self.dropped and self.worst > self.limit >= self.settled
 
     def expected(self) -> float:
         """How many nodes the proof will take in all, at the pace so far."""
         least = float(self.spent + len(self.todo))
-        if self.spent < _TRIAL or not np.isfinite(self.root):
+        if self.spent < _TRIAL or not np.isfinite(self.root) or self.question.slack > 0:
             return least
-        share = (self.root - self.worst) / (self.root - self.question.limit)
+        share = (self.root - self.worst) / max(self.root - self.limit, 1e-300)
         return max(least, float(self.spent ** (1.0 / share))) if share * 40 > np.log(self.spent) else np.inf
 
     def grow(self, parent: int, side: int, leaf: _Leaf, upper: float) -> None:
-        """A new leaf, with its parent's bound."""
+        """A new leaf, to be bounded; until then its parent's bound holds."""
         self.parent.append(parent)
         self.side.append(side)
         self.split.append((-1, 0))
         self.upper.append(upper)
         self.hints.append((leaf.alpha, leaf.beta))
+        self.bounded.append(False)
         heapq.heappush(self.todo, (-upper, leaf.index, leaf))
 
-    def improve(self, index: int, upper: float, alpha: Numbers, beta: Numbers) -> None:
-        """Take a bound of a leaf if it is better."""
-        if upper < self.upper[index]:
-            self.upper[index], self.hints[index] = upper, (alpha, beta)
+    def take(self, index: int, upper: float, alpha: Numbers, beta: Numbers) -> None:
+        """Take a bound of a leaf, found with the signs on the way to it fixed, if it is the first or better."""
+        if not self.bounded[index] or upper < self.upper[index]:
+            self.upper[index], self.hints[index], self.bounded[index] = upper, (alpha, beta), True
+
+    def kept(self) -> list[int]:
+        """The nodes of the proof: what stands below a node with a child that was not bounded is cut off.
+
+        That child has the node's bound, so nothing is lost; and each leaf's hints are for the signs on the way to it.
+        """
+        whole = [True] * len(self.parent)
+        for index in range(len(self.parent) - 1, 0, -1):
+            whole[self.parent[index]] &= self.bounded[index]
+        kept, present = [], [True] * len(self.parent)
+        for index, parent in enumerate(self.parent):
+            present[index] = parent < 0 or (present[parent] and whole[parent])
+            if present[index]:
+                kept.append(index)
+            if not whole[index]:
+                self.split[index] = -1, 0
+        return kept
 
     def result(self, columns: Mapping[str, IntArray]) -> BranchResult:
-        leaves = [i for i, (relu, _) in enumerate(self.split) if relu < 0]
-        leaf = np.full(len(self.parent), -1, dtype=np.int64)
-        leaf[leaves] = np.arange(len(leaves))
-        kept = [hint for i in leaves if (hint := self.hints[i]) is not None]
-        alpha, beta = ({name: np.stack([hint[kind][name] for hint in kept]) for name in columns} for kind in (0, 1))
-        upper = max(self.upper[i] for i in leaves)
+        kept = self.kept()
+        place = {index: position for position, index in enumerate(kept)}
+        leaves = [index for index in kept if self.split[index][0] < 0]
+        leaf = np.full(len(kept), -1, dtype=np.int64)
+        leaf[[place[index] for index in leaves]] = np.arange(len(leaves))
+        alpha, beta = (
+            {name: np.stack([self.hints[index][kind][name] for index in leaves]) for name in columns} for kind in (0, 1)
+        )
+        upper = max(self.upper[index] for index in leaves)
         tree = SignTree(
-            np.array(self.parent, dtype=np.int64),
-            np.array(self.side, dtype=np.int8),
-            np.array([relu for relu, _ in self.split], dtype=np.int64),
-            np.array([unit for _, unit in self.split], dtype=np.int64),
-            np.array(self.upper),
+            np.array([place.get(self.parent[index], -1) for index in kept], dtype=np.int64),
+            np.array([self.side[index] for index in kept], dtype=np.int8),
+            np.array([self.split[index][0] for index in kept], dtype=np.int64),
+            np.array([self.split[index][1] for index in kept], dtype=np.int64),
+            np.array([self.upper[index] for index in kept]),
             columns,
             leaf,
             alpha,
             beta,
         )
-        return BranchResult(self.question, upper <= self.question.limit, upper, self.point, tree)
+        corners = np.stack(self.corners) if self.corners else np.empty((0, 0))
+        return BranchResult(self.question, upper <= self.limit, upper, self.point, corners, tree)
 
 
 class _Search:
@@ -182,7 +209,7 @@ class _Search:
         self.ground = Ground(network, own, relaxations)
         self.columns = {r.name: np.flatnonzero(open_units(own[r.source])[0]) for r in self.relus}
         self.order = {relu.name: index for index, relu in enumerate(network.relus)}
-        self.states = [_Progress(question, max_nodes) for question in questions]
+        self.states = [_Progress(question, limit=question.limit) for question in questions]
         zero = {name: np.zeros(c.size, dtype=np.int8) for name, c in self.columns.items()}
         alpha = {name: relaxations[name].alpha[0, c].astype(np.float32) for name, c in self.columns.items()}
         beta = {name: np.zeros(c.size, dtype=np.float32) for name, c in self.columns.items()}
@@ -234,15 +261,15 @@ class _Search:
             if leaf.index == 0:
                 state.root = upper
             own = {name: values[row] for name, values in alpha.items()}
-            state.improve(leaf.index, upper, own, {name: values[row] for name, values in beta.items()})
+            state.take(leaf.index, upper, own, {name: values[row] for name, values in beta.items()})
         splits = self._splits(ascent)
         self._try_corners(ascent, leaves)
         for row, leaf in enumerate(leaves):
             state = self.states[leaf.question]
-            if state.upper[leaf.index] > state.question.limit and row in splits and splits[row][0] >= 0:
+            if state.upper[leaf.index] > state.limit and row in splits and splits[row][0] >= 0:
                 self._split(state, leaf, *splits[row])
                 continue
-            if state.upper[leaf.index] > state.question.limit:
+            if state.upper[leaf.index] > state.limit:
                 self._settle(state, leaf)
             state.settled = max(state.settled, state.upper[leaf.index])
 
@@ -261,8 +288,8 @@ class _Search:
             sides,
             alpha,
             beta,
-            limits=np.array([q.limit for q in asked]),
-            **({} if roots else {"rate": _RATE}),
+            limits=np.array([self.states[leaf.question].limit for leaf in leaves]),
+            rate=FIRST_STEP if roots else _RATE,
         )
 
     def _numbers(self, ascent: Ascent, slopes: Slopes) -> tuple[Numbers, Numbers]:
@@ -300,9 +327,7 @@ class _Search:
     def _split(self, state: _Progress, leaf: _Leaf, relu: int, column: int) -> None:
         name, upper = self.network.relus[relu].name, state.upper[leaf.index]
         hints = state.hints[leaf.index]
-        assert hints is not None
         state.split[leaf.index] = relu, int(self.columns[name][column])
-        state.hints[leaf.index] = None
         for side in (-1, 1):
             sides = {**leaf.sides, name: leaf.sides[name].copy()}
             sides[name][column] = side
@@ -334,7 +359,7 @@ class _Search:
             beta[name] = np.maximum(np.nan_to_num(found), 0.0).astype(np.float32)
             start += columns.size
         ascent = self._ascent([_Leaf(leaf.question, leaf.index, leaf.sides, leaf.alpha, beta)], False)
-        state.improve(leaf.index, float(ascent.run(0).upper[0, 0]), leaf.alpha, beta)
+        state.take(leaf.index, float(ascent.run(0).upper[0, 0]), leaf.alpha, beta)
 
     def _try_corners(self, ascent: Ascent, leaves: list[_Leaf]) -> None:
         """Evaluate the corner that each question's first open row points to."""
@@ -343,7 +368,7 @@ class _Search:
         for position, row in enumerate(ascent.last_rows):
             leaf = leaves[int(row)]
             state = self.states[leaf.question]
-            if leaf.question in seen or state.upper[leaf.index] <= state.question.limit:
+            if leaf.question in seen or state.upper[leaf.index] <= state.limit:
                 continue
             seen.add(leaf.question)
             parts = []
@@ -352,7 +377,9 @@ class _Search:
                 centre, radius = (a[0] for a in centred(interval))
                 slope = ascent.last.inputs.get(port.name, np.zeros((1, position + 1, port.size)))[0, position]
                 parts.append(np.clip(centre + np.sign(slope) * radius, interval.lower[0], interval.upper[0]))
-            self._try_point(state, np.concatenate(parts))
+            corner = np.concatenate(parts)
+            state.corners = [*state.corners[1 - _CORNERS :], corner]
+            self._try_point(state, corner)
 
     def _try_point(self, state: _Progress, point: FloatArray) -> None:
         """Keep a point that refutes the claim."""
@@ -361,5 +388,9 @@ class _Search:
         values = evaluate_nodes(self.network, point[None])
         error = evaluation_error(self.network, values)[self.node.name][0, state.question.unit]
         value = state.question.sign * values[self.node.name][0, state.question.unit]
-        if value > np.nextafter(state.question.limit + error, np.inf):
+        if value > np.nextafter(state.limit + error, np.inf):
             state.point = point
+            if state.question.slack > 0:
+                state.limit = float(value + state.question.slack)
+            else:
+                state.dropped = True

@@ -35,7 +35,7 @@ class LyingSolver:
     def setOptionValue(self, *_):
         pass
 
-    changeColsCost = changeColBounds = run = getModelStatus = setOptionValue  # noqa: N815
+    changeColsCost = changeColBounds = run = getModelStatus = setOptionValue
 
     def modelStatusToString(self, _):
         return "Optimal"
