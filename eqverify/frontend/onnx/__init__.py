@@ -2,6 +2,7 @@
 
 from eqverify.frontend.onnx.cut import Cut, Front, Tail, Unsupported, parse_front, read_front
 from eqverify.frontend.onnx.description import Description, TensorDescription, describe
+from eqverify.frontend.onnx.load import unpacked
 from eqverify.frontend.onnx.reader import OperatorEntry, operator_table, parse_network, read_network
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "parse_network",
     "read_front",
     "read_network",
+    "unpacked",
 ]
