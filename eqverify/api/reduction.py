@@ -25,6 +25,7 @@ from eqverify.stability.options import Engine
 from eqverify.transform.driver import Rewriting, Transformed, TransformOptions, transform
 
 if TYPE_CHECKING:
+    from eqverify.api.properties import Version
     from eqverify.equivalence.exact import CrossCheck
     from eqverify.export.runtime import RuntimeComparison
 
@@ -59,6 +60,11 @@ class Reduction:
     def epsilon(self) -> float:
         """The largest of `epsilons`."""
         return float(self.epsilons.max(initial=0.0))
+
+    @property
+    def dtype(self) -> Literal["float32", "float64"]:
+        """The type of the written weights."""
+        return "float64" if self.network.inputs[0].element == "float64" else "float32"
 
     @property
     def layers(self) -> tuple[LayerRow, ...]:
@@ -128,13 +134,42 @@ class Reduction:
         before, after = self.problem.network.relu_count, self.network.relu_count
         plot_layers(self.layers, path, f"{before} ReLUs before, {after} after; eps = {self.epsilon:.1e}")
 
-    def save(self, path: str | Path) -> None:
-        """Write the ONNX file; an existing file is replaced in one step.
+    def save(
+        self,
+        path: str | Path,
+        *,
+        property: str | Path | None = None,
+        fold_property: bool = False,
+        property_version: Version | None = None,
+    ) -> tuple[Path, ...]:
+        """Write the ONNX file, and the property for it; an existing file is replaced in one step.
+
+        Args:
+            path: the ONNX file.
+            property: where to write the property for the reduced network: output constraints are relaxed by eps, so
+                that what is unsatisfiable for the reduced network is unsatisfiable for the original.  An input that
+                satisfies it is a candidate to be replayed on the original.
+            fold_property: append the output condition to the network as a last affine layer, so that the property says
+                `(<= Y_k 0.0)` only.  Parts of the input set become a pair of files each, numbered before the suffix:
+                the property holds of the original if it does for each pair.
+            property_version: of the property's text; by default 1.0 where it is folded, else that of the input.
+
+        Returns:
+            The files written: a network, or networks each followed by its property.
 
         Raises:
-            UsageError: the folder does not exist or cannot be written to.
+            UsageError: the folder does not exist or cannot be written to; `usage/fold-property` for `fold_property`
+                without `property`.
+            InputError: `reduce/property-opaque` where the network ends in operators that are not piecewise linear, so
+                that eps says nothing about the outputs; `export/...` where the property cannot be written.
         """
-        atomic_write(path, self.data)
+        from eqverify.api.properties import reduction_files
+
+        query = None if property is None else Path(property)
+        files = reduction_files(self, Path(path), query, fold_property, property_version)
+        for file, data in files.items():
+            atomic_write(file, data)
+        return tuple(files)
 
 
 def reduce(

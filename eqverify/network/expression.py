@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.network.evaluate import UNDERFLOW, gamma
 from eqverify.network.graph import Affine, Network
-from eqverify.network.linear import UNIT_ROUNDOFF, LinearMap
+from eqverify.network.linear import UNIT_ROUNDOFF, Dense, LinearMap
+
+_LONG_BITS = (63, 112)
+"""Bits of the fractions of the two longer IEEE 754 formats that a C compiler may offer as long double."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,12 +31,14 @@ class Basis:
         columns: by ReLU node, (n,) int64: the column of each unit, -1 where it is none.
         centre: (width,) a centre of each column's range on the domain.
         radius: (width,) |value - centre| <= radius on the domain.
+        long: whether rows are composed in long double, where the platform has one that is longer than float64.
     """
 
     input_size: int
     columns: Mapping[str, IntArray]
     centre: FloatArray
     radius: FloatArray
+    long: bool = False
 
     @property
     def width(self) -> int:
@@ -44,12 +50,28 @@ class Basis:
         """(width,) bound on |value|."""
         return np.abs(self.centre) + self.radius
 
+    @property
+    def element(self) -> type[np.floating[Any]]:
+        """The type of rows."""
+        return np.longdouble if self.long and np.finfo(np.longdouble).nmant in _LONG_BITS else np.float64
+
+    @property
+    def unit(self) -> float:
+        """The unit roundoff of arithmetic with rows."""
+        return float(np.finfo(self.element).eps) / 2
+
+    def reach(self, rows: FloatArray) -> FloatArray:
+        """(n,) bounds on |rows . basis|, rounded upwards."""
+        size = np.abs(rows).astype(np.float64)
+        return np.asarray(size @ self.magnitude * (1 + 2 * gamma(self.width + 4)))
+
 
 def make_basis(
     network: Network,
     kept: Mapping[str, BoolArray],
     inputs: tuple[FloatArray, FloatArray],
     units: Mapping[str, tuple[FloatArray, FloatArray]],
+    long: bool = False,
 ) -> Basis:
     """The basis of the inputs and of the chosen units.
 
@@ -58,6 +80,7 @@ def make_basis(
         kept: by ReLU node, (n,) bool: the units that become columns.
         inputs: (lower, upper) of the flat input, (input_size,) each.
         units: by ReLU node, (lower, upper) of the pre-activations, (n,) each.
+        long: whether rows are composed in long double.
     """
     columns, lowers, uppers = {}, [inputs[0], np.ones(1)], [inputs[1], np.ones(1)]
     start = network.input_size + 1
@@ -73,7 +96,7 @@ def make_basis(
     low, high = np.concatenate(lowers), np.concatenate(uppers)
     centre = np.clip(low + (high - low) / 2, low, high)
     radius = np.maximum(high - centre, centre - low)
-    return Basis(network.input_size, columns, centre, np.where(radius > 0, np.nextafter(radius, np.inf), radius))
+    return Basis(network.input_size, columns, centre, np.where(radius > 0, np.nextafter(radius, np.inf), radius), long)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +104,7 @@ class Expression:
     """The value of a node: |value - rows . basis| <= error on the domain.
 
     Attributes:
-        rows: (n, width).
+        rows: (n, width), of the basis's type.
         error: (n,) bound on the rounding errors made in composing the rows, and on deviations they stand for.
     """
 
@@ -95,7 +118,7 @@ class Expression:
 
 def input_expressions(network: Network, basis: Basis) -> dict[str, Expression]:
     """The inputs themselves."""
-    eye = np.eye(network.input_size, basis.width)
+    eye = np.eye(network.input_size, basis.width, dtype=basis.element)
     parts, start = {}, 0
     for port in network.inputs:
         parts[port.name] = Expression(eye[start : start + port.size], np.zeros(port.size))
@@ -109,22 +132,31 @@ def affine_expression(node: Affine, values: Mapping[str, Expression], basis: Bas
     Rounding by the a-priori bound of the products, but only where there is any: a product with a column that has a
     single entry of 1, and a sum with zero, are exact.  So an expression that is merely copied has error 0.
     """
-    constant = gamma(sum(term.map.fan_in + 4 for term in node.terms) + 4)
+    terms = sum(term.map.fan_in + 4 for term in node.terms) + 4
+    safety = 1 + 4 * gamma(terms)
     error = np.zeros(node.size)
     rows: FloatArray | None = None
     for term in node.terms:
         source = values[term.source]
-        product = term.map.forward(source.rows.T).T
+        product, unit = _product(term.map, source.rows, basis)
+        constant = gamma(terms, unit)
         rounding: FloatArray | float = 0.0
         rows, rounding = (product, rounding) if rows is None else _add(rows, product, basis)
         reach = _rounded_reach(term.map, source.rows, basis)
         carried = term.map.absolute().forward(constant * (reach + source.error) + source.error)
         error = error + rounding + carried
     if rows is None:
-        rows = np.zeros((node.size, basis.width))
+        rows = np.zeros((node.size, basis.width), dtype=basis.element)
     rows, rounding = _add_constant(rows, node.bias, basis)
     error = error + rounding
-    return Expression(rows, np.where(error > 0, error * (1 + 4 * constant) + UNDERFLOW, 0.0))
+    return Expression(rows, np.where(error > 0, error * safety + UNDERFLOW, 0.0))
+
+
+def _product(linear: LinearMap, rows: FloatArray, basis: Basis) -> tuple[FloatArray, float]:
+    """A map applied to rows, and the unit roundoff of that: maps that are not matrices know float64 only."""
+    if basis.element is np.float64 or linear.copies or isinstance(linear, Dense):
+        return linear.forward(rows.T).T, basis.unit
+    return linear.forward(rows.astype(np.float64).T).T.astype(basis.element), UNIT_ROUNDOFF
 
 
 def _add_constant(rows: FloatArray, constant: FloatArray, basis: Basis) -> tuple[FloatArray, FloatArray]:
@@ -133,7 +165,8 @@ def _add_constant(rows: FloatArray, constant: FloatArray, basis: Basis) -> tuple
     total = before + constant
     rows = rows.copy()
     rows[:, basis.input_size] = total
-    return rows, UNIT_ROUNDOFF * np.where((before != 0) & (constant != 0), np.abs(total), 0.0)
+    size = np.abs(total).astype(np.float64)
+    return rows, basis.unit * np.where((before != 0) & (constant != 0), size, 0.0)
 
 
 def _rounded_reach(linear: LinearMap, rows: FloatArray, basis: Basis) -> FloatArray:
@@ -142,14 +175,13 @@ def _rounded_reach(linear: LinearMap, rows: FloatArray, basis: Basis) -> FloatAr
         return np.zeros(rows.shape[0])
     single = np.logical_and((rows != 0).sum(axis=0) <= 1, ((rows == 0) | (rows == 1)).all(axis=0))
     rounded = np.full(basis.width, True) if linear.entry_error else ~single
-    return np.asarray(np.abs(rows[:, rounded]) @ basis.magnitude[rounded] * (1 + gamma(basis.width + 2)))
+    return basis.reach(np.where(rounded, rows, 0.0))
 
 
 def _add(left: FloatArray, right: FloatArray, basis: Basis) -> tuple[FloatArray, FloatArray]:
     """left + right, and a bound on the rounding of it as a value on the domain: none where a summand is zero."""
     total = left + right
-    rounded = np.where((left != 0) & (right != 0), np.abs(total), 0.0)
-    return total, UNIT_ROUNDOFF * (rounded @ basis.magnitude) * (1 + gamma(basis.width + 2))
+    return total, basis.unit * basis.reach(np.where((left != 0) & (right != 0), total, 0.0))
 
 
 def difference(left: Expression, right: Expression, basis: Basis) -> Expression:
@@ -173,23 +205,22 @@ def eliminate(expression: Expression, columns: IntArray, meaning: Expression, ba
     rest = expression.rows.copy()
     rest[:, columns] = 0.0
     rows, rounding = _add(rest, coefficients @ meaning.rows, basis)
-    constant = gamma(columns.size + 4)
-    reach = constant * (np.abs(meaning.rows) @ basis.magnitude) * (1 + gamma(basis.width + 2)) + meaning.error
-    error = expression.error + rounding + (np.abs(coefficients) @ reach) * (1 + 4 * constant)
-    return Expression(rows, error * (1 + 4 * constant) + UNDERFLOW)
+    reach = gamma(columns.size + 4, basis.unit) * basis.reach(meaning.rows) + meaning.error
+    error = expression.error + rounding + np.abs(coefficients).astype(np.float64) @ reach
+    return Expression(rows, error * (1 + 4 * gamma(columns.size + 4)) + UNDERFLOW)
 
 
-def kept_expression(columns: IntArray, width: int) -> Expression:
+def kept_expression(columns: IntArray, basis: Basis) -> Expression:
     """Basis elements as an expression: one row per entry of `columns`, zero where it is -1."""
-    rows = np.zeros((columns.size, width))
+    rows = np.zeros((columns.size, basis.width), dtype=basis.element)
     chosen = np.flatnonzero(columns >= 0)
     rows[chosen, columns[chosen]] = 1.0
     return Expression(rows, np.zeros(columns.size))
 
 
-def restrict_relu(z: Expression, active: BoolArray, columns: IntArray) -> Expression:
+def restrict_relu(z: Expression, active: BoolArray, columns: IntArray, basis: Basis) -> Expression:
     """The output of a ReLU layer: z where `active`, the basis element where there is one, zero elsewhere."""
-    units = kept_expression(columns, z.rows.shape[1])
+    units = kept_expression(columns, basis)
     rows = np.where(active[:, None], z.rows, units.rows)
     return Expression(rows, np.where(active, z.error, 0.0))
 
@@ -201,11 +232,10 @@ def value_range(expression: Expression, basis: Basis) -> tuple[FloatArray, Float
 
 
 def _range(expression: Expression, basis: Basis) -> tuple[FloatArray, FloatArray]:
-    middle = expression.rows @ basis.centre
-    size = np.abs(expression.rows)
-    constant = gamma(basis.width + 4)
-    spread = size @ basis.radius
-    spread = (spread + constant * (size @ basis.magnitude)) * (1 + 4 * constant) + expression.error * (1 + 1e-15)
+    middle = (expression.rows @ basis.centre).astype(np.float64)
+    size = np.abs(expression.rows).astype(np.float64)
+    rounding = gamma(basis.width + 4, basis.unit) * (size @ basis.magnitude)
+    spread = (size @ basis.radius + rounding) * (1 + 4 * gamma(basis.width + 4)) + expression.error * (1 + 1e-15)
     slack = spread + 1e-15 * np.abs(middle) + UNDERFLOW
     zero = (expression.error == 0) & ~expression.rows.any(axis=1)
     lower, upper = np.nextafter(middle - slack, -np.inf), np.nextafter(middle + slack, np.inf)
@@ -232,7 +262,7 @@ def restricted_values(
         if isinstance(node, Affine):
             values[node.name] = affine_expression(node, values, basis)
         else:
-            values[node.name] = restrict_relu(values[node.source], active[node.name], basis.columns[node.name])
+            values[node.name] = restrict_relu(values[node.source], active[node.name], basis.columns[node.name], basis)
         if node.name == stop:
             break
     return values

@@ -20,6 +20,10 @@ from eqverify.transform.realise import Element
 _RANK_TOLERANCE: dict[Element, float] = {"float32": 2.0**-33, "float64": 2.0**-44}
 """Pivots below this times the largest count as zero: a residual well below the rounding of the written weights."""
 
+_MARGIN: dict[Element, float] = {"float32": 2.0**-20, "float64": 2.0**-40}
+"""Carriers stay above zero by this share of what their rows can amount to, so that they do after rounding too, and
+`prove_deviation` finds them linear."""
+
 
 def sequential_chain(form: NormalForm, element: Element) -> Chain:
     """A normal form as a chain of levels with carriers.
@@ -44,7 +48,7 @@ def sequential_chain(form: NormalForm, element: Element) -> Chain:
         own = level.columns[read]
         before = np.concatenate([inputs, *(earlier.columns for earlier in form.levels[:index])])
         chosen, mix = _interpolate(need[:, before] * basis.radius[before], _RANK_TOLERANCE[element])
-        carriers = _carriers(need[chosen], before, basis)
+        carriers = _carriers(need[chosen], before, basis, element)
         matrices.append((np.concatenate([need[:, own], mix], axis=1), need[:, one] - mix @ carriers[:, one]))
         meanings.append(Meaning(level.source, level.units[read], carriers))
         need = np.concatenate([_fold_fixed(level.z.rows[read], basis), carriers])
@@ -84,11 +88,11 @@ def _interpolate(rows: FloatArray, tolerance: float) -> tuple[IntArray, FloatArr
     return np.asarray(order[:rank][sort]), mix[:, sort]
 
 
-def _carriers(rows: FloatArray, before: IntArray, basis: Basis) -> FloatArray:
+def _carriers(rows: FloatArray, before: IntArray, basis: Basis, element: Element) -> FloatArray:
     """The carried rows over earlier columns, with a constant that makes them non-negative on the domain."""
     carriers = np.zeros_like(rows)
     carriers[:, before] = rows[:, before]
     lower, _ = value_range(Expression(carriers, np.zeros(len(carriers))), basis)
-    # The margin covers the rounding of the sum; `prove_deviation` checks the sign again, with the constant in place.
-    carriers[:, basis.input_size] = np.maximum(0.0, -lower) * (1 + 2.0**-40)
+    margin = _MARGIN[element] * (np.abs(carriers) @ basis.magnitude)
+    carriers[:, basis.input_size] = np.maximum(0.0, margin - lower)
     return carriers

@@ -2,13 +2,15 @@
 
 Nothing that a rewrite computed is trusted.  Both networks are written as expressions over the original's inputs and
 kept units (design, section 2).  A unit of the reduced network stands for a unit i of the original; if its
-pre-activation is z_i + delta with |delta| <= d, its output is within d of max(0, z_i), since the ReLU is 1-Lipschitz.
+pre-activation is z_i + delta, its output is max(0, z_i) + s delta with some s in [0, 1], since the ReLU is monotone and
+1-Lipschitz.  Half of delta is carried on with its signs, the rest as a symbol of its own with a bounded range.
 Hence one pass in topological order bounds every deviation (statement D-1 in `specs/rewrites.md`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,9 +34,17 @@ from eqverify.stability.facts import Facts, Status
 from eqverify.transform.chain import Meaning
 from eqverify.transform.normal_form import normal_basis
 
+_GOOD = 1e-13
+"""A deviation that longer arithmetic is not tried to improve."""
+_LONG_WORK = 2e8
+"""Products in long double that are affordable: about a second."""
+
 
 def prove_deviation(problem: Problem, facts: Facts, reduced: Network, meanings: Mapping[str, Meaning]) -> FloatArray:
     """A bound on |original - reduced| over the domain, per output.
+
+    Where the weights are no float32 numbers, the rounding of float64 rows is what limits the bound; it is then proved
+    again with rows in long double, if that is longer and affordable.
 
     Args:
         problem: the original network and the domain.
@@ -49,7 +59,30 @@ def prove_deviation(problem: Problem, facts: Facts, reduced: Network, meanings: 
         ContradictionError: `deviation/meaning` where a ReLU node of `reduced` has no meaning or one of another size.
     """
     facts.require(problem)
-    comparison = _Comparison(problem, facts)
+    found = _prove(problem, facts, reduced, meanings, long=False)
+    if found.max(initial=0.0) <= _GOOD or is_single(reduced) or _work(problem.network) > _LONG_WORK:
+        return found
+    return np.minimum(found, _prove(problem, facts, reduced, meanings, long=True))
+
+
+def is_single(network: Network) -> bool:
+    """Whether all weights are float32 numbers."""
+    affine = [node for node in network.nodes if isinstance(node, Affine)]
+    arrays = [a for node in affine for a in (node.bias, *(p for t in node.terms for p in t.map.parameters()))]
+    with np.errstate(over="ignore"):
+        return all(np.array_equal(a, a.astype(np.float32)) for a in arrays if a.dtype == np.float64)
+
+
+def _work(network: Network) -> float:
+    """Products that a comparison makes, about."""
+    shapes = [term.map.shape for node in network.nodes if isinstance(node, Affine) for term in node.terms]
+    return float((network.input_size + network.relu_count) * sum(rows * columns for rows, columns in shapes))
+
+
+def _prove(
+    problem: Problem, facts: Facts, reduced: Network, meanings: Mapping[str, Meaning], *, long: bool
+) -> FloatArray:
+    comparison = _Comparison(problem, facts, reduced.relu_count, long)
     values = input_expressions(reduced, comparison.basis)
     for node in reduced.nodes:
         if isinstance(node, Affine):
@@ -69,16 +102,26 @@ class _Comparison:
 
     All units that are not stably inactive are columns, the stably active ones too; only in a *difference* is an active
     column replaced by its pre-activation.  So rows that both networks share cancel before anything is rounded.
+    The last columns are symbols, one per reduced unit, for the part of its deviation that has no known sign.
+
+    Args:
+        problem: the original network and the domain.
+        facts: about its units.
+        symbols: how many reduced units there are.
+        long: whether rows are composed in long double.
     """
 
-    def __init__(self, problem: Problem, facts: Facts) -> None:
+    def __init__(self, problem: Problem, facts: Facts, symbols: int, long: bool) -> None:
         network, hull = problem.network, problem.domain.hull
         self.network = network
         self.layers = facts.by_name()
         kept = {layer.name: ~layer.mask(Status.INACTIVE) for layer in facts.layers}
         none = {layer.name: np.zeros(layer.size, dtype=bool) for layer in facts.layers}
         units = {layer.name: (layer.lower, layer.upper) for layer in facts.layers}
-        self.basis: Basis = make_basis(network, kept, (hull.lower, hull.upper), units)
+        basis = make_basis(network, kept, (hull.lower, hull.upper), units, long)
+        self.next_symbol = basis.width
+        ranges = [np.concatenate([part, np.zeros(symbols)]) for part in (basis.centre, basis.radius)]
+        self.basis: Basis = replace(basis, centre=ranges[0], radius=ranges[1])
         self.values = restricted_values(network, self.basis, none)
         self.normal = self._normal_columns(problem, facts)
 
@@ -95,34 +138,57 @@ class _Comparison:
         """Outputs of a reduced layer, as those of the original units it stands for plus the deviation."""
         count = meaning.units.size
         target = self.values[self.layers[meaning.source].source].select(meaning.units)
-        output = kept_expression(self.basis.columns[meaning.source][meaning.units], self.basis.width)
-        shown = Expression(output.rows, self.distance(z.select(np.arange(count)), target))
+        output = kept_expression(self.basis.columns[meaning.source][meaning.units], self.basis)
+        shown = self._deviating(output, z.select(np.arange(count)), target)
         if not meaning.carriers.size:
             return shown
         carried = self._carriers(z.select(np.arange(count, meaning.size)), meaning.carriers)
         return Expression(np.concatenate([shown.rows, carried.rows]), np.concatenate([shown.error, carried.error]))
 
-    def _carriers(self, z: Expression, rows: FloatArray) -> Expression:
-        """Outputs of carriers, as the rows they stand for plus the deviation.
+    def _deviating(self, output: Expression, z: Expression, target: Expression) -> Expression:
+        """max(0, z) where `output` is max(0, target): output + (z - target) / 2 + a symbol of the other half's size."""
+        gap = self._gap(z, target)
+        distance = _magnitude(gap, self.basis)
+        symbols = self.next_symbol + np.arange(distance.size)
+        self.next_symbol += distance.size
+        radius = self.basis.radius.copy()
+        radius[symbols] = distance / 2
+        self.basis = replace(self.basis, radius=radius)
+        moved = difference(output, Expression(-gap.rows / 2, gap.error / 2), self.basis)
+        moved.rows[np.arange(distance.size), symbols] = distance > 0
+        return moved
 
-        max(0, z) is within |z - v| of max(0, v), and that within max(0, -v) of v.
+    def _carriers(self, z: Expression, rows: FloatArray) -> Expression:
+        """Outputs of carriers: z itself where it is never negative, else the rows they stand for plus the deviation.
+
+        max(0, v) is within max(0, -v) of v.
         """
-        target = Expression(np.zeros((len(rows), self.basis.width)), np.zeros(len(rows)))
+        target = kept_expression(np.full(len(rows), -1), self.basis)
         target.rows[:, self.normal] = rows
         lower, _ = value_range(target, self.basis)
-        return Expression(target.rows, self.distance(z, target) + np.maximum(0.0, -lower))
+        clipped = Expression(target.rows, target.error + np.maximum(0.0, -lower))
+        deviating = self._deviating(clipped, z, target)
+        linear = value_range(z, self.basis)[0] >= 0
+        rows = np.where(linear[:, None], z.rows, deviating.rows)
+        return Expression(rows, np.where(linear, z.error, deviating.error))
 
-    def distance(self, left: Expression, right: Expression) -> FloatArray:
-        """(n,) bound on |left - right| on the domain."""
+    def _gap(self, left: Expression, right: Expression) -> Expression:
+        """left - right on the domain, without columns of stably active units."""
         gap = difference(left, right, self.basis)
         for layer in reversed(tuple(self.layers.values())):
             active = np.flatnonzero(layer.mask(Status.ACTIVE))
             meaning = self.values[layer.source].select(active)
             gap = eliminate(gap, self.basis.columns[layer.name][active], meaning, self.basis)
-        lower, upper = value_range(gap, self.basis)
-        return np.maximum(np.abs(lower), np.abs(upper))
+        return gap
 
     def outputs(self, values: Mapping[str, Expression], reduced: Network) -> FloatArray:
         """(output_size,) deviations, output ports paired by position."""
         pairs = zip(reduced.outputs, self.network.outputs, strict=True)
-        return np.concatenate([self.distance(values[new.source], self.values[old.source]) for new, old in pairs])
+        gaps = [self._gap(values[new.source], self.values[old.source]) for new, old in pairs]
+        return np.concatenate([_magnitude(gap, self.basis) for gap in gaps])
+
+
+def _magnitude(expression: Expression, basis: Basis) -> FloatArray:
+    """(n,) bound on |expression| on the domain."""
+    lower, upper = value_range(expression, basis)
+    return np.maximum(np.abs(lower), np.abs(upper))

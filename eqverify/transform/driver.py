@@ -12,14 +12,14 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.errors import ContradictionError, UsageError
-from eqverify.network import Affine, Network
+from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts, LayerFacts, Status
 from eqverify.transform import leo
 from eqverify.transform.base import REGISTRY, Declined, Fate, Rewritten
 from eqverify.transform.carriers import sequential_chain
 from eqverify.transform.chain import Chain, Meaning, chain_of, is_chain
-from eqverify.transform.deviation import prove_deviation
+from eqverify.transform.deviation import is_single, prove_deviation
 from eqverify.transform.normal_form import normal_form
 from eqverify.transform.realise import Element, realise
 
@@ -119,7 +119,7 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
     facts.require(problem)
     start = time.perf_counter()
     candidates = []
-    if options.rewriting == "auto" and _fits(problem.network, options.dtype):
+    if options.rewriting == "auto" and (options.dtype == "float64" or is_single(problem.network)):
         candidates.append(_unchanged(problem))  # first, so that it wins where all are equal
     if options.rewriting != "leo":
         candidates.append(_by_carriers(problem, facts, options))
@@ -138,16 +138,6 @@ def _reason(best: Transformed, candidates: Sequence[Transformed], limit: float) 
     if min(c.network.relu_count for c in candidates) < best.network.relu_count:
         reason += f"; fewer ReLUs would bring eps above {limit:.0e}: float64 weights keep it small"
     return reason
-
-
-def _fits(network: Network, element: Element) -> bool:
-    """Whether all weights are numbers of a type already."""
-    if element == "float64":
-        return True
-    affine = [node for node in network.nodes if isinstance(node, Affine)]
-    arrays = [a for node in affine for a in (node.bias, *(p for t in node.terms for p in t.map.parameters()))]
-    with np.errstate(over="ignore"):
-        return all(np.array_equal(a, a.astype(element)) for a in arrays if a.dtype == np.float64)
 
 
 def _unchanged(problem: Problem) -> Transformed:

@@ -17,7 +17,7 @@ from eqverify.testing.chains import chain_network
 from eqverify.testing.oracle import deviations_exact
 from eqverify.testing.strategies import any_networks, networks, problems
 from eqverify.transform.chain import Meaning
-from eqverify.transform.deviation import prove_deviation
+from eqverify.transform.deviation import _prove, prove_deviation
 from eqverify.transform.driver import TransformOptions, transform
 
 CROWN = StabilityOptions("crown")
@@ -64,6 +64,27 @@ def test_epsilon_bounds_the_exact_deviation(rewriting, data):
     found = exact(problem, result.network)
     assume(found is not None)
     assert within(found, result.epsilon)
+
+
+@given(problems(networks=any_networks(), parts=2))
+def test_long_double_rows_bound_the_exact_deviation_too(problem):
+    facts = prove_stability(problem, CROWN)
+    result = transform(problem, facts, TransformOptions("carriers", dtype="float64"))
+    found = exact(problem, result.network)
+    assume(found is not None)
+    assert within(found, _prove(problem, facts, result.network, result.meanings, long=True))
+
+
+def test_deviations_of_opposite_sign_cancel_where_they_meet_again():
+    # both hidden units are off by 2^-30 and the output is their difference: half of each is carried with its sign
+    first, last, moved = np.array([[1.0], [1.0]]), np.array([[1.0, -1.0]]), np.array([2.0**-30, 2.0**-30])
+    original = chain_network([(first, np.zeros(2)), (last, np.zeros(1))])
+    reduced = chain_network([(first, moved), (last, np.zeros(1))])
+    problem = domain_problem(original, box_domain(np.array([-1.0]), np.array([1.0])))
+    facts = prove_stability(problem, CROWN)
+    meanings = {reduced.relus[0].name: Meaning(original.relus[0].name, np.arange(2))}
+    epsilon = prove_deviation(problem, facts, reduced, meanings)
+    assert epsilon[0] <= 2.0**-30 * (1 + 1e-9)  # the sum of |W| d would be 2^-29
 
 
 @given(

@@ -21,6 +21,9 @@ def reduce(
     /,
     *,
     output: Annotated[Path, Parameter(alias="-o")],
+    property_out: Path | None = None,
+    fold_property: Annotated[bool, Parameter(negative="")] = False,
+    property_version: Literal["1.0", "2.0"] | None = None,
     options: Options = StabilityOptions(),
     dtype: Literal["float32", "float64"] | None = None,
     rewriting: Rewriting = "auto",
@@ -41,6 +44,13 @@ def reduce(
         VNN-LIB file, version 1.0 or 2.x.
     output:
         The ONNX file to write.
+    property_out:
+        Also write the property for the reduced network, its output constraints relaxed by the proved deviation.
+    fold_property:
+        Make the output constraints outputs of the network, so that the property holds comparisons with 0 only; one
+        numbered pair of files for each part of the input set.
+    property_version:
+        Of VNN-LIB; by default 1.0 with --fold-property, else that of the property.
     options:
         Limits and engine.
     dtype:
@@ -64,7 +74,7 @@ def reduce(
     from eqverify.api.loading import load_problem
     from eqverify.cli import render
 
-    for path in (output, picture):
+    for path in (output, picture, property_out):
         if path is not None:
             require_folder(path)
     start = time.perf_counter()
@@ -81,13 +91,16 @@ def reduce(
             cross_check_timeout=cross_check_timeout,
             progress=progress,
         )
-    result.save(output)
+    files = result.save(output, property=property_out, fold_property=fold_property, property_version=property_version)
+    written = ", ".join(map(str, files))
     if picture is not None:
         result.plot(picture)
     seconds = {"read": read, **result.seconds, "total": time.perf_counter() - start}
     if json:
-        render.print_json({**result.as_dict(), "output": str(output), "seconds": seconds})
+        render.print_json(
+            {**result.as_dict(), "output": str(output), "files": [str(file) for file in files], "seconds": seconds}
+        )
         return
-    render.print_reduction(result, output, seconds)
+    render.print_reduction(result, written, seconds)
     if explain:
         print(result.explain())
