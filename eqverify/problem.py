@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from eqverify.arrays import FloatArray
@@ -21,6 +22,7 @@ class Problem:
         specification: what the property file says; its arity fits the network.  Where there is a tail, its outputs are
             those of the whole model and are not compared.
         tail: what follows the network in its file, None for nothing.
+        files: SHA-256 (hex) of the bytes of the files ``network`` and ``property``, for those that were read.
 
     Raises:
         InputError: `problem/arity` where inputs or outputs of property and network differ in number,
@@ -30,6 +32,7 @@ class Problem:
     network: Network
     specification: Specification
     tail: OpaqueTail | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         specification, network = self.specification, self.network

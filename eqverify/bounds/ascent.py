@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eqverify.arrays import ByteArray, FloatArray, IntArray
+from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.interval import centred
 from eqverify.bounds.pullback import Ground, LinearBound, Relaxation, Row, ancestors, relax
@@ -42,6 +42,11 @@ class Slopes:
     columns: Mapping[str, IntArray]
     alpha: Mapping[str, FloatArray]
     upper: FloatArray
+
+    def select(self, rows: BoolArray) -> Slopes:
+        """Some rows, (m,) bool."""
+        alpha = {name: values[:, rows] for name, values in self.alpha.items()}
+        return Slopes(self.units[rows], self.signs[rows], self.columns, alpha, self.upper[:, rows])
 
 
 class Ascent:

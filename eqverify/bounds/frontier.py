@@ -21,6 +21,7 @@ class SplitTree:
         part: (k,) part of the domain.
         dimension: (k,) input that was halved, -1 for a leaf.
         at: (k,) where.
+        open: (k, goals / 8) uint8: as bits, the goals that were still to be proved there.
     """
 
     parent: IntArray
@@ -28,6 +29,23 @@ class SplitTree:
     part: IntArray
     dimension: IntArray
     at: FloatArray
+    open: BoolArray
+
+    def needed(self, goals: BoolArray) -> SplitTree:
+        """The tree without the boxes on which none of some goals was open.
+
+        Args:
+            goals: (goals,) bool: those that were proved.  Where one is open on a box, it is on the box's parent.
+        """
+        bits = np.unpackbits(self.open, axis=1, count=goals.size).astype(bool)
+        kept = (bits & goals).any(axis=1) | (self.parent < 0)
+        number = np.cumsum(kept) - 1
+        parents = np.where(self.parent >= 0, number[self.parent], -1)
+        inner = np.zeros(kept.size, dtype=bool)
+        inner[self.parent[kept & (self.parent >= 0)]] = True
+        dimension, at = np.where(inner, self.dimension, -1), np.where(inner, self.at, 0.0)
+        columns = (parents, self.side, self.part, dimension, at, self.open)
+        return SplitTree(*(column[kept] for column in columns))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +159,8 @@ class Frontier:
         """Enter bounded boxes into the tree; their indices there."""
         names = self.count + np.arange(len(batch))
         empty = np.empty((len(batch), 0))
-        slim = Boxes(empty, empty, empty.astype(np.int8), empty.astype(bool), batch.part, batch.parent, batch.side)
+        bits = np.packbits(batch.open, axis=1)
+        slim = Boxes(empty, empty, empty.astype(np.int8), bits, batch.part, batch.parent, batch.side)
         self._records.append((slim, dimension, at))
         self.count += len(batch)
         return names
@@ -159,4 +178,5 @@ class Frontier:
             np.concatenate([none, *(boxes.part for boxes, _, _ in self._records)]),
             np.concatenate([none, *(dimension for _, dimension, _ in self._records)]),
             np.concatenate([np.empty(0), *(at for _, _, at in self._records)]),
+            np.concatenate([boxes.open for boxes, _, _ in self._records] or [np.empty((0, 0), dtype=np.uint8)]),
         )

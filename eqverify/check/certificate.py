@@ -99,11 +99,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Meaning:
-    """What a ReLU node of the reduced network shows: units of the original's node, then carriers (r, width)."""
+    """What the units of a reduced ReLU node show: these units of the original's node `source`; carriers where -1."""
 
-    source: int
+    source: str
     units: IntArray
-    carriers: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,10 +190,8 @@ class _Reader:
             self._layer(entry, self.network.sizes[relu.name])
             for entry, relu in zip(layers, self.network.relus, strict=True)
         )
-        kept = sum(int((layer.status == 0).sum()) for layer in found)
-        width = self.network.input_size + 1 + kept
         mapped = tuple(
-            self._meaning(entry, reduced.sizes[relu.name], width)
+            self._meaning(entry, reduced.sizes[relu.name])
             for entry, relu in zip(meanings, reduced.relus, strict=True)
         )
         epsilon = self.floats(self.field(head, "epsilon"), (self.network.output_size,), low=0.0)
@@ -219,12 +216,9 @@ class _Reader:
             _reject("claims", "a status that the bounds beside it do not show")
         return Layer(status, lower, upper, evidence)
 
-    def _meaning(self, entry: object, size: int, width: int) -> Meaning:
-        source = self.integer(self.field(entry, "source"), 0, len(self.network.relus) - 1)
-        most = self.network.sizes[self.network.relus[source].name]
-        units = self.integers(self.field(entry, "units"), (None,), 0, most - 1)
-        carriers = self.floats(self.field(entry, "carriers"), (size - units.size, width))
-        return Meaning(source, units, carriers)
+    def _meaning(self, entry: object, size: int) -> Meaning:
+        relu = self.network.relus[self.integer(self.field(entry, "source"), 0, len(self.network.relus) - 1)]
+        return Meaning(relu.name, self.integers(self.field(entry, "units"), (size,), -1, self.network.sizes[relu.name] - 1))
 
     def _step(self, step: object) -> Step:
         kinds: dict[object, Callable[[object], Step]] = {

@@ -1,8 +1,10 @@
 """The proof of eps (specs/rewrites.md, D-1): rows of the reduced network against rows of the original, pulled back.
 
-A unit of the reduced network shows max(0, z_i) of the unit it stands for up to a deviation.  The difference between its
-pre-activation and z_i is a row on values of the original.  Pulled back through the original, where a stable unit is linear
-and any other is only known by its range, it is bounded on the domain; rows that agree cancel before anything is rounded.
+The difference between the pre-activation of a reduced unit and that of the unit i it stands for is a row R on values of the
+original.  Pulled back through the original, where a stable unit is linear and any other only known by its range, it is
+bounded on the domain: |R| <= d.  Then the unit shows h_i + R / 2 + e with |e| <= d / 2, since the ReLU is monotone and
+1-Lipschitz; e is a symbol.  A carrier shows its own pre-activation z + e, with 0 <= e <= max(0, -min z).  Rows that agree
+cancel before anything is rounded.
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ import numpy as np
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.check.certificate import Layer, Meaning
 from eqverify.check.numbers import SLACK, TINY, Floats, Numbers
-from eqverify.check.region import ALL, Lines, Pull, Region
+from eqverify.check.region import ALL, Interval, Lines, Pull, Region
 from eqverify.network import Affine, Network, Relu
 
+
+SYMBOLS = "\0symbols"
+"""Where rows have coefficients on deviations of which only a range is known; no node can have this name."""
 
 _CHUNK = 1 << 22
 """Coefficients held at a time on the widest node."""
@@ -60,11 +65,14 @@ class _Comparison:
             passes = (layer.status == 2).astype(np.float64)[None]
             top = np.where(layer.status == 0, np.maximum(region.bounds[relu.source].upper, 0.0), 0.0)
             exact_lines[relu.name] = Lines(numbers.of(passes), numbers.of(passes), numbers.of(top), ALL)
-        self.region = Region(network, numbers, region.bounds, exact_lines)
-        self.kept = [np.flatnonzero(layer.status == 0) for layer in layers]
+        self.region = Region(network, numbers, dict(region.bounds), exact_lines)
+        self.inactive = {relu.name: one.status == 1 for relu, one in zip(network.relus, layers, strict=True)}
+        self.used = 0
 
     def run(self, reduced: Network, meanings: tuple[Meaning, ...]) -> FloatArray:
         """All nodes of the reduced network in order."""
+        symbols = np.zeros((1, reduced.relu_count))
+        self.region.bounds[SYMBOLS] = Interval(symbols, symbols.copy())
         values: dict[str, Value] = {}
         for new, old in zip(reduced.inputs, self.original.inputs, strict=True):
             eye = self.numbers.of(np.eye(old.size))
@@ -72,12 +80,14 @@ class _Comparison:
         by_node = dict(zip((relu.name for relu in reduced.relus), meanings, strict=True))
         for node in reduced.nodes:
             if isinstance(node, Relu):
-                values[node.name] = self._unit(values[node.source], by_node[node.name])
+                meaning = by_node[node.name]
+                values[node.name] = self._unit(values[node.source], meaning.units, meaning.source)
             else:
                 values[node.name] = self._affine(node, values)
         found = []
         for new, old in zip(reduced.outputs, self.original.outputs, strict=True):
-            found.append(self._distance(values[new.source], old.source, np.arange(old.size)))
+            chosen = np.arange(old.size)
+            found.append(self._magnitude(self._gap(values[new.source], chosen, old.source, chosen)))
         return np.concatenate(found)
 
     def _affine(self, node: Affine, values: dict[str, Value]) -> Value:
@@ -125,74 +135,77 @@ class _Comparison:
         lost = self.numbers.unit * (rounded @ magnitude) * SLACK
         return total, np.where(rounded.any(axis=1), lost + TINY, 0.0)
 
-    def _unit(self, z: Value, meaning: Meaning) -> Value:
-        """What a layer of the reduced network shows, as rows on the original, with the deviation from them."""
-        relu, count = self.original.relus[meaning.source], meaning.units.size
-        size, inputs = len(z.error), self.original.input_size
-        error = np.zeros(size)
-        error[:count] = self._distance(z, relu.source, meaning.units, np.arange(count))
-        rows: dict[str, FloatArray] = {relu.name: np.zeros((size, self.original.sizes[relu.name]))}
-        rows[relu.name][np.arange(count), meaning.units] = 1.0
-        constant = np.zeros(size)
-        if count < size:
-            constant[count:] = meaning.carriers[:, inputs]
-            column = 0
-            for port in self.original.inputs:
-                rows[port.name] = np.zeros((size, port.size))
-                rows[port.name][count:] = meaning.carriers[:, column : column + port.size]
-                column += port.size
-            column = inputs + 1
-            for other, kept in zip(self.original.relus, self.kept, strict=True):
-                own = meaning.carriers[:, column : column + kept.size]
-                column += kept.size
-                if own.any():
-                    rows.setdefault(other.name, np.zeros((size, self.original.sizes[other.name])))
-                    rows[other.name][np.arange(count, size)[:, None], kept] = own
-        shown = Value({k: self.numbers.of(v) for k, v in rows.items()}, self.numbers.of(constant), np.zeros(size))
-        if count < size:
-            # max(0, v') is within |v' - v| of max(0, v), and that within max(0, -v) of v
-            chosen = np.arange(count, size)
-            below = self._bound(_negated(shown), chosen, None, chosen)
-            error[count:] = _plus(self._distance(z, shown, None, chosen), np.maximum(0.0, below))
-        return Value(shown.rows, shown.constant, error)
+    def _unit(self, z: Value, meaning: IntArray, source: str) -> Value:
+        """Outputs of a layer: those of the original's units with half the difference, or z itself for carriers.
 
-    def _distance(self, value: Value, target: str | Value, units: IntArray | None, chosen: IntArray) -> FloatArray:
-        """Bounds on |value - target| for chosen components; of a node target, the components `units`."""
-        sides = [self._bound(value, chosen, target, units), self._bound(_negated(value), chosen, target, units, -1.0)]
-        return _plus(np.maximum(0.0, np.maximum(*sides)), value.error[chosen])
+        What is left, the other half and what the ReLU cuts off from a carrier, becomes a symbol of a bounded range.
+        """
+        numbers, relu = self.numbers, self.original.by_name[source]
+        shown, carriers = np.flatnonzero(meaning >= 0), np.flatnonzero(meaning < 0)
+        gap = self._gap(z, shown, relu.sources[0], meaning[shown])
+        radius = np.zeros(meaning.size)
+        radius[shown] = _up(self._magnitude(gap) / 2)
+        carried = self._gap(z, carriers, None, meaning)
+        radius[carriers] = np.maximum(0.0, _plus(self._maximum(_negated(carried)), carried.error))
+        names = {source, *gap.rows, *carried.rows}
+        sizes = {name: self.region.bounds[name].lower.shape[1] for name in names | {SYMBOLS}}
+        rows = {name: numbers.zeros((meaning.size, size)) for name, size in sizes.items()}
+        constant, error = numbers.zeros((meaning.size,)), np.zeros(meaning.size)
+        for value, chosen, share in ((gap, shown, 2), (carried, carriers, 1)):
+            for name, own in value.rows.items():
+                rows[name][chosen] = own / share
+            constant[chosen], error[chosen] = value.constant / share, value.error / share
+        units = numbers.zeros((shown.size, sizes[source]))
+        units[np.arange(shown.size), meaning[shown]] = numbers.of(np.ones(shown.size))
+        rows[source][shown], lost = self._sum(rows[source][shown], units, self.region.bounds[source].magnitude[0])
+        error[shown] = _plus(error[shown], lost)
+        symbols = self.used + np.arange(meaning.size)
+        self.used += meaning.size
+        self.region.bounds[SYMBOLS].lower[0, symbols] = -radius
+        self.region.bounds[SYMBOLS].upper[0, symbols] = radius
+        rows[SYMBOLS][np.arange(meaning.size), symbols] = numbers.of((radius > 0).astype(np.float64))
+        return Value(rows, constant, error)
 
-    def _bound(
-        self, value: Value, chosen: IntArray, target: str | Value | None, units: IntArray | None, sign: float = 1.0
-    ) -> FloatArray:
-        """Upper bounds of rows and constant of `value` minus sign * target; exactly 0 where all cancels at once."""
-        result = np.empty(chosen.size)
-        step = max(1, _CHUNK // max(self.original.sizes.values()))
-        for start in range(0, chosen.size, step):
-            part = slice(start, start + step)
-            pull, some = Pull(self.region), chosen[part]
-            if isinstance(target, str) and units is not None:
-                pull.start(target, units[part][None], np.full(some.size, -sign))
-            elif isinstance(target, Value):
-                other = target if sign < 0 else _negated(target)
-                self._put(pull, other, some)
-            self._put(pull, value, some)
-            result[part] = _exactly(pull)
-        return result
-
-    def _put(self, pull: Pull, value: Value, chosen: IntArray) -> None:
+    def _gap(self, value: Value, chosen: IntArray, target: str | None, units: IntArray) -> Value:
+        """Some components of a value minus components `units` of a node of the original."""
+        pull = Pull(self.region)
+        if target is not None:
+            pull.start(target, units[None], np.full(units.size, -1.0))
         with np.errstate(invalid="ignore", over="ignore"):
             for name, rows in value.rows.items():
                 pull.add(name, rows[chosen][None], ALL)
             pull.shift(value.constant[chosen][None])
+        lost = np.broadcast_to(pull.error[0], chosen.shape)
+        error = np.zeros(chosen.size) if self.numbers.exact else np.where(lost == 0, 0.0, lost * SLACK + TINY)
+        rows = {name: pull.full(name)[0] for name in pull.rows}
+        for name in rows.keys() & self.inactive.keys():  # these outputs are 0
+            rows[name] = np.where(self.inactive[name], self.numbers.zeros((1,)), rows[name])
+        return Value(rows, np.broadcast_to(pull.constant[0], chosen.shape), _plus(value.error[chosen], error))
+
+    def _magnitude(self, value: Value) -> FloatArray:
+        """Bounds on the absolute value, exactly 0 where there is nothing."""
+        return _plus(np.maximum(0.0, np.maximum(self._maximum(value), self._maximum(_negated(value)))), value.error)
+
+    def _maximum(self, value: Value) -> FloatArray:
+        """Upper bounds of rows and constant, pulled back through the original."""
+        result = np.zeros(value.error.size)
+        nothing = value.constant == 0
+        for rows in value.rows.values():
+            nothing = nothing & ~(rows != 0).any(axis=1)
+        chosen = np.flatnonzero(~nothing)
+        step = max(1, _CHUNK // max(self.original.sizes.values()))
+        for start in range(0, chosen.size, step):
+            some = chosen[start : start + step]
+            pull = Pull(self.region)
+            for name, rows in value.rows.items():
+                pull.add(name, rows[some][None], ALL)
+            pull.shift(value.constant[some][None])
+            result[some] = pull.run()[0]
+        return result
 
 
-def _exactly(pull: Pull) -> FloatArray:
-    """What a pull gives; 0 where it has nothing to pull."""
-    idle = (pull.constant == 0) & (pull.error == 0)
-    for rows, _ in pull.rows.values():
-        idle = idle & ~(rows != 0).any(axis=2)
-    found = pull.run()
-    return np.where(idle, 0.0, found)[0]
+def _up(values: FloatArray) -> FloatArray:
+    return np.where(values > 0, np.nextafter(values, np.inf), values)
 
 
 def _negated(value: Value) -> Value:

@@ -80,7 +80,7 @@ class Floats:
             rows = full
         return linear.backward(rows)[:, :, columns]
 
-    def up(self, value: Numbers, error: Numbers | float = 0.0) -> FloatArray:
+    def up(self, value: Numbers, error: Numbers | int = 0) -> FloatArray:
         """Floats not below value + error; +inf for NaN."""
         result = np.nextafter(value + error * SLACK + TINY, np.inf)
         return np.where(np.isnan(result), np.inf, result)
@@ -142,7 +142,7 @@ class Rationals(Floats):
         """rows (boxes, m, k) on the components `alive`, times W restricted to `columns`."""
         return self.product(rows, self._matrix(linear)[alive][:, columns])
 
-    def up(self, value: Numbers, error: Numbers | float = 0.0) -> FloatArray:
+    def up(self, value: Numbers, error: Numbers | int = 0) -> FloatArray:
         """The smallest floats that are not below."""
         return np.array([_ceiling(v) for v in (value + error).ravel()]).reshape(value.shape)
 

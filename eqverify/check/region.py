@@ -364,16 +364,14 @@ class Pull:
 
     def _inputs(self) -> FloatArray:
         numbers = self.region.numbers
-        for port in self.region.network.inputs:
-            if port.name not in self.rows:
-                continue
-            rows = self.full(port.name)
+        for name in self.rows:
+            rows = self.full(name)
             positive = np.where(rows > 0, rows, numbers.zeros((1,)))
-            lower, upper = self.region.bounds[port.name]
+            lower, upper = self.region.bounds[name]
             amount = numbers.dot(positive, numbers.of(upper)) + numbers.dot(rows - positive, numbers.of(lower))
             self.shift(amount)
             if not numbers.exact:
-                self._lose(numbers.gamma(port.size + 4) * self._reach(np.abs(rows), port.name, ALL))
+                self._lose(numbers.gamma(rows.shape[2] + 4) * self._reach(np.abs(rows), name, ALL))
         found = numbers.up(self.constant, self.error)
         return np.broadcast_to(found, (self.region.boxes, found.shape[1]))
 

@@ -29,13 +29,11 @@ class Established:
         bounds: by pre-activation node, intervals (parts, n).
         evidence: by pre-activation node, (n,) the kind of step after which the unit's sign was known, 0 for none.
         trusted: units, as (node, unit), whose sign rests on a solver's word.
-        needed: by number of a box tree among the steps, (k,) bool: the boxes that were looked at.
     """
 
     bounds: dict[str, Interval]
     evidence: dict[str, IntArray]
     trusted: int
-    needed: dict[int, BoolArray]
 
     def hull(self, node: str) -> Interval:
         """(1, n) over all parts."""
@@ -65,7 +63,6 @@ class Replay:
     region: Region = field(init=False)
     evidence: dict[str, IntArray] = field(default_factory=dict)
     words: set[tuple[str, int]] = field(default_factory=set)
-    needed: dict[int, BoolArray] = field(default_factory=dict)
     _kind: int = DERIVED
     _stale: set[str] = field(default_factory=set)
     _targets: tuple[str, ...] = ()
@@ -84,13 +81,13 @@ class Replay:
         Raises:
             RejectedError: `check/...` where a step does not show what it should.
         """
-        for number, step in enumerate(steps):
+        for step in steps:
             if isinstance(step, Pass):
                 self._kind = max(self._kind, DUAL if step.rows else DERIVED)
                 self._pass(step.rows)
             elif isinstance(step, BoxTree):
                 self._kind = max(self._kind, TREE)
-                self.needed[number] = self._box_tree(step)
+                self._box_tree(step)
             elif isinstance(step, SignTree):
                 self._kind = max(self._kind, TREE)
                 self._sign_tree(step)
@@ -101,7 +98,7 @@ class Replay:
             (name, int(unit)) for name, kinds in self.evidence.items() for unit in np.flatnonzero(kinds == SOLVER)
         }
         bounds = {name: self.region.bounds[name] for name in self._targets}
-        return Established(bounds, self.evidence, len(trusted | self.words), self.needed)
+        return Established(bounds, self.evidence, len(trusted | self.words))
 
     def _learn(self, name: str, found: Interval) -> None:
         """Take bounds of a node on all parts."""
@@ -178,13 +175,12 @@ class Replay:
         self.words.add((step.node, step.unit))
         self._learn(step.node, Interval(lower, upper))
 
-    def _box_tree(self, step: BoxTree) -> BoolArray:
+    def _box_tree(self, step: BoxTree) -> None:
         """Walk down from the roots; a goal is open on a box until it holds there; none may be open at a leaf."""
         walk = _Walk(self, step)
         walk.run()
         for name, found in walk.found().items():
             self._learn(name, found)
-        return walk.visited
 
     def _sign_tree(self, step: SignTree) -> None:
         """Bounds at the leaves, where the signs on the way are given; the sides of each split cover its parent."""
@@ -267,7 +263,6 @@ class _Walk:
         for name in replay._targets:
             self.offsets[name], start = start, start + self.network.sizes[name]
         self.signs = start
-        self.visited = np.zeros(len(step.parent), dtype=bool)
         self.reached = np.full((len(replay.domain.polytopes), self.goals), -np.inf)
         names = [node.name for node in self.network.nodes]
         self.order = np.array([names.index(name) for name in step.nodes])
@@ -302,7 +297,7 @@ class _Walk:
             for start in range(0, len(index), size):
                 some = slice(start, start + size)
                 open_goals[some], signs[some] = self._bound(
-                    index[some], part[some], lower[some], upper[some], open_goals[some], signs[some]
+                    part[some], lower[some], upper[some], open_goals[some], signs[some]
                 )
             going = np.flatnonzero(open_goals.any(axis=1))
             dimension, at = tree.dimension[index[going]], tree.at[index[going]]
@@ -323,11 +318,10 @@ class _Walk:
             part, open_goals, signs = (np.concatenate([a[going], a[going]]) for a in (part, open_goals, signs))
 
     def _bound(
-        self, index: IntArray, part: IntArray, lower: FloatArray, upper: FloatArray, wanted: BoolArray, signs: ByteArray
+        self, part: IntArray, lower: FloatArray, upper: FloatArray, wanted: BoolArray, signs: ByteArray
     ) -> tuple[BoolArray, ByteArray]:
         """The goals that stay open, and the signs known, on a batch of boxes."""
-        self.visited[index] = True
-        outside = np.zeros(len(index), dtype=bool)
+        outside = np.zeros(len(part), dtype=bool)
         for number in np.unique(part):
             polytope = self.replay.domain.polytopes[int(number)]
             own = part == number

@@ -28,6 +28,7 @@ from eqverify.stability.falsify import Falsifier
 from eqverify.stability.joint import JointQuestions
 from eqverify.stability.journal import Journal, open_journal
 from eqverify.stability.options import Engine, StabilityOptions
+from eqverify.stability.proof import DualRows, Recorder
 from eqverify.stability.sign_questions import QuestionPolicy, SignQuestions
 from eqverify.stability.sign_rules import sign_bounds
 
@@ -118,6 +119,7 @@ class Run:
         falsifier: finds witnesses, and replays those of others.
         journal: takes facts as they are proved.
         solver: name and version of the solver, once one was asked.
+        proof: takes the steps as they come.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class Run:
         self.falsifier = Falsifier(problem.network, problem.domain, self.table, options.seed)
         self.stages: list[Stage] = []
         self.solver = ""
+        self.proof = Recorder()
         self.journal: Journal = open_journal(options.resume, problem, options.engine)
 
     def run(self) -> Facts:
@@ -147,13 +150,16 @@ class Run:
         if self.journal.entries:
             with self._stage("journal"):
                 self.solver = self.journal.restore(self.table, self.falsifier)
+            self.proof.restored(self.table.bounds)
         self.journal.record(self.table, self.falsifier)
+        self.table.listeners.append(self.proof.believed)
         for stage in PLANS[self.options.engine]:
             if stage.always or self.table.undecided():
                 with self._stage(stage.name):
                     stage.work(self)
                 self.journal.flush(self.solver)
-        return self.table.freeze(self.problem, self.stages, self.falsifier.witnesses, self.solver)
+        witnesses = self.falsifier.witnesses
+        return self.table.freeze(self.problem, self.stages, witnesses, self.solver, self.proof.steps)
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -216,15 +222,18 @@ def _interval_of(
 
 
 def _crown(run: Run) -> None:
+    run.proof.bounds()
     run.bound(run.derived(), _crown_of)
 
 
 def _signs(run: Run) -> None:
     domain = run.problem.domain
+    run.proof.bounds()
     run.table.learn(sign_bounds(run.problem.network, run.table, domain.lower, domain.upper), run.derived())
 
 
 def _interval(run: Run) -> None:
+    run.proof.bounds()
     run.bound(Evidence.DERIVED, _interval_of)
 
 
@@ -246,13 +255,18 @@ def _alpha(run: Run) -> None:
         return
     table = run.table
     targets = {name: np.asarray(table.status(name) == Status.UNDECIDED) for name in table.bounds}
+    rows: list[DualRows] = []
+    done = 0
 
     def optimised(problem: Problem, lower: FloatArray, upper: FloatArray, known: Bounds) -> Bounds:
-        return optimise_slopes(
-            problem.network, lower, upper, known, targets, above=table.above, below=table.below
-        ).bounds
+        nonlocal done
+        found = optimise_slopes(problem.network, lower, upper, known, targets, above=table.above, below=table.below)
+        rows.extend(DualRows(node, done, slopes) for node, chunks in found.slopes.items() for slopes in chunks)
+        done += len(lower)
+        return found.bounds
 
     run.bound(max(run.derived(), Evidence.DUAL, key=PROOFS.index), optimised)
+    run.proof.bounds(tuple(rows))
 
 
 def _split(run: Run) -> None:
@@ -278,15 +292,22 @@ def _split(run: Run) -> None:
     )
     run.falsifier.try_points(found.points)
     table.learn(found.bounds, Evidence.TREE)
+    run.proof.splitting(found)
     if table.undecided():
         run.bound(run.derived(), _crown_of)
+        run.proof.bounds()
     run.annotate(0, "" if found.complete else "time limit reached")
 
 
 def _scip(run: Run) -> None:
     """The layers in order; bounds are tightened again after each layer that gained."""
     rounds = run.options.node_limit is None
-    _ask(run, QuestionPolicy(run.options.unit_time_limit, rounds=rounds), lambda: run.bound(Evidence.SOLVER, _crown_of))
+
+    def gained() -> None:
+        run.bound(Evidence.SOLVER, _crown_of)
+        run.proof.bounds()
+
+    _ask(run, QuestionPolicy(run.options.unit_time_limit, rounds=rounds), gained)
 
 
 def _leo(run: Run) -> None:

@@ -83,11 +83,11 @@ class Recorder:
 
     def splitting(self, found: SplitResult) -> None:
         """What input splitting proved."""
-        goals = [
-            (name, int(unit), -int(signs[unit])) for name, signs in found.signs.items() for unit in np.flatnonzero(signs)
-        ]
-        if goals:
-            self.steps.append(BoxSplitting(found.tree, tuple(goals)))
+        if found.proved.any():
+            goals, chosen = found.goals, np.flatnonzero(found.proved)
+            names = [goals.nodes[index] for index in goals.node[chosen]]
+            proved = zip(names, goals.unit[chosen].tolist(), goals.sign[chosen].tolist(), strict=True)
+            self.steps.append(BoxSplitting(found.tree.needed(found.proved), tuple(proved)))
 
     def believed(self, node: str, part: int, unit: int, above: bool) -> None:
         """A solver's word that z <= 0 (z >= 0 where not `above`)."""

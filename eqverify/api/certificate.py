@@ -1,0 +1,192 @@
+"""Writing certificates with a reduction, and checking them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import eqverify
+from eqverify.arrays import FloatArray
+from eqverify.certificate import Claim, build_certificate
+from eqverify.errors import ContradictionError, EqverifyError, Place, UsageError
+from eqverify.network import Network
+from eqverify.problem import Problem
+from eqverify.stability.facts import Evidence, Facts, LayerFacts, Status
+from eqverify.stability.proof import Believed, Step
+from eqverify.transform.chain import Meaning
+
+if TYPE_CHECKING:
+    from eqverify.check import Arithmetic, Verdict
+    from eqverify.check.replay import Established, Replay
+
+_KINDS = (Evidence.NONE, Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidence.SOLVER)
+"""Evidence by the numbers that certificates use."""
+
+_WIDER = 1e-9
+"""Claimed bounds are wider by this share than what was computed, so that another order of summation shows them too."""
+
+_LARGER = 1 + 2.0**-20
+"""The same for eps."""
+
+
+def check(
+    network: str | Path,
+    query: str | Path,
+    reduced: str | Path,
+    certificate: str | Path,
+    *,
+    arithmetic: Arithmetic = "float",
+) -> Verdict:
+    """Re-establish what a certificate claims, with code that shares nothing with the prover.
+
+    Args:
+        network: the original ONNX file.
+        query: the VNN-LIB file.
+        reduced: the reduced ONNX file.
+        certificate: the certificate.
+        arithmetic: ``float`` is float64 with a-priori error bounds, ``exact`` rational.
+
+    Returns:
+        The verdict; `verified` and `epsilon`, or the code of what is wrong.
+
+    Raises:
+        UsageError: `certificate/no-file` where a file cannot be read; an unknown arithmetic.
+    """
+    from eqverify.check import check_bytes
+
+    return check_bytes(*(_bytes(Path(path)) for path in (network, query, reduced, certificate)), arithmetic)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            "certificate/no-file", "a file cannot be read", place=Place(file=str(path)), value=error.strerror
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rechecked:
+    """Facts as far as the checker establishes them too.
+
+    Attributes:
+        facts: status and bounds that the checker confirms; other units are undecided.
+        steps: what it was given.
+        replay, established: its state, for the claim that follows.
+        lost: units that were stable before.
+    """
+
+    facts: Facts
+    steps: tuple[Step, ...]
+    replay: Replay
+    established: Established
+    lost: int
+
+
+def recheck(problem: Problem, facts: Facts, *, certified_only: bool) -> Rechecked:
+    """Run the steps of a proof through the checker.
+
+    Args:
+        problem: what the facts are about.
+        facts: with their steps.
+        certified_only: whether the words of solvers are left out.
+
+    Raises:
+        RejectedError: a step does not show what it should: a defect.
+    """
+    from eqverify.check.certificate import read_certificate
+    from eqverify.check.numbers import Floats
+    from eqverify.check.replay import Replay
+
+    facts.require(problem)
+    steps = tuple(step for step in facts.steps if not (certified_only and isinstance(step, Believed)))
+    data = build_certificate(problem, steps, None)
+    replay = Replay(problem.network, problem.domain, Floats())
+    established = replay.run(read_certificate(data, problem.network, problem.domain, None).steps)
+    layers = tuple(_confirmed(layer, established) for layer in facts.layers)
+    stable = (Status.INACTIVE, Status.ACTIVE)
+    lost = sum(int((a.mask(*stable) & ~b.mask(*stable)).sum()) for a, b in zip(facts.layers, layers, strict=True))
+    return Rechecked(replace(facts, layers=layers, steps=steps), steps, replay, established, lost)
+
+
+def _confirmed(layer: LayerFacts, established: Established) -> LayerFacts:
+    hull = established.hull(layer.source)
+    lower, upper = hull.lower[0], hull.upper[0]
+    shown = np.where(upper <= 0, Status.INACTIVE, np.where(lower >= 0, Status.ACTIVE, Status.UNDECIDED))
+    stable = layer.mask(Status.INACTIVE, Status.ACTIVE)
+    status = np.where(stable & (shown != layer.status), Status.UNDECIDED, layer.status)
+    kinds = np.array(_KINDS)[established.evidence[layer.source]]
+    unstable = np.where(status == Status.UNSTABLE, Evidence.WITNESS, Evidence.NONE)
+    evidence = np.where(np.isin(status, (Status.INACTIVE, Status.ACTIVE)), kinds, unstable)
+    return LayerFacts(layer.name, layer.source, lower, upper, status, evidence)
+
+
+def certify(
+    problem: Problem, checked: Rechecked, data: bytes, network: Network, meanings: Sequence[Meaning]
+) -> tuple[bytes, Verdict]:
+    """The certificate of a reduction, checked.
+
+    Args:
+        problem: the original.
+        checked: its facts.
+        data, network: the reduced file and what it holds.
+        meanings: by ReLU node of `network`.
+
+    Returns:
+        The bytes, and the checker's verdict on them.
+
+    Raises:
+        UsageError: `certificate/no-files` where the problem was not read from files.
+        ContradictionError: `certificate/self-check` where the checker does not verify it.
+    """
+    from eqverify.check.certificate import read_certificate
+    from eqverify.check.deviation import deviations
+    from eqverify.check.verdict import around, conclude
+
+    if problem.files.keys() != {"network", "property"}:
+        raise UsageError(
+            "certificate/no-files", "a certificate is about files, and the problem was not read from two",
+            hint="load the problem with load_problem(path, path)",
+        )  # fmt: skip
+    layers = [_claimed(layer) for layer in checked.facts.layers]
+    stable = [layer.mask(Status.INACTIVE, Status.ACTIVE) for layer in layers]
+    established = checked.established
+    evidence = [
+        np.where(mask, established.evidence[layer.source], 0) for layer, mask in zip(layers, stable, strict=True)
+    ]
+    digests = {**problem.files, "reduced": hashlib.sha256(data).hexdigest()}
+    about = {"eqverify": eqverify.__version__, "solver": checked.facts.solver}
+    nothing = np.zeros(problem.network.output_size)
+    claim = Claim(digests, layers, evidence, meanings, nothing, about)
+    try:
+        certificate = read_certificate(
+            build_certificate(problem, (), claim), problem.network, problem.domain, network
+        )
+        found = deviations(around(checked.replay), network, certificate.layers, certificate.meanings)
+        claim = replace(claim, epsilon=_larger(found))
+        result = build_certificate(problem, checked.steps, claim)
+        read = read_certificate(result, problem.network, problem.domain, network)
+        return result, conclude(checked.replay, established, read, network)
+    except EqverifyError as error:
+        raise ContradictionError(
+            "certificate/self-check", "the checker does not verify the certificate", value=f"{error.code} {error.place}",
+            hint="this is a defect of eqverify; please report it with the files",
+        ) from error  # fmt: skip
+
+
+def _claimed(layer: LayerFacts) -> LayerFacts:
+    wider = _WIDER * (layer.upper - layer.lower)
+    lower, upper = layer.lower - wider, layer.upper + wider
+    lower = np.where(layer.lower >= 0, np.maximum(lower, 0.0), lower)
+    upper = np.where(layer.upper <= 0, np.minimum(upper, 0.0), upper)
+    return replace(layer, lower=lower, upper=upper)
+
+
+def _larger(epsilon: FloatArray) -> FloatArray:
+    return epsilon * _LARGER

@@ -1,0 +1,8 @@
+"""Certificates: what was proved about a reduction, written so that `eqverify.check` can establish it again.
+
+The format is in specs/certificate.md.
+"""
+
+from eqverify.certificate.build import Claim, build_certificate
+
+__all__ = ["Claim", "build_certificate"]
