@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eqverify.api.certificate import check
     from eqverify.api.loading import load_network, load_problem, load_query
     from eqverify.api.proving import prove_stability
     from eqverify.api.reduction import Reduction, reduce
@@ -29,6 +30,7 @@ _HOMES = {
     "Problem": "eqverify.problem",
     "Reduction": "eqverify.api.reduction",
     "Status": "eqverify.stability.facts",
+    "check": "eqverify.api.certificate",
     "load_network": "eqverify.api.loading",
     "load_problem": "eqverify.api.loading",
     "load_query": "eqverify.api.loading",
@@ -43,6 +45,7 @@ __all__ = [
     "Reduction",
     "Status",
     "__version__",
+    "check",
     "load_network",
     "load_problem",
     "load_query",

@@ -13,7 +13,7 @@ import numpy as np
 import eqverify
 from eqverify.arrays import FloatArray
 from eqverify.certificate import Claim, build_certificate
-from eqverify.errors import ContradictionError, EqverifyError, Place, UsageError
+from eqverify.errors import ContradictionError, EqverifyError, InputError, Place, UsageError
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.stability.facts import Evidence, Facts, LayerFacts, Status
@@ -89,15 +89,19 @@ class Rechecked:
     lost: int
 
 
-def recheck(problem: Problem, facts: Facts, *, certified_only: bool) -> Rechecked:
+def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool, seconds: float) -> Rechecked:
     """Run the steps of a proof through the checker.
 
     Args:
         problem: what the facts are about.
         facts: with their steps.
         certified_only: whether the words of solvers are left out.
+        files: whether a certificate will be written.
+        seconds: for finding checkable proofs of what only a solver showed.
 
     Raises:
+        UsageError: `certificate/no-files` where the problem was not read from files.
+        InputError: `certificate/opaque` for a network that ends in operators that are not piecewise linear.
         RejectedError: a step does not show what it should: a defect.
     """
     from eqverify.check.certificate import read_certificate
@@ -105,6 +109,8 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool) -> Rechecke
     from eqverify.check.replay import Replay
 
     facts.require(problem)
+    if files:
+        _require_files(problem)
     steps = tuple(step for step in facts.steps if not (certified_only and isinstance(step, Believed)))
     data = build_certificate(problem, steps, None)
     replay = Replay(problem.network, problem.domain, Floats())
@@ -127,9 +133,48 @@ def _confirmed(layer: LayerFacts, established: Established) -> LayerFacts:
     return LayerFacts(layer.name, layer.source, lower, upper, status, evidence)
 
 
+def _require_files(problem: Problem) -> None:
+    if problem.tail is not None:
+        raise InputError(
+            "certificate/opaque",
+            "no certificates are written for networks with operators that are not piecewise linear",
+            value=", ".join(dict.fromkeys(problem.tail.operators)),
+        )
+    if problem.files.keys() != {"network", "property"}:
+        raise UsageError(
+            "certificate/no-files",
+            "a certificate is about files, and the problem was not read from two",
+            hint="load the problem with load_problem(path, path)",
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Certified:
+    """A certificate, and the checker's verdict on it.
+
+    Attributes:
+        data: the bytes of the file.
+        verdict: verified, with eps.
+        lost: stable units that the checker could not confirm, and which were kept.
+    """
+
+    data: bytes
+    verdict: Verdict
+    lost: int
+
+    def as_dict(self) -> dict[str, object]:
+        """All measured numbers, for JSON."""
+        return {
+            "bytes": len(self.data),
+            "epsilon": self.verdict.epsilon,
+            "solver_trusted": self.verdict.solver_trusted,
+            "lost": self.lost,
+        }
+
+
 def certify(
     problem: Problem, checked: Rechecked, data: bytes, network: Network, meanings: Sequence[Meaning]
-) -> tuple[bytes, Verdict]:
+) -> Certified:
     """The certificate of a reduction, checked.
 
     Args:
@@ -142,18 +187,12 @@ def certify(
         The bytes, and the checker's verdict on them.
 
     Raises:
-        UsageError: `certificate/no-files` where the problem was not read from files.
         ContradictionError: `certificate/self-check` where the checker does not verify it.
     """
     from eqverify.check.certificate import read_certificate
     from eqverify.check.deviation import deviations
     from eqverify.check.verdict import around, conclude
 
-    if problem.files.keys() != {"network", "property"}:
-        raise UsageError(
-            "certificate/no-files", "a certificate is about files, and the problem was not read from two",
-            hint="load the problem with load_problem(path, path)",
-        )  # fmt: skip
     layers = [_claimed(layer) for layer in checked.facts.layers]
     stable = [layer.mask(Status.INACTIVE, Status.ACTIVE) for layer in layers]
     established = checked.established
@@ -172,7 +211,7 @@ def certify(
         claim = replace(claim, epsilon=_larger(found))
         result = build_certificate(problem, checked.steps, claim)
         read = read_certificate(result, problem.network, problem.domain, network)
-        return result, conclude(checked.replay, established, read, network)
+        return Certified(result, conclude(checked.replay, established, read, network), checked.lost)
     except EqverifyError as error:
         raise ContradictionError(
             "certificate/self-check", "the checker does not verify the certificate", value=f"{error.code} {error.place}",

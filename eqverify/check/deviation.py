@@ -65,7 +65,7 @@ class _Comparison:
             passes = (layer.status == 2).astype(np.float64)[None]
             top = np.where(layer.status == 0, np.maximum(region.bounds[relu.source].upper, 0.0), 0.0)
             exact_lines[relu.name] = Lines(numbers.of(passes), numbers.of(passes), numbers.of(top), ALL)
-        self.region = Region(network, numbers, dict(region.bounds), exact_lines)
+        self.region = Region(network, numbers, dict(region.bounds), exact_lines, cancels=True)
         self.inactive = {relu.name: one.status == 1 for relu, one in zip(network.relus, layers, strict=True)}
         self.used = 0
 

@@ -49,6 +49,10 @@ class Floats:
         """All 0."""
         return np.zeros(shape)
 
+    def positive(self, values: Numbers) -> Numbers:
+        """max(0, values)."""
+        return np.maximum(values, 0.0)
+
     def product(self, left: Numbers, right: Numbers) -> Numbers:
         """(..., m, k) times (k, n)."""
         *batch, rows, inner = left.shape
@@ -110,6 +114,10 @@ class Rationals(Floats):
     def zeros(self, shape: tuple[int, ...]) -> Numbers:
         """All 0."""
         return np.full(shape, flint.fmpq(0), dtype=object)
+
+    def positive(self, values: Numbers) -> Numbers:
+        """max(0, values)."""
+        return np.where(values > 0, values, self.zeros((1,)))
 
     def product(self, left: Numbers, right: Numbers) -> Numbers:
         """(..., m, k) times (k, n)."""

@@ -122,6 +122,7 @@ class Region:
         lines: by ReLU node.
         sides: by pre-activation node, (boxes, n): 1 where z >= 0 is given, -1 where z <= 0 is, else 0.
         constraints: (matrix, bound): matrix x <= bound holds for all points in question.
+        cancels: whether rows may cancel exactly, so that it is worth to see where nothing is rounded.
     """
 
     network: Network
@@ -130,6 +131,7 @@ class Region:
     lines: dict[str, Lines] = field(default_factory=dict)
     sides: Mapping[str, FloatArray] = field(default_factory=dict)
     constraints: tuple[FloatArray, FloatArray] | None = None
+    cancels: bool = False
     _error: dict[str, Numbers] = field(default_factory=dict)
 
     @property
@@ -139,7 +141,7 @@ class Region:
 
     def take(self, boxes: slice) -> Region:
         """Some boxes."""
-        if self.boxes == 1:
+        if boxes.start == 0 and boxes.stop >= self.boxes:
             return self
         cut = {
             name: Lines(one.alpha[boxes], one.lam[boxes], one.offset[boxes], one.alive)
@@ -148,7 +150,7 @@ class Region:
         bounds = {name: one.take(boxes) for name, one in self.bounds.items()}
         sides = {name: side[boxes] for name, side in self.sides.items()}
         error = {name: one[boxes] if len(one) > 1 else one for name, one in self._error.items()}
-        return Region(self.network, self.numbers, bounds, cut, sides, self.constraints, error)
+        return Region(self.network, self.numbers, bounds, cut, sides, self.constraints, self.cancels, error)
 
     def interval(self, node: Affine) -> Interval:
         """Bounds from those of the sources (B-1); a component that reads only zeros is its bias, exactly."""
@@ -163,7 +165,9 @@ class Region:
                 size = np.abs(centre) + spread
                 radius = radius + numbers.forward(term.map, spread + constant * size, absolute=True)
                 if not numbers.exact:
-                    reads = reads + numbers.forward(term.map, (~(size == 0)).astype(np.float64), absolute=True)
+                    some = ~(size == 0)
+                    all_read = bool(some.all()) and isinstance(term.map, Dense) and term.map.matrix.all()
+                    reads += 1 if all_read else numbers.forward(term.map, some.astype(np.float64), absolute=True)
             slack = 0 if numbers.exact else 2 * constant * radius + 4 * numbers.unit * np.abs(value)
             found = Interval(-numbers.up(-value, radius + slack), numbers.up(value, radius + slack))
         if numbers.exact:
@@ -322,7 +326,7 @@ class Pull:
         self.shift(numbers.dot(values, numbers.of(node.bias)[None, columns]))
         if not numbers.exact:
             size = np.abs(values)
-            if not any(term.map.entry_error for term in node.terms):  # a single 1 copies a row: nothing is rounded
+            if self.region.cancels and not any(term.map.entry_error for term in node.terms):  # a single 1 only copies
                 size = np.where(((size != 0).sum(axis=2) == 1) & (size.sum(axis=2) == 1), 0.0, 1.0)[:, :, None] * size
             self._lose(numbers.dot(size, self.region.error(node)[:, columns]))
         for term in node.terms:
@@ -335,14 +339,16 @@ class Pull:
         if self.hints is not None and (node.name in self.hints.alpha or node.name in self.hints.lam):
             line = self._own_lines(node, self.hints, values.shape[1])
         alpha, lam, offset = (one[..., columns] for one in (line.alpha, line.lam, line.offset))
-        positive = np.where(values > 0, values, numbers.zeros((1,)))
+        positive = numbers.positive(values)
         negative = values - positive
         lift = numbers.dot(positive, offset) if offset.ndim == 2 else (positive * offset).sum(axis=2)
         self.shift(lift)
         pulled = positive * _per_row(lam) + negative * _per_row(alpha)
         if not numbers.exact:
             self._lose(numbers.gamma(values.shape[2] + 2) * lift)
-            inexact = np.where((pulled != values) & (pulled != 0), np.abs(pulled), 0.0)
+            inexact = np.abs(pulled)
+            if region.cancels:
+                inexact = np.where((pulled != values) & (pulled != 0), inexact, 0.0)
             self._lose(2 * numbers.unit * self._reach(inexact, node.source, columns))
         self.add(node.source, pulled, columns)
 
@@ -366,7 +372,7 @@ class Pull:
         numbers = self.region.numbers
         for name in self.rows:
             rows = self.full(name)
-            positive = np.where(rows > 0, rows, numbers.zeros((1,)))
+            positive = numbers.positive(rows)
             lower, upper = self.region.bounds[name]
             amount = numbers.dot(positive, numbers.of(upper)) + numbers.dot(rows - positive, numbers.of(lower))
             self.shift(amount)

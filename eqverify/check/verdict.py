@@ -48,6 +48,18 @@ class Verdict:
     reason: str = ""
     exit_status: int = 0
 
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "verdict": "verified" if self.verified else "rejected",
+            "claim": self.claim or None,
+            "epsilon": self.epsilon if self.verified else None,
+            "epsilons": list(self.epsilons),
+            "solver_trusted": self.solver_trusted if self.verified else None,
+            "code": self.code or None,
+            "reason": self.reason or None,
+        }
+
     def __str__(self) -> str:
         if not self.verified:
             return f"rejected {self.code} {self.reason}"

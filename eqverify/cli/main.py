@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from eqverify import __version__
+from eqverify.cli.commands.check import check
 from eqverify.cli.commands.demo import demo
 from eqverify.cli.commands.info import info
 from eqverify.cli.commands.reduce import reduce
@@ -25,7 +26,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for command in (demo, info, stability, reduce):
+for command in (demo, info, stability, reduce, check):
     app.command(command)
 
 
@@ -41,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
         The exit status: 0 done, 1 refuted, 2 usage, 3 input, 4 limit, 5 internal, 130 interrupted.
     """
     try:
-        app(list(arguments) or ["--help"], exit_on_error=False, print_error=False)
+        status = app(list(arguments) or ["--help"], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         message = " ".join(str(error).split())
         hint = "see eqverify --help, and --help after a command"
@@ -67,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         print(_unexpected(error), file=sys.stderr)
         return ContradictionError.exit_status
-    return 0
+    return status if type(status) is int else 0
 
 
 def _unexpected(error: Exception) -> EqverifyError:

@@ -65,6 +65,8 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     if result.cross_check is not None:
         reason = f" ({result.cross_check.reason})" if result.cross_check.reason else ""
         pairs.append(("Z3", f"{result.cross_check.verdict}{reason}"))
+    if result.certificate is not None:
+        pairs.append(("checker", str(result.certificate.verdict)))
     rounding = [d for d in result.transformed.declined if d.rewrite == "rounding"]
     pairs += [
         ("left alone", f"{len(d.units)} active units of {d.layer}: {d.reason}; try --dtype float64") for d in rounding

@@ -31,6 +31,9 @@ def reduce(
     cross_check: Literal["z3"] | None = None,
     cross_check_timeout: float = 60.0,
     picture: Path | None = None,
+    certificate: Path | None = None,
+    certified_only: Annotated[bool, Parameter(negative="")] = False,
+    tree_time_limit: float = 30.0,
     explain: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
@@ -65,6 +68,12 @@ def reduce(
         Seconds for the cross-check.
     picture:
         Also draw the layers before and after (.svg, .png, .pdf).
+    certificate:
+        Also write a certificate, which `eqverify check` verifies.
+    certified_only:
+        Keep units whose sign only a solver vouches for.
+    tree_time_limit:
+        With either of these, seconds for finding proofs of such units that can be checked.
     explain:
         Also print for each kept unit why it was kept.
     json:
@@ -74,7 +83,7 @@ def reduce(
     from eqverify.api.loading import load_problem
     from eqverify.cli import render
 
-    for path in (output, picture, property_out):
+    for path in (output, picture, property_out, certificate):
         if path is not None:
             require_folder(path)
     start = time.perf_counter()
@@ -89,9 +98,18 @@ def reduce(
             max_epsilon=max_epsilon,
             cross_check=cross_check,
             cross_check_timeout=cross_check_timeout,
+            certificate=certificate is not None,
+            certified_only=certified_only,
+            tree_time_limit=tree_time_limit,
             progress=progress,
         )
-    files = result.save(output, property=property_out, fold_property=fold_property, property_version=property_version)
+    files = result.save(
+        output,
+        property=property_out,
+        fold_property=fold_property,
+        property_version=property_version,
+        certificate=certificate,
+    )
     written = ", ".join(map(str, files))
     if picture is not None:
         result.plot(picture)
