@@ -73,8 +73,12 @@ class Reduction:
     @property
     def layers(self) -> tuple[LayerRow, ...]:
         """The table of layers."""
-        meanings = self.transformed.meanings.values()
-        kept = {meaning.source: (meaning.units.size, meaning.carriers.shape[0]) for meaning in meanings}
+        kept: dict[str, tuple[int, int]] = {}
+        for meaning in self.transformed.meanings.values():
+            for group in meaning.groups:
+                kept[group.source] = (group.units.size, 0)
+            if meaning.groups:  # carriers are listed with the last layer that they pass
+                kept[meaning.groups[-1].source] = (meaning.groups[-1].units.size, len(meaning.carriers))
         return layer_rows(self.facts, kept)
 
     @property
@@ -122,15 +126,17 @@ class Reduction:
         """For every kept unit, one line that says why it is still there."""
         lines = []
         reasons = {(d.layer, unit): d.reason for d in self.transformed.declined for unit in d.units}
+        layers = self.facts.by_name()
         for meaning in self.transformed.meanings.values():
-            layer = self.facts.by_name()[meaning.source]
-            for unit in meaning.units.tolist():
+            for name, unit in meaning.pairs():
+                layer = layers[name]
                 status = Status(int(layer.status[unit])).name.lower()
-                why = f"; {reasons[layer.name, unit]}" if (layer.name, unit) in reasons else ""
+                why = f"; {reasons[name, unit]}" if (name, unit) in reasons else ""
                 bounds = f"z in [{layer.lower[unit]:.6g}, {layer.upper[unit]:.6g}]"
-                lines.append(f"{layer.name}[{unit}] {status}, {bounds}{why}")
+                lines.append(f"{name}[{unit}] {status}, {bounds}{why}")
             if len(meaning.carriers):
-                lines.append(f"{layer.name} {len(meaning.carriers)} carriers of linear values that later layers need")
+                passed = meaning.groups[-1].source
+                lines.append(f"{passed} {len(meaning.carriers)} carriers of linear values that later layers need")
         return "\n".join(lines)
 
     def plot(self, path: str | Path) -> None:
@@ -338,7 +344,8 @@ def _write(
     if _same_chain(network, transformed.network):
         return data, network, transformed.epsilon
     pairs = zip(network.relus, transformed.meanings.values(), strict=True)
-    epsilons = prove_deviation(problem, facts, network, {node.name: meaning for node, meaning in pairs})
+    meanings = {node.name: meaning for node, meaning in pairs}
+    epsilons = prove_deviation(problem, facts, network, meanings, transformed.relations)
     if (epsilons > transformed.epsilon).any():
         raise ContradictionError(
             "reduce/written-differs",

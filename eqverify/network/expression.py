@@ -7,7 +7,8 @@ element of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,6 +189,20 @@ def difference(left: Expression, right: Expression, basis: Basis) -> Expression:
     """left - right."""
     rows, rounding = _add(left.rows, -right.rows, basis)
     return Expression(rows, (left.error + right.error + rounding) * (1 + 4 * UNIT_ROUNDOFF))
+
+
+def scaled(expression: Expression, factor: float, basis: Basis) -> Expression:
+    """factor times an expression; exact for powers of two, short of underflow."""
+    rows = factor * expression.rows
+    exact = abs(math.frexp(factor)[0]) == 0.5 and np.array_equal(rows / factor, expression.rows)
+    error = abs(factor) * expression.error + (0.0 if exact else basis.unit * basis.reach(rows))
+    return Expression(rows, np.where(error > 0, error * (1 + 4 * UNIT_ROUNDOFF) + UNDERFLOW, 0.0))
+
+
+def stacked(parts: Sequence[Expression], basis: Basis) -> Expression:
+    """Expressions below each other."""
+    rows = np.concatenate([np.empty((0, basis.width), dtype=basis.element), *(part.rows for part in parts)])
+    return Expression(rows, np.concatenate([np.empty(0), *(part.error for part in parts)]))
 
 
 def eliminate(expression: Expression, columns: IntArray, meaning: Expression, basis: Basis) -> Expression:

@@ -21,7 +21,8 @@ class Fate:
     Attributes:
         layer: ReLU node of the original network.
         unit: index in it.
-        what: ``inactive``, ``merged``, ``folded``, ``constant``, ``dead``.
+        what: ``inactive``, ``merged``, ``folded``, ``constant``, ``dead``; by a row of the normal form ``active``,
+            ``inactive``, ``parallel``, ``antiparallel``.
     """
 
     layer: str

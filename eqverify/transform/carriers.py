@@ -1,9 +1,9 @@
-"""The sequential shape: a normal form as a chain whose layers carry past themselves only what later layers need.
+"""The sequential shape: a form as a chain whose layers carry past themselves only what later layers need.
 
-Going backwards, let F be the rows that later layers need after a level: columns of the level's own units are there,
-and the rest of F, over inputs and earlier units, must be *carried*.  With F_rest = P Q of rank r, the level gets r
+Going backwards, let F be the rows that later layers need after a tier: columns of the tier's own units are there,
+and the rest of F, over inputs and earlier units, must be *carried*.  With F_rest = P Q of rank r, the tier gets r
 further units, the carriers q = Q (x, h) + t, shifted by proved lower bounds so that they are never negative.  Since
-F_rest factors through the level's stably active units and through what is needed next, r is at most the number of
+F_rest factors through a level's stably active units and through what is needed next, r is at most the number of
 either: never more than the rank(W_active) that LEO keeps (statement C-1 in `specs/rewrites.md`).
 """
 
@@ -13,11 +13,12 @@ import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.network.expression import Basis, Expression, value_range
-from eqverify.transform.chain import Chain, Layer, Meaning
-from eqverify.transform.normal_form import NormalForm
+from eqverify.transform.chain import Chain, Layer
 from eqverify.transform.realise import Element
+from eqverify.transform.reduced_form import ReducedForm
+from eqverify.transform.unit_map import Meaning
 
-_RANK_TOLERANCE: dict[Element, float] = {"float32": 2.0**-33, "float64": 2.0**-44}
+RANK_TOLERANCE: dict[Element, float] = {"float32": 2.0**-33, "float64": 2.0**-44}
 """Pivots below this times the largest count as zero: a residual well below the rounding of the written weights."""
 
 _MARGIN: dict[Element, float] = {"float32": 2.0**-20, "float64": 2.0**-40}
@@ -25,11 +26,11 @@ _MARGIN: dict[Element, float] = {"float32": 2.0**-20, "float64": 2.0**-40}
 `prove_deviation` finds them linear."""
 
 
-def sequential_chain(form: NormalForm, element: Element) -> Chain:
-    """A normal form as a chain of levels with carriers.
+def sequential_chain(form: ReducedForm, element: Element) -> Chain:
+    """A form as a chain of its tiers with carriers.
 
     Args:
-        form: rows of kept units and outputs.
+        form: rows of units and outputs; each tier becomes a layer.
         element: the type the weights will be written in; it sets the tolerance of the numerical rank.
 
     Returns:
@@ -37,34 +38,26 @@ def sequential_chain(form: NormalForm, element: Element) -> Chain:
     """
     basis = form.basis
     one, inputs = basis.input_size, np.arange(basis.input_size)
-    need = _fold_fixed(form.outputs.rows, basis)
+    need = form.outputs
     matrices: list[tuple[FloatArray, FloatArray]] = []
     meanings: list[Meaning] = []
-    for index in reversed(range(len(form.levels))):
-        level = form.levels[index]
-        read = np.flatnonzero(need[:, level.columns].any(axis=0))
-        if not read.size:
-            continue
-        own = level.columns[read]
-        before = np.concatenate([inputs, *(earlier.columns for earlier in form.levels[:index])])
-        chosen, mix = _interpolate(need[:, before] * basis.radius[before], _RANK_TOLERANCE[element])
+    for index in reversed(range(len(form.tiers))):
+        tier = form.tiers[index]
+        before = columns_before(form, index)
+        chosen, mix = _interpolate(need[:, before] * basis.radius[before], RANK_TOLERANCE[element])
         carriers = _carriers(need[chosen], before, basis, element)
-        matrices.append((np.concatenate([need[:, own], mix], axis=1), need[:, one] - mix @ carriers[:, one]))
-        meanings.append(Meaning(level.source, level.units[read], carriers))
-        need = np.concatenate([_fold_fixed(level.z.rows[read], basis), carriers])
+        matrices.append((np.concatenate([need[:, tier.columns], mix], axis=1), need[:, one] - mix @ carriers[:, one]))
+        meanings.append(Meaning(tier.groups, carriers))
+        need = np.concatenate([tier.rows, carriers])
     matrices.append((need[:, inputs], need[:, one]))
     matrices.reverse()
     layers = [Layer(w, b, meaning) for (w, b), meaning in zip(matrices[:-1], reversed(meanings), strict=True)]
     return Chain(tuple(layers), *matrices[-1])
 
 
-def _fold_fixed(rows: FloatArray, basis: Basis) -> FloatArray:
-    """Columns with a single value become part of the constant."""
-    fixed = basis.radius == 0
-    constant = rows[:, fixed] @ basis.centre[fixed]
-    folded = np.where(fixed, 0.0, rows)
-    folded[:, basis.input_size] = constant
-    return folded
+def columns_before(form: ReducedForm, index: int) -> IntArray:
+    """The columns of inputs and of tiers before one."""
+    return np.concatenate([np.arange(form.basis.input_size), *(tier.columns for tier in form.tiers[:index])])
 
 
 def _interpolate(rows: FloatArray, tolerance: float) -> tuple[IntArray, FloatArray]:

@@ -6,42 +6,14 @@ network with the original row by row afterwards.  What it needs for that is the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eqverify.arrays import FloatArray, IntArray, frozen
+from eqverify.arrays import FloatArray, IntArray
 from eqverify.errors import InputError, Place
 from eqverify.network import Affine, Network, split_inputs
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Meaning:
-    """What the units of a reduced layer stand for.
-
-    Attributes:
-        source: ReLU node of the original network.
-        units: (k,) the first k units show max(0, z_units[j]) of that node's units.
-        carriers: (r, width) the other r units show these rows over the columns of the normal form, which are not
-            negative on the domain.
-    """
-
-    source: str
-    units: IntArray
-    carriers: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "units", frozen(self.units, np.int64))
-        object.__setattr__(self, "carriers", frozen(self.carriers))
-
-    @property
-    def size(self) -> int:
-        """Number of units, carriers included."""
-        return int(self.units.size) + len(self.carriers)
-
-    def select(self, chosen: IntArray) -> Meaning:
-        """The meaning of some units of a layer without carriers."""
-        return Meaning(self.source, self.units[chosen])
+from eqverify.transform.unit_map import Group, Meaning
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,9 +35,19 @@ class Layer:
         """Number of units."""
         return int(self.bias.size)
 
+    @property
+    def source(self) -> str:
+        """The original's ReLU node, for a layer that shows units of just one and has no carriers."""
+        return self.meaning.groups[0].source
+
+    @property
+    def units(self) -> IntArray:
+        """The units of that node."""
+        return self.meaning.groups[0].units
+
     def select(self, chosen: IntArray) -> Layer:
-        """The layer with only some units."""
-        return Layer(self.weight[chosen], self.bias[chosen], self.meaning.select(chosen))
+        """Such a layer with only some units."""
+        return Layer(self.weight[chosen], self.bias[chosen], Meaning((Group(self.source, self.units[chosen]),)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +123,7 @@ def chain_of(network: Network) -> Chain:
             current[node.name] = _compose(node, current, network.input_size)
             continue
         weight, bias = current[node.source]
-        layers.append(Layer(weight, bias, Meaning(node.name, np.arange(bias.size))))
+        layers.append(Layer(weight, bias, Meaning((Group(node.name, np.arange(bias.size)),))))
         current = {node.name: (np.eye(bias.size), np.zeros(bias.size))}
     missing = [port.source for port in network.outputs if port.source not in current]
     if missing:

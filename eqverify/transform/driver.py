@@ -18,10 +18,14 @@ from eqverify.stability.facts import Facts, LayerFacts, Status
 from eqverify.transform import leo
 from eqverify.transform.base import REGISTRY, Declined, Fate, Rewritten
 from eqverify.transform.carriers import sequential_chain
-from eqverify.transform.chain import Chain, Meaning, chain_of, is_chain
+from eqverify.transform.chain import Chain, chain_of, is_chain
 from eqverify.transform.deviation import is_single, prove_deviation
 from eqverify.transform.normal_form import normal_form
 from eqverify.transform.realise import Element, realise
+from eqverify.transform.reduced_form import ReducedForm, reduced_form
+from eqverify.transform.simplify import drop_dead, simplify
+from eqverify.transform.tiers import merge_tiers
+from eqverify.transform.unit_map import Group, Meaning, Relation
 
 LEO: tuple[str, ...] = tuple(
     rewrite.name
@@ -33,6 +37,9 @@ _LEO_ENTRIES = 2_000_000
 """LEO's passes are tried by ``auto`` where all layers together have at most so many weights as dense matrices, or
 twenty times as many where carriers would bring eps above the limit."""
 
+TOLERANCES: dict[Element, tuple[float, ...]] = {"float32": (2.0**-33, 2.0**-20), "float64": (2.0**-44,)}
+"""Residuals up to this share of a row's reach count as zero in simplifications, smallest first.  The larger one of
+float32 finds what was exact before weights were rounded to that type; it is used where eps stays within its limit."""
 
 Rewriting = Literal["auto", "carriers", "leo"]
 Maker = Literal["carriers", "leo", "unchanged"]
@@ -76,10 +83,11 @@ class Transformed:
     Attributes:
         network: the reduced network, its weights already numbers of the wanted type.
         meanings: by its ReLU nodes, what their units stand for.
+        relations: what units without a counterpart equal, as far as the proof needs it.
         epsilon: (output_size,) proved bounds on |original - reduced| over the domain.
         rewriting: how it was made; ``unchanged`` where no rewriting gained anything.
         choice: why that way and not the other, in one clause.
-        fates: for ``leo``, units that went, with what happened to each.
+        fates: units that went though the facts leave them open (for ``leo``: all that went), and what happened to each.
         declined: why others stayed, by pass.
         seconds: measured wall time.
     """
@@ -89,6 +97,7 @@ class Transformed:
     epsilon: FloatArray
     rewriting: Maker
     choice: str = ""
+    relations: tuple[Relation, ...] = ()
     fates: tuple[Fate, ...] = ()
     declined: tuple[Declined, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -143,7 +152,7 @@ def _reason(best: Transformed, candidates: Sequence[Transformed], limit: float) 
 def _unchanged(problem: Problem) -> Transformed:
     """The network itself: equal everywhere."""
     network = problem.network
-    meanings = {node.name: Meaning(node.name, np.arange(network.sizes[node.name])) for node in network.relus}
+    meanings = {node.name: Meaning((Group(node.name, np.arange(network.sizes[node.name])),)) for node in network.relus}
     return Transformed(network, meanings, np.zeros(network.output_size), "unchanged")
 
 
@@ -154,14 +163,46 @@ def _leo_is_cheap(network: Network, needed: bool) -> bool:
 
 
 def _by_carriers(problem: Problem, facts: Facts, options: TransformOptions) -> Transformed:
-    chain = sequential_chain(normal_form(problem, facts), options.dtype)
-    return _finish("carriers", problem, facts, chain, options)
+    form = reduced_form(normal_form(problem, facts))
+    *loose, exact = _simplified(form, options.dtype)
+    for simple in loose:
+        result = _carried(problem, facts, simple, options)
+        if result.worst <= options.max_epsilon:
+            return result
+    return _carried(problem, facts, exact, options)
 
 
-def _finish(rewriting: Maker, problem: Problem, facts: Facts, chain: Chain, options: TransformOptions) -> Transformed:
+def _simplified(form: ReducedForm, element: Element) -> list[ReducedForm]:
+    """The form simplified with residuals as large as the type's rounding, smaller, and without any; fewest units first.
+
+    Forms with as many units as a later one are left out.
+    """
+    forms = [drop_dead(form, 0.0)]
+    for tolerance in TOLERANCES[element]:
+        simple = simplify(form, tolerance)
+        if simple.units < forms[0].units:
+            forms.insert(0, simple)
+    return forms
+
+
+def _carried(problem: Problem, facts: Facts, form: ReducedForm, options: TransformOptions) -> Transformed:
+    chain = sequential_chain(merge_tiers(form, options.dtype), options.dtype)
+    result = _finish("carriers", problem, facts, chain, options, form.relations)
+    return replace(result, fates=form.fates, declined=form.declined)
+
+
+def _finish(
+    rewriting: Maker,
+    problem: Problem,
+    facts: Facts,
+    chain: Chain,
+    options: TransformOptions,
+    relations: tuple[Relation, ...] = (),
+) -> Transformed:
     """Write a chain in the wanted type and prove its eps."""
     network, meanings = realise(chain, problem.network, options.dtype)
-    return Transformed(network, meanings, prove_deviation(problem, facts, network, meanings), rewriting)
+    epsilon = prove_deviation(problem, facts, network, meanings, relations)
+    return Transformed(network, meanings, epsilon, rewriting, relations=relations)
 
 
 def _by_leo(problem: Problem, facts: Facts, options: TransformOptions) -> Transformed:

@@ -10,7 +10,8 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.errors import InputError, Place
 from eqverify.network import Affine, Dense, Network, Node, Port, Relu, Term
-from eqverify.transform.chain import Chain, Meaning
+from eqverify.transform.chain import Chain
+from eqverify.transform.unit_map import Meaning
 
 Element = Literal["float32", "float64"]
 

@@ -254,7 +254,7 @@ def test_a_lying_proof_is_caught_and_nothing_is_written(files, capsys, monkeypat
     """If the proof of eps were wrong, running both networks on points shows it."""
     network, query, output = files
 
-    def lie(problem, facts, reduced, meanings):
+    def lie(problem, facts, reduced, meanings, relations=()):
         return np.zeros(problem.network.output_size)
 
     from eqverify.transform.leo import RemoveInactive

@@ -16,9 +16,9 @@ from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.chains import chain_network
 from eqverify.testing.oracle import deviations_exact
 from eqverify.testing.strategies import any_networks, networks, problems
-from eqverify.transform.chain import Meaning
 from eqverify.transform.deviation import _prove, prove_deviation
 from eqverify.transform.driver import TransformOptions, transform
+from eqverify.transform.unit_map import Group, Meaning
 
 CROWN = StabilityOptions("crown")
 
@@ -72,7 +72,7 @@ def test_long_double_rows_bound_the_exact_deviation_too(problem):
     result = transform(problem, facts, TransformOptions("carriers", dtype="float64"))
     found = exact(problem, result.network)
     assume(found is not None)
-    assert within(found, _prove(problem, facts, result.network, result.meanings, long=True))
+    assert within(found, _prove(problem, facts, result.network, result.meanings, result.relations, long=True))
 
 
 def test_deviations_of_opposite_sign_cancel_where_they_meet_again():
@@ -82,7 +82,7 @@ def test_deviations_of_opposite_sign_cancel_where_they_meet_again():
     reduced = chain_network([(first, moved), (last, np.zeros(1))])
     problem = domain_problem(original, box_domain(np.array([-1.0]), np.array([1.0])))
     facts = prove_stability(problem, CROWN)
-    meanings = {reduced.relus[0].name: Meaning(original.relus[0].name, np.arange(2))}
+    meanings = {reduced.relus[0].name: Meaning((Group(original.relus[0].name, np.arange(2)),))}
     epsilon = prove_deviation(problem, facts, reduced, meanings)
     assert epsilon[0] <= 2.0**-30 * (1 + 1e-9)  # the sum of |W| d would be 2^-29
 
@@ -103,7 +103,7 @@ def test_a_damaged_network_gets_an_epsilon_that_covers_the_damage(problem, rewri
         return
     found = exact(problem, wrong)
     assume(found is not None)
-    assert within(found, prove_deviation(problem, facts, wrong, result.meanings))
+    assert within(found, prove_deviation(problem, facts, wrong, result.meanings, result.relations))
 
 
 @given(problems(networks=networks(), parts=1), st.data())
@@ -116,13 +116,16 @@ def test_wrong_meanings_never_lower_epsilon_below_the_truth(problem, data):
     assume(result.meanings)
     shuffled = {}
     for name, meaning in result.meanings.items():
-        count, unit = meaning.units.size, st.integers(0, problem.network.sizes[meaning.source] - 1)
-        units = np.array(data.draw(st.lists(unit, min_size=count, max_size=count)), dtype=np.int64)
+        groups = []
+        for group in meaning.groups:
+            count, unit = group.units.size, st.integers(0, problem.network.sizes[group.source] - 1)
+            units = data.draw(st.lists(unit, min_size=count, max_size=count))
+            groups.append(Group(group.source, np.array(units, dtype=np.int64)))
         shift = data.draw(st.sampled_from([0.0, -1.0, 0.25]))
-        shuffled[name] = Meaning(meaning.source, units, meaning.carriers + shift)
+        shuffled[name] = Meaning(tuple(groups), meaning.carriers + shift)
     found = exact(problem, result.network)
     assume(found is not None)
-    assert within(found, prove_deviation(problem, facts, result.network, shuffled))
+    assert within(found, prove_deviation(problem, facts, result.network, shuffled, result.relations))
 
 
 def test_nothing_rounded_means_epsilon_zero():

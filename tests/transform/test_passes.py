@@ -130,7 +130,7 @@ def test_every_unit_is_either_kept_or_has_one_fate(problem):
     except EqverifyError:
         return
     gone = [(fate.layer, fate.unit) for fate in result.fates]
-    kept = [(m.source, int(unit)) for m in result.meanings.values() for unit in m.units]
+    kept = [pair for meaning in result.meanings.values() for pair in meaning.pairs()]
     everything = [(layer.name, unit) for layer in facts.layers for unit in range(layer.size)]
     assert sorted(gone + kept) == sorted(everything)
     statuses = {(layer.name, unit): layer.status[unit] for layer in facts.layers for unit in range(layer.size)}

@@ -24,7 +24,7 @@ class CollapseConstant:
 
     def __call__(self, chain: Chain, facts: Mapping[str, LayerFacts]) -> Rewritten:
         for index, layer in enumerate(chain.layers):
-            if facts[layer.meaning.source].mask(Status.INACTIVE)[layer.meaning.units].all():
+            if facts[layer.source].mask(Status.INACTIVE)[layer.units].all():
                 return self._collapse(chain, index)
         return Rewritten(chain)
 
@@ -38,8 +38,8 @@ class CollapseConstant:
                 value = np.maximum(value, 0.0)
         width = chain.layers[0].weight.shape[1]
         fates = [
-            Fate(layer.meaning.source, int(unit), "inactive" if place == index else "constant")
+            Fate(layer.source, int(unit), "inactive" if place == index else "constant")
             for place, layer in enumerate(chain.layers)
-            for unit in layer.meaning.units
+            for unit in layer.units
         ]
         return Rewritten(Chain((), np.zeros((value.size, width)), value), tuple(fates))

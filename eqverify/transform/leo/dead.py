@@ -34,14 +34,14 @@ class DropDead:
                 return Rewritten(*self._constant(chain, index, fates))
             kept = np.flatnonzero(read)
             chain = chain.with_layer(index, layer.select(kept)).with_reader(index, weight[:, kept], bias)
-            fates += [Fate(layer.meaning.source, int(unit), "dead") for unit in layer.meaning.units[~read]]
+            fates += [Fate(layer.source, int(unit), "dead") for unit in layer.units[~read]]
         return Rewritten(chain, tuple(fates))
 
     @staticmethod
     def _constant(chain: Chain, index: int, fates: list[Fate]) -> tuple[Chain, tuple[Fate, ...]]:
         """Nothing of layer `index` is read: it and all before it go, and its reader becomes constant in the input."""
         before = chain.layers[: index + 1]
-        fates += [Fate(layer.meaning.source, int(unit), "dead") for layer in before for unit in layer.meaning.units]
+        fates += [Fate(layer.source, int(unit), "dead") for layer in before for unit in layer.units]
         _, bias = chain.reader(index)
         chain = chain.with_reader(index, np.zeros((bias.size, chain.layers[0].weight.shape[1])), bias)
         return Chain(chain.layers[index + 1 :], chain.weight, chain.bias), tuple(fates)

@@ -24,10 +24,10 @@ class FoldStable:
         fates: list[Fate] = []
         for index in reversed(range(len(chain.layers))):
             layer = chain.layers[index]
-            source = layer.meaning.source
-            if not facts[source].mask(Status.ACTIVE)[layer.meaning.units].all():
+            source = layer.source
+            if not facts[source].mask(Status.ACTIVE)[layer.units].all():
                 continue
             weight, bias = chain.reader(index)
             chain = chain.with_reader(index, weight @ layer.weight, bias + weight @ layer.bias).without_layer(index)
-            fates += [Fate(source, int(unit), "folded") for unit in layer.meaning.units]
+            fates += [Fate(source, int(unit), "folded") for unit in layer.units]
         return Rewritten(chain, tuple(fates))

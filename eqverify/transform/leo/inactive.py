@@ -26,12 +26,12 @@ class RemoveInactive:
         fates: list[Fate] = []
         for index in range(len(chain.layers)):
             layer = chain.layers[index]
-            source = layer.meaning.source
-            inactive = facts[source].mask(Status.INACTIVE)[layer.meaning.units]
+            source = layer.source
+            inactive = facts[source].mask(Status.INACTIVE)[layer.units]
             if not inactive.any() or inactive.all():
                 continue
             kept = np.flatnonzero(~inactive)
             weight, bias = chain.reader(index)
             chain = chain.with_layer(index, layer.select(kept)).with_reader(index, weight[:, kept], bias)
-            fates += [Fate(source, int(u), "inactive") for u in layer.meaning.units[inactive]]
+            fates += [Fate(source, int(u), "inactive") for u in layer.units[inactive]]
         return Rewritten(chain, tuple(fates))

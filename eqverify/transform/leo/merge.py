@@ -38,17 +38,17 @@ class MergeDependent:
         declined: list[Declined] = []
         for index in reversed(range(len(chain.layers))):
             layer = chain.layers[index]
-            source = layer.meaning.source
-            active = np.flatnonzero(facts[source].mask(Status.ACTIVE)[layer.meaning.units])
+            source = layer.source
+            active = np.flatnonzero(facts[source].mask(Status.ACTIVE)[layer.units])
             if not active.size:
                 continue
             kept, gone, coefficients = self._split(layer.weight[active])
             if not gone.size:
-                units = tuple(int(u) for u in layer.meaning.units[active])
+                units = tuple(int(u) for u in layer.units[active])
                 declined.append(Declined(self.name, source, units, "active rows are linearly independent"))
                 continue
             chain = _merge(chain, index, active[kept], active[gone], coefficients)
-            fates += [Fate(source, int(unit), "merged") for unit in layer.meaning.units[active[gone]]]
+            fates += [Fate(source, int(unit), "merged") for unit in layer.units[active[gone]]]
         return Rewritten(chain, tuple(fates), tuple(declined))
 
     def _split(self, rows: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:

@@ -1,0 +1,114 @@
+"""Which neighbouring tiers share a layer of the sequential shape, so that it has as few carriers as possible.
+
+Tiers start as the ReLU layers of the original.  Where simplifications took away what made one tier depend on the one
+before, both fit into one layer.  If tiers a..b do, the layer needs r(a, b) carriers: the rank of all rows after b over
+the columns before a.  That does not depend on how the other tiers are grouped, so the best grouping is a shortest path
+(statement C-2 in `specs/rewrites.md`).  A network whose layers were split is grouped as it was before, or better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from eqverify.arrays import FloatArray
+from eqverify.transform.carriers import RANK_TOLERANCE, columns_before
+from eqverify.transform.realise import Element
+from eqverify.transform.reduced_form import ReducedForm, Tier
+
+
+def merge_tiers(form: ReducedForm, element: Element) -> ReducedForm:
+    """The same units in fewer tiers where that needs no more carriers.
+
+    Args:
+        form: rows of units and outputs.
+        element: the type the weights will be written in; it sets the tolerance of the numerical rank.
+    """
+    first = _first_mergeable(form)
+    if all(start == index for index, start in enumerate(first)):
+        return form
+    # best[k]: fewest carriers, then fewest layers, of tiers before k; begins[k]: where the last of those layers begins.
+    best: list[tuple[int, int]] = [(0, 0)]
+    begins = [0]
+    costs = [_Carried(form, index, RANK_TOLERANCE[element]) for index in range(len(form.tiers))]
+    involved = _involved(first)
+    for last, start in enumerate(first):
+        choices = []
+        for begin in range(start, last + 1):
+            carried = costs[begin].after(last) if involved[last] else 0
+            choices.append((best[begin][0] + carried, best[begin][1] + 1, begin))
+        carriers, layers, begin = min(choices)
+        best.append((carriers, layers))
+        begins.append(begin)
+    tiers: list[Tier] = []
+    end = len(form.tiers)
+    while end:
+        tiers.insert(0, _union(form.tiers[begins[end] : end]))
+        end = begins[end]
+    return replace(form, tiers=tuple(tiers))
+
+
+def _first_mergeable(form: ReducedForm) -> list[int]:
+    """By tier, the first one that can share a layer with it: none of those between reads another."""
+    first: list[int] = []
+    for index, tier in enumerate(form.tiers):
+        start = index
+        while start > (first[index - 1] if index else 0) and not tier.rows[:, form.tiers[start - 1].columns].any():
+            start -= 1
+        first.append(start)
+    return first
+
+
+def _involved(first: list[int]) -> list[bool]:
+    """By tier, whether it could share a layer with a neighbour; the carriers of others are the same in any grouping."""
+    involved = [False] * len(first)
+    for index, start in enumerate(first):
+        if start < index:
+            involved[start : index + 1] = [True] * (index + 1 - start)
+    return involved
+
+
+class _Carried:
+    """How many carriers a layer needs that begins with one tier: ranks of growing sets of rows, computed once."""
+
+    def __init__(self, form: ReducedForm, begin: int, tolerance: float) -> None:
+        self._form = form
+        self._before = columns_before(form, begin)
+        self._tolerance = tolerance
+        self._ranks: dict[int, int] = {}
+
+    def after(self, last: int) -> int:
+        """The rank of the rows after tier `last` over the columns before the first tier of the layer."""
+        if not self._ranks:
+            self._fill(last)
+        return self._ranks[last]
+
+    def _fill(self, stop: int) -> None:
+        """Ranks for all ends from the last tier back to `stop`, by orthogonalising block after block."""
+        scale = self._form.basis.radius[self._before]
+        span = np.zeros((0, self._before.size))
+        blocks = [self._form.outputs, *(tier.rows for tier in reversed(self._form.tiers[stop + 1 :]))]
+        largest = max(float(np.linalg.norm(b[:, self._before] * scale, axis=1).max(initial=0.0)) for b in blocks)
+        for offset, block in enumerate(blocks):
+            span = _extended(span, block[:, self._before] * scale, self._tolerance * largest)
+            self._ranks[len(self._form.tiers) - 1 - offset] = len(span)
+
+
+def _extended(span: FloatArray, rows: FloatArray, limit: float) -> FloatArray:
+    """An orthonormal basis of the span of orthonormal rows and of others, short of pivots below `limit`."""
+    if not rows.any():
+        return span
+    import scipy.linalg  # a fifth of a second at start-up
+
+    for _ in range(2):  # twice is enough (Golub & Van Loan, section 5.2.8)
+        rows = rows - (rows @ span.T) @ span
+    factor, triangle, _ = scipy.linalg.qr(rows.T, mode="economic", pivoting=True)
+    rank = int((np.abs(np.diag(triangle)) > limit).sum())
+    return np.concatenate([span, factor[:, :rank].T])
+
+
+def _union(tiers: tuple[Tier, ...]) -> Tier:
+    groups = tuple(group for tier in tiers for group in tier.groups)
+    columns = np.concatenate([tier.columns for tier in tiers])
+    return Tier(groups, columns, np.concatenate([tier.rows for tier in tiers]))
