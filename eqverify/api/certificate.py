@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import eqverify
-from eqverify.arrays import FloatArray
-from eqverify.certificate import Claim, build_certificate
+from eqverify.bounds import Bounds, Interval
+from eqverify.certificate import Claim, build_certificate, checkable_proofs
 from eqverify.errors import ContradictionError, EqverifyError, InputError, Place, UsageError
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.stability.facts import Evidence, Facts, LayerFacts, Status
-from eqverify.stability.proof import Believed, Step
-from eqverify.transform.chain import Meaning
+from eqverify.stability.proofs import Believed, DerivedProof, Proof
+from eqverify.transform.unit_map import Meaning, Relation
 
 if TYPE_CHECKING:
     from eqverify.check import Arithmetic, Verdict
+    from eqverify.check.certificate import Certificate
     from eqverify.check.replay import Established, Replay
 
 _KINDS = (Evidence.NONE, Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidence.SOLVER)
@@ -76,14 +77,12 @@ class Rechecked:
     """Facts as far as the checker establishes them too.
 
     Attributes:
-        facts: status and bounds that the checker confirms; other units are undecided.
-        steps: what it was given.
+        facts: status and bounds that the checker confirms, with the proofs it was given; other units are undecided.
         replay, established: its state, for the claim that follows.
         lost: units that were stable before.
     """
 
     facts: Facts
-    steps: tuple[Step, ...]
     replay: Replay
     established: Established
     lost: int
@@ -104,21 +103,47 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
         InputError: `certificate/opaque` for a network that ends in operators that are not piecewise linear.
         RejectedError: a step does not show what it should: a defect.
     """
-    from eqverify.check.certificate import read_certificate
+    from eqverify.check.certificate import read_steps
     from eqverify.check.numbers import Floats
     from eqverify.check.replay import Replay
 
     facts.require(problem)
     if files:
         _require_files(problem)
-    steps = tuple(step for step in facts.steps if not (certified_only and isinstance(step, Believed)))
-    data = build_certificate(problem, steps, None)
     replay = Replay(problem.network, problem.domain, Floats())
-    established = replay.run(read_certificate(data, problem.network, problem.domain, None).steps)
-    layers = tuple(_confirmed(layer, established) for layer in facts.layers)
+
+    def repeat(proofs: Sequence[Proof]) -> Facts:
+        data = build_certificate(problem, proofs, None)
+        established = replay.run(read_steps(data, problem.network, problem.domain))
+        return replace(facts, layers=tuple(_confirmed(layer, established) for layer in facts.layers))
+
+    def known() -> Bounds:
+        return {name: Interval(z.lower, z.upper) for name, z in replay.bounds.items()}
+
+    proofs: list[Proof] = [proof for proof in facts.proofs if not isinstance(proof, Believed)]
+    found = repeat(proofs)
+    if _lost(facts, found) and seconds > 0:
+        for more in checkable_proofs(problem, known, facts, found, seconds):
+            proofs += more
+            found = repeat(more)
+    words = [proof for proof in facts.proofs if isinstance(proof, Believed) and _is_open(proof, found)]
+    if words and not certified_only:
+        more = [*words, DerivedProof("crown", {})]
+        proofs += more
+        found = repeat(more)
+    return Rechecked(replace(found, proofs=tuple(proofs)), replay, replay.established(), _lost(facts, found))
+
+
+def _lost(facts: Facts, found: Facts) -> int:
+    """How many stable units of `facts` are not stable in `found`."""
     stable = (Status.INACTIVE, Status.ACTIVE)
-    lost = sum(int((a.mask(*stable) & ~b.mask(*stable)).sum()) for a, b in zip(facts.layers, layers, strict=True))
-    return Rechecked(replace(facts, layers=layers, steps=steps), steps, replay, established, lost)
+    pairs = zip(facts.layers, found.layers, strict=True)
+    return sum(int((a.mask(*stable) & ~b.mask(*stable)).sum()) for a, b in pairs)
+
+
+def _is_open(word: Believed, facts: Facts) -> bool:
+    layer = next(layer for layer in facts.layers if layer.source == word.node)
+    return int(layer.status[word.unit]) not in (Status.INACTIVE, Status.ACTIVE)
 
 
 def _confirmed(layer: LayerFacts, established: Established) -> LayerFacts:
@@ -173,7 +198,12 @@ class Certified:
 
 
 def certify(
-    problem: Problem, checked: Rechecked, data: bytes, network: Network, meanings: Sequence[Meaning]
+    problem: Problem,
+    checked: Rechecked,
+    data: bytes,
+    network: Network,
+    meanings: Sequence[Meaning],
+    relations: Sequence[Relation],
 ) -> Certified:
     """The certificate of a reduction, checked.
 
@@ -182,6 +212,7 @@ def certify(
         checked: its facts.
         data, network: the reduced file and what it holds.
         meanings: by ReLU node of `network`.
+        relations: about units of the original that went.
 
     Returns:
         The bytes, and the checker's verdict on them.
@@ -202,16 +233,18 @@ def certify(
     digests = {**problem.files, "reduced": hashlib.sha256(data).hexdigest()}
     about = {"eqverify": eqverify.__version__, "solver": checked.facts.solver}
     nothing = np.zeros(problem.network.output_size)
-    claim = Claim(digests, layers, evidence, meanings, nothing, about)
+    claim = Claim(digests, layers, evidence, meanings, relations, nothing, about)
+
+    def read(proofs: Sequence[Proof]) -> tuple[bytes, Certificate]:
+        made = build_certificate(problem, proofs, claim)
+        return made, read_certificate(made, problem.network, problem.domain, network, {"reduced": data})
+
     try:
-        certificate = read_certificate(
-            build_certificate(problem, (), claim), problem.network, problem.domain, network
-        )
-        found = deviations(around(checked.replay), network, certificate.layers, certificate.meanings)
-        claim = replace(claim, epsilon=_larger(found))
-        result = build_certificate(problem, checked.steps, claim)
-        read = read_certificate(result, problem.network, problem.domain, network)
-        return Certified(result, conclude(checked.replay, established, read, network), checked.lost)
+        _, draft = read(())
+        found = deviations(around(checked.replay), network, draft.layers, draft.relations, draft.meanings)
+        claim = replace(claim, epsilon=found * _LARGER)
+        made, certificate = read(checked.facts.proofs)
+        return Certified(made, conclude(checked.replay, established, certificate, network), checked.lost)
     except EqverifyError as error:
         raise ContradictionError(
             "certificate/self-check", "the checker does not verify the certificate", value=f"{error.code} {error.place}",
@@ -225,7 +258,3 @@ def _claimed(layer: LayerFacts) -> LayerFacts:
     lower = np.where(layer.lower >= 0, np.maximum(lower, 0.0), lower)
     upper = np.where(layer.upper <= 0, np.minimum(upper, 0.0), upper)
     return replace(layer, lower=lower, upper=upper)
-
-
-def _larger(epsilon: FloatArray) -> FloatArray:
-    return epsilon * _LARGER

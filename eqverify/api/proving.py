@@ -25,6 +25,7 @@ def prove_stability(
     resume: str | Path | None = None,
     workers: int = 1,
     split_inputs: int = 12,
+    branch_nodes: int = 2000,
     progress: Progress = silent,
     executor: Executor | None = None,
 ) -> Facts:
@@ -41,6 +42,7 @@ def prove_stability(
         resume: a journal to append to, and to take facts from; trusted.
         workers: processes that ask the solver.
         split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
+        branch_nodes: tree nodes for one question to branching on unit signs; 0 never branches.
         progress: called with stage, done, total.
         executor: where solver questions are asked, instead of `workers` processes.
 
@@ -54,5 +56,7 @@ def prove_stability(
     from eqverify.stability.portfolio import prove_stability as prove
 
     journal = None if resume is None else Path(resume)
-    options = StabilityOptions(engine, time_limit, unit_time_limit, seed, node_limit, journal, workers, split_inputs)
+    options = StabilityOptions(
+        engine, time_limit, unit_time_limit, seed, node_limit, journal, workers, split_inputs, branch_nodes
+    )
     return prove(problem, options, progress=progress, executor=executor)

@@ -22,7 +22,7 @@ from eqverify.progress import Progress, silent
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts, Status
 from eqverify.stability.options import Engine
-from eqverify.stability.proof import Believed
+from eqverify.stability.proofs import Believed
 from eqverify.transform.driver import Rewriting, Transformed, TransformOptions, transform
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Reduction:
     @property
     def certified(self) -> bool:
         """Whether nothing rests on a solver's word."""
-        words = any(isinstance(step, Believed) for step in self.facts.steps)
+        words = any(isinstance(step, Believed) for step in self.facts.proofs)
         return not words and self.facts.evidence_counts()["solver"] == 0
 
     def as_dict(self) -> dict[str, object]:
@@ -207,6 +207,7 @@ def reduce(
     resume: str | Path | None = None,
     workers: int = 1,
     split_inputs: int = 12,
+    branch_nodes: int = 2000,
     dtype: Literal["float32", "float64"] | None = None,
     rewriting: Rewriting = "auto",
     max_epsilon: float = 1e-4,
@@ -230,6 +231,7 @@ def reduce(
         resume: as `prove_stability`.
         workers: as `prove_stability`.
         split_inputs: as `prove_stability`.
+        branch_nodes: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
         rewriting: ``carriers``, ``leo``, or ``auto`` for the better of both.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
@@ -264,6 +266,7 @@ def reduce(
             resume=resume,
             workers=workers,
             split_inputs=split_inputs,
+            branch_nodes=branch_nodes,
             progress=progress,
         )
     clock.lap("stability")
@@ -285,7 +288,9 @@ def reduce(
     if certificate and checked is not None:
         from eqverify.api.certificate import certify
 
-        certified = certify(problem, checked, data, network, tuple(transformed.meanings.values()))
+        certified = certify(
+            problem, checked, data, network, tuple(transformed.meanings.values()), transformed.relations
+        )
         epsilons = np.array(certified.verdict.epsilons)
         clock.lap("claim")
     progress("check", 0, 1)

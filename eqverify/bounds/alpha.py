@@ -24,7 +24,7 @@ class AlphaBounds:
 
     Attributes:
         bounds: an interval, (boxes, n), per input and node.
-        slopes: by target node, chunks of the rows that gained.
+        slopes: by target node, a list of chunks of rows.
     """
 
     bounds: Mapping[str, Interval]
@@ -78,8 +78,7 @@ def optimise_slopes(
             z = replace_units(z, units, tighten(ground, node.name, units), node.name) if units.size else z
         if relaxations and node.name in targets:
             rows = _rows(z, targets[node.name], (above or {}).get(node.name), (below or {}).get(node.name))
-            found_slopes = _optimise_node(ground, node, *rows, iterations)
-            slopes[node.name] = tuple(part.select(_gained(z, part)) for part in found_slopes)
+            slopes[node.name] = _optimise_node(ground, node, *rows, iterations)
             for part in slopes[node.name]:
                 z = _take(z, part, node.name)
         found[node.name] = z
@@ -95,12 +94,6 @@ def _rows(
     up = np.flatnonzero(undecided & ~(nothing if above is None else above))
     down = np.flatnonzero(undecided & ~(nothing if below is None else below))
     return np.concatenate([up, down]), np.concatenate([np.ones(up.size), -np.ones(down.size)])
-
-
-def _gained(z: Interval, part: Slopes) -> BoolArray:
-    """(m,) bool: rows that are better than what is known on some box."""
-    before = np.where(part.signs > 0, z.upper[:, part.units], -z.lower[:, part.units])
-    return np.asarray((part.upper < before).any(axis=0))
 
 
 def _take(z: Interval, part: Slopes, node: str) -> Interval:

@@ -5,7 +5,8 @@ running forwards what ran backwards: with x* the maximising corner, a relaxed Re
 where the coefficient on it was positive and as alpha g_z where it was negative; then dU / d alpha_i =
 min(coefficient_i, 0) g_z_i, and a multiplier beta on a split z_j >= 0 has dU / d beta = g_z_j (Xu et al. 2021,
 arXiv 2011.13824; Wang et al. 2021, arXiv 2103.06624).  Every iterate is a bound that is rounded outwards, so that
-the steps themselves need no care; the best one counts.
+the steps themselves need no care; the best one counts.  Slopes and multipliers are float32 numbers held in float64:
+proofs can keep them exactly in half the space.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from eqverify.arrays import ByteArray, FloatArray, IntArray
 from eqverify.bounds.crown import open_units
-from eqverify.bounds.interval import centred
-from eqverify.bounds.pullback import Ground, LinearBound, Relaxation, Row, ancestors, relax
-from eqverify.network import Affine
+from eqverify.bounds.interval import Interval, centred
+from eqverify.bounds.pullback import Ground, LinearBound, Relaxation, Row, ancestors, per_row, relax
+from eqverify.network import Affine, Dense
 
 _RATE, _DECAY = 0.25, 0.95
 _MOMENTS = (0.9, 0.999)
@@ -27,13 +28,14 @@ _MOMENTS = (0.9, 0.999)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slopes:
-    """The lower slopes behind the bounds of some rows of one node, for later certificates.
+    """The lower slopes and split multipliers behind the bounds of some rows of one node, for later certificates.
 
     Attributes:
         units: (m,) component of each row.
         signs: (m,) 1 for an upper bound of z, -1 for an upper bound of -z.
         columns: by ReLU node, (k,) the units whose slopes were chosen; all others have CROWN's.
         alpha: by ReLU node, (boxes, m, k) in [0, 1].
+        beta: by ReLU node, (boxes, m, k) >= 0, where signs are split.
         upper: (boxes, m) the bounds that they give.
     """
 
@@ -41,24 +43,23 @@ class Slopes:
     signs: FloatArray
     columns: Mapping[str, IntArray]
     alpha: Mapping[str, FloatArray]
+    beta: Mapping[str, FloatArray]
     upper: FloatArray
-
-    def select(self, rows: BoolArray) -> Slopes:
-        """Some rows, (m,) bool."""
-        alpha = {name: values[:, rows] for name, values in self.alpha.items()}
-        return Slopes(self.units[rows], self.signs[rows], self.columns, alpha, self.upper[:, rows])
 
 
 class Ascent:
     """Gradient steps for some rows of one node; rows that got decided drop out.
 
     Args:
-        ground: network, bounds and relaxations of what stands before the node; on a box where a sign is split, the
-            bounds are clipped to that side.
+        ground: network, bounds and relaxations of what stands before the node.
         node: the target.
         units: (m,) components.
         signs: (m,) 1 to bound z from above, -1 to bound -z from above.
-        splits: by pre-activation node, (boxes, n): 1 where z >= 0 may be used as a constraint, -1 where z <= 0, else 0.
+        splits: by ReLU node, (boxes, m, k) over its open units: 1 where z >= 0 holds, -1 where z <= 0, else 0.
+        alpha: by ReLU node, (boxes, m, k) slopes to begin with; CROWN's by default.
+        beta: by ReLU node, (boxes, m, k) multipliers to begin with; 0 by default.
+        limits: (m,) a row is done when its bound is not above this; 0 by default.
+        rate: length of the first step.
     """
 
     def __init__(
@@ -68,76 +69,99 @@ class Ascent:
         units: IntArray,
         signs: FloatArray,
         splits: Mapping[str, ByteArray] | None = None,
+        alpha: Mapping[str, FloatArray] | None = None,
+        beta: Mapping[str, FloatArray] | None = None,
+        *,
+        limits: FloatArray | None = None,
+        rate: float = _RATE,
     ) -> None:
         self.ground = ground
         self.node = node
         self.units = units
         self.signs = signs
+        self.limits = np.zeros(units.size) if limits is None else limits
+        self.rate = rate
         self.before = ancestors(ground.network, node.name)
         self.columns: dict[str, IntArray] = {}
         self.alpha: dict[str, FloatArray] = {}
-        for relu in ground.network.relus:
-            if relu.name in self.before:
-                z = ground.bounds[relu.source]
-                self.columns[relu.name] = np.flatnonzero(open_units(z).any(axis=0))
-                start = ground.relaxations[relu.name].alpha[:, None, self.columns[relu.name]]
-                self.alpha[relu.name] = np.repeat(start, units.size, axis=1)
-        self.split_columns: dict[str, IntArray] = {}
         self.sides: dict[str, FloatArray] = {}
         self.beta: dict[str, FloatArray] = {}
-        for name, side in (splits or {}).items():
-            columns = np.flatnonzero(side.any(axis=0))
-            if name in self.before and columns.size:
-                self.split_columns[name] = columns
-                self.sides[name] = side[:, None, columns].astype(np.float64)
-                self.beta[name] = np.zeros((ground.boxes, units.size, columns.size))
-        self.moments = {key: (np.zeros_like(v), np.zeros_like(v)) for key, v in (self.alpha | self.beta).items()}
+        for relu in ground.network.relus:
+            name = relu.name
+            if name not in self.before:
+                continue
+            self.columns[name] = np.flatnonzero(open_units(ground.bounds[relu.source]).any(axis=0))
+            start = ground.relaxations[name].alpha[:, None, self.columns[name]]
+            self.alpha[name] = np.repeat(start, units.size, axis=1) if alpha is None else alpha[name].copy()
+            if splits is not None and splits[name].any():
+                self.sides[name] = splits[name].astype(np.float64)
+                self.beta[name] = np.zeros(self.sides[name].shape) if beta is None else beta[name].copy()
+        self.moments = [
+            {n: (np.zeros_like(v), np.zeros_like(v)) for n, v in p.items()} for p in (self.alpha, self.beta)
+        ]
         self.last: LinearBound | None = None
+        self.last_rows = np.arange(units.size)
+        self._needed = self._find_needed()
+        self._matrices: dict[tuple[str, int], FloatArray] = {}
 
     def run(self, iterations: int) -> Slopes:
         """At most so many steps; the best slopes of each row and box."""
         best = np.full((self.ground.boxes, self.units.size), np.inf)
-        kept = {name: alpha.copy() for name, alpha in self.alpha.items()}
+        kept = [{name: v.copy() for name, v in values.items()} for values in (self.alpha, self.beta)]
         live = np.arange(self.units.size)
-        rate = _RATE
+        rate = self.rate
         for step in range(iterations + 1):
             relaxations = self._relaxations(live)
             found = self._pull(relaxations, live)
             better = found.upper < best[:, live]
             best[:, live] = np.minimum(best[:, live], found.upper)
-            for name, alpha in self.alpha.items():
-                kept[name][:, live] = np.where(better[:, :, None], alpha[:, live], kept[name][:, live])
-            going = ~(best[:, live] <= 0).all(axis=0)
+            for own, values in zip(kept, (self.alpha, self.beta), strict=True):
+                for name, value in values.items():
+                    own[name][:, live] = np.where(better[:, :, None], value[:, live], own[name][:, live])
+            going = ~(best[:, live] <= self.limits[live]).all(axis=0)
             if step == iterations or not going.any():
                 break
-            gradients = self._gradients(relaxations, found)
+            slopes, multipliers = self._gradients(relaxations, found)
             live = live[going]
-            self._step({name: g[:, going] for name, g in gradients.items()}, live, rate, step + 1)
+            self._step(0, {name: g[:, going] for name, g in slopes.items()}, live, rate, step + 1)
+            self._step(1, {name: g[:, going] for name, g in multipliers.items()}, live, rate, step + 1)
             rate *= _DECAY
-        return Slopes(self.units, self.signs, self.columns, kept, best)
+        return Slopes(self.units, self.signs, self.columns, kept[0], kept[1], best)
 
     def _relaxations(self, live: IntArray) -> dict[str, Relaxation]:
+        """Those of the ground, with the slopes, and on split signs the bounds, of each row."""
         result = dict(self.ground.relaxations)
         for name, columns in self.columns.items():
-            base = result[name]
-            alpha = np.repeat(base.alpha[:, None, :], live.size, axis=1)
-            alpha[:, :, columns] = self.alpha[name][:, live]
-            result[name] = relax(self.ground.bounds[self._source(name)], alpha)
+            base, z = result[name], self.ground.bounds[self._source(name)]
+            lower, upper = z.lower[:, None, columns], z.upper[:, None, columns]
+            if name in self.sides:
+                side = self.sides[name][:, live]
+                lower, upper = np.where(side > 0, 0.0, lower), np.where(side < 0, 0.0, upper)
+            own = relax(Interval(lower, upper), self.alpha[name][:, live])
+            alpha = _spread(base.alpha, columns, own.alpha)
+            lam, offset = base.lam, base.offset
+            if name in self.sides:
+                lam, offset = _spread(lam, columns, own.lam), _spread(offset, columns, own.offset)
+            result[name] = Relaxation(alpha, lam, offset, base.alive)
         return result
 
     def _pull(self, relaxations: Mapping[str, Relaxation], live: IntArray) -> LinearBound:
         ground = self.ground.with_relaxations(relaxations)
         pullback = ground.unit_rows(self.node.name, self.units[live][None], self.signs[live][None])
         for name, beta in self.beta.items():
-            rows = np.zeros((ground.boxes, live.size, ground.network.sizes[name]))
-            rows[:, :, self.split_columns[name]] = self.sides[name] * beta[:, live]
-            pullback.add(name, Row(rows))
+            source = self._source(name)
+            rows = np.zeros((ground.boxes, live.size, ground.network.sizes[source]))
+            rows[:, :, self.columns[name]] = self.sides[name][:, live] * beta[:, live]
+            pullback.add(source, Row(rows))
         self.last = pullback.run(record=True)
+        self.last_rows = live
         return self.last
 
-    def _gradients(self, relaxations: Mapping[str, Relaxation], found: LinearBound) -> dict[str, FloatArray]:
-        """dU / d alpha by ReLU node and dU / d beta by pre-activation node, (boxes, rows, columns) each."""
-        network, gradients = self.ground.network, {}
+    def _gradients(
+        self, relaxations: Mapping[str, Relaxation], found: LinearBound
+    ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+        """dU / d alpha and dU / d beta by ReLU node, (boxes, rows, columns) each."""
+        network, slopes, multipliers = self.ground.network, {}, {}
         values: dict[str, FloatArray] = {}
         shape = found.upper.shape
         for port in network.inputs:
@@ -151,42 +175,84 @@ class Ascent:
                 if node.name not in self.before:
                     continue
                 if isinstance(node, Affine):
-                    total = np.broadcast_to(node.bias, (*shape, node.size))
-                    for term in node.terms:
-                        total = total + term.map.forward(values[term.source])
-                    values[node.name] = total
-                    if node.name in self.beta:
-                        gradients[node.name] = self.sides[node.name] * total[..., self.split_columns[node.name]]
+                    values[node.name] = self._forward(node, values, shape)
                     continue
-                row, z, relaxation = found.entering[node.name], values[node.source], relaxations[node.name]
-                columns = self.columns[node.name]
-                gradients[node.name] = np.minimum(row[..., columns], 0.0) * z[..., columns]
-                above = relaxation.lam[:, None, :] * z + relaxation.offset[:, None, :]
-                values[node.name] = np.where(row > 0, above, relaxation.alpha * z)
-        return gradients
+                z, relaxation, columns = values[node.source], relaxations[node.name], self.columns[node.name]
+                row = found.entering.get(node.name, np.zeros((1, 1, z.shape[2])))
+                free = open_units(self.ground.bounds[node.source])[:, None, columns]
+                if node.name in self.beta:
+                    side = self.sides[node.name][:, self.last_rows]
+                    free = free & (side == 0)
+                    multipliers[node.name] = side * z[..., columns]
+                gradient = np.minimum(row[..., columns], 0.0) * z[..., columns]
+                slopes[node.name] = np.where(free, gradient, 0.0)
+                above = per_row(relaxation.lam) * z + per_row(relaxation.offset)
+                values[node.name] = np.where(row > 0, above, per_row(relaxation.alpha) * z)
+        return slopes, multipliers
 
-    def _step(self, gradients: Mapping[str, FloatArray], live: IntArray, rate: float, step: int) -> None:
-        """Adam (Kingma, Ba 2015, arXiv 1412.6980), downhill, back into [0, 1]."""
+    def _forward(self, node: Affine, values: Mapping[str, FloatArray], shape: tuple[int, ...]) -> FloatArray:
+        """The node's value; where it is dense and read by one ReLU only, without the units that are inactive there."""
+        rows = self._needed.get(node.name)
+        total = np.broadcast_to(
+            node.bias if rows is None else node.bias[rows], (*shape, node.size if rows is None else rows.size)
+        )
+        for index, term in enumerate(node.terms):
+            value, columns = values[term.source], self.ground.columns(term.source)
+            if not isinstance(term.map, Dense):
+                product = term.map.forward(value)
+                total = total + (product if rows is None else product[..., rows])
+                continue
+            if (node.name, index) not in self._matrices:
+                matrix = term.map.matrix if columns is None else term.map.matrix[:, columns]
+                self._matrices[node.name, index] = (matrix if rows is None else matrix[rows]).T.copy()
+            total = total + (value if columns is None else value[..., columns]) @ self._matrices[node.name, index]
+        if rows is None:
+            return total
+        result = np.zeros((*shape, node.size))
+        result[..., rows] = total
+        return result
+
+    def _find_needed(self) -> dict[str, IntArray]:
+        """By affine node that one ReLU alone reads: the units that are not inactive."""
+        readers: dict[str, list[str]] = {}
+        for node in self.ground.network.nodes:
+            for source in node.sources:
+                readers.setdefault(source, []).append(node.name)
+        found = {}
+        for relu in self.columns:
+            alive = self.ground.relaxations[relu].alive
+            if alive is not None and readers[self._source(relu)] == [relu]:
+                found[self._source(relu)] = alive
+        return found
+
+    def _step(self, kind: int, gradients: Mapping[str, FloatArray], live: IntArray, rate: float, step: int) -> None:
+        """Adam (Kingma, Ba 2015, arXiv 1412.6980), downhill; slopes (kind 0) stay in [0, 1], multipliers above 0."""
         one, two = _MOMENTS
+        values = (self.alpha, self.beta)[kind]
         for name, gradient in gradients.items():
             g = np.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
             size = np.abs(g).max(axis=2, initial=0.0, keepdims=True)
             g = g / np.where(size > 0, size, 1.0)
-            first, second = (moment[:, live] for moment in self.moments[name])
+            first, second = (moment[:, live] for moment in self.moments[kind][name])
             first, second = one * first + (1 - one) * g, two * second + (1 - two) * g * g
-            self.moments[name][0][:, live], self.moments[name][1][:, live] = first, second
+            self.moments[kind][name][0][:, live], self.moments[kind][name][1][:, live] = first, second
             move = rate * first / (1 - one**step) / (np.sqrt(second / (1 - two**step)) + 1e-8)
-            if name in self.alpha:
-                self.alpha[name][:, live] = np.clip(self.alpha[name][:, live] - move, 0.0, 1.0)
-            else:
-                self.beta[name][:, live] = np.maximum(self.beta[name][:, live] - self._scale(name) * move, 0.0)
+            moved = values[name][:, live] - (move if kind == 0 else self._scale(name) * move)
+            moved = np.clip(moved, 0.0, 1.0 if kind == 0 else np.inf)
+            values[name][:, live] = moved.astype(np.float32)
 
     def _scale(self, name: str) -> float:
         """The order of magnitude of coefficients on a pre-activation node, which its multipliers should have."""
         entering = {} if self.last is None else self.last.entering
-        sizes = [np.abs(rows).max(initial=0.0) for relu, rows in entering.items() if self._source(relu) == name]
-        scale = max(sizes, default=0.0)
+        scale = np.abs(entering[name]).max(initial=0.0) if name in entering else 0.0
         return float(scale) if np.isfinite(scale) and scale > 0 else 1.0
 
     def _source(self, relu: str) -> str:
         return self.ground.network.by_name[relu].sources[0]
+
+
+def _spread(base: FloatArray, columns: IntArray, own: FloatArray) -> FloatArray:
+    """`base` (boxes, n) for every row, with its own numbers (boxes, m, k) in some columns."""
+    result = np.repeat(base[:, None, :], own.shape[1], axis=1)
+    result[:, :, columns] = own
+    return result

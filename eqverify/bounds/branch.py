@@ -1,260 +1,365 @@
-"""Branching on unit signs for one question "sign * z_i <= 0 on the box?" (specs/bounds.md, B-7).
+"""Branching on unit signs for questions "sign * z_i <= limit on the box?" (specs/bounds.md, B-7).
 
-Depth first, batches of open leaves at a time; a leaf is bounded with slopes and split multipliers from gradient steps
-(beta-CROWN, Wang et al. 2021, arXiv 2103.06624).  The unit to split is the one whose relaxation costs the bound most.
-Where all signs are fixed and the bound is still positive, an LP settles it: by its multipliers, or by its vertex.
+Open leaves of many questions about one layer are bounded in batches, one row each, with slopes and split multipliers
+from gradient steps (beta-CROWN, Wang et al. 2021, arXiv 2103.06624) that begin where those of the parent ended.  The
+unit to split is the one whose relaxation costs the bound most.  Where all signs are fixed and the bound is still above
+the limit, an LP settles it: by its multipliers, or by its vertex.
+
+Questions that seem nearest to their end come first, and each works on its worst leaf, so that what is not proved has
+a better bound at least.  The worst bound falls about linearly in the logarithm of the number of leaves; a question
+that at this pace needs more than `HOPELESS` times the nodes it may have is given up.
 """
 
 from __future__ import annotations
 
+import heapq
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from eqverify.bounds.ascent import Ascent
-from eqverify.bounds.crown import open_units
-from eqverify.bounds.goals import make_goals
+from eqverify.arrays import ByteArray, Float32Array, FloatArray, IntArray
+from eqverify.bounds.ascent import Ascent, Slopes
+from eqverify.bounds.boxpass import certainly_inside
+from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
 from eqverify.bounds.interval import Bounds, Interval, centred
-from eqverify.bounds.lp import lp_for_node
-from eqverify.bounds.pullback import Ground, LinearBound, ancestors, relax
+from eqverify.bounds.lp import LpLayer
+from eqverify.bounds.pullback import Ground, ancestors, relax
+from eqverify.bounds.signtree import BranchResult, Question, SignTree
 from eqverify.errors import UsageError
-from eqverify.network import Affine, Network, Relu
+from eqverify.network import Affine, Network, Relu, evaluate_nodes, evaluation_error
+from eqverify.network.expression import make_basis, restricted_values
+
+HOPELESS = 4.0
+_TRIAL = 256
+"""Nodes after which the pace of a question is believed."""
+_ROOT_STEPS, _RATE = 20, 0.5
+"""Gradient steps at a root; length of the first step elsewhere."""
+
+Numbers = Mapping[str, Float32Array]
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Is sign * z_unit of a pre-activation node at most 0 on the box?
-
-    Attributes:
-        node: the pre-activation node, affine.
-        unit: the component.
-        sign: 1 or -1.
-    """
-
-    node: str
-    unit: int
-    sign: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SignTree:
-    """The leaves and inner nodes that were bounded, parents first.
-
-    Attributes:
-        parent: (k,) index of the parent, -1 for the root.
-        side: (k,) -1 if the unit that the parent splits has z <= 0 here, 1 if z >= 0, 0 for the root.
-        relu: (k,) index into the network's ReLU nodes of the unit split here, -1 for a leaf.
-        unit: (k,) its component.
-        upper: (k,) proved upper bound of sign * z.
-    """
-
-    parent: IntArray
-    side: ByteArray
-    relu: IntArray
-    unit: IntArray
-    upper: FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BranchResult:
-    """The end of a search.
-
-    Attributes:
-        proved: whether sign * z <= 0 on the box.
-        point: (input_size,) an input with sign * z > 0 beyond rounding, if one was met.
-        tree: what was bounded.
-        seconds: wall time.
-    """
-
-    proved: bool
-    point: FloatArray | None
-    tree: SignTree
-    seconds: float
-
-
-def prove_sign(
+def prove_signs(
     network: Network,
     bounds: Bounds,
-    question: Question,
+    questions: Sequence[Question],
     *,
+    constraints: tuple[FloatArray, FloatArray] | None = None,
     max_nodes: int = 1000,
     seconds: float = float("inf"),
-    iterations: int = 10,
-    batch: int = 32,
-) -> BranchResult:
-    """Search for a proof that sign * z_unit <= 0 on one box.
+    iterations: int = 3,
+    batch: int = 128,
+) -> list[BranchResult]:
+    """Search for proofs that sign * z_unit <= limit on one box.
 
     Args:
         network: the network.
-        bounds: proved intervals, (1, n), of the inputs and all nodes before the question's, as from `crown_bounds`.
-        question: what is to be proved.
-        max_nodes: tree nodes bounded at most; with this limit alone the result is the same every time.
+        bounds: proved intervals, (1, n), of the inputs and all nodes before the questions', as from `crown_bounds`.
+        questions: what is to be proved; all of one node.
+        constraints: (matrix (k, input_size), bound (k,)): points without  matrix x <= bound  refute nothing.
+        max_nodes: tree nodes bounded per question at most; with this limit alone the result is the same every time.
         seconds: wall time after which no batch is begun.
         iterations: gradient steps per batch.
         batch: tree nodes bounded together.
 
     Returns:
-        The answer and the tree.  Trusted: float64 arithmetic, and `bounds`.
+        The answers and their trees.  Trusted: float64 arithmetic, and `bounds`.
 
     Raises:
-        UsageError: `usage/question` for a node that is not affine.
+        UsageError: `usage/question` for a node that is not affine, or for questions about several nodes.
     """
-    if not isinstance(network.by_name.get(question.node), Affine):
-        raise UsageError("usage/question", "signs are proved of affine nodes only", value=question.node)
-    return _Search(network, bounds, question).run(max_nodes, seconds, iterations, batch)
+    names = sorted({question.node for question in questions})
+    if not names:
+        return []
+    node = network.by_name.get(names[0])
+    if len(names) > 1 or not isinstance(node, Affine):
+        raise UsageError("usage/question", "signs are proved of one affine node at a time", value=", ".join(names))
+    return _Search(network, bounds, node, questions, constraints, max_nodes).run(seconds, iterations, batch)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Leaf:
+    """A leaf to do: whose it is, the signs fixed on it, and the numbers behind its parent's bound."""
+
+    question: int
+    index: int
+    sides: Mapping[str, ByteArray]
+    alpha: Numbers
+    beta: Numbers
 
 
 @dataclass(slots=True)
-class _Open:
-    """Tree nodes to do: by pre-activation node the signs fixed, (k, n); their parents and sides."""
+class _Progress:
+    """One question: its tree so far, and the leaves to do, worst first."""
 
-    fixed: dict[str, ByteArray]
-    parent: IntArray
-    side: ByteArray
-
-    def take(self, index: IntArray | BoolArray | slice) -> _Open:
-        return _Open({name: f[index] for name, f in self.fixed.items()}, self.parent[index], self.side[index])
-
-    def join(self, other: _Open) -> _Open:
-        fixed = {name: np.concatenate([f, other.fixed[name]]) for name, f in self.fixed.items()}
-        return _Open(fixed, np.concatenate([self.parent, other.parent]), np.concatenate([self.side, other.side]))
-
-
-@dataclass(slots=True)
-class _Search:
-    network: Network
-    bounds: Bounds
     question: Question
-    count: int = 0
-    stuck: bool = False
+    max_nodes: int
+    parent: list[int] = field(default_factory=list)
+    side: list[int] = field(default_factory=list)
+    split: list[tuple[int, int]] = field(default_factory=list)
+    upper: list[float] = field(default_factory=list)
+    hints: list[tuple[Numbers, Numbers] | None] = field(default_factory=list)
+    todo: list[tuple[float, int, _Leaf]] = field(default_factory=list)
+    spent: int = 0
+    settled: float = -np.inf
+    """The largest bound of a leaf that nothing more is done about."""
+    root: float = np.inf
     point: FloatArray | None = None
-    records: list[tuple[IntArray, ByteArray, IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    dropped: bool = False
 
-    def run(self, max_nodes: int, seconds: float, iterations: int, batch: int) -> BranchResult:
+    @property
+    def worst(self) -> float:
+        return max(self.settled, -self.todo[0][0]) if self.todo else self.settled
+
+    @property
+    def live(self) -> bool:
+        return bool(self.todo) and self.point is None and not self.dropped and self.settled <= self.question.limit
+
+    def expected(self) -> float:
+        """How many nodes the proof will take in all, at the pace so far."""
+        least = float(self.spent + len(self.todo))
+        if self.spent < _TRIAL or not np.isfinite(self.root):
+            return least
+        share = (self.root - self.worst) / (self.root - self.question.limit)
+        return max(least, float(self.spent ** (1.0 / share))) if share * 40 > np.log(self.spent) else np.inf
+
+    def grow(self, parent: int, side: int, leaf: _Leaf, upper: float) -> None:
+        """A new leaf, with its parent's bound."""
+        self.parent.append(parent)
+        self.side.append(side)
+        self.split.append((-1, 0))
+        self.upper.append(upper)
+        self.hints.append((leaf.alpha, leaf.beta))
+        heapq.heappush(self.todo, (-upper, leaf.index, leaf))
+
+    def improve(self, index: int, upper: float, alpha: Numbers, beta: Numbers) -> None:
+        """Take a bound of a leaf if it is better."""
+        if upper < self.upper[index]:
+            self.upper[index], self.hints[index] = upper, (alpha, beta)
+
+    def result(self, columns: Mapping[str, IntArray]) -> BranchResult:
+        leaves = [i for i, (relu, _) in enumerate(self.split) if relu < 0]
+        leaf = np.full(len(self.parent), -1, dtype=np.int64)
+        leaf[leaves] = np.arange(len(leaves))
+        kept = [hint for i in leaves if (hint := self.hints[i]) is not None]
+        alpha, beta = ({name: np.stack([hint[kind][name] for hint in kept]) for name in columns} for kind in (0, 1))
+        upper = max(self.upper[i] for i in leaves)
+        tree = SignTree(
+            np.array(self.parent, dtype=np.int64),
+            np.array(self.side, dtype=np.int8),
+            np.array([relu for relu, _ in self.split], dtype=np.int64),
+            np.array([unit for _, unit in self.split], dtype=np.int64),
+            np.array(self.upper),
+            columns,
+            leaf,
+            alpha,
+            beta,
+        )
+        return BranchResult(self.question, upper <= self.question.limit, upper, self.point, tree)
+
+
+class _Search:
+    """One search; see the module."""
+
+    def __init__(
+        self,
+        network: Network,
+        bounds: Bounds,
+        node: Affine,
+        questions: Sequence[Question],
+        constraints: tuple[FloatArray, FloatArray] | None,
+        max_nodes: int,
+    ) -> None:
+        self.network = network
+        self.constraints = constraints
+        self.node = node
+        self.max_nodes = max_nodes
+        before = ancestors(network, node.name)
+        self.relus: list[Relu] = [relu for relu in network.relus if relu.name in before]
+        own = {name: Interval(i.lower[:1], i.upper[:1]) for name, i in bounds.items()}
+        relaxations = {relu.name: relax(own[relu.source]) for relu in self.relus}
+        self.ground = Ground(network, own, relaxations)
+        self.columns = {r.name: np.flatnonzero(open_units(own[r.source])[0]) for r in self.relus}
+        self.order = {relu.name: index for index, relu in enumerate(network.relus)}
+        self.states = [_Progress(question, max_nodes) for question in questions]
+        zero = {name: np.zeros(c.size, dtype=np.int8) for name, c in self.columns.items()}
+        alpha = {name: relaxations[name].alpha[0, c].astype(np.float32) for name, c in self.columns.items()}
+        beta = {name: np.zeros(c.size, dtype=np.float32) for name, c in self.columns.items()}
+        for number, state in enumerate(self.states):
+            state.grow(-1, 0, _Leaf(number, 0, zero, alpha, beta), np.inf)
+
+    def run(self, seconds: float, iterations: int, batch: int) -> list[BranchResult]:
         start = time.monotonic()
-        fixed = {r.source: np.zeros((1, self.network.sizes[r.source]), dtype=np.int8) for r in self._relus()}
-        todo = _Open(fixed, np.full(1, -1), np.zeros(1, dtype=np.int8))
-        while len(todo.parent) and self.point is None and not self.stuck:
-            size = min(batch, max_nodes - self.count)
-            if size <= 0 or time.monotonic() - start >= seconds:
+        batch = max(1, min(batch, CHUNK_NUMBERS // (8 * widest(self.network))))
+        while time.monotonic() - start < seconds:
+            leaves = self._choose(batch)
+            if not leaves:
                 break
-            todo = todo.take(slice(0, -size)).join(self._expand(todo.take(slice(-size, None)), iterations))
-        proved = not len(todo.parent) and self.point is None and not self.stuck
-        return BranchResult(proved, self.point, self._tree(), time.monotonic() - start)
+            roots = any(self.states[leaf.question].spent == 0 for leaf in leaves)
+            self._expand(leaves, max(iterations, _ROOT_STEPS) if roots else iterations, roots)
+        return [state.result(self.columns) for state in self.states]
 
-    def _relus(self) -> list[Relu]:
-        before = ancestors(self.network, self.question.node)
-        return [relu for relu in self.network.relus if relu.name in before]
-
-    def _expand(self, some: _Open, iterations: int) -> _Open:
-        """Bound some tree nodes; the children of those that stay open."""
-        ground = self._ground(some)
-        node = self.network.by_name[self.question.node]
-        assert isinstance(node, Affine)
-        ascent = Ascent(ground, node, np.array([self.question.unit]), np.array([float(self.question.sign)]), some.fixed)
-        upper = ascent.run(iterations).upper[:, 0]
-        going = np.flatnonzero(~(upper <= 0))
-        relu, unit = np.full(len(upper), -1), np.zeros(len(upper), dtype=np.int64)
-        found = ascent.last
-        if going.size and found is not None:
-            self._try_corners(ground, found)
-            relu[going], unit[going] = self._choose(ground, found, going)
-            for row in going[relu[going] < 0]:
-                upper[row] = min(upper[row], self._ask_lp(ground, int(row)))
-            self.stuck |= bool((upper[going] > 0)[relu[going] < 0].any())
-        names = self.count + np.arange(len(upper))
-        self.records.append((some.parent, some.side, relu, unit, upper))
-        self.count += len(upper)
-        return self._children(some, names, relu, unit)
-
-    def _ground(self, some: _Open) -> Ground:
-        """Bounds and relaxations with the signs fixed on each tree node."""
-        count = len(some.parent)
-        bounds = {
-            name: Interval(np.repeat(i.lower[:1], count, axis=0), np.repeat(i.upper[:1], count, axis=0))
-            for name, i in self.bounds.items()
-        }
-        relaxations = {}
-        for relu in self._relus():
-            z, side = bounds[relu.source], some.fixed[relu.source]
-            lower = np.where(side > 0, np.maximum(z.lower, 0.0), z.lower)
-            upper = np.where(side < 0, np.minimum(z.upper, 0.0), z.upper)
-            bounds[relu.source] = Interval(lower, upper)
-            bounds[relu.name] = bounds[relu.source].relu()
-            relaxations[relu.name] = relax(bounds[relu.source])
-        return Ground(self.network, bounds, relaxations)
-
-    def _ask_lp(self, ground: Ground, row: int) -> float:
-        """An upper bound on a tree node where all signs are fixed; there the LP is exact up to rounding."""
-        units = {name: Interval(i.lower[row : row + 1], i.upper[row : row + 1]) for name, i in ground.bounds.items()}
-        kept, active = {}, {}
-        for relu in self._relus():
-            z = self.bounds[relu.source]
-            kept[relu.name] = open_units(z)[0]
-            active[relu.name] = (z.lower[0] >= 0) & (z.upper[0] > 0)
-        lower = np.concatenate([units[port.name].lower[0] for port in self.network.inputs])
-        upper = np.concatenate([units[port.name].upper[0] for port in self.network.inputs])
-        layer, found = lp_for_node(self.network, self.question.node, kept, active, (lower, upper), units)
-        answer = layer.bound(self.question.sign * found.rows[self.question.unit])
-        if answer.point is not None:
-            self._try_points(answer.point[None])
-        return float(np.nextafter(answer.value + found.error[self.question.unit], np.inf))
-
-    def _choose(self, ground: Ground, found: LinearBound, going: IntArray) -> tuple[IntArray, IntArray]:
-        """The unit whose relaxation costs the bound most, per tree node; -1 where none is open."""
-        scores, relus, units = [], [], []
-        for index, relu in enumerate(self.network.relus):
-            if relu.name not in found.entering:
+    def _choose(self, batch: int) -> list[_Leaf]:
+        """The worst leaves of the questions that seem nearest to their end."""
+        leaves: list[_Leaf] = []
+        costs = []
+        for number, state in enumerate(self.states):
+            if not state.live:
                 continue
-            row = np.broadcast_to(found.entering[relu.name], (ground.boxes, 1, ground.network.sizes[relu.name]))[:, 0]
-            cost = np.where(row > 0, row, -0.5 * row) * ground.relaxations[relu.name].offset
-            scores.append(np.where(open_units(ground.bounds[relu.source]), np.nan_to_num(cost), -1.0)[going])
-            relus.append(np.full(row.shape[1], index))
-            units.append(np.arange(row.shape[1]))
-        if not scores:
-            return np.full(going.size, -1), np.zeros(going.size, dtype=np.int64)
-        score = np.concatenate(scores, axis=1)
+            cost = state.expected()
+            hopeless = state.spent >= _TRIAL and cost > HOPELESS * self.max_nodes
+            if hopeless or state.spent >= self.max_nodes:
+                state.dropped = True
+            else:
+                costs.append((cost, number))
+        for _, number in sorted(costs):
+            state = self.states[number]
+            room = min(batch - len(leaves), self.max_nodes - state.spent)
+            count = min(room, len(state.todo))
+            leaves += [heapq.heappop(state.todo)[2] for _ in range(count)]
+            if len(leaves) == batch:
+                break
+        return leaves
+
+    def _expand(self, leaves: list[_Leaf], iterations: int, roots: bool) -> None:
+        """Bound leaves and split those that stay open."""
+        ascent = self._ascent(leaves, roots)
+        slopes = ascent.run(iterations)
+        alpha, beta = self._numbers(ascent, slopes)
+        for row, leaf in enumerate(leaves):
+            state = self.states[leaf.question]
+            state.spent += 1
+            upper = float(slopes.upper[0, row])
+            if leaf.index == 0:
+                state.root = upper
+            own = {name: values[row] for name, values in alpha.items()}
+            state.improve(leaf.index, upper, own, {name: values[row] for name, values in beta.items()})
+        splits = self._splits(ascent)
+        self._try_corners(ascent, leaves)
+        for row, leaf in enumerate(leaves):
+            state = self.states[leaf.question]
+            if state.upper[leaf.index] > state.question.limit and row in splits and splits[row][0] >= 0:
+                self._split(state, leaf, *splits[row])
+                continue
+            if state.upper[leaf.index] > state.question.limit:
+                self._settle(state, leaf)
+            state.settled = max(state.settled, state.upper[leaf.index])
+
+    def _ascent(self, leaves: list[_Leaf], roots: bool) -> Ascent:
+        asked = [self.states[leaf.question].question for leaf in leaves]
+        sides = {name: np.stack([leaf.sides[name] for leaf in leaves])[None] for name in self.columns}
+        alpha, beta = (
+            {name: np.stack([n[name] for n in numbers])[None].astype(np.float64) for name in self.columns}
+            for numbers in ([leaf.alpha for leaf in leaves], [leaf.beta for leaf in leaves])
+        )
+        return Ascent(
+            self.ground,
+            self.node,
+            np.array([q.unit for q in asked]),
+            np.array([float(q.sign) for q in asked]),
+            sides,
+            alpha,
+            beta,
+            limits=np.array([q.limit for q in asked]),
+            **({} if roots else {"rate": _RATE}),
+        )
+
+    def _numbers(self, ascent: Ascent, slopes: Slopes) -> tuple[Numbers, Numbers]:
+        """Slopes and multipliers, (rows, columns), as float32, which they are."""
+        shape = slopes.units.size
+        alpha = {name: slopes.alpha[name][0].astype(np.float32) for name in self.columns}
+        beta = {
+            name: slopes.beta[name][0].astype(np.float32)
+            if name in slopes.beta
+            else np.zeros((shape, columns.size), dtype=np.float32)
+            for name, columns in self.columns.items()
+        }
+        return alpha, beta
+
+    def _splits(self, ascent: Ascent) -> dict[int, tuple[int, int]]:
+        """By row that stayed open to the end: the ReLU, and the column of its unit, that costs most; -1 where none."""
+        assert ascent.last is not None
+        scores, relus, units = [np.full((ascent.last_rows.size, 1), -0.5)], [np.full(1, -1)], [np.zeros(1, np.int64)]
+        for name, columns in self.columns.items():
+            if name not in ascent.last.entering or not columns.size:
+                continue
+            row = ascent.last.entering[name][0][:, columns]
+            z = self.ground.bounds[self.network.by_name[name].sources[0]]
+            offset = self.ground.relaxations[name].offset[0, columns]
+            cost = np.nan_to_num(np.where(row > 0, row, -0.5 * row) * offset)
+            fixed = ascent.sides[name][0][ascent.last_rows] != 0 if name in ascent.sides else np.zeros(row.shape, bool)
+            assert z.lower.shape[0] == 1
+            scores.append(np.where(fixed, -1.0, cost))
+            relus.append(np.full(columns.size, self.order[name]))
+            units.append(np.arange(columns.size))
+        score, relu, unit = np.concatenate(scores, axis=1), np.concatenate(relus), np.concatenate(units)
         best = np.argmax(score, axis=1)
-        possible = score[np.arange(going.size), best] >= 0
-        return np.where(possible, np.concatenate(relus)[best], -1), np.concatenate(units)[best]
+        return {int(row): (int(relu[b]), int(unit[b])) for row, b in zip(ascent.last_rows, best, strict=True)}
 
-    def _children(self, some: _Open, names: IntArray, relu: IntArray, unit: IntArray) -> _Open:
-        split = np.flatnonzero(relu >= 0)
-        result = some.take(slice(0, 0))
+    def _split(self, state: _Progress, leaf: _Leaf, relu: int, column: int) -> None:
+        name, upper = self.network.relus[relu].name, state.upper[leaf.index]
+        hints = state.hints[leaf.index]
+        assert hints is not None
+        state.split[leaf.index] = relu, int(self.columns[name][column])
+        state.hints[leaf.index] = None
         for side in (-1, 1):
-            child = some.take(split)
-            for row, index in enumerate(split):
-                child.fixed[self.network.relus[relu[index]].source][row, unit[index]] = side
-            child.parent, child.side = names[split], np.full(split.size, side, dtype=np.int8)
-            result = result.join(child)
-        return result
+            sides = {**leaf.sides, name: leaf.sides[name].copy()}
+            sides[name][column] = side
+            state.grow(leaf.index, side, _Leaf(leaf.question, len(state.parent), sides, *hints), upper)
 
-    def _try_corners(self, ground: Ground, found: LinearBound) -> None:
-        """Evaluate the corners that the linear bounds point to; one that refutes the claim ends the search."""
-        parts = []
-        for port in self.network.inputs:
-            centre, radius = centred(ground.bounds[port.name])
-            slopes = found.inputs.get(port.name, np.zeros((1, 1, port.size)))[:, 0]
-            corner = centre + np.sign(slopes) * radius
-            parts.append(np.clip(corner, ground.bounds[port.name].lower, ground.bounds[port.name].upper))
-        self._try_points(np.concatenate(parts, axis=1))
+    def _settle(self, state: _Progress, leaf: _Leaf) -> None:
+        """A leaf with nothing left to split: the multipliers that an LP over the inputs proposes, and its vertex."""
+        lower = np.concatenate([self.ground.bounds[port.name].lower[0] for port in self.network.inputs])
+        upper = np.concatenate([self.ground.bounds[port.name].upper[0] for port in self.network.inputs])
+        kept = {r.name: np.zeros(self.network.sizes[r.name], dtype=bool) for r in self.network.relus}
+        active = dict(kept)
+        for relu in self.relus:
+            columns, z = self.columns[relu.name], self.ground.bounds[relu.source]
+            active[relu.name] = z.lower[0] >= 0
+            active[relu.name][columns] = leaf.sides[relu.name] > 0
+        zero = {name: (np.zeros(k.size), np.zeros(k.size)) for name, k in kept.items()}
+        basis = make_basis(self.network, kept, (lower, upper), zero)
+        values = restricted_values(self.network, basis, active, stop=self.node.name)
+        sides = {r.name: leaf.sides[r.name].astype(np.float64) for r in self.relus}
+        rows = [-sides[r.name][:, None] * values[r.source].rows[self.columns[r.name]] for r in self.relus]
+        matrix = np.concatenate([np.zeros((0, basis.width)), *rows])
+        layer = LpLayer(lower, upper, matrix[:, :-1], -matrix[:, -1])
+        answer = layer.bound(state.question.sign * values[self.node.name].rows[state.question.unit])
+        if answer.point is not None:
+            self._try_point(state, answer.point)
+        beta, start = {}, 0
+        for name, columns in self.columns.items():
+            found = answer.multipliers.constraints[start : start + columns.size]
+            beta[name] = np.maximum(np.nan_to_num(found), 0.0).astype(np.float32)
+            start += columns.size
+        ascent = self._ascent([_Leaf(leaf.question, leaf.index, leaf.sides, leaf.alpha, beta)], False)
+        state.improve(leaf.index, float(ascent.run(0).upper[0, 0]), leaf.alpha, beta)
 
-    def _try_points(self, points: FloatArray) -> None:
+    def _try_corners(self, ascent: Ascent, leaves: list[_Leaf]) -> None:
+        """Evaluate the corner that each question's first open row points to."""
+        assert ascent.last is not None
+        seen: set[int] = set()
+        for position, row in enumerate(ascent.last_rows):
+            leaf = leaves[int(row)]
+            state = self.states[leaf.question]
+            if leaf.question in seen or state.upper[leaf.index] <= state.question.limit:
+                continue
+            seen.add(leaf.question)
+            parts = []
+            for port in self.network.inputs:
+                interval = self.ground.bounds[port.name]
+                centre, radius = (a[0] for a in centred(interval))
+                slope = ascent.last.inputs.get(port.name, np.zeros((1, position + 1, port.size)))[0, position]
+                parts.append(np.clip(centre + np.sign(slope) * radius, interval.lower[0], interval.upper[0]))
+            self._try_point(state, np.concatenate(parts))
+
+    def _try_point(self, state: _Progress, point: FloatArray) -> None:
         """Keep a point that refutes the claim."""
-        mask = np.zeros(self.network.sizes[self.question.node], dtype=bool)
-        mask[self.question.unit] = True
-        goals = make_goals(self.network, {self.question.node: mask})
-        shown, useful = goals.refuted(self.network, points)
-        if shown[goals.sign == self.question.sign].any():
-            for point in points[useful]:
-                if goals.refuted(self.network, point[None])[0][goals.sign == self.question.sign].any():
-                    self.point = point
-
-    def _tree(self) -> SignTree:
-        if not self.records:
-            none = np.empty(0, dtype=np.int64)
-            return SignTree(none, none.astype(np.int8), none, none, np.empty(0))
-        parent, side, relu, unit, upper = (np.concatenate(column) for column in zip(*self.records, strict=True))
-        return SignTree(parent, side, relu, unit, upper)
+        if self.constraints is not None and not certainly_inside(*self.constraints, point[None])[0]:
+            return
+        values = evaluate_nodes(self.network, point[None])
+        error = evaluation_error(self.network, values)[self.node.name][0, state.question.unit]
+        value = state.question.sign * values[self.node.name][0, state.question.unit]
+        if value > np.nextafter(state.question.limit + error, np.inf):
+            state.point = point

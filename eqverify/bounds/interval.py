@@ -100,18 +100,29 @@ def input_intervals(network: Network, lower: FloatArray, upper: FloatArray) -> d
     return {name: Interval(lowers[name], uppers[name]) for name in lowers}
 
 
-def interval_bounds(network: Network, lower: FloatArray, upper: FloatArray) -> dict[str, Interval]:
+def interval_bounds(
+    network: Network, lower: FloatArray, upper: FloatArray, known: Bounds | None = None
+) -> dict[str, Interval]:
     """Bounds of all nodes over boxes.
 
     Args:
         network: the network.
         lower: (boxes, input_size).
         upper: (boxes, input_size).
+        known: proved intervals of some affine nodes, (boxes or 1, n), used wherever they are tighter.
 
     Returns:
-        An interval per input and node.  Trusted: float64 arithmetic rounds correctly; nothing else.
+        An interval per input and node.  Trusted: float64 arithmetic rounds correctly, and `known`.
+
+    Raises:
+        ContradictionError: `known` and a bound found here exclude each other.
     """
     bounds = input_intervals(network, lower, upper)
     for node in network.nodes:
-        bounds[node.name] = bounds[node.source].relu() if isinstance(node, Relu) else interval_affine(node, bounds)
+        if isinstance(node, Relu):
+            bounds[node.name] = bounds[node.source].relu()
+            continue
+        bounds[node.name] = interval_affine(node, bounds)
+        if known is not None and node.name in known:
+            bounds[node.name] = bounds[node.name].intersect(known[node.name], node.name)
     return bounds

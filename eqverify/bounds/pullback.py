@@ -44,7 +44,7 @@ def relax(z: Interval, alpha: FloatArray | None = None, lam: FloatArray | None =
     """The relaxation with the slopes given.
 
     Args:
-        z: proved interval of the pre-activations, (boxes, n).
+        z: proved interval of the pre-activations, (boxes, n), or (boxes, m, n) with one for each of m rows.
         alpha: lower slopes, (boxes, n) or (boxes, m, n); any numbers, which are clipped to [0, 1] (NaN to 0).  By
             default 0 or 1, whichever leaves the smaller area (CROWN's adaptive choice).
         lam: upper slopes, likewise; by default those of the chord.
@@ -64,13 +64,13 @@ def relax(z: Interval, alpha: FloatArray | None = None, lam: FloatArray | None =
     with np.errstate(invalid="ignore", over="ignore"):
         offset = np.maximum(-lam * wide_lower, (1.0 - lam) * wide_upper) * (1.0 + 8 * UNIT_ROUNDOFF) + UNDERFLOW
     offset = np.where((wide_lower >= 0) | (wide_upper <= 0), 0.0, offset)
-    alive = np.flatnonzero((upper > 0).any(axis=0))
-    return Relaxation(_slopes(alpha, lower, upper), lam, offset, alive if alive.size < upper.shape[1] else None)
+    alive = np.flatnonzero((upper > 0).any(axis=tuple(range(upper.ndim - 1))))
+    return Relaxation(_slopes(alpha, lower, upper), lam, offset, alive if alive.size < upper.shape[-1] else None)
 
 
 def _like(bound: FloatArray, slopes: FloatArray) -> FloatArray:
     """Bounds (boxes, n) with an axis for rows where the slopes have one."""
-    return bound if slopes.ndim == 2 else bound[:, None, :]
+    return bound if slopes.ndim == bound.ndim else bound[:, None, :]
 
 
 def _slopes(slopes: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
@@ -244,7 +244,7 @@ class Pullback:
         positive = np.maximum(row.values, 0.0)
         negative = row.values - positive
         lift = _times(positive, offset) if offset.ndim == 2 else np.asarray((positive * offset).sum(axis=2))
-        pulled = positive * _per_row(lam) + negative * _per_row(alpha)
+        pulled = positive * per_row(lam) + negative * per_row(alpha)
         rounding = gamma(row.values.shape[-1] + 2) * lift + 2 * UNIT_ROUNDOFF * _times(np.abs(pulled), reach)
         self._shift(lift, rounding)
         self.add(node.source, Row(pulled, row.columns))
@@ -274,7 +274,8 @@ def ancestors(network: Network, name: str) -> set[str]:
     return wanted
 
 
-def _per_row(slopes: FloatArray) -> FloatArray:
+def per_row(slopes: FloatArray) -> FloatArray:
+    """Slopes or offsets with an axis for rows."""
     return slopes if slopes.ndim == 3 else slopes[:, None, :]
 
 

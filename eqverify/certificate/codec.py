@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 MAGIC = b"eqverify certificate 1\n"
 
-Kind = Literal["f8", "i4", "i1"]
+Kind = Literal["f8", "f4", "i4", "i1"]
 
 
 class Writer:

@@ -6,6 +6,7 @@ the network's own sizes, floats are finite, and whatever is not expected is reje
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -99,10 +100,25 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Meaning:
-    """What the units of a reduced ReLU node show: these units of the original's node `source`; carriers where -1."""
+    """What the units of a reduced ReLU node show: units of the original's ReLU nodes `layers`; carriers where -1."""
 
-    source: str
+    layers: IntArray
     units: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relations:
+    """What units that are neither stable nor shown equal: 0 for kind 0, z for 1, factor h' for 2, factor (h' - z') for 3.
+
+    Units are given by the numbers of their ReLU nodes and their own; h' and z' are of a unit that precedes.
+    """
+
+    kind: IntArray
+    layer: IntArray
+    unit: IntArray
+    other_layer: IntArray
+    other_unit: IntArray
+    factor: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,24 +126,38 @@ class Certificate:
     """A certificate about one problem; `layers` and `meanings` in the order of the networks' ReLU nodes."""
 
     claim: str
-    digests: Mapping[str, str]
     steps: tuple[Step, ...]
     layers: tuple[Layer, ...]
+    relations: Relations
     meanings: tuple[Meaning, ...]
     epsilon: FloatArray
 
 
-def read_certificate(data: bytes, network: Network, domain: Domain, reduced: Network | None) -> Certificate:
+def read_certificate(
+    data: bytes, network: Network, domain: Domain, reduced: Network, files: Mapping[str, bytes]
+) -> Certificate:
     """Decode and validate.
 
     Args:
         data: the bytes of the file.
-        network, domain, reduced: what it is about.  Without `reduced` only the steps are read.
+        network, domain, reduced: what it must be about.
+        files: the bytes of the files ``network``, ``property`` and ``reduced``.
 
     Raises:
         RejectedError: `certificate/...`.
     """
-    return _Reader(data, network, domain).read(reduced)
+    reader = _Reader(data, network, domain)
+    reader.compare(files)
+    return reader.read(reduced)
+
+
+def read_steps(data: bytes, network: Network, domain: Domain) -> tuple[Step, ...]:
+    """The steps alone, of a certificate that need not claim anything.
+
+    Raises:
+        RejectedError: `certificate/...`.
+    """
+    return _Reader(data, network, domain).steps()
 
 
 def _reject(code: str, message: str, value: object = None, node: str | None = None) -> NoReturn:
@@ -138,6 +168,7 @@ class _Reader:
     def __init__(self, data: bytes, network: Network, domain: Domain) -> None:
         self.network, self.domain = network, domain
         self.parts = len(domain.polytopes)
+        self.sizes = np.array([network.sizes[relu.name] for relu in network.relus] + [1])
         start = len(MAGIC) + 8
         if data[: len(MAGIC)] != MAGIC or len(data) < start:
             _reject("format", "this is no certificate of a version that is known")
@@ -172,15 +203,23 @@ class _Reader:
         if offset != len(body):
             _reject("trailing", "the file holds more than its arrays", len(body) - offset)
 
-    def read(self, reduced: Network | None) -> Certificate:
-        head = self.head
-        steps = tuple(self._step(step) for step in self.list_of(self.field(head, "steps")))
-        if reduced is None:
-            return Certificate("", {}, steps, (), (), np.empty(0))
-        claim, digests = self.field(head, "claim"), self.field(head, "digests")
+    def compare(self, files: Mapping[str, bytes]) -> None:
+        """Raise unless the certificate names these files."""
+        digests = self.field(self.head, "digests")
+        for name, content in files.items():
+            if self.field(digests, name) != hashlib.sha256(content).hexdigest():
+                _reject("digest", "it is about another file", name)
+
+    def steps(self) -> tuple[Step, ...]:
+        """All steps."""
+        return tuple(self._step(step) for step in self.list_of(self.field(self.head, "steps")))
+
+    def read(self, reduced: Network) -> Certificate:
+        """Everything."""
+        head, steps = self.head, self.steps()
+        claim = self.field(head, "claim")
         if claim != "equivalent":
             _reject("claim", "an unknown claim", str(claim)[:40])
-        names = ("network", "property", "reduced")
         self._boxes(self.field(head, "domain"))
         layers = self.list_of(self.field(head, "layers"))
         meanings = self.list_of(self.field(head, "map"))
@@ -196,8 +235,8 @@ class _Reader:
         )
         epsilon = self.floats(self.field(head, "epsilon"), (self.network.output_size,), low=0.0)
         return Certificate(
-            claim, {n: str(self.field(digests, n)) for n in names}, steps, found, mapped, epsilon
-        )  # fmt: skip
+            claim, steps, found, self._relations(self.field(head, "relations")), mapped, epsilon
+        )
 
     def _boxes(self, entry: object) -> None:
         """The domain is restated for readers; it must be that of the property."""
@@ -217,8 +256,31 @@ class _Reader:
         return Layer(status, lower, upper, evidence)
 
     def _meaning(self, entry: object, size: int) -> Meaning:
-        relu = self.network.relus[self.integer(self.field(entry, "source"), 0, len(self.network.relus) - 1)]
-        return Meaning(relu.name, self.integers(self.field(entry, "units"), (size,), -1, self.network.sizes[relu.name] - 1))
+        layers = self.integers(self.field(entry, "layers"), (size,), -1, len(self.network.relus) - 1)
+        units = self.integers(self.field(entry, "units"), (size,), 0, None)
+        if (units >= self.sizes[layers]).any():
+            _reject("unit", "a unit outside of its layer")
+        return Meaning(layers, units)
+
+    def _relations(self, entry: object) -> Relations:
+        kind = self.integers(self.field(entry, "kind"), (None,), 0, 3)
+        columns = [
+            self.integers(self.field(entry, key), (kind.size,), low, None)
+            for key, low in (("layer", 0), ("unit", 0), ("other_layer", -1), ("other_unit", -1))
+        ]
+        layer, unit, other_layer, other_unit = columns
+        factor = self.floats(self.field(entry, "factor"), (kind.size,))
+        for layers, units, needed in ((layer, unit, kind >= 0), (other_layer, other_unit, kind >= 2)):
+            if needed.any() and not (0 <= layers[needed].min() and layers[needed].max() < len(self.network.relus)):
+                _reject("unit", "a relation about a layer that is not there")
+            if not ((0 <= units[needed]) & (units[needed] < self.sizes[layers[needed]])).all():
+                _reject("unit", "a unit outside of its layer")
+        before = (other_layer < layer) | ((other_layer == layer) & (other_unit < unit))
+        if ((kind >= 2) & ~(before & (factor > 0))).any():
+            _reject("relation", "a relation to a later unit, or with a factor that is not positive")
+        if len({*zip(layer.tolist(), unit.tolist(), strict=True)}) != kind.size:
+            _reject("duplicate", "two relations about one unit")
+        return Relations(kind, layer, unit, other_layer, other_unit, factor)
 
     def _step(self, step: object) -> Step:
         kinds: dict[object, Callable[[object], Step]] = {
@@ -290,13 +352,9 @@ class _Reader:
         relu = self.integers(self.field(step, "relu"), (count,), -1, len(self.network.relus) - 1)
         split = self.integers(self.field(step, "split"), (count,), 0, None)
         children = _children(parent, side, relu >= 0)
-        sizes = np.array([self.network.sizes[node.name] for node in self.network.relus])
-        if (split >= sizes[relu]).any() or (parent < 0).sum() != 1:
+        if (split >= self.sizes[relu]).any() or (parent < 0).sum() != 1:
             _reject("tree", "a split outside of its layer, or not one root")
-        fixed = {int(i): np.zeros((count, sizes[i]), dtype=np.int8) for i in np.unique(relu[relu >= 0])}
-        for one in fixed.values():
-            if one.size > 64 * len(self.arrays[self.field(step, "parent")].tobytes()) * self.network.relu_count:
-                _reject("tree", "a tree too large")
+        fixed = {int(i): np.zeros((count, self.sizes[i]), dtype=np.int8) for i in np.unique(relu[relu >= 0])}
         for node in range(1, count):
             up = parent[node]
             for signs in fixed.values():

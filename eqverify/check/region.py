@@ -132,7 +132,7 @@ class Region:
     sides: Mapping[str, FloatArray] = field(default_factory=dict)
     constraints: tuple[FloatArray, FloatArray] | None = None
     cancels: bool = False
-    _error: dict[str, Numbers] = field(default_factory=dict)
+    losses: dict[str, Numbers] = field(default_factory=dict)
 
     @property
     def boxes(self) -> int:
@@ -149,7 +149,7 @@ class Region:
         }
         bounds = {name: one.take(boxes) for name, one in self.bounds.items()}
         sides = {name: side[boxes] for name, side in self.sides.items()}
-        error = {name: one[boxes] if len(one) > 1 else one for name, one in self._error.items()}
+        error = {name: one[boxes] if len(one) > 1 else one for name, one in self.losses.items()}
         return Region(self.network, self.numbers, bounds, cut, sides, self.constraints, self.cancels, error)
 
     def interval(self, node: Affine) -> Interval:
@@ -186,14 +186,14 @@ class Region:
 
     def error(self, node: Affine) -> Numbers:
         """(boxes, n): rows of size 1 on each component lose at most this to rounding on their way through."""
-        if node.name not in self._error:
+        if node.name not in self.losses:
             gamma = self.numbers.gamma
             total = gamma(node.size + 2) * np.abs(node.bias)[None]
             for term in node.terms:
                 reach = term.map.absolute().forward(self.bounds[term.source].magnitude)
                 total = total + gamma(term.map.fan_out + 4) * reach
-            self._error[node.name] = total
-        return self._error[node.name]
+            self.losses[node.name] = total
+        return self.losses[node.name]
 
     def maxima(self, target: str, units: IntArray, signs: FloatArray, hints: Hints | None = None) -> FloatArray:
         """Upper bounds of signs * z_units of a node on each box.
@@ -276,7 +276,7 @@ class Pull:
             summed = before + total
             if not self.region.numbers.exact:
                 rounded = np.where((before != 0) & (total != 0), np.abs(summed), 0.0)
-                self._lose(self.region.numbers.unit * self._reach(rounded, name, ALL))
+                self.lose(self.region.numbers.unit * self._reach(rounded, name, ALL))
             values, columns = summed, ALL
         self.rows[name] = values, columns
 
@@ -298,7 +298,7 @@ class Pull:
                 if isinstance(node, Affine):
                     self._affine(node, values, columns)
                 else:
-                    self._relu(node, values, columns)
+                    self.relu(node, values, columns)
             return self._inputs()
 
     def _multipliers(self, hints: Hints) -> None:
@@ -313,11 +313,11 @@ class Pull:
             amount = numbers.product(numbers.of(-mu), numbers.of(matrix))
             self.shift(numbers.dot(numbers.of(mu), numbers.of(bound[None])))
             loss = numbers.gamma(len(bound) + 2)
-            self._lose(loss * (mu @ np.abs(bound)))
+            self.lose(loss * (mu @ np.abs(bound)))
             start = 0
             for port in region.network.inputs:
                 chosen = slice(start, start + port.size)
-                self._lose(loss * self._reach(mu @ np.abs(matrix[:, chosen]), port.name, ALL))
+                self.lose(loss * self._reach(mu @ np.abs(matrix[:, chosen]), port.name, ALL))
                 self.add(port.name, amount[:, :, chosen], ALL)
                 start += port.size
 
@@ -328,12 +328,13 @@ class Pull:
             size = np.abs(values)
             if self.region.cancels and not any(term.map.entry_error for term in node.terms):  # a single 1 only copies
                 size = np.where(((size != 0).sum(axis=2) == 1) & (size.sum(axis=2) == 1), 0.0, 1.0)[:, :, None] * size
-            self._lose(numbers.dot(size, self.region.error(node)[:, columns]))
+            self.lose(numbers.dot(size, self.region.error(node)[:, columns]))
         for term in node.terms:
             alive = self._alive(term.source)
             self.add(term.source, numbers.backward(term.map, values, columns, alive), alive)
 
-    def _relu(self, node: Relu, values: Numbers, columns: Columns) -> None:
+    def relu(self, node: Relu, values: Numbers, columns: Columns) -> None:
+        """Through a ReLU: its lines."""
         region, numbers = self.region, self.region.numbers
         line = region.lines[node.name]
         if self.hints is not None and (node.name in self.hints.alpha or node.name in self.hints.lam):
@@ -345,11 +346,11 @@ class Pull:
         self.shift(lift)
         pulled = positive * _per_row(lam) + negative * _per_row(alpha)
         if not numbers.exact:
-            self._lose(numbers.gamma(values.shape[2] + 2) * lift)
+            self.lose(numbers.gamma(values.shape[2] + 2) * lift)
             inexact = np.abs(pulled)
             if region.cancels:
                 inexact = np.where((pulled != values) & (pulled != 0), inexact, 0.0)
-            self._lose(2 * numbers.unit * self._reach(inexact, node.source, columns))
+            self.lose(2 * numbers.unit * self._reach(inexact, node.source, columns))
         self.add(node.source, pulled, columns)
 
     def _own_lines(self, node: Relu, hints: Hints, rows: int) -> Lines:
@@ -377,7 +378,7 @@ class Pull:
             amount = numbers.dot(positive, numbers.of(upper)) + numbers.dot(rows - positive, numbers.of(lower))
             self.shift(amount)
             if not numbers.exact:
-                self._lose(numbers.gamma(rows.shape[2] + 4) * self._reach(np.abs(rows), name, ALL))
+                self.lose(numbers.gamma(rows.shape[2] + 4) * self._reach(np.abs(rows), name, ALL))
         found = numbers.up(self.constant, self.error)
         return np.broadcast_to(found, (self.region.boxes, found.shape[1]))
 
@@ -385,9 +386,10 @@ class Pull:
         """Add to the constant."""
         before, self.constant = self.constant, self.constant + amount
         if not self.region.numbers.exact:
-            self._lose(self.region.numbers.unit * np.where((amount != 0) & (before != 0), np.abs(self.constant), 0.0))
+            self.lose(self.region.numbers.unit * np.where((amount != 0) & (before != 0), np.abs(self.constant), 0.0))
 
-    def _lose(self, error: Numbers) -> None:
+    def lose(self, error: Numbers) -> None:
+        """Add to the rounding errors."""
         if not self.region.numbers.exact:
             self.error = self.error + error
 

@@ -94,11 +94,19 @@ class Replay:
             else:
                 self._kind = SOLVER
                 self._believe(step)
+        return self.established()
+
+    def established(self) -> Established:
+        """What was shown so far."""
         trusted = {
             (name, int(unit)) for name, kinds in self.evidence.items() for unit in np.flatnonzero(kinds == SOLVER)
         }
-        bounds = {name: self.region.bounds[name] for name in self._targets}
-        return Established(bounds, self.evidence, len(trusted | self.words))
+        return Established(self.bounds, self.evidence, len(trusted | self.words))
+
+    @property
+    def bounds(self) -> dict[str, Interval]:
+        """By pre-activation node, what is established so far, (parts, n)."""
+        return {name: self.region.bounds[name] for name in self._targets}
 
     def _learn(self, name: str, found: Interval) -> None:
         """Take bounds of a node on all parts."""
@@ -120,7 +128,7 @@ class Replay:
         for node in self.network.nodes:
             if node.name in self._stale:
                 self._stale.remove(node.name)
-                region._error.pop(node.name, None)
+                region.losses.pop(node.name, None)
                 self._refresh(node)
             for one in rows:
                 if one.node == node.name:
@@ -167,13 +175,8 @@ class Replay:
         self._learn(rows.node, Interval(lower, upper))
 
     def _believe(self, step: Solver) -> None:
-        lower, upper = (bound.copy() for bound in self.region.bounds[step.node])
-        if step.sign > 0:
-            upper[step.part, step.unit] = min(upper[step.part, step.unit], 0.0)
-        else:
-            lower[step.part, step.unit] = max(lower[step.part, step.unit], 0.0)
         self.words.add((step.node, step.unit))
-        self._learn(step.node, Interval(lower, upper))
+        self._limit(step.node, step.part, step.unit, step.sign, 0.0)
 
     def _box_tree(self, step: BoxTree) -> None:
         """Walk down from the roots; a goal is open on a box until it holds there; none may be open at a leaf."""
@@ -193,7 +196,8 @@ class Replay:
         }
         vacuous = np.zeros(count, dtype=bool)
         sides = {name: side[chosen].astype(np.float64) for name, side in step.sides(self.network).items()}
-        region = Region(self.network, self.numbers, bounds, sides=sides)
+        error = {node.name: base.error(node) for node in self.network.nodes if isinstance(node, Affine)}
+        region = Region(self.network, self.numbers, bounds, sides=sides, losses=error)
         part = self.domain.polytopes[step.part]
         region.constraints = part.matrix, part.bound
         for node in self.network.nodes:
@@ -208,16 +212,16 @@ class Replay:
                 bounds[node.name] = Interval(np.maximum(z.lower, 0.0), np.maximum(z.upper, 0.0))
         units = np.array([[step.unit]])
         found = region.maxima(step.node, units, np.array([float(step.sign)]), step.hints)[:, 0]
-        if not ((found <= 0) | vacuous).all():
-            raise RejectedError(
-                "check/tree-open", "a leaf does not show the sign", place=Place(node=step.node, unit=step.unit)
-            )
-        lower, upper = (bound.copy() for bound in self.region.bounds[step.node])
-        if step.sign > 0:
-            upper[step.part, step.unit] = min(upper[step.part, step.unit], 0.0)
+        self._limit(step.node, step.part, step.unit, step.sign, float(np.where(vacuous, -np.inf, found).max()))
+
+    def _limit(self, node: str, part: int, unit: int, sign: int, most: float) -> None:
+        """Take that sign * z_unit <= most on one part; -inf where it has no points."""
+        lower, upper = (bound.copy() for bound in self.region.bounds[node])
+        if sign > 0:
+            upper[part, unit] = min(upper[part, unit], most if most > -np.inf else lower[part, unit])
         else:
-            lower[step.part, step.unit] = max(lower[step.part, step.unit], 0.0)
-        self._learn(step.node, Interval(lower, upper))
+            lower[part, unit] = max(lower[part, unit], -most if most > -np.inf else upper[part, unit])
+        self._learn(node, Interval(lower, upper))
 
 
 def _told(sides: FloatArray | ByteArray) -> Interval:

@@ -13,7 +13,7 @@ from eqverify.bounds import Interval
 from eqverify.errors import ContradictionError, Place, UsageError
 from eqverify.network import Network
 from eqverify.problem import Problem
-from eqverify.stability.proof import Step
+from eqverify.stability.proofs import Proof
 
 
 class Status(IntEnum):
@@ -113,7 +113,7 @@ class Facts:
         stages: how they came about.
         witnesses: (k, input_size) inputs that showed signs, for replay elsewhere.
         solver: name, version and tolerances of the solver used, or empty.
-        steps: how to prove it again.
+        proofs: how to prove them again, in order.
     """
 
     network_digest: str
@@ -122,7 +122,7 @@ class Facts:
     stages: tuple[Stage, ...] = ()
     witnesses: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     solver: str = ""
-    steps: tuple[Step, ...] = ()
+    proofs: tuple[Proof, ...] = ()
 
     def by_name(self) -> Mapping[str, LayerFacts]:
         """The layers by ReLU node."""
@@ -167,6 +167,7 @@ class FactTable:
         bounds: by pre-activation node, proved intervals (parts, n).
         above, below: by pre-activation node, (n,) bool: an input with z > 0 (z < 0) is known.
         listeners: told of each sign that a solver excluded: node, part, unit, whether z > 0 is excluded.
+        dearest: the dearest evidence that any bound rests on.
     """
 
     def __init__(self, network: Network, parts: int) -> None:
@@ -176,6 +177,7 @@ class FactTable:
         self.bounds: dict[str, Interval] = {}
         self.above: dict[str, BoolArray] = {}
         self.below: dict[str, BoolArray] = {}
+        self.dearest = Evidence.DERIVED
         self._evidence: dict[str, ByteArray] = {}
         for node in network.relus:
             size = network.sizes[node.source]
@@ -210,12 +212,13 @@ class FactTable:
         for listener in self.listeners:
             listener(name, part, unit, above)
 
-    def restore(self, name: str, bounds: Interval, evidence: ByteArray) -> None:
+    def restore(self, name: str, bounds: Interval, evidence: ByteArray, dearest: Evidence) -> None:
         """Take bounds (parts, n) of one node with what its units' status rests on, (n,), as they were proved before.
 
         Raises:
             ContradictionError: they exclude what is known.
         """
+        self.dearest = max(self.dearest, dearest, key=PROOFS.index)
         self.bounds[name] = self.bounds[name].intersect(bounds, name)
         self._confront(name)
         self._evidence[name] = np.where(self._evidence[name] == Evidence.NONE, evidence, self._evidence[name])
@@ -225,7 +228,11 @@ class FactTable:
         return self._evidence[name]
 
     def _take(self, name: str, interval: Interval, evidence: Evidence) -> None:
-        self.bounds[name] = self.bounds[name].intersect(interval, name)
+        old = self.bounds[name]
+        new = old.intersect(interval, name)
+        if not (np.array_equal(old.lower, new.lower) and np.array_equal(old.upper, new.upper)):
+            self.bounds[name] = new
+            self.dearest = max(self.dearest, evidence, key=PROOFS.index)
         self._confront(name)
         stable = np.isin(self.status(name), (Status.INACTIVE, Status.ACTIVE))
         self._evidence[name][stable & (self._evidence[name] == Evidence.NONE)] = evidence
@@ -250,10 +257,6 @@ class FactTable:
         status[upper <= 0] = Status.INACTIVE
         return status
 
-    def rests_on(self, evidence: Evidence) -> bool:
-        """Whether any unit was decided by this evidence."""
-        return any(bool((kinds == evidence).any()) for kinds in self._evidence.values())
-
     def undecided(self) -> int:
         """Units without an answer."""
         return sum(int((self.status(name) == Status.UNDECIDED).sum()) for name in self.bounds)
@@ -275,7 +278,7 @@ class FactTable:
             )
 
     def freeze(
-        self, problem: Problem, stages: Iterable[Stage], witnesses: FloatArray, solver: str, steps: Iterable[Step] = ()
+        self, problem: Problem, stages: Iterable[Stage], witnesses: FloatArray, solver: str, proofs: Iterable[Proof]
     ) -> Facts:
         """The facts as they stand."""
         layers = []
@@ -285,4 +288,4 @@ class FactTable:
             lower, upper = self.hull(node.source)
             layers.append(LayerFacts(node.name, node.source, lower, upper, status, evidence.astype(np.int8)))
         digests = problem.network.digest, problem.domain.digest
-        return Facts(*digests, tuple(layers), tuple(stages), witnesses, solver, tuple(steps))
+        return Facts(*digests, tuple(layers), tuple(stages), witnesses, solver, tuple(proofs))

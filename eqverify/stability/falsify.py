@@ -172,6 +172,11 @@ class Falsifier:
         draw = self._random_points if restart % 2 == 0 else self._random_corners
         return self._interiors[part].pull(draw(polytope, units.size))
 
+    def reached(self, name: str, part: int) -> tuple[FloatArray, FloatArray]:
+        """The least and the largest value of each component of a node at the points kept of a part, (n,) each."""
+        z = evaluate_nodes(self.prefix(name), self._pools[part])[name]
+        return np.asarray(z.min(axis=0, initial=np.inf)), np.asarray(z.max(axis=0, initial=-np.inf))
+
     def corners(self, part: int, count: int) -> FloatArray:
         """Random corners, (count, input_size), moved into the part where rows cut them off."""
         return self._interiors[part].pull(self._random_corners(self.domain.polytopes[part], count))

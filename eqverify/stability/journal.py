@@ -28,7 +28,7 @@ from eqverify.problem import Problem
 from eqverify.stability.facts import PROOFS, Evidence, FactTable
 from eqverify.stability.falsify import Falsifier
 
-FORMAT = 1
+FORMAT = 2
 Entry = dict[str, Any]
 
 
@@ -187,7 +187,9 @@ class Journal:
             evidence = _decode(entry["evidence"], interval.lower.shape[1:])
             _require(not np.isnan(lower).any() and not np.isnan(upper).any())
             _require(bool(np.isin(evidence, (Evidence.NONE, *PROOFS)).all()))
-            table.restore(name, Interval(lower, upper), evidence.astype(np.int8))
+            dearest = Evidence[entry["dearest"]]
+            _require(dearest in PROOFS)
+            table.restore(name, Interval(lower, upper), evidence.astype(np.int8), dearest)
         elif "points" in entry:
             points = np.frombuffer(base64.b64decode(entry["points"], validate=True), dtype="<f8")
             falsifier.try_points(points.reshape(-1, falsifier.domain.size).astype(np.float64))
@@ -215,7 +217,8 @@ class Journal:
             if self._written[name] is not interval:
                 evidence = _encode(self._table.evidence(name).astype(np.float64))
                 bounds = {"lower": _encode(interval.lower), "upper": _encode(interval.upper)}
-                self._append({"bounds": name, **bounds, "evidence": evidence})
+                dearest = self._table.dearest.name
+                self._append({"bounds": name, **bounds, "evidence": evidence, "dearest": dearest})
                 self._written[name] = interval
         os.fsync(self._stream.fileno())
 

@@ -26,6 +26,7 @@ class StabilityOptions:
         resume: a journal: proved facts are appended to it, and those it has already are not proved again.
         workers: processes that ask the solver; `isa` is one question and uses one.
         split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
+        branch_nodes: tree nodes for one question to branching on unit signs; 0 never branches.
     """
 
     engine: Engine = "portfolio"
@@ -36,6 +37,7 @@ class StabilityOptions:
     resume: Path | None = None
     workers: int = 1
     split_inputs: int = 12
+    branch_nodes: int = 2000
 
     def __post_init__(self) -> None:
         for name in ("time_limit", "unit_time_limit"):
@@ -45,6 +47,8 @@ class StabilityOptions:
                 )
         if self.node_limit is not None and self.node_limit < 1:
             raise UsageError("usage/node-limit", "node_limit must be a positive number of nodes", value=self.node_limit)
+        if self.branch_nodes < 0:
+            raise UsageError("usage/branch-nodes", "branch_nodes must not be negative", value=self.branch_nodes)
         if not 1 <= self.workers <= MAX_WORKERS:
             raise UsageError("usage/workers", f"workers must be between 1 and {MAX_WORKERS}", value=self.workers)
         if self.engine not in get_args(Engine):

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from bound_checks import exact_stability, exact_values
+from bound_checks import at_most, exact_stability, exact_values
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
-from eqverify.bounds.branch import Question, prove_sign
+from eqverify.bounds.branch import prove_signs
+from eqverify.bounds.signtree import Question
 from eqverify.errors import UsageError
 from eqverify.network import Affine
 from eqverify.testing.chains import chain_network
@@ -26,10 +27,10 @@ def test_answers_are_right(data):
     unit = data.draw(st.integers(0, network.sizes[relu.source] - 1))
     bounds = crown_bounds(network, domain.lower, domain.upper)
     for sign in (1, -1):
-        question = Question(relu.source, unit, sign)
         batch, steps = data.draw(st.sampled_from((1, 4))), data.draw(st.sampled_from((0, 3)))
-        answer = prove_sign(network, bounds, question, max_nodes=30, batch=batch, iterations=steps)
+        answer = ask(network, bounds, relu.source, unit, sign, max_nodes=30, batch=batch, iterations=steps)
         found = exact.layers[relu.name][unit]
+        assert at_most(-answer.upper, -found.upper if sign > 0 else found.lower)
         if answer.proved:
             assert found.upper <= 0 if sign > 0 else found.lower >= 0
             check_tree(answer.tree)
@@ -40,13 +41,20 @@ def test_answers_are_right(data):
             assert sign * values[relu.source][unit] > 0
 
 
+def ask(network, bounds, node, unit, sign, **options):
+    """One question alone."""
+    (answer,) = prove_signs(network, bounds, [Question(node, unit, sign)], **options)
+    return answer
+
+
 def check_tree(tree):
-    """Every inner node has both sides, every leaf a bound of at most 0."""
+    """Every inner node has both sides, every leaf a bound of at most 0 and hints of its own."""
     for index in range(len(tree.parent)):
         children = np.flatnonzero(tree.parent == index)
         if tree.relu[index] < 0:
             assert not children.size
             assert tree.upper[index] <= 0
+            assert tree.leaf[index] == (tree.relu[:index] < 0).sum()
         else:
             assert sorted(tree.side[children]) == [-1, 1]
 
@@ -67,7 +75,7 @@ def test_a_sum_of_absolute_values_needs_branching():
     network = absolute_sum(2.1)
     bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))
     assert bounds["affine1"].upper[0, 0] > 0
-    answer = prove_sign(network, bounds, Question("affine1", 0, 1), iterations=20)
+    answer = ask(network, bounds, "affine1", 0, 1, iterations=20)
     assert answer.proved
     assert len(answer.tree.parent) > 1
     check_tree(answer.tree)
@@ -76,7 +84,7 @@ def test_a_sum_of_absolute_values_needs_branching():
 def test_a_false_claim_is_refuted_by_a_point():
     network = absolute_sum(1.9)
     bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))
-    answer = prove_sign(network, bounds, Question("affine1", 0, 1))
+    answer = ask(network, bounds, "affine1", 0, 1)
     assert not answer.proved
     assert 2 * np.abs(answer.point).max() > 1.9
 
@@ -85,11 +93,11 @@ def test_limits_leave_the_question_open():
     network = absolute_sum(2.1)
     bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))
     for limits in ({"max_nodes": 0}, {"max_nodes": 1}, {"seconds": 0.0}):
-        assert not prove_sign(network, bounds, Question("affine1", 0, 1), **limits).proved
+        assert not ask(network, bounds, "affine1", 0, 1, **limits).proved
 
 
 def test_only_affine_nodes_have_signs_to_prove():
     network = absolute_sum(2.1)
     bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))
     with pytest.raises(UsageError, match="usage/question"):
-        prove_sign(network, bounds, Question("relu0", 0, 1))
+        ask(network, bounds, "relu0", 0, 1)

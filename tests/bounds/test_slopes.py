@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from eqverify.bounds import crown_bounds
 from eqverify.bounds.alpha import optimise_slopes
 from eqverify.bounds.ascent import Ascent
+from eqverify.bounds.crown import open_units
 from eqverify.bounds.interval import Interval
 from eqverify.bounds.pullback import Ground, relax
 from eqverify.network import Affine
@@ -147,12 +148,12 @@ def test_gradients_are_those_of_finite_differences():
     bounds = crown_bounds(network, lower, upper)
     relaxations = {relu.name: relax(bounds[relu.source]) for relu in network.relus}
     node = network.by_name["affine2"]
-    side = np.zeros((2, 5), dtype=np.int8)
-    side[0, 0], side[1, 3] = 1, -1
-    ascent = Ascent(
-        Ground(network, bounds, relaxations), node, np.arange(3), np.array([1.0, -1.0, 1.0]), {"affine1": side}
-    )
+    columns = {relu.name: open_units(bounds[relu.source]).any(axis=0) for relu in network.relus}
+    sides = {name: np.zeros((2, 3, int(mask.sum())), dtype=np.int8) for name, mask in columns.items()}
+    sides["relu1"][0, :, 0], sides["relu1"][1, 0, 1] = 1, -1
+    ascent = Ascent(Ground(network, bounds, relaxations), node, np.arange(3), np.array([1.0, -1.0, 1.0]), sides)
     live = np.arange(3)
+    assert set(ascent.beta) == {"relu1"}
     for variables in (ascent.alpha, ascent.beta):
         for name, values in variables.items():
             variables[name] = random.uniform(0.2, 0.8, size=values.shape)
@@ -161,17 +162,18 @@ def test_gradients_are_those_of_finite_differences():
         chosen = ascent._relaxations(live)
         return chosen, ascent._pull(chosen, live)
 
-    gradients = ascent._gradients(*value())
     step = 1e-6
-    for name, gradient in gradients.items():
-        values = (ascent.alpha if name in ascent.alpha else ascent.beta)[name]
-        for column in range(values.shape[2]):
-            values[:, :, column] += step
-            high = value()[1].upper
-            values[:, :, column] -= 2 * step
-            low = value()[1].upper
-            values[:, :, column] += step
-            assert np.allclose((high - low) / (2 * step), gradient[:, :, column], atol=1e-5), (name, column)
+    for variables, gradients in zip((ascent.alpha, ascent.beta), ascent._gradients(*value()), strict=True):
+        assert set(gradients) == set(variables)
+        for name, gradient in gradients.items():
+            values = variables[name]
+            for column in range(values.shape[2]):
+                values[:, :, column] += step
+                high = value()[1].upper
+                values[:, :, column] -= 2 * step
+                low = value()[1].upper
+                values[:, :, column] += step
+                assert np.allclose((high - low) / (2 * step), gradient[:, :, column], atol=1e-5), (name, column)
 
 
 def test_witnessed_signs_are_not_worked_on():

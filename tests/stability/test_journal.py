@@ -48,7 +48,9 @@ class Counting:
 
 def prove(path, factory=None, made=None, **options):
     made = made or problem()
-    return prove_stability(made, StabilityOptions(resume=path, split_inputs=0, **options), solver_factory=factory)
+    return prove_stability(
+        made, StabilityOptions(resume=path, split_inputs=0, branch_nodes=0, **options), solver_factory=factory
+    )
 
 
 def line(entry):
@@ -101,7 +103,7 @@ class Slow:
         time.sleep(0.3)
         return answer
 
-prove_stability(problem(), StabilityOptions(resume=Path({path!r}), split_inputs=0), solver_factory=Slow)
+prove_stability(problem(), StabilityOptions(resume=Path({path!r}), split_inputs=0, branch_nodes=0), solver_factory=Slow)
 """
 
 

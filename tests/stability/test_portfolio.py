@@ -22,7 +22,7 @@ from eqverify.testing.oracle import stable_sets_exact
 from eqverify.testing.strategies import any_networks, problems
 
 QUICK = StabilityOptions(time_limit=5.0)
-SOLVER = StabilityOptions(time_limit=5.0, split_inputs=0)
+SOLVER = StabilityOptions(time_limit=5.0, split_inputs=0, branch_nodes=0)
 """Without input splitting, which decides these small problems before a solver is asked."""
 
 

@@ -35,7 +35,7 @@ def test_executors_return_values_raise_errors_and_share(workers):
 
 def test_two_workers_find_what_one_finds_with_a_node_limit():
     made = problem(seed=3, width=24, radius=1.0)
-    options = {"split_inputs": 0, "node_limit": 3, "time_limit": 600.0, "unit_time_limit": 600.0}
+    options = {"split_inputs": 0, "branch_nodes": 0, "node_limit": 3, "time_limit": 600.0, "unit_time_limit": 600.0}
     one = prove_stability(made, StabilityOptions(**options))
     two = prove_stability(made, StabilityOptions(workers=2, **options))
     again = prove_stability(made, StabilityOptions(**options))
@@ -50,7 +50,9 @@ def test_two_workers_find_what_one_finds_with_a_node_limit():
 
 def test_a_worker_that_dies_is_an_error():
     with pytest.raises(LimitError, match="execution/worker-died"):
-        prove_stability(problem(), StabilityOptions(workers=2, split_inputs=0), solver_factory=DyingFactory())
+        prove_stability(
+            problem(), StabilityOptions(workers=2, split_inputs=0, branch_nodes=0), solver_factory=DyingFactory()
+        )
 
 
 CODE = """
@@ -63,7 +65,8 @@ from eqverify.stability.portfolio import prove_stability
 if __name__ == "__main__":
     try:
         prove_stability(
-            problem(), StabilityOptions(workers=2, time_limit=100.0, split_inputs=0), solver_factory=SlowFactory(),
+            problem(), StabilityOptions(workers=2, time_limit=100.0, split_inputs=0, branch_nodes=0),
+            solver_factory=SlowFactory(),
             progress=lambda stage, done, total: print(stage, flush=True),
         )
     except KeyboardInterrupt:

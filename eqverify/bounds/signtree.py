@@ -1,0 +1,72 @@
+"""Trees of sign splits: what `eqverify.bounds.branch` proves, and with which numbers (specs/bounds.md, B-7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from eqverify.arrays import ByteArray, Float32Array, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Is sign * z_unit of a pre-activation node at most `limit` on the box?
+
+    Attributes:
+        node: the pre-activation node, affine.
+        unit: the component.
+        sign: 1 or -1.
+        limit: what is to be proved; 0 for a sign.
+    """
+
+    node: str
+    unit: int
+    sign: int
+    limit: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SignTree:
+    """A complete binary tree: each node is a leaf or has both sides of its split; parents first.
+
+    Attributes:
+        parent: (k,) index of the parent, -1 for the root.
+        side: (k,) -1 if the unit that the parent splits has z <= 0 here, 1 if z >= 0, 0 for the root.
+        relu: (k,) index into the network's ReLU nodes of the unit split here, -1 for a leaf.
+        unit: (k,) its component.
+        upper: (k,) proved upper bound of sign * z.
+        columns: by ReLU node before the question's, (c,) the units whose slopes were chosen: those open at the root.
+            All other open units do not exist; stable ones have the slopes 0 or 1.
+        leaf: (k,) row of `alpha` and `beta` for leaves, -1 for others.
+        alpha: by ReLU node, (leaves, c) lower slopes; a split unit has the slope of its side instead.
+        beta: by ReLU node, (leaves, c) multipliers >= 0 of  side * z >= 0  for split units; 0 for others.
+    """
+
+    parent: IntArray
+    side: ByteArray
+    relu: IntArray
+    unit: IntArray
+    upper: FloatArray
+    columns: Mapping[str, IntArray]
+    leaf: IntArray
+    alpha: Mapping[str, Float32Array]
+    beta: Mapping[str, Float32Array]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BranchResult:
+    """The end of a search.
+
+    Attributes:
+        question: what was asked.
+        proved: whether sign * z <= limit on the box.
+        upper: the least proved bound of sign * z: the largest over the tree's leaves.
+        point: (input_size,) an input with sign * z > limit beyond rounding, if one was met.
+        tree: the proof of `upper`.
+    """
+
+    question: Question
+    proved: bool
+    upper: float
+    point: FloatArray | None
+    tree: SignTree

@@ -1,0 +1,167 @@
+"""The stage `branch`: sign branching, layer by layer, first for signs, then for the ranges of a narrow layer.
+
+How the effort is spent:
+- the stage may take `SHARE` of the time left; a layer half of what the stage has left, the last one with open units
+  all of it;
+- every open sign of a layer is a question; all are searched side by side, those nearest to their end first, each with
+  at most `branch_nodes` tree nodes (an option); hopeless ones are given up as `eqverify.bounds.branch` says;
+- where a layer has at most `NARROW` units that are not inactive, and later layers have open units, the ranges of those
+  units are questions too: everything later depends on them, and intervals and CROWN then decide many later units at
+  once.  A range is good enough when it exceeds what points reach by `SLACK` of its width.
+
+With a node limit no share of time is taken: the stage then ends by its numbers of nodes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eqverify.arrays import FloatArray, IntArray
+from eqverify.bounds import Bounds, Interval, interval_bounds
+from eqverify.bounds.branch import prove_signs
+from eqverify.bounds.signtree import BranchResult, Question
+from eqverify.network import Affine, Relu
+from eqverify.stability.budget import Budget
+from eqverify.stability.facts import Evidence, Status
+from eqverify.stability.proofs import BranchProof
+from eqverify.stability.run import Run
+
+SHARE = 0.6
+NARROW = 16
+SLACK = 0.02
+
+
+def branch(run: Run) -> None:
+    """All layers in order, all parts of the domain."""
+    fixed = run.options.node_limit is not None
+    budget = run.budget if fixed else Budget(run.budget.left * SHARE)
+    questions = 0
+    if not run.options.branch_nodes:
+        run.annotate(0, "left out")
+        return
+    for relu in run.problem.network.relus:
+        if not run.table.undecided() or budget.exhausted():
+            break
+        if not isinstance(run.problem.network.by_name.get(relu.source), Affine) or not _behind_relu(run, relu):
+            continue
+        run.progress(f"branch {relu.name}", 0, 1)
+        layer = Layer(run, relu.source)
+        questions += layer.signs(budget if fixed else budget.share(min(2, _open_layers(run, relu))))
+        if _open_layers(run, relu) > int(layer.is_open()):
+            questions += layer.ranges(budget if fixed else budget.share(2))
+        if layer.gained and run.table.undecided():
+            run.crown()
+    run.annotate(questions, "time limit reached" if budget.exhausted() else "")
+
+
+def _behind_relu(run: Run, relu: Relu) -> bool:
+    """Whether any ReLU stands before: elsewhere intervals are exact on boxes."""
+    return relu.name != run.problem.network.relus[0].name
+
+
+def _open_layers(run: Run, node: Relu) -> int:
+    """How many layers from this one on have undecided units."""
+    later = run.problem.network.relus[run.problem.network.relus.index(node) :]
+    return max(1, sum(bool((run.table.status(relu.source) == Status.UNDECIDED).any()) for relu in later))
+
+
+class Layer:
+    """The questions about one pre-activation node.
+
+    Args:
+        run: the proof.
+        name: the node.
+    """
+
+    def __init__(self, run: Run, name: str) -> None:
+        self.run = run
+        self.name = name
+        self.gained = False
+
+    def is_open(self) -> bool:
+        """Whether any unit is undecided."""
+        return bool((self.run.table.status(self.name) == Status.UNDECIDED).any())
+
+    def signs(self, budget: Budget) -> int:
+        """Ask about the signs that no witness shows; the number of questions."""
+        table, count = self.run.table, 0
+        for part in range(table.parts):
+            undecided = table.status(self.name) == Status.UNDECIDED
+            questions = []
+            for sign, known, side in ((1, table.above, "upper"), (-1, table.below, "lower")):
+                reach = sign * getattr(table.bounds[self.name], side)[part]
+                wanted = np.flatnonzero(undecided & ~known[self.name] & (reach > 0))
+                questions += [Question(self.name, int(unit), sign) for unit in wanted]
+            count += self._ask(part, questions, budget.share(table.parts - part) if table.parts > 1 else budget)
+        return count
+
+    def ranges(self, budget: Budget) -> int:
+        """Narrow the ranges of the units that are not inactive, if they are few; the number of questions."""
+        table, count = self.run.table, 0
+        units = np.flatnonzero(table.status(self.name) != Status.INACTIVE)
+        if units.size > NARROW:
+            return 0
+        for part in range(table.parts):
+            questions = self._range_questions(part, units)
+            count += self._ask(part, questions, budget.share(table.parts - part) if table.parts > 1 else budget)
+        return count
+
+    def _range_questions(self, part: int, units: IntArray) -> list[Question]:
+        interval = self.run.table.bounds[self.name]
+        lowest, highest = self.run.falsifier.reached(self.name, part)
+        questions = []
+        for sign, bound, reached in ((1, interval.upper[part], highest), (-1, -interval.lower[part], -lowest)):
+            width = interval.upper[part] - interval.lower[part]
+            limits = reached + SLACK * width
+            wanted = units[np.isfinite(limits[units]) & (bound[units] > limits[units])]
+            questions += [Question(self.name, int(unit), sign, float(limits[unit])) for unit in wanted]
+        return questions
+
+    def _ask(self, part: int, questions: list[Question], budget: Budget) -> int:
+        if not questions:
+            return 0
+        run = self.run
+        known = self._known(part)
+        polytope = run.problem.domain.polytopes[part]
+        results = prove_signs(
+            run.problem.network,
+            known,
+            questions,
+            constraints=None if polytope.is_box else (polytope.matrix, polytope.bound),
+            max_nodes=run.options.branch_nodes,
+            seconds=budget.left,
+        )
+        points = [r.point for r in results if r.point is not None]
+        if points:
+            run.falsifier.try_points(np.stack(points))
+        self._learn(part, known, results)
+        return len(questions)
+
+    def _known(self, part: int) -> Bounds:
+        domain, own = self.run.problem.domain, slice(part, part + 1)
+        told = {name: Interval(i.lower[own], i.upper[own]) for name, i in self.run.table.bounds.items()}
+        return interval_bounds(self.run.problem.network, domain.lower[own], domain.upper[own], told)
+
+    def _learn(self, part: int, known: Bounds, results: list[BranchResult]) -> None:
+        table = self.run.table
+        old = table.bounds[self.name]
+        lower, upper = old.lower.copy(), old.upper.copy()
+        useful = [result for result in results if _take(result, lower[part], upper[part])]
+        if not useful:
+            return
+        self.gained = True
+        table.learn({self.name: Interval(lower, upper)}, self.run.at_least(Evidence.TREE))
+        for result in useful:
+            self.run.proofs(BranchProof(known, part, result))
+
+
+def _take(result: BranchResult, lower: FloatArray, upper: FloatArray) -> bool:
+    """Enter a bound into bounds of the layer, (n,) each; whether it is better."""
+    unit = result.question.unit
+    if result.question.sign > 0 and result.upper < upper[unit]:
+        upper[unit] = result.upper
+        return True
+    if result.question.sign < 0 and -result.upper > lower[unit]:
+        lower[unit] = -result.upper
+        return True
+    return False
