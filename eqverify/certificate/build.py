@@ -13,7 +13,7 @@ from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds import Interval
 from eqverify.bounds.ascent import Slopes
 from eqverify.certificate.codec import Writer
-from eqverify.certificate.multipliers import line_slopes
+from eqverify.certificate.multipliers import line_slopes, pruned
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.stability.facts import LayerFacts, Status
@@ -218,7 +218,8 @@ class _Builder:
         }
 
     def _sign_tree(self, proof: BranchProof) -> dict[str, Any]:
-        array, tree, question = self.writer.array, proof.result.tree, proof.result.question
+        array, question = self.writer.array, proof.result.question
+        tree = pruned(proof.result.tree)
         order = tree.leaf[tree.relu < 0]
         alpha, beta = (
             {name: (tree.columns[name], values[order][:, None, :]) for name, values in one.items()}

@@ -168,8 +168,9 @@ class Region:
                     some = ~(size == 0)
                     all_read = bool(some.all()) and isinstance(term.map, Dense) and term.map.matrix.all()
                     reads += 1 if all_read else numbers.forward(term.map, some.astype(np.float64), absolute=True)
-            slack = 0 if numbers.exact else 2 * constant * radius + 4 * numbers.unit * np.abs(value)
-            found = Interval(-numbers.up(-value, radius + slack), numbers.up(value, radius + slack))
+            if not numbers.exact:
+                radius = radius * (1.0 + 2 * constant) + 4 * numbers.unit * np.abs(value)
+            found = Interval(-numbers.up(radius - value), numbers.up(value + radius))
         if numbers.exact:
             return found
         return Interval(np.where(reads == 0, node.bias, found.lower), np.where(reads == 0, node.bias, found.upper))
