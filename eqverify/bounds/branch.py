@@ -7,7 +7,7 @@ the limit, an LP settles it: by its multipliers, or by its vertex.
 
 Questions that seem nearest to their end come first, and each works on its worst leaf, so that what is not proved has
 a better bound at least.  The worst bound falls about linearly in the logarithm of the number of leaves; a question
-that at this pace needs more than `HOPELESS` times the nodes it may have is given up.
+that at this pace needs more than `HOPELESS` times the nodes it may have is given up, unless it asks for a range.
 """
 
 from __future__ import annotations
@@ -94,7 +94,6 @@ class _Progress:
     """One question: its tree so far, and the leaves to do, worst first."""
 
     question: Question
-    max_nodes: int
     parent: list[int] = field(default_factory=list)
     side: list[int] = field(default_factory=list)
     split: list[tuple[int, int]] = field(default_factory=list)
@@ -105,6 +104,7 @@ class _Progress:
     settled: float = -np.inf
     """The largest bound of a leaf that nothing more is done about."""
     root: float = np.inf
+    limit: float = 0.0
     point: FloatArray | None = None
     dropped: bool = False
 
@@ -114,14 +114,14 @@ class _Progress:
 
     @property
     def live(self) -> bool:
-        return bool(self.todo) and self.point is None and not self.dropped and self.settled <= self.question.limit
+        return bool(self.todo) and not self.dropped and self.worst > self.limit >= self.settled
 
     def expected(self) -> float:
         """How many nodes the proof will take in all, at the pace so far."""
         least = float(self.spent + len(self.todo))
-        if self.spent < _TRIAL or not np.isfinite(self.root):
+        if self.spent < _TRIAL or not np.isfinite(self.root) or self.question.slack > 0:
             return least
-        share = (self.root - self.worst) / (self.root - self.question.limit)
+        share = (self.root - self.worst) / max(self.root - self.limit, 1e-300)
         return max(least, float(self.spent ** (1.0 / share))) if share * 40 > np.log(self.spent) else np.inf
 
     def grow(self, parent: int, side: int, leaf: _Leaf, upper: float) -> None:
@@ -156,7 +156,7 @@ class _Progress:
             alpha,
             beta,
         )
-        return BranchResult(self.question, upper <= self.question.limit, upper, self.point, tree)
+        return BranchResult(self.question, upper <= self.limit, upper, self.point, tree)
 
 
 class _Search:
@@ -182,7 +182,7 @@ class _Search:
         self.ground = Ground(network, own, relaxations)
         self.columns = {r.name: np.flatnonzero(open_units(own[r.source])[0]) for r in self.relus}
         self.order = {relu.name: index for index, relu in enumerate(network.relus)}
-        self.states = [_Progress(question, max_nodes) for question in questions]
+        self.states = [_Progress(question, limit=question.limit) for question in questions]
         zero = {name: np.zeros(c.size, dtype=np.int8) for name, c in self.columns.items()}
         alpha = {name: relaxations[name].alpha[0, c].astype(np.float32) for name, c in self.columns.items()}
         beta = {name: np.zeros(c.size, dtype=np.float32) for name, c in self.columns.items()}
@@ -239,10 +239,10 @@ class _Search:
         self._try_corners(ascent, leaves)
         for row, leaf in enumerate(leaves):
             state = self.states[leaf.question]
-            if state.upper[leaf.index] > state.question.limit and row in splits and splits[row][0] >= 0:
+            if state.upper[leaf.index] > state.limit and row in splits and splits[row][0] >= 0:
                 self._split(state, leaf, *splits[row])
                 continue
-            if state.upper[leaf.index] > state.question.limit:
+            if state.upper[leaf.index] > state.limit:
                 self._settle(state, leaf)
             state.settled = max(state.settled, state.upper[leaf.index])
 
@@ -261,7 +261,7 @@ class _Search:
             sides,
             alpha,
             beta,
-            limits=np.array([q.limit for q in asked]),
+            limits=np.array([self.states[leaf.question].limit for leaf in leaves]),
             **({} if roots else {"rate": _RATE}),
         )
 
@@ -343,7 +343,7 @@ class _Search:
         for position, row in enumerate(ascent.last_rows):
             leaf = leaves[int(row)]
             state = self.states[leaf.question]
-            if leaf.question in seen or state.upper[leaf.index] <= state.question.limit:
+            if leaf.question in seen or state.upper[leaf.index] <= state.limit:
                 continue
             seen.add(leaf.question)
             parts = []
@@ -361,5 +361,9 @@ class _Search:
         values = evaluate_nodes(self.network, point[None])
         error = evaluation_error(self.network, values)[self.node.name][0, state.question.unit]
         value = state.question.sign * values[self.node.name][0, state.question.unit]
-        if value > np.nextafter(state.question.limit + error, np.inf):
+        if value > np.nextafter(state.limit + error, np.inf):
             state.point = point
+            if state.question.slack > 0:
+                state.limit = float(value + state.question.slack)
+            else:
+                state.dropped = True

@@ -17,12 +17,15 @@ class Question:
         unit: the component.
         sign: 1 or -1.
         limit: what is to be proved; 0 for a sign.
+        slack: where positive, the question is how large sign * z gets: a point beyond the limit raises that to its
+            value plus the slack.
     """
 
     node: str
     unit: int
     sign: int
     limit: float = 0.0
+    slack: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +64,7 @@ class BranchResult:
         question: what was asked.
         proved: whether sign * z <= limit on the box.
         upper: the least proved bound of sign * z: the largest over the tree's leaves.
-        point: (input_size,) an input with sign * z > limit beyond rounding, if one was met.
+        point: (input_size,) an input with sign * z > limit beyond rounding, if one was met; the last one.
         tree: the proof of `upper`.
     """
 

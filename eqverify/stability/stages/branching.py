@@ -1,15 +1,17 @@
-"""The stage `branch`: sign branching, layer by layer, first for signs, then for the ranges of a narrow layer.
+"""The stage `branch`: sign branching, layer by layer, for signs of open units and for ranges that later layers need.
 
 How the effort is spent:
 - the stage may take `SHARE` of the time left; a layer half of what the stage has left, the last one with open units
   all of it;
 - every open sign of a layer is a question; all are searched side by side, those nearest to their end first, each with
   at most `branch_nodes` tree nodes (an option); hopeless ones are given up as `eqverify.bounds.branch` says;
-- where a layer has at most `NARROW` units that are not inactive, and later layers have open units, the ranges of those
-  units are questions too: everything later depends on them, and intervals and CROWN then decide many later units at
-  once.  A range is good enough when it exceeds what points reach by `SLACK` of its width.
+- where later layers have open units, the ranges of the units that are not inactive are questions too, `RANGE_NODES`
+  tree nodes for all of them, if that is at least `FEWEST` each: every relaxation and interval that reads them becomes
+  narrower, and decides many units at once.  A range is good enough when it exceeds what points reach by `SLACK` of
+  its width.  Then CROWN and optimised slopes start from the narrower ranges;
+- what is open then is asked again with `GROWTH` times the nodes, as long as time is left and something was gained.
 
-With a node limit no share of time is taken: the stage then ends by its numbers of nodes.
+With a node limit there is no share and one round: the stage then ends by its numbers of nodes.
 """
 
 from __future__ import annotations
@@ -19,50 +21,69 @@ import numpy as np
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds import Bounds, Interval, interval_bounds
 from eqverify.bounds.branch import prove_signs
+from eqverify.bounds.pullback import ancestors
 from eqverify.bounds.signtree import BranchResult, Question
 from eqverify.network import Affine, Relu
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.proofs import BranchProof
 from eqverify.stability.run import Run
+from eqverify.stability.stages.arithmetic import alpha
 
 SHARE = 0.6
-NARROW = 16
+RANGE_NODES = 40_000
+FEWEST = 30
 SLACK = 0.02
+GROWTH = 4
 
 
 def branch(run: Run) -> None:
-    """All layers in order, all parts of the domain."""
-    fixed = run.options.node_limit is not None
-    budget = run.budget if fixed else Budget(run.budget.left * SHARE)
-    questions = 0
+    """All layers in order, all parts of the domain, in rounds."""
     if not run.options.branch_nodes:
         run.annotate(0, "left out")
         return
+    fixed = run.options.node_limit is not None
+    budget = run.budget if fixed else Budget(run.budget.left * SHARE)
+    questions, factor, going = 0, 1, True
+    while going and run.table.undecided() and not budget.exhausted():
+        asked, gained = _round(run, budget, factor)
+        questions += asked
+        factor *= GROWTH
+        going = gained and not fixed
+    run.annotate(questions, "time limit reached" if budget.exhausted() else "")
+
+
+def _round(run: Run, budget: Budget, factor: int) -> tuple[int, bool]:
+    """All layers once, with so many times the nodes; the number of questions, and whether any bound got better."""
+    fixed = run.options.node_limit is not None
+    questions, gained = 0, False
     for relu in run.problem.network.relus:
         if not run.table.undecided() or budget.exhausted():
             break
         if not isinstance(run.problem.network.by_name.get(relu.source), Affine) or not _behind_relu(run, relu):
             continue
         run.progress(f"branch {relu.name}", 0, 1)
-        layer = Layer(run, relu.source)
-        questions += layer.signs(budget if fixed else budget.share(min(2, _open_layers(run, relu))))
+        layer = Layer(run, relu.source, factor)
+        questions += layer.signs(budget if fixed else budget.share(2 if _open_layers(run, relu) > 1 else 1))
         if _open_layers(run, relu) > int(layer.is_open()):
             questions += layer.ranges(budget if fixed else budget.share(2))
         if layer.gained and run.table.undecided():
             run.crown()
-    run.annotate(questions, "time limit reached" if budget.exhausted() else "")
+            alpha(run)
+        gained |= layer.gained
+    return questions, gained
 
 
 def _behind_relu(run: Run, relu: Relu) -> bool:
     """Whether any ReLU stands before: elsewhere intervals are exact on boxes."""
-    return relu.name != run.problem.network.relus[0].name
+    before = ancestors(run.problem.network, relu.source)
+    return any(other.name in before for other in run.problem.network.relus)
 
 
 def _open_layers(run: Run, node: Relu) -> int:
     """How many layers from this one on have undecided units."""
     later = run.problem.network.relus[run.problem.network.relus.index(node) :]
-    return max(1, sum(bool((run.table.status(relu.source) == Status.UNDECIDED).any()) for relu in later))
+    return sum(bool((run.table.status(relu.source) == Status.UNDECIDED).any()) for relu in later)
 
 
 class Layer:
@@ -71,11 +92,13 @@ class Layer:
     Args:
         run: the proof.
         name: the node.
+        factor: times the usual number of nodes.
     """
 
-    def __init__(self, run: Run, name: str) -> None:
+    def __init__(self, run: Run, name: str, factor: int = 1) -> None:
         self.run = run
         self.name = name
+        self.factor = factor
         self.gained = False
 
     def is_open(self) -> bool:
@@ -92,18 +115,20 @@ class Layer:
                 reach = sign * getattr(table.bounds[self.name], side)[part]
                 wanted = np.flatnonzero(undecided & ~known[self.name] & (reach > 0))
                 questions += [Question(self.name, int(unit), sign) for unit in wanted]
-            count += self._ask(part, questions, budget.share(table.parts - part) if table.parts > 1 else budget)
+            share = budget.share(table.parts - part) if table.parts > 1 else budget
+            count += self._ask(part, questions, share, self.factor * self.run.options.branch_nodes)
         return count
 
     def ranges(self, budget: Budget) -> int:
-        """Narrow the ranges of the units that are not inactive, if they are few; the number of questions."""
+        """Narrow the ranges of the units that are not inactive, if there are nodes for all; the number of questions."""
         table, count = self.run.table, 0
         units = np.flatnonzero(table.status(self.name) != Status.INACTIVE)
-        if units.size > NARROW:
+        nodes = self.factor * RANGE_NODES // max(1, 2 * units.size * table.parts)
+        if nodes < FEWEST:
             return 0
         for part in range(table.parts):
             questions = self._range_questions(part, units)
-            count += self._ask(part, questions, budget.share(table.parts - part) if table.parts > 1 else budget)
+            count += self._ask(part, questions, budget.share(table.parts - part) if table.parts > 1 else budget, nodes)
         return count
 
     def _range_questions(self, part: int, units: IntArray) -> list[Question]:
@@ -114,10 +139,12 @@ class Layer:
             width = interval.upper[part] - interval.lower[part]
             limits = reached + SLACK * width
             wanted = units[np.isfinite(limits[units]) & (bound[units] > limits[units])]
-            questions += [Question(self.name, int(unit), sign, float(limits[unit])) for unit in wanted]
+            questions += [
+                Question(self.name, int(unit), sign, float(limits[unit]), SLACK * float(width[unit])) for unit in wanted
+            ]
         return questions
 
-    def _ask(self, part: int, questions: list[Question], budget: Budget) -> int:
+    def _ask(self, part: int, questions: list[Question], budget: Budget, nodes: int) -> int:
         if not questions:
             return 0
         run = self.run
@@ -128,7 +155,7 @@ class Layer:
             known,
             questions,
             constraints=None if polytope.is_box else (polytope.matrix, polytope.bound),
-            max_nodes=run.options.branch_nodes,
+            max_nodes=nodes,
             seconds=budget.left,
         )
         points = [r.point for r in results if r.point is not None]
