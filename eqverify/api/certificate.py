@@ -60,7 +60,8 @@ def check(
     """
     from eqverify.check import check_bytes
 
-    return check_bytes(*(_bytes(Path(path)) for path in (network, query, reduced, certificate)), arithmetic)
+    files = [_bytes(Path(path)) for path in (network, query, reduced, certificate)]
+    return check_bytes(files[0], files[1], files[2], files[3], arithmetic)
 
 
 def _bytes(path: Path) -> bytes:
@@ -80,12 +81,14 @@ class Rechecked:
         facts: status and bounds that the checker confirms, with the proofs it was given; other units are undecided.
         replay, established: its state, for the claim that follows.
         lost: units that were stable before.
+        unconfirmed: those of them for which no solver was asked: not 0 where rounding decides.
     """
 
     facts: Facts
     replay: Replay
     established: Established
     lost: int
+    unconfirmed: int
 
 
 def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool, seconds: float) -> Rechecked:
@@ -131,7 +134,10 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
         more = [*words, DerivedProof("crown", {})]
         proofs += more
         found = repeat(more)
-    return Rechecked(replace(found, proofs=tuple(proofs)), replay, replay.established(), _lost(facts, found))
+    solver = facts.evidence_counts()["solver"]
+    lost = _lost(facts, found)
+    facts = replace(found, proofs=tuple(proofs))
+    return Rechecked(facts, replay, replay.established(), lost, max(0, lost - solver))
 
 
 def _lost(facts: Facts, found: Facts) -> int:
@@ -181,11 +187,13 @@ class Certified:
         data: the bytes of the file.
         verdict: verified, with eps.
         lost: stable units that the checker could not confirm, and which were kept.
+        unconfirmed: those of them for which no solver was asked.
     """
 
     data: bytes
     verdict: Verdict
     lost: int
+    unconfirmed: int
 
     def as_dict(self) -> dict[str, object]:
         """All measured numbers, for JSON."""
@@ -194,6 +202,7 @@ class Certified:
             "epsilon": self.verdict.epsilon,
             "solver_trusted": self.verdict.solver_trusted,
             "lost": self.lost,
+            "unconfirmed": self.unconfirmed,
         }
 
 
@@ -244,12 +253,15 @@ def certify(
         found = deviations(around(checked.replay), network, draft.layers, draft.relations, draft.meanings)
         claim = replace(claim, epsilon=found * _LARGER)
         made, certificate = read(checked.facts.proofs)
-        return Certified(made, conclude(checked.replay, established, certificate, network), checked.lost)
+        verdict = conclude(checked.replay, established, certificate, network)
+        return Certified(made, verdict, checked.lost, checked.unconfirmed)
     except EqverifyError as error:
         raise ContradictionError(
-            "certificate/self-check", "the checker does not verify the certificate", value=f"{error.code} {error.place}",
+            "certificate/self-check",
+            "the checker does not verify the certificate",
+            value=f"{error.code} {error.place}",
             hint="this is a defect of eqverify; please report it with the files",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _claimed(layer: LayerFacts) -> LayerFacts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 
@@ -29,7 +30,7 @@ class SplitTree:
     part: IntArray
     dimension: IntArray
     at: FloatArray
-    open: BoolArray
+    open: npt.NDArray[np.uint8]
 
     def needed(self, goals: BoolArray) -> SplitTree:
         """The tree without the boxes on which none of some goals was open.
@@ -37,15 +38,15 @@ class SplitTree:
         Args:
             goals: (goals,) bool: those that were proved.  Where one is open on a box, it is on the box's parent.
         """
-        bits = np.unpackbits(self.open, axis=1, count=goals.size).astype(bool)
-        kept = (bits & goals).any(axis=1) | (self.parent < 0)
+        open_goals = np.unpackbits(self.open, axis=1, count=goals.size).astype(bool)
+        kept = (open_goals & goals).any(axis=1) | (self.parent < 0)
         number = np.cumsum(kept) - 1
         parents = np.where(self.parent >= 0, number[self.parent], -1)
         inner = np.zeros(kept.size, dtype=bool)
         inner[self.parent[kept & (self.parent >= 0)]] = True
         dimension, at = np.where(inner, self.dimension, -1), np.where(inner, self.at, 0.0)
-        columns = (parents, self.side, self.part, dimension, at, self.open)
-        return SplitTree(*(column[kept] for column in columns))
+        side, part, bits = self.side[kept], self.part[kept], self.open[kept]
+        return SplitTree(parents[kept], side, part, dimension[kept], at[kept], bits)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +131,7 @@ class Frontier:
     boxes: Boxes
     spent: IntArray
     count: int = 0
-    _records: list[tuple[Boxes, IntArray, FloatArray]] = field(default_factory=list)
+    _records: list[tuple[Boxes, IntArray, FloatArray, npt.NDArray[np.uint8]]] = field(default_factory=list)
 
     def open_counts(self) -> IntArray:
         """(goals,) boxes to do where the goal is open."""
@@ -159,9 +160,8 @@ class Frontier:
         """Enter bounded boxes into the tree; their indices there."""
         names = self.count + np.arange(len(batch))
         empty = np.empty((len(batch), 0))
-        bits = np.packbits(batch.open, axis=1)
-        slim = Boxes(empty, empty, empty.astype(np.int8), bits, batch.part, batch.parent, batch.side)
-        self._records.append((slim, dimension, at))
+        slim = Boxes(empty, empty, empty.astype(np.int8), empty.astype(bool), batch.part, batch.parent, batch.side)
+        self._records.append((slim, dimension, at, np.packbits(batch.open, axis=1)))
         self.count += len(batch)
         return names
 
@@ -173,10 +173,10 @@ class Frontier:
         """The boxes bounded so far."""
         none = np.empty(0, dtype=np.int64)
         return SplitTree(
-            np.concatenate([none, *(boxes.parent for boxes, _, _ in self._records)]),
-            np.concatenate([none.astype(np.int8), *(boxes.side for boxes, _, _ in self._records)]),
-            np.concatenate([none, *(boxes.part for boxes, _, _ in self._records)]),
-            np.concatenate([none, *(dimension for _, dimension, _ in self._records)]),
-            np.concatenate([np.empty(0), *(at for _, _, at in self._records)]),
-            np.concatenate([boxes.open for boxes, _, _ in self._records] or [np.empty((0, 0), dtype=np.uint8)]),
+            np.concatenate([none, *(boxes.parent for boxes, _, _, _ in self._records)]),
+            np.concatenate([none.astype(np.int8), *(boxes.side for boxes, _, _, _ in self._records)]),
+            np.concatenate([none, *(boxes.part for boxes, _, _, _ in self._records)]),
+            np.concatenate([none, *(dimension for _, dimension, _, _ in self._records)]),
+            np.concatenate([np.empty(0), *(at for _, _, at, _ in self._records)]),
+            np.concatenate([bits for _, _, _, bits in self._records] or [np.empty((0, 0), dtype=np.uint8)]),
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eqverify.arrays import FloatArray, IntArray
+from eqverify.arrays import Float32Array, FloatArray, IntArray
 from eqverify.bounds import Interval
 from eqverify.bounds.ascent import Slopes
 from eqverify.certificate.codec import Writer
@@ -30,7 +30,7 @@ from eqverify.transform.unit_map import Meaning, Relation
 
 FORMAT = 1
 KINDS = ("inactive", "active", "parallel", "antiparallel")
-Slanted = Mapping[str, tuple[IntArray, FloatArray]]
+Slanted = Mapping[str, tuple[IntArray, FloatArray | Float32Array]]
 """By ReLU node, columns (k,) and slopes or multipliers (boxes, rows, k)."""
 
 
@@ -116,7 +116,9 @@ class _Builder:
             (KINDS.index(r.kind), self.relus[r.layer], r.unit, self.relus.get(r.other_layer, -1), r.other_unit)
             for r in relations
         ]
-        columns = zip(("kind", "layer", "unit", "other_layer", "other_unit"), np.array(rows).reshape(-1, 5).T, strict=True)
+        columns = zip(
+            ("kind", "layer", "unit", "other_layer", "other_unit"), np.array(rows).reshape(-1, 5).T, strict=True
+        )
         factors = self.writer.array([r.factor for r in relations])
         return {**{name: self.writer.array(column, "i4") for name, column in columns}, "factor": factors}
 
@@ -167,10 +169,8 @@ class _Builder:
     def _linear_rows(self, proofs: Sequence[LinearProof]) -> dict[str, Any]:
         found = [line_slopes(proof) for proof in proofs]
         columns = {name: np.flatnonzero(mask) for name, mask in proofs[0].kept.items()}
-        alpha, lam = (
-            {name: (columns[name], np.stack([one[side][name] for one in found])[None]) for name in columns}
-            for side in (0, 1)
-        )
+        alpha = {name: (own, np.stack([one[0][name] for one in found])[None]) for name, own in columns.items()}
+        lam = {name: (own, np.stack([one[1][name] for one in found])[None]) for name, own in columns.items()}
         mu = np.stack([one[2] for one in found])[None]
         units, signs = np.array([p.unit for p in proofs]), np.array([p.sign for p in proofs])
         place = {"node": self.targets[proofs[0].node], "part": proofs[0].part, "count": 1}
@@ -225,7 +225,6 @@ class _Builder:
             {name: (tree.columns[name], values[order][:, None, :]) for name, values in one.items()}
             for one in (tree.alpha, tree.beta)
         )
-        beta = {name: _used(columns, values) for name, (columns, values) in beta.items()}
         return {
             "kind": "sign-tree",
             **self._sign(question.node, proof.part, question.unit, question.sign),
@@ -235,7 +234,7 @@ class _Builder:
             "split": array(np.where(tree.relu < 0, 0, tree.unit), "i4"),
             "alpha": self._slopes(alpha),
             "lam": [],
-            "beta": self._slopes(beta),
+            "beta": self._slopes({name: _used(*pair) for name, pair in beta.items()}),
             "mu": None,
         }
 
@@ -247,11 +246,11 @@ def _bundle(proof: Proof) -> tuple[object, ...]:
     return (type(proof),)
 
 
-def _used(columns: IntArray, values: FloatArray) -> tuple[IntArray, FloatArray]:
+def _used(columns: IntArray, values: Float32Array) -> tuple[IntArray, Float32Array]:
     """Without the columns that are 0 everywhere."""
     used = values.any(axis=(0, 1))
     return columns[used], values[:, :, used]
 
 
-def _is_single(values: FloatArray) -> bool:
+def _is_single(values: FloatArray | Float32Array) -> bool:
     return bool(np.array_equal(values, np.asarray(values, dtype=np.float32)))

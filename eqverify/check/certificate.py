@@ -230,13 +230,10 @@ class _Reader:
             for entry, relu in zip(layers, self.network.relus, strict=True)
         )
         mapped = tuple(
-            self._meaning(entry, reduced.sizes[relu.name])
-            for entry, relu in zip(meanings, reduced.relus, strict=True)
+            self._meaning(entry, reduced.sizes[relu.name]) for entry, relu in zip(meanings, reduced.relus, strict=True)
         )
         epsilon = self.floats(self.field(head, "epsilon"), (self.network.output_size,), low=0.0)
-        return Certificate(
-            claim, steps, found, self._relations(self.field(head, "relations")), mapped, epsilon
-        )
+        return Certificate(claim, steps, found, self._relations(self.field(head, "relations")), mapped, epsilon)
 
     def _boxes(self, entry: object) -> None:
         """The domain is restated for readers; it must be that of the property."""
@@ -271,9 +268,9 @@ class _Reader:
         layer, unit, other_layer, other_unit = columns
         factor = self.floats(self.field(entry, "factor"), (kind.size,))
         for layers, units, needed in ((layer, unit, kind >= 0), (other_layer, other_unit, kind >= 2)):
-            if needed.any() and not (0 <= layers[needed].min() and layers[needed].max() < len(self.network.relus)):
+            if needed.any() and not (layers[needed].min() >= 0 and layers[needed].max() < len(self.network.relus)):
                 _reject("unit", "a relation about a layer that is not there")
-            if not ((0 <= units[needed]) & (units[needed] < self.sizes[layers[needed]])).all():
+            if not ((units[needed] >= 0) & (units[needed] < self.sizes[layers[needed]])).all():
                 _reject("unit", "a unit outside of its layer")
         before = (other_layer < layer) | ((other_layer == layer) & (other_unit < unit))
         if ((kind >= 2) & ~(before & (factor > 0))).any():
@@ -313,9 +310,9 @@ class _Reader:
         return relu.source, self.network.sizes[relu.source]
 
     def _hints(self, entry: object, shape: tuple[int, int], constraints: int) -> Hints:
-        slopes = []
+        slopes: list[dict[str, tuple[IntArray, FloatArray]]] = []
         for key in ("alpha", "lam", "beta"):
-            found = {}
+            found: dict[str, tuple[IntArray, FloatArray]] = {}
             for item in self.list_of(self.field(entry, key)):
                 index, columns, values = (*self.list_of(item), None, None, None)[:3]
                 relu = self.network.relus[self.integer(index, 0, len(self.network.relus) - 1)]
@@ -326,7 +323,8 @@ class _Reader:
                 found[name] = chosen, self.floats(values, (*shape, chosen.size), low=0.0)
             slopes.append(found)
         mu = self.field(entry, "mu")
-        return Hints(*slopes, None if mu is None else self.floats(mu, (*shape, constraints), low=0.0))
+        alpha, lam, beta = slopes
+        return Hints(alpha, lam, beta, None if mu is None else self.floats(mu, (*shape, constraints), low=0.0))
 
     def _box_tree(self, step: object) -> BoxTree:
         parent = self.integers(self.field(step, "parent"), (None,), -1, None)

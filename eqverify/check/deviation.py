@@ -243,7 +243,9 @@ class _Comparison:
             size = numbers.of(np.array([abs(factor)]))[0]
             rows, constant = {name: own * size for name, own in rows.items()}, constant * size
             if not numbers.exact:
-                reach = np.abs(constant) + sum(np.abs(own) @ self.region.bounds[n].magnitude[0] for n, own in rows.items())
+                reach = np.abs(constant) + sum(
+                    np.abs(own) @ self.region.bounds[n].magnitude[0] for n, own in rows.items()
+                )
                 error = numbers.unit * reach * SLACK + TINY
         return Value(rows, np.broadcast_to(constant, error.shape), error)
 

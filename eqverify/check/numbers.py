@@ -124,12 +124,10 @@ class Rationals(Floats):
         rows, inner, columns = int(np.prod(left.shape[:-1])), left.shape[-1], right.shape[1]
         self._work += rows * inner * columns
         if self._work > _EXACT_WORK:
-            raise LimitError(
-                "check/exact-too-large", "exact arithmetic would take too long", value="work", hint=_HINT
-            )
+            raise LimitError("check/exact-too-large", "exact arithmetic would take too long", value="work", hint=_HINT)
         if not rows * inner * columns:
             return self.zeros((*left.shape[:-1], columns))
-        a, b = (flint.fmpq_mat(*shape, list(m.ravel())) for m, shape in ((left, (rows, inner)), (right, right.shape)))
+        a, b = flint.fmpq_mat(rows, inner, list(left.ravel())), flint.fmpq_mat(inner, columns, list(right.ravel()))
         return _array((a * b).entries(), (*left.shape[:-1], columns))
 
     def dot(self, rows: Numbers, vectors: Numbers) -> Numbers:

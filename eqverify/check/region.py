@@ -40,7 +40,7 @@ class Interval(NamedTuple):
     def meet(self, other: Interval) -> tuple[Interval, BoolArray]:
         """What both say, and the boxes where they exclude each other: there is no point of the domain in those."""
         lower, upper = np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper)
-        return Interval(np.minimum(lower, upper), np.maximum(lower, upper)), (lower > upper).any(axis=1)
+        return Interval(np.minimum(lower, upper), np.maximum(lower, upper)), np.asarray((lower > upper).any(axis=1))
 
     def take(self, boxes: slice | IntArray) -> Interval:
         """Some boxes."""
@@ -80,9 +80,7 @@ class Lines(NamedTuple):
     alive: Columns
 
 
-def lines(
-    numbers: Floats, z: Interval, alpha: FloatArray | None = None, lam: FloatArray | None = None
-) -> Lines:
+def lines(numbers: Floats, z: Interval, alpha: FloatArray | None = None, lam: FloatArray | None = None) -> Lines:
     """Valid lines with any slopes (B-2); by default the chord above and the side of smaller area below."""
     lower, upper = z
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

@@ -9,11 +9,11 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.check.certificate import BoxTree, Pass, Rows, SignTree, Solver, Step
-from eqverify.check.numbers import Floats
-from eqverify.check.region import Hints, Interval, Region, lines
+from eqverify.check.numbers import SLACK, TINY, Floats
+from eqverify.check.region import Interval, Region, lines
 from eqverify.domain import Domain
 from eqverify.errors import Place, RejectedError
-from eqverify.network import Affine, Dense, Network, Relu, split_inputs
+from eqverify.network import Affine, Dense, Network, Relu, gamma, split_inputs
 
 DERIVED, DUAL, TREE, SOLVER = 1, 2, 3, 4
 """Kinds of evidence; what is established after a dearer step may rest on it."""
@@ -113,7 +113,8 @@ class Replay:
         old = self.region.bounds[name]
         new, empty = old.meet(found)
         if empty.any():
-            raise RejectedError("check/contradiction", "two bounds of a unit exclude each other", place=Place(node=name))
+            place = Place(node=name)
+            raise RejectedError("check/contradiction", "two bounds of a unit exclude each other", place=place)
         if (new.lower > old.lower).any() or (new.upper < old.upper).any():
             order = [node.name for node in self.network.nodes]
             self._stale.update(order[order.index(name) + 1 :] if name in order else order)
@@ -394,9 +395,7 @@ def _target_units(node: Affine, wanted: BoolArray) -> IntArray:
 
 def _outside(matrix: FloatArray, bound: FloatArray, lower: FloatArray, upper: FloatArray) -> BoolArray:
     """(boxes,) bool: no point of the box satisfies  matrix x <= bound, beyond rounding."""
-    from eqverify.check.numbers import SLACK, TINY, float_gamma
-
     least = lower @ np.maximum(matrix, 0.0).T + upper @ np.minimum(matrix, 0.0).T
     size = np.maximum(np.abs(lower), np.abs(upper)) @ np.abs(matrix).T
-    slack = float_gamma(2 * matrix.shape[1] + 4) * size * SLACK + TINY
+    slack = gamma(2 * matrix.shape[1] + 4) * size * SLACK + TINY
     return np.asarray((np.nextafter(least - slack, -np.inf) > bound).any(axis=1))

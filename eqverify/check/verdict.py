@@ -117,7 +117,7 @@ def conclude(replay: Replay, established: Established, certificate: Certificate,
     for relu, layer in zip(replay.network.relus, certificate.layers, strict=True):
         hull, evidence = established.hull(relu.source), established.evidence[relu.source]
         failed = {
-            "check/not-stable": ((layer.status == 1) & (hull.upper[0] > 0)) | ((layer.status == 2) & (hull.lower[0] < 0)),
+            "check/not-stable": (layer.status == 1) & (hull.upper[0] > 0) | (layer.status == 2) & (hull.lower[0] < 0),
             "check/bound": (hull.lower[0] < layer.lower) | (hull.upper[0] > layer.upper),
             "check/evidence": (layer.status != 0) & (evidence > layer.evidence),
         }
@@ -128,9 +128,7 @@ def conclude(replay: Replay, established: Established, certificate: Certificate,
                     code, "a claim about a unit was not established", place=Place(node=relu.name, unit=unit),
                     value=f"[{hull.lower[0, unit]!r}, {hull.upper[0, unit]!r}]",
                 )  # fmt: skip
-    found = deviations(
-        around(replay), reduced, certificate.layers, certificate.relations, certificate.meanings
-    )
+    found = deviations(around(replay), reduced, certificate.layers, certificate.relations, certificate.meanings)
     if not (found <= certificate.epsilon).all():
         output = int(np.argmin(found <= certificate.epsilon))
         raise RejectedError(
