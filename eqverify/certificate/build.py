@@ -116,6 +116,7 @@ class _Builder:
             (KINDS.index(r.kind), self.relus[r.layer], r.unit, self.relus.get(r.other_layer, -1), r.other_unit)
             for r in relations
         ]
+        names = ("kind", "layer", "unit", "other_layer", "other_unit")
         columns = zip(
             ("kind", "layer", "unit", "other_layer", "other_unit"), np.array(rows).reshape(-1, 5).T, strict=True
         )
@@ -125,7 +126,7 @@ class _Builder:
     def _steps(self, proofs: Sequence[Proof]) -> Iterator[dict[str, Any]]:
         """The steps; what says nothing new is left out, and multipliers of one layer become rows of one pass."""
         fresh = True  # a checker begins with a pass
-        for key, group in groupby(proofs, _bundle):
+        for _, group in groupby(proofs, _bundle):
             first, *_ = bundle = list(group)
             if isinstance(first, DerivedProof):
                 if not fresh:

@@ -1,9 +1,9 @@
 """Multipliers of a linear program as slopes of a pullback: one rule is then enough for a checker.
 
 A row c v is bounded by adding y (h - z) and w (lam z + t - h) for units from the last to the first (specs/bounds.md,
-B-6).  With c the coefficient that has arrived at h, what goes on to z is (lam w - y): the pullback of B-3 passes on the
-same with lower slope y / -c where c < 0, and with upper slope lam w / c where c > 0.  Where the two differ (both
-multipliers positive, or a reduced cost of the wrong sign) the slopes are still valid, and the bound is the checker's own.
+B-6).  With c the coefficient that has arrived at h, what goes on to z is (lam w - y): the pullback of B-3 passes on
+the same with lower slope y / -c where c < 0, and with upper slope lam w / c where c > 0.  Where the two differ (both
+multipliers positive, or a reduced cost of the wrong sign) the slopes are still valid: the bound is the checker's own.
 """
 
 from __future__ import annotations

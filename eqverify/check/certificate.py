@@ -1,7 +1,7 @@
 """From bytes to a certificate whose every number is in range for the networks it is about (specs/certificate.md).
 
-The bytes are hostile until shown otherwise: nothing is allocated that the file does not hold, every index is compared with
-the network's own sizes, floats are finite, and whatever is not expected is rejected with a code.
+The bytes are hostile until shown otherwise: nothing is allocated that the file does not hold, every index is compared
+with the network's own sizes, floats are finite, and whatever is not expected is rejected with a code.
 """
 
 from __future__ import annotations
@@ -108,9 +108,9 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relations:
-    """What units that are neither stable nor shown equal: 0 for kind 0, z for 1, factor h' for 2, factor (h' - z') for 3.
+    """What units that are neither stable nor shown equal: 0 for kind 0, z for 1, f h' for 2, f (h' - z') for 3.
 
-    Units are given by the numbers of their ReLU nodes and their own; h' and z' are of a unit that precedes.
+    f is the factor.  Units are given by the numbers of their ReLU nodes and their own; h' and z' are of a unit that precedes.
     """
 
     kind: IntArray
@@ -349,7 +349,7 @@ class _Reader:
         side = self.integers(self.field(step, "side"), (count,), 0, 1)
         relu = self.integers(self.field(step, "relu"), (count,), -1, len(self.network.relus) - 1)
         split = self.integers(self.field(step, "split"), (count,), 0, None)
-        children = _children(parent, side, relu >= 0)
+        _children(parent, side, relu >= 0)
         if (split >= self.sizes[relu]).any() or (parent < 0).sum() != 1:
             _reject("tree", "a split outside of its layer, or not one root")
         fixed = {int(i): np.zeros((count, self.sizes[i]), dtype=np.int8) for i in np.unique(relu[relu >= 0])}

@@ -1,10 +1,10 @@
 """The proof of eps (specs/rewrites.md, D-1 and D-2): rows of the reduced network against rows of the original.
 
-The difference between the pre-activation of a reduced unit and that of the unit i it stands for is a row R on values of the
-original.  Pulled back through the original, where a stable unit is linear and any other only known by its range, it is
-bounded on the domain: |R| <= d.  Then the unit shows h_i + R / 2 + e with |e| <= d / 2, since the ReLU is monotone and
-1-Lipschitz; e is a symbol.  A carrier shows its own pre-activation z + e, with 0 <= e <= max(0, -min z).  Rows that agree
-cancel before anything is rounded.
+The difference between the pre-activation of a reduced unit and that of the unit i it stands for is a row R on values
+of the original.  Pulled back through the original, where a stable unit is linear and any other only known by its range,
+it is bounded on the domain: |R| <= d.  Then the unit shows h_i + R / 2 + e with |e| <= d / 2, since the ReLU is
+monotone and 1-Lipschitz; e is a symbol.  A carrier shows its own pre-activation z + e, with 0 <= e <= max(0, -min z).
+Rows that agree cancel before anything is rounded.
 """
 
 from __future__ import annotations

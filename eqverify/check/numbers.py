@@ -1,8 +1,8 @@
 """The two arithmetics of the checker: float64 with a-priori error bounds, and exact rationals.
 
-Both work on numpy arrays with the same code: float64, or objects that are python-flint's `fmpq`.  `gamma` and `unit` are
-the relative errors of Higham (2002, eq. 3.5); in exact arithmetic they are 0.  Bounds that are kept are float64 in both,
-rounded outwards.
+Both work on numpy arrays with the same code: float64, or objects that are python-flint's `fmpq`.  `gamma` and `unit`
+are the relative errors of Higham (2002, eq. 3.5); in exact arithmetic they are 0.  Bounds that are kept are float64 in
+both, rounded outwards.
 """
 
 from __future__ import annotations
