@@ -117,9 +117,7 @@ class _Builder:
             for r in relations
         ]
         names = ("kind", "layer", "unit", "other_layer", "other_unit")
-        columns = zip(
-            ("kind", "layer", "unit", "other_layer", "other_unit"), np.array(rows).reshape(-1, 5).T, strict=True
-        )
+        columns = zip(names, np.array(rows).reshape(-1, 5).T, strict=True)
         factors = self.writer.array([r.factor for r in relations])
         return {**{name: self.writer.array(column, "i4") for name, column in columns}, "factor": factors}
 

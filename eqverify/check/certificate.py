@@ -110,7 +110,7 @@ class Meaning:
 class Relations:
     """What units that are neither stable nor shown equal: 0 for kind 0, z for 1, f h' for 2, f (h' - z') for 3.
 
-    f is the factor.  Units are given by the numbers of their ReLU nodes and their own; h' and z' are of a unit that precedes.
+    f is the factor.  Units are given by the numbers of their ReLU nodes and their own; h' and z' are of an earlier one.
     """
 
     kind: IntArray
