@@ -307,17 +307,15 @@ class Pull:
             sides = region.sides[name][:, None, columns]
             self.add(name, *self._spread(name, numbers.of(sides * np.maximum(beta, 0.0)), columns))
         if hints.mu is not None and region.constraints is not None:
-            matrix, bound = region.constraints
-            mu = np.maximum(hints.mu, 0.0)
-            amount = numbers.product(numbers.of(-mu), numbers.of(matrix))
-            self.shift(numbers.dot(numbers.of(mu), numbers.of(bound[None])))
-            loss = numbers.gamma(len(bound) + 2)
-            self.lose(loss * (mu @ np.abs(bound)))
-            start = 0
+            mu, matrix, bound = (numbers.of(a) for a in (np.maximum(hints.mu, 0.0), *region.constraints))
+            amount, size = numbers.product(mu, matrix), numbers.product(mu, np.abs(matrix))
+            loss, start = numbers.gamma(len(bound) + 2), 0
+            self.shift(numbers.dot(mu, bound[None]))
+            self.lose(loss * numbers.dot(mu, np.abs(bound)[None]))
             for port in region.network.inputs:
                 chosen = slice(start, start + port.size)
-                self.lose(loss * self._reach(mu @ np.abs(matrix[:, chosen]), port.name, ALL))
-                self.add(port.name, amount[:, :, chosen], ALL)
+                self.lose(loss * self._reach(size[:, :, chosen], port.name, ALL))
+                self.add(port.name, -amount[:, :, chosen], ALL)
                 start += port.size
 
     def _affine(self, node: Affine, values: Numbers, columns: Columns) -> None:
@@ -393,7 +391,8 @@ class Pull:
             self.error = self.error + error
 
     def _reach(self, size: Numbers, name: str, columns: Columns) -> Numbers:
-        return self.region.numbers.dot(size, self.region.bounds[name].magnitude[:, columns])
+        numbers = self.region.numbers
+        return numbers.zeros((1, 1)) if numbers.exact else numbers.dot(size, self.region.bounds[name].magnitude[:, columns])
 
     def _alive(self, name: str) -> Columns:
         return self.region.lines[name].alive if name in self.region.lines else ALL

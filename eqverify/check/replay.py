@@ -371,7 +371,10 @@ class _Walk:
         if region.lines and mask.any():
             region.bounds[node.name] = z
             units = _target_units(node, mask)
-            z, contradictory = z.meet(_scattered(region.two_sided(node.name, units), units, z))
+            found = _scattered(region.two_sided(node.name, units), units, z)
+            # Lists are filled up with units that nobody asked for: what is said of them would depend on the batch.
+            found = Interval(np.where(mask, found.lower, -np.inf), np.where(mask, found.upper, np.inf))
+            z, contradictory = z.meet(found)
             empty = empty | contradictory
         signs[:, own] = np.where(z.upper <= 0, -1, np.where(z.lower >= 0, 1, signs[:, own]))
         return z, empty
