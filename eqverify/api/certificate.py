@@ -21,14 +21,14 @@ from eqverify.stability.proofs import Believed, DerivedProof, Proof
 from eqverify.transform.unit_map import Meaning, Relation
 
 if TYPE_CHECKING:
-    from eqverify.check import Arithmetic, Verdict
-    from eqverify.check.certificate import Certificate
-    from eqverify.check.replay import Established, Replay
+    from eqverify.checker import Arithmetic, Verdict
+    from eqverify.checker.certificate import Certificate
+    from eqverify.checker.replay import Established, Replay
 
 _KINDS = (Evidence.NONE, Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidence.SOLVER)
 """Evidence by the numbers that certificates use."""
 
-_WIDER = 1e-9
+_WIDER = 1e-6
 """Claimed bounds are wider by this share than what was computed, so that another order of summation shows them too."""
 
 _LARGER = 1 + 2.0**-20
@@ -58,7 +58,7 @@ def check(
     Raises:
         UsageError: `certificate/no-file` where a file cannot be read; an unknown arithmetic.
     """
-    from eqverify.check import check_bytes
+    from eqverify.checker import check_bytes
 
     files = [_bytes(Path(path)) for path in (network, query, reduced, certificate)]
     return check_bytes(files[0], files[1], files[2], files[3], arithmetic)
@@ -106,9 +106,9 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
         InputError: `certificate/opaque` for a network that ends in operators that are not piecewise linear.
         RejectedError: a step does not show what it should: a defect.
     """
-    from eqverify.check.certificate import read_steps
-    from eqverify.check.numbers import Floats
-    from eqverify.check.replay import Replay
+    from eqverify.checker.certificate import read_steps
+    from eqverify.checker.numbers import Floats
+    from eqverify.checker.replay import Replay
 
     facts.require(problem)
     if files:
@@ -229,9 +229,9 @@ def certify(
     Raises:
         ContradictionError: `certificate/self-check` where the checker does not verify it.
     """
-    from eqverify.check.certificate import read_certificate
-    from eqverify.check.deviation import deviations
-    from eqverify.check.verdict import around, conclude
+    from eqverify.checker.certificate import read_certificate
+    from eqverify.checker.deviation import deviations
+    from eqverify.checker.verdict import around, conclude
 
     layers = [_claimed(layer) for layer in checked.facts.layers]
     stable = [layer.mask(Status.INACTIVE, Status.ACTIVE) for layer in layers]

@@ -1,4 +1,4 @@
-"""Certificates: what was proved about a reduction, written so that `eqverify.check` can establish it again.
+"""Certificates: what was proved about a reduction, written so that `eqverify.checker` can establish it again.
 
 The format is in specs/certificate.md.
 """

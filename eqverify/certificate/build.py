@@ -137,7 +137,8 @@ class _Builder:
                 yield {"kind": "pass", "rows": rows}
                 continue
             for one in bundle:
-                yield self._step(one)
+                if not isinstance(one, SplitProof) or any(signs.any() for signs in one.signs.values()):
+                    yield self._step(one)
 
     def _step(self, proof: Proof) -> dict[str, Any]:
         if isinstance(proof, SlopesProof):

@@ -6,12 +6,13 @@ import json
 import tempfile
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 import eqverify as eq
-from eqverify.check import check_bytes
+from eqverify.checker import check_bytes
 from eqverify.domain import Box, Domain, Polytope
 from eqverify.export.onnx import write_network
 from eqverify.export.vnnlib import format_specification
@@ -51,7 +52,8 @@ def certified(network: Network, domain: Domain, *, element="float32", **options)
         model.write_bytes(write_network(network, metadata={}, producer="test", dtype=element))
         query.write_text(format_specification(specification))
         result = eq.reduce(eq.load_problem(model, query), certificate=True, time_limit=20, **options)
-        assert result.certificate is not None and result.certificate.verdict.verified
+        assert result.certificate is not None
+        assert result.certificate.verdict.verified
         return Case(
             model.read_bytes(), query.read_bytes(), result.data, result.certificate.data,
             result.problem.network, result.problem.domain,
@@ -87,7 +89,7 @@ def random_network(seed: int, sizes=(2, 6, 6, 2), shift=0.0) -> Network:
             random.normal(size=(n, m)).astype(np.float32).astype(np.float64),
             (random.normal(size=n) + shift * random.choice([-1, 1], size=n)).astype(np.float32).astype(np.float64),
         )
-        for m, n in zip(sizes[:-1], sizes[1:], strict=True)
+        for m, n in pairwise(sizes)
     ]
     return chain_network(layers, element="float32")
 

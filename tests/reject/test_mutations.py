@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from certificate_cases import MAGIC, RECIPES, case, pack, unpack
 
-from eqverify.check import check_bytes
+from eqverify.checker import check_bytes
 from eqverify.frontend.onnx import parse_network
 from eqverify.testing.oracle import deviations_exact, stable_sets_exact
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
-from eqverify.check.numbers import TINY, Floats, Numbers
+from eqverify.checker.numbers import TINY, Floats, Numbers
 from eqverify.network import Affine, Dense, Network, Relu
 
 ALL = slice(None)
@@ -392,7 +392,11 @@ class Pull:
 
     def _reach(self, size: Numbers, name: str, columns: Columns) -> Numbers:
         numbers = self.region.numbers
-        return numbers.zeros((1, 1)) if numbers.exact else numbers.dot(size, self.region.bounds[name].magnitude[:, columns])
+        return (
+            numbers.zeros((1, 1))
+            if numbers.exact
+            else numbers.dot(size, self.region.bounds[name].magnitude[:, columns])
+        )
 
     def _alive(self, name: str) -> Columns:
         return self.region.lines[name].alive if name in self.region.lines else ALL

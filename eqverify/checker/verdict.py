@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 
 from eqverify.arrays import FloatArray
-from eqverify.check.certificate import Certificate, read_certificate
-from eqverify.check.deviation import deviations
-from eqverify.check.numbers import Floats, Rationals
-from eqverify.check.region import Interval, Region
-from eqverify.check.replay import Established, Replay, input_bounds
+from eqverify.checker.certificate import Certificate, read_certificate
+from eqverify.checker.deviation import deviations
+from eqverify.checker.numbers import Floats, Rationals
+from eqverify.checker.region import Interval, Region
+from eqverify.checker.replay import Established, Replay, input_bounds
 from eqverify.domain import Domain
 from eqverify.errors import EqverifyError, Place, RejectedError, UsageError
 from eqverify.frontend.onnx import parse_network, unpacked

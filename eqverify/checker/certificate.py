@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from eqverify.check.region import Hints
+from eqverify.checker.region import Hints
 from eqverify.domain import Domain
 from eqverify.errors import Place, RejectedError
 from eqverify.network import Affine, Network

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from eqverify.check.certificate import BoxTree, Pass, Rows, SignTree, Solver, Step
-from eqverify.check.numbers import SLACK, TINY, Floats
-from eqverify.check.region import Interval, Region, lines
+from eqverify.checker.certificate import BoxTree, Pass, Rows, SignTree, Solver, Step
+from eqverify.checker.numbers import SLACK, TINY, Floats
+from eqverify.checker.region import Interval, Region, lines
 from eqverify.domain import Domain
 from eqverify.errors import Place, RejectedError
 from eqverify.network import Affine, Dense, Network, Relu, gamma, split_inputs
@@ -181,10 +181,13 @@ class Replay:
 
     def _box_tree(self, step: BoxTree) -> None:
         """Walk down from the roots; a goal is open on a box until it holds there; none may be open at a leaf."""
-        walk = _Walk(self, step)
-        walk.run()
-        for name, found in walk.found().items():
-            self._learn(name, found)
+        _Walk(self, step).run()
+        for name in set(step.nodes):
+            lower, upper = (bound.copy() for bound in self.region.bounds[name])
+            own = np.array([node == name for node in step.nodes])
+            above, below = (step.units[own & (step.signs == sign)] for sign in (1, -1))
+            upper[:, above], lower[:, below] = np.minimum(upper[:, above], 0.0), np.maximum(lower[:, below], 0.0)
+            self._learn(name, Interval(lower, upper))
 
     def _sign_tree(self, step: SignTree) -> None:
         """Bounds at the leaves, where the signs on the way are given; the sides of each split cover its parent."""
@@ -268,24 +271,9 @@ class _Walk:
         for name in replay._targets:
             self.offsets[name], start = start, start + self.network.sizes[name]
         self.signs = start
-        self.reached = np.full((len(replay.domain.polytopes), self.goals), -np.inf)
         names = [node.name for node in self.network.nodes]
         self.order = np.array([names.index(name) for name in step.nodes])
         self.rows = [np.flatnonzero([node == name for node in step.nodes]) for name in names]
-
-    def found(self) -> dict[str, Interval]:
-        """The bounds that all goals show together, by node."""
-        result = {}
-        reached = np.where(np.isneginf(self.reached), 0.0, np.minimum(self.reached, 0.0))
-        for goal, (name, unit, sign) in enumerate(zip(self.step.nodes, self.step.units, self.step.signs, strict=True)):
-            if name not in result:
-                nothing = np.full(self.replay.region.bounds[name].lower.shape, np.inf)
-                result[name] = Interval(-nothing, nothing)
-            if sign > 0:
-                result[name].upper[:, unit] = np.minimum(result[name].upper[:, unit], reached[:, goal])
-            else:
-                result[name].lower[:, unit] = np.maximum(result[name].lower[:, unit], -reached[:, goal])
-        return result
 
     def run(self) -> None:
         domain, tree = self.replay.domain, self.step
@@ -350,10 +338,6 @@ class _Walk:
         worst = self._worst(region, wanted)
         worst[vacuous] = -np.inf
         closed = wanted & (worst <= 0)
-        for number in np.unique(part):
-            own = part == number
-            best = np.where(closed[own], worst[own], -np.inf).max(axis=0)
-            self.reached[number] = np.maximum(self.reached[number], best)
         return wanted & ~closed, signs
 
     def _units(

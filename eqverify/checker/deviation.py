@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
-from eqverify.check.certificate import Layer, Meaning, Relations
-from eqverify.check.numbers import SLACK, TINY, Numbers
-from eqverify.check.region import ALL, Columns, Interval, Lines, Pull, Region
+from eqverify.checker.certificate import Layer, Meaning, Relations
+from eqverify.checker.numbers import SLACK, TINY, Numbers
+from eqverify.checker.region import ALL, Columns, Interval, Lines, Pull, Region
 from eqverify.network import Affine, Network, Relu
 
 SYMBOLS = "\0symbols"
@@ -117,7 +117,7 @@ class _Pull(Pull):
 
     def _move(self, name: str, relation: _Relation, moved: Numbers) -> None:
         region, numbers = self.region, self.region.numbers
-        if relation.factor != 1:
+        if relation.factor != 1 and not numbers.exact:
             self.lose(numbers.unit * np.abs(moved) * region.bounds[name].magnitude[:, [relation.other_unit]] + TINY)
         row = numbers.zeros((*moved.shape, region.network.sizes[name]))
         row[:, :, relation.other_unit] = moved
