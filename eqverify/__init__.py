@@ -14,10 +14,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eqverify.api.boxes import reduce_per_box
     from eqverify.api.certificate import check
+    from eqverify.api.directed import reduce_for_property
+    from eqverify.api.equivalence import Equivalence, PairAnswer, decide_pair_query, equivalent, pair_query
     from eqverify.api.loading import load_network, load_problem, load_query
+    from eqverify.api.local import local_problem
     from eqverify.api.proving import prove_stability
     from eqverify.api.reduction import Reduction, reduce
+    from eqverify.api.regions import RegionReport, find_regions
+    from eqverify.api.shallow import ShallowReport, make_shallow
+    from eqverify.api.verification import Verification, verify
     from eqverify.errors import EqverifyError
     from eqverify.problem import Problem
     from eqverify.stability.facts import Facts, Status
@@ -25,32 +32,60 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Equivalence": "eqverify.api.equivalence",
     "EqverifyError": "eqverify.errors",
     "Facts": "eqverify.stability.facts",
+    "PairAnswer": "eqverify.api.equivalence",
     "Problem": "eqverify.problem",
     "Reduction": "eqverify.api.reduction",
+    "RegionReport": "eqverify.api.regions",
+    "ShallowReport": "eqverify.api.shallow",
     "Status": "eqverify.stability.facts",
     "check": "eqverify.api.certificate",
+    "Verification": "eqverify.api.verification",
+    "decide_pair_query": "eqverify.api.equivalence",
+    "equivalent": "eqverify.api.equivalence",
+    "find_regions": "eqverify.api.regions",
     "load_network": "eqverify.api.loading",
     "load_problem": "eqverify.api.loading",
     "load_query": "eqverify.api.loading",
+    "local_problem": "eqverify.api.local",
+    "make_shallow": "eqverify.api.shallow",
+    "pair_query": "eqverify.api.equivalence",
     "prove_stability": "eqverify.api.proving",
     "reduce": "eqverify.api.reduction",
+    "reduce_for_property": "eqverify.api.directed",
+    "reduce_per_box": "eqverify.api.boxes",
+    "verify": "eqverify.api.verification",
 }
 
 __all__ = [
+    "Equivalence",
     "EqverifyError",
     "Facts",
+    "PairAnswer",
     "Problem",
     "Reduction",
+    "RegionReport",
+    "ShallowReport",
     "Status",
+    "Verification",
     "__version__",
     "check",
+    "decide_pair_query",
+    "equivalent",
+    "find_regions",
     "load_network",
     "load_problem",
     "load_query",
+    "local_problem",
+    "make_shallow",
+    "pair_query",
     "prove_stability",
     "reduce",
+    "reduce_for_property",
+    "reduce_per_box",
+    "verify",
 ]
 
 

@@ -6,8 +6,8 @@ Families: `digits`, networks trained here on scikit-learn's digits, over widths,
 input box (the papers' setting); `isa`, the networks published with the ISA paper; `mnist`, balls of VNN-COMP's
 mnist_fc.  The data of the last two is found in $EQVERIFY_SHARED, or in ../shared beside the checkout.  All engines of
 one problem run one after the other, each in a process of its own, with one thread; a row is written as soon as it
-ends, and rows that are there are not run again.  A baseline that does not finish within the limit counts with the
-limit: a lower bound.
+ends, and rows that are there are not run again.  Ratios are of processor seconds, since the machine may be shared; the
+limit is one of wall time.  A baseline that does not finish within it counts with what it used: a lower bound.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 ENGINES = ("portfolio", "leo", "isa")
 FIELDS = (
     "family", "problem", "engine", "limit", "units", "inactive", "active", "unstable", "undecided", "finished",
-    "agrees", "seconds",
+    "agrees", "seconds", "cpu",
 )  # fmt: skip
 BALLS = (("256x2", "prop_0_0.03"), ("256x2", "prop_1_0.03"), ("256x4", "prop_1_0.03"))
 GOALS = {"leo": 200.0, "isa": 10.0}
@@ -48,6 +48,8 @@ def problem_names(options: argparse.Namespace) -> list[tuple[str, str]]:
 
 def worker(family: str, name: str, engine: str, limit: float, folder: Path) -> None:
     """Prove one problem with one engine and print the outcome as JSON."""
+    import resource
+
     import numpy as np
 
     import eqverify
@@ -63,11 +65,13 @@ def worker(family: str, name: str, engine: str, limit: float, folder: Path) -> N
         network, ball = name.split()
         root = shared() / "vnncomp" / "mnist_fc"
         problem = load_problem(root / "onnx" / f"mnist-net_{network}.onnx", root / "vnnlib" / f"{ball}.vnnlib.gz")
+    start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     unit_limit = min(5.0, limit) if engine == "portfolio" else limit
     facts = eqverify.prove_stability(problem, engine=engine, time_limit=limit, unit_time_limit=unit_limit)
     status = [layer.status.tolist() for layer in facts.layers]
     seconds = sum(stage.seconds for stage in facts.stages)
-    print(json.dumps({**facts.summary(), "seconds": seconds, "status": status}))
+    cpu = max(resource.getrusage(resource.RUSAGE_SELF).ru_utime - start, 1e-3)
+    print(json.dumps({**facts.summary(), "seconds": seconds, "cpu": round(cpu, 3), "status": status}))
 
 
 def trained(name: str, folder: Path) -> Path:
@@ -121,7 +125,7 @@ def compatible(left: list[list[int]], right: list[list[int]]) -> bool:
 
 def shown(row: dict[str, str]) -> str:
     """The seconds of a row, as a lower bound where the limit was reached."""
-    return ("" if row["finished"] == "True" else "> ") + f"{float(row['seconds']):.3g}"
+    return ("" if row["finished"] == "True" else "> ") + f"{float(row['cpu']):.3g}"
 
 
 def summary(rows: list[dict[str, str]], command: str) -> str:
@@ -129,7 +133,11 @@ def summary(rows: list[dict[str, str]], command: str) -> str:
     by_problem: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
     for row in rows:
         by_problem.setdefault((row["family"], row["problem"]), {})[row["engine"]] = row
-    lines = [f"Made by `{command}`.", "", "Seconds; `>` where the limit was reached: a lower bound."]
+    lines = [
+        f"Made by `{command}`.",
+        "",
+        "Processor seconds; `>` where the limit of wall time was reached: a lower bound.",
+    ]
     lines += ["Undecided units: portfolio / leo / isa.  Agree: no unit has two answers.", ""]
     lines += ["| family | problem | units | stable | undecided | portfolio | leo | isa | leo x | isa x | agree |"]
     lines += ["|---|---|---|---|---|---|---|---|---|---|---|"]
@@ -138,11 +146,9 @@ def summary(rows: list[dict[str, str]], command: str) -> str:
         if len(found) < len(ENGINES):
             continue
         own = found["portfolio"]
-        cells = [
-            ("" if found[e]["finished"] == "True" else "> ") + f"{float(found[e]['seconds']):.3g}" for e in ENGINES
-        ]
+        cells = [shown(found[engine]) for engine in ENGINES]
         for engine in GOALS:
-            ratios.setdefault((family, engine), []).append(float(found[engine]["seconds"]) / float(own["seconds"]))
+            ratios.setdefault((family, engine), []).append(float(found[engine]["cpu"]) / float(own["cpu"]))
         stable = int(own["inactive"]) + int(own["active"])
         undecided = " / ".join(found[engine]["undecided"] for engine in ENGINES)
         agree = all(found[engine]["agrees"] == "True" for engine in ENGINES)

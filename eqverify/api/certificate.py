@@ -103,7 +103,8 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
 
     Raises:
         UsageError: `certificate/no-files` where the problem was not read from files.
-        InputError: `certificate/opaque` for a network that ends in operators that are not piecewise linear.
+        InputError: `certificate/assumed` for results that use the output condition;
+            `certificate/opaque` for a network that ends in operators that are not piecewise linear.
         RejectedError: a step does not show what it should: a defect.
     """
     from eqverify.checker.certificate import read_steps
@@ -170,6 +171,10 @@ def _require_files(problem: Problem) -> None:
             "certificate/opaque",
             "no certificates are written for networks with operators that are not piecewise linear",
             value=", ".join(dict.fromkeys(problem.tail.operators)),
+        )
+    if problem.assumed is not None:
+        raise InputError(
+            "certificate/assumed", "no certificates are written for results that use the output condition so far"
         )
     if problem.files.keys() != {"network", "property"}:
         raise UsageError(

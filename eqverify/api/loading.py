@@ -62,7 +62,7 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
     if isinstance(network, Network):
         return Problem(network, specification, files=files)
     front = read_front(network)
-    return Problem(front.network, specification, front.tail, files)
+    return Problem(front.network, specification, front.tail, files=files)
 
 
 def _digest(path: str | Path) -> str:

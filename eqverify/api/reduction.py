@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,16 @@ from eqverify.files import atomic_write
 from eqverify.network import Affine, Dense, Network, Relu, evaluate_nodes, evaluation_error, join_outputs
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
+from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts, Status
 from eqverify.stability.options import Engine
 from eqverify.stability.proofs import Believed
-from eqverify.transform.driver import Rewriting, Transformed, TransformOptions, transform
+from eqverify.transform.driver import Shape, Transformed, TransformOptions, transform
 
 if TYPE_CHECKING:
     from eqverify.api.certificate import Certified
+    from eqverify.api.equivalence import Equivalence
     from eqverify.api.properties import Version
     from eqverify.equivalence.exact import CrossCheck
     from eqverify.export.runtime import RuntimeComparison
@@ -42,9 +45,10 @@ class Reduction:
         transformed: the rewrites, with their record.
         data: the bytes of the ONNX file, with the problem's tail if there is one.
         network: the network read back from those bytes, without the tail.
-        epsilons: (output_size,) proved bounds on |original - network| over the domain; with a tail, at the cut.
+        epsilons: (output_size,) proved bounds on |original - network| over the domain, or over those of its inputs that
+            satisfy what the problem assumes; with a tail, at the cut.
         runtime: how onnxruntime's run of `data` compares with `network`.
-        cross_check: the answer of Z3, where it was asked.
+        cross_check: the answer of Z3 or of the equivalence portfolio, where one was asked.
         certificate: the certificate with the checker's verdict, where one was asked for.
         seconds: measured wall time by stage.
     """
@@ -56,7 +60,7 @@ class Reduction:
     network: Network
     epsilons: FloatArray
     runtime: RuntimeComparison
-    cross_check: CrossCheck | None
+    cross_check: CrossCheck | Equivalence | None
     certificate: Certified | None
     seconds: Mapping[str, float]
 
@@ -64,6 +68,11 @@ class Reduction:
     def epsilon(self) -> float:
         """The largest of `epsilons`."""
         return float(self.epsilons.max(initial=0.0))
+
+    @property
+    def claim(self) -> str:
+        """What is proved: ``equivalent``, or `DIRECTED_CLAIM` where the problem assumes constraints."""
+        return "equivalent" if self.problem.assumed is None else DIRECTED_CLAIM
 
     @property
     def dtype(self) -> Literal["float32", "float64"]:
@@ -90,6 +99,7 @@ class Reduction:
     def as_dict(self) -> dict[str, object]:
         """All measured numbers, for JSON."""
         return {
+            "claim": self.claim,
             "relus_before": self.problem.network.relu_count,
             "relus_after": self.network.relu_count,
             "layers": [row.as_dict() for row in self.layers],
@@ -106,8 +116,9 @@ class Reduction:
                 for s in self.facts.stages
             ],
             "opaque": [] if self.problem.tail is None else list(self.problem.tail.operators),
-            "rewriting": self.transformed.rewriting,
+            "shape": self.transformed.shape,
             "choice": self.transformed.choice,
+            "went": dict(Counter(fate.what for fate in self.transformed.fates)),
             "declined": [
                 {"pass": d.rewrite, "layer": d.layer, "units": list(d.units), "reason": d.reason}
                 for d in self.transformed.declined
@@ -123,21 +134,10 @@ class Reduction:
         }
 
     def explain(self) -> str:
-        """For every kept unit, one line that says why it is still there."""
-        lines = []
-        reasons = {(d.layer, unit): d.reason for d in self.transformed.declined for unit in d.units}
-        layers = self.facts.by_name()
-        for meaning in self.transformed.meanings.values():
-            for name, unit in meaning.pairs():
-                layer = layers[name]
-                status = Status(int(layer.status[unit])).name.lower()
-                why = f"; {reasons[name, unit]}" if (name, unit) in reasons else ""
-                bounds = f"z in [{layer.lower[unit]:.6g}, {layer.upper[unit]:.6g}]"
-                lines.append(f"{name}[{unit}] {status}, {bounds}{why}")
-            if len(meaning.carriers):
-                passed = meaning.groups[-1].source
-                lines.append(f"{passed} {len(meaning.carriers)} carriers of linear values that later layers need")
-        return "\n".join(lines)
+        """What was tried, and for every kept unit a line that says why it is still there."""
+        from eqverify.report.explain import explain
+
+        return explain(self.facts, self.transformed)
 
     def plot(self, path: str | Path) -> None:
         """Write a picture of the layers before and after (.svg, .png, .pdf)."""
@@ -209,9 +209,9 @@ def reduce(
     split_inputs: int = 12,
     branch_nodes: int = 2000,
     dtype: Literal["float32", "float64"] | None = None,
-    rewriting: Rewriting = "auto",
+    shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
-    cross_check: Literal["z3"] | None = None,
+    cross_check: Literal["z3", "equiv"] | None = None,
     cross_check_timeout: float = 60.0,
     certificate: bool = False,
     certified_only: bool = False,
@@ -233,9 +233,10 @@ def reduce(
         split_inputs: as `prove_stability`.
         branch_nodes: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
-        rewriting: ``carriers``, ``leo``, or ``auto`` for the better of both.
+        shape: ``sequential``, ``residual``, ``structured``, ``leo`` or ``auto``: as `TransformOptions`.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
-        cross_check: ``z3`` confirms the claim over the rationals; for small networks.
+        cross_check: ``z3`` confirms the claim over the rationals, for small networks; ``equiv`` compares the network
+            that was written with the original by differential bounds, as `eqverify.equivalent`, for any.
         cross_check_timeout: seconds for that; a time-out is reported, not raised.
         certificate: also make a certificate, which `check` verifies; units that the checker cannot confirm are kept.
         certified_only: keep units whose sign only a solver vouches for.
@@ -280,9 +281,9 @@ def reduce(
         clock.lap("certify")
     element = dtype or ("float64" if problem.network.inputs[0].element == "float64" else "float32")
     progress("reduce", 0, 1)
-    transformed = transform(problem, facts, TransformOptions(rewriting, dtype=element, max_epsilon=max_epsilon))
+    transformed = transform(problem, facts, TransformOptions(shape, dtype=element, max_epsilon=max_epsilon))
     clock.lap("transform")
-    data, network, epsilons = _write(problem, facts, transformed, element)
+    data, network, epsilons = _write(problem, facts, transformed, element, max_epsilon)
     clock.lap("write")
     certified = None
     if certificate and checked is not None:
@@ -298,10 +299,11 @@ def reduce(
     if problem.tail is not None:
         data = join(data, problem.tail)
     clock.lap("check")
-    answer = None
+    answer: CrossCheck | Equivalence | None = None
     if cross_check is not None:
-        progress("z3", 0, 1)
-        answer = _confirm(problem, network, epsilons, cross_check_timeout)
+        progress(cross_check, 0, 1)
+        confirm = _confirm if cross_check == "z3" else _confirm_equivalent
+        answer = confirm(problem, network, epsilons, cross_check_timeout)
         clock.lap("cross_check")
     return Reduction(problem, facts, transformed, data, network, epsilons, runtime, answer, certified, clock.seconds)
 
@@ -320,7 +322,11 @@ class _Clock:
 
 
 def _write(
-    problem: Problem, facts: Facts, transformed: Transformed, element: Literal["float32", "float64"]
+    problem: Problem,
+    facts: Facts,
+    transformed: Transformed,
+    element: Literal["float32", "float64"],
+    max_epsilon: float,
 ) -> tuple[bytes, Network, FloatArray]:
     """The file's bytes, the network they hold, and eps proved for just that network."""
     from eqverify.export.onnx import write_network
@@ -330,8 +336,8 @@ def _write(
     metadata = {
         "eqverify.version": eqverify.__version__,
         "eqverify.network": problem.network.digest,
-        "eqverify.domain": problem.domain.digest,
-        "eqverify.claim": "equivalent on the domain up to epsilon" + (" at the cut" if problem.tail else ""),
+        "eqverify.domain": problem.domain_digest,
+        "eqverify.claim": _claim(problem),
         "eqverify.epsilon": json.dumps(transformed.epsilon.tolist()),
         "eqverify.evidence": json.dumps(facts.evidence_counts()),
     }
@@ -351,19 +357,25 @@ def _write(
     pairs = zip(network.relus, transformed.meanings.values(), strict=True)
     meanings = {node.name: meaning for node, meaning in pairs}
     epsilons = prove_deviation(problem, facts, network, meanings, transformed.relations)
-    if (epsilons > transformed.epsilon).any():
+    if transformed.worst <= max_epsilon < epsilons.max(initial=0.0):
         raise ContradictionError(
             "reduce/written-differs",
-            "the network read back deviates more than the one that was written",
-            value=f"{epsilons.max():.3e} > {transformed.epsilon.max():.3e}",
+            "the network read back exceeds the limit of eps that the one that was written keeps",
+            value=f"{epsilons.max():.3e} > {max_epsilon:.3e} >= {transformed.worst:.3e}",
             hint="this is a defect of eqverify; please report it with the files",
         )
     return data, network, epsilons
 
 
+def _claim(problem: Problem) -> str:
+    if problem.assumed is not None:
+        return f"{DIRECTED_CLAIM}, not equivalent: within epsilon where the original satisfies the disjunct"
+    return "equivalent on the domain up to epsilon" + (" at the cut" if problem.tail else "")
+
+
 def _same_chain(one: Network, other: Network) -> bool:
     """Whether two networks are one chain of dense layers with equal weights, and so one function."""
-    if len(one.nodes) != len(other.nodes) or one.input_size != other.input_size:
+    if not one.nodes or len(one.nodes) != len(other.nodes) or one.input_size != other.input_size:
         return False
     return all(
         isinstance(a, Relu) == isinstance(b, Relu)
@@ -397,6 +409,8 @@ def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsil
             "onnxruntime computes other outputs for the written file than its rounding allows",
             value=f"{comparison.largest_deviation:.3e}, allowed {comparison.largest_allowed:.3e}",
         )
+    if problem.assumed is not None:  # a point where eps says something would be a counterexample
+        return comparison
     sides = []
     for side in (problem.network, network):
         values = evaluate_nodes(side, points)
@@ -425,6 +439,12 @@ def _points(problem: Problem, facts: Facts, count: int = 200) -> FloatArray:
 
 
 def _confirm(problem: Problem, network: Network, epsilons: FloatArray, timeout: float) -> CrossCheck:
+    if problem.assumed is not None:
+        raise UsageError(
+            "reduce/cross-check-directed",
+            "the cross-check compares networks on whole domains",
+            hint="leave it out for a network that was made for one disjunct",
+        )
     from eqverify.equivalence.exact import cross_check
 
     answer = cross_check(problem.network, network, problem.domain, epsilons, timeout=timeout)
@@ -433,6 +453,20 @@ def _confirm(problem: Problem, network: Network, epsilons: FloatArray, timeout: 
             "reduce/refuted",
             "Z3 found an input on which the networks differ by more than eps",
             value=f"{float(answer.deviation or 0):.6e} at {[float(v) for v in answer.witness or ()]}",
+            hint="a proof is wrong: a defect of eqverify or of a solver; please report it with the files",
+        )
+    return answer
+
+
+def _confirm_equivalent(problem: Problem, network: Network, epsilons: FloatArray, timeout: float) -> Equivalence:
+    from eqverify.api.equivalence import equivalent
+
+    answer = equivalent(problem.network, network, problem.domain, epsilon=float(epsilons.max()), timeout=timeout)
+    if answer.witness is not None:
+        raise RejectedError(
+            "reduce/refuted",
+            "an input was found on which the networks differ by more than eps",
+            value=f"{answer.deviation!r} at {answer.witness.point.tolist()}",
             hint="a proof is wrong: a defect of eqverify or of a solver; please report it with the files",
         )
     return answer

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eqverify.arrays import ByteArray, Float32Array, FloatArray, IntArray
-from eqverify.bounds.ascent import Ascent, Slopes
+from eqverify.bounds.ascent import FIRST_STEP, Ascent, Slopes
 from eqverify.bounds.boxpass import certainly_inside
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
 from eqverify.bounds.interval import Bounds, Interval, centred
@@ -36,6 +36,9 @@ _TRIAL = 256
 """Nodes after which the pace of a question is believed."""
 _ROOT_STEPS, _RATE = 20, 0.5
 """Gradient steps at a root; length of the first step elsewhere."""
+
+_CORNERS = 8
+"""Corners kept per question."""
 
 Numbers = Mapping[str, Float32Array]
 
@@ -98,7 +101,8 @@ class _Progress:
     side: list[int] = field(default_factory=list)
     split: list[tuple[int, int]] = field(default_factory=list)
     upper: list[float] = field(default_factory=list)
-    hints: list[tuple[Numbers, Numbers] | None] = field(default_factory=list)
+    hints: list[tuple[Numbers, Numbers]] = field(default_factory=list)
+    bounded: list[bool] = field(default_factory=list)
     todo: list[tuple[float, int, _Leaf]] = field(default_factory=list)
     spent: int = 0
     settled: float = -np.inf
@@ -106,6 +110,7 @@ class _Progress:
     root: float = np.inf
     limit: float = 0.0
     point: FloatArray | None = None
+    corners: list[FloatArray] = field(default_factory=list)
     dropped: bool = False
 
     @property
@@ -125,38 +130,60 @@ class _Progress:
         return max(least, float(self.spent ** (1.0 / share))) if share * 40 > np.log(self.spent) else np.inf
 
     def grow(self, parent: int, side: int, leaf: _Leaf, upper: float) -> None:
-        """A new leaf, with its parent's bound."""
+        """A new leaf, to be bounded; until then its parent's bound holds."""
         self.parent.append(parent)
         self.side.append(side)
         self.split.append((-1, 0))
         self.upper.append(upper)
         self.hints.append((leaf.alpha, leaf.beta))
+        self.bounded.append(False)
         heapq.heappush(self.todo, (-upper, leaf.index, leaf))
 
-    def improve(self, index: int, upper: float, alpha: Numbers, beta: Numbers) -> None:
-        """Take a bound of a leaf if it is better."""
-        if upper < self.upper[index]:
-            self.upper[index], self.hints[index] = upper, (alpha, beta)
+    def take(self, index: int, upper: float, alpha: Numbers, beta: Numbers) -> None:
+        """Take a bound of a leaf, found with the signs on the way to it fixed, if it is the first or better."""
+        if not self.bounded[index] or upper < self.upper[index]:
+            self.upper[index], self.hints[index], self.bounded[index] = upper, (alpha, beta), True
+
+    def kept(self) -> list[int]:
+        """The nodes of the proof: what stands below a node with a child that was not bounded is cut off.
+
+        That child has the node's bound, so nothing is lost; and each leaf's hints are for the signs on the way to it.
+        """
+        whole = [True] * len(self.parent)
+        for index in range(len(self.parent) - 1, 0, -1):
+            whole[self.parent[index]] &= self.bounded[index]
+        kept, present = [], [True] * len(self.parent)
+        for index, parent in enumerate(self.parent):
+            present[index] = parent < 0 or (present[parent] and whole[parent])
+            if present[index]:
+                kept.append(index)
+            if not whole[index]:
+                self.split[index] = -1, 0
+        return kept
 
     def result(self, columns: Mapping[str, IntArray]) -> BranchResult:
-        leaves = [i for i, (relu, _) in enumerate(self.split) if relu < 0]
-        leaf = np.full(len(self.parent), -1, dtype=np.int64)
-        leaf[leaves] = np.arange(len(leaves))
-        kept = [hint for i in leaves if (hint := self.hints[i]) is not None]
-        alpha, beta = ({name: np.stack([hint[kind][name] for hint in kept]) for name in columns} for kind in (0, 1))
-        upper = max(self.upper[i] for i in leaves)
+        kept = self.kept()
+        place = {index: position for position, index in enumerate(kept)}
+        leaves = [index for index in kept if self.split[index][0] < 0]
+        leaf = np.full(len(kept), -1, dtype=np.int64)
+        leaf[[place[index] for index in leaves]] = np.arange(len(leaves))
+        alpha, beta = (
+            {name: np.stack([self.hints[index][kind][name] for index in leaves]) for name in columns} for kind in (0, 1)
+        )
+        upper = max(self.upper[index] for index in leaves)
         tree = SignTree(
-            np.array(self.parent, dtype=np.int64),
-            np.array(self.side, dtype=np.int8),
-            np.array([relu for relu, _ in self.split], dtype=np.int64),
-            np.array([unit for _, unit in self.split], dtype=np.int64),
-            np.array(self.upper),
+            np.array([place.get(self.parent[index], -1) for index in kept], dtype=np.int64),
+            np.array([self.side[index] for index in kept], dtype=np.int8),
+            np.array([self.split[index][0] for index in kept], dtype=np.int64),
+            np.array([self.split[index][1] for index in kept], dtype=np.int64),
+            np.array([self.upper[index] for index in kept]),
             columns,
             leaf,
             alpha,
             beta,
         )
-        return BranchResult(self.question, upper <= self.limit, upper, self.point, tree)
+        corners = np.stack(self.corners) if self.corners else np.empty((0, 0))
+        return BranchResult(self.question, upper <= self.limit, upper, self.point, corners, tree)
 
 
 class _Search:
@@ -234,7 +261,7 @@ class _Search:
             if leaf.index == 0:
                 state.root = upper
             own = {name: values[row] for name, values in alpha.items()}
-            state.improve(leaf.index, upper, own, {name: values[row] for name, values in beta.items()})
+            state.take(leaf.index, upper, own, {name: values[row] for name, values in beta.items()})
         splits = self._splits(ascent)
         self._try_corners(ascent, leaves)
         for row, leaf in enumerate(leaves):
@@ -262,7 +289,7 @@ class _Search:
             alpha,
             beta,
             limits=np.array([self.states[leaf.question].limit for leaf in leaves]),
-            **({} if roots else {"rate": _RATE}),
+            rate=FIRST_STEP if roots else _RATE,
         )
 
     def _numbers(self, ascent: Ascent, slopes: Slopes) -> tuple[Numbers, Numbers]:
@@ -300,9 +327,7 @@ class _Search:
     def _split(self, state: _Progress, leaf: _Leaf, relu: int, column: int) -> None:
         name, upper = self.network.relus[relu].name, state.upper[leaf.index]
         hints = state.hints[leaf.index]
-        assert hints is not None
         state.split[leaf.index] = relu, int(self.columns[name][column])
-        state.hints[leaf.index] = None
         for side in (-1, 1):
             sides = {**leaf.sides, name: leaf.sides[name].copy()}
             sides[name][column] = side
@@ -334,7 +359,7 @@ class _Search:
             beta[name] = np.maximum(np.nan_to_num(found), 0.0).astype(np.float32)
             start += columns.size
         ascent = self._ascent([_Leaf(leaf.question, leaf.index, leaf.sides, leaf.alpha, beta)], False)
-        state.improve(leaf.index, float(ascent.run(0).upper[0, 0]), leaf.alpha, beta)
+        state.take(leaf.index, float(ascent.run(0).upper[0, 0]), leaf.alpha, beta)
 
     def _try_corners(self, ascent: Ascent, leaves: list[_Leaf]) -> None:
         """Evaluate the corner that each question's first open row points to."""
@@ -352,7 +377,9 @@ class _Search:
                 centre, radius = (a[0] for a in centred(interval))
                 slope = ascent.last.inputs.get(port.name, np.zeros((1, position + 1, port.size)))[0, position]
                 parts.append(np.clip(centre + np.sign(slope) * radius, interval.lower[0], interval.upper[0]))
-            self._try_point(state, np.concatenate(parts))
+            corner = np.concatenate(parts)
+            state.corners = [*state.corners[1 - _CORNERS :], corner]
+            self._try_point(state, corner)
 
     def _try_point(self, state: _Progress, point: FloatArray) -> None:
         """Keep a point that refutes the claim."""

@@ -41,7 +41,7 @@ class SignTree:
         columns: by ReLU node before the question's, (c,) the units whose slopes were chosen: those open at the root.
             All other open units do not exist; stable ones have the slopes 0 or 1.
         leaf: (k,) row of `alpha` and `beta` for leaves, -1 for others.
-        alpha: by ReLU node, (leaves, c) lower slopes; a split unit has the slope of its side instead.
+        alpha: by ReLU node, (leaves, c) lower slopes; a unit split on the way has the slope of its side instead.
         beta: by ReLU node, (leaves, c) multipliers >= 0 of  side * z >= 0  for split units; 0 for others.
     """
 
@@ -65,6 +65,7 @@ class BranchResult:
         proved: whether sign * z <= limit on the box.
         upper: the least proved bound of sign * z: the largest over the tree's leaves.
         point: (input_size,) an input with sign * z > limit beyond rounding, if one was met; the last one.
+        corners: (k, input_size) inputs that leaves with large bounds pointed to; starts for a search.
         tree: the proof of `upper`.
     """
 
@@ -72,4 +73,5 @@ class BranchResult:
     proved: bool
     upper: float
     point: FloatArray | None
+    corners: FloatArray
     tree: SignTree

@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from eqverify import __version__
+from eqverify.cli.commands.bench import bench
 from eqverify.cli.commands.check import check
 from eqverify.cli.commands.demo import demo
+from eqverify.cli.commands.equiv import equiv
 from eqverify.cli.commands.info import info
 from eqverify.cli.commands.reduce import reduce
+from eqverify.cli.commands.regions import regions
+from eqverify.cli.commands.shallow import shallow
 from eqverify.cli.commands.stability import stability
+from eqverify.cli.commands.verify import supports, verify
 from eqverify.errors import ContradictionError, EqverifyError, LimitError
 
 USAGE = 2
@@ -26,8 +32,23 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for command in (demo, info, stability, reduce, check):
+for command in (demo, info, stability, reduce, check, verify, supports, bench, regions, shallow, equiv):
     app.command(command)
+
+
+@app.default
+def about(*, name: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Print the name of the program (the VNN-LIB 2 standard asks for that).
+
+    Parameters
+    ----------
+    name:
+        Print it.
+    """
+    if name:
+        print(app.name[0])
+    else:
+        app.help_print([])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,7 +89,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         print(_unexpected(error), file=sys.stderr)
         return ContradictionError.exit_status
-    return status if type(status) is int else 0
+    return status if isinstance(status, int) else 0
 
 
 def _unexpected(error: Exception) -> EqverifyError:

@@ -10,11 +10,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow
 from eqverify.stability.facts import Facts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eqverify.api.boxes import BoxReductions
+    from eqverify.api.directed import DirectedReduction
+    from eqverify.api.equivalence import Equivalence
     from eqverify.api.reduction import Reduction
+    from eqverify.api.regions import RegionReport
+    from eqverify.api.shallow import ShallowReport
 
 _COUNTS = ("units", "inactive", "active", "unstable", "undecided")
 
@@ -51,7 +59,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     pairs: list[tuple[str, object]] = [
         ("ReLUs", f"{before} -> {after}{share}"),
         ("weights", weights),
-        ("rewriting", result.transformed.choice),
+        ("shape", result.transformed.choice),
         ("eps", f"{result.epsilon:.3g}   proved: |original - reduced| <= eps on every input of the property"),
         ("evidence", _evidence(result.facts)),
         (
@@ -64,7 +72,9 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         pairs.append(("opaque", f"{operators}: copied unchanged; eps is proved for what these read"))
     if result.cross_check is not None:
         reason = f" ({result.cross_check.reason})" if result.cross_check.reason else ""
-        pairs.append(("Z3", f"{result.cross_check.verdict}{reason}"))
+        within = getattr(result.cross_check, "epsilon", None)
+        proved = "" if within is None else f", {within:.3g} proved"
+        pairs.append(("cross-check", f"{result.cross_check.verdict}{proved}{reason}"))
     if result.certificate is not None:
         pairs.append(("checker", str(result.certificate.verdict)))
     rounding = [d for d in result.transformed.declined if d.rewrite == "rounding"]
@@ -72,6 +82,126 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         ("left alone", f"{len(d.units)} active units of {d.layer}: {d.reason}; try --dtype float64") for d in rounding
     ]
     pairs.append(("written", output))
+    print_pairs(pairs)
+
+
+def print_disjuncts(result: DirectedReduction, files: Sequence[Sequence[Path]], seconds: Mapping[str, float]) -> None:
+    """A line per disjunct, and what the networks of those that are left are good for."""
+    table = _table("case", "disjunct", "status", "ReLUs", "eps", "seconds")
+    table.add_column("by")
+    written = iter(files)
+    for found in result.disjuncts:
+        relus = eps = "-"
+        by = found.how if found.evidence is None else f"{found.evidence}: {found.how}"
+        if found.reduction is not None:
+            relus, eps = str(found.reduction.network.relu_count), f"{found.reduction.epsilon:.3g}"
+            by = ", ".join(map(str, next(written)))
+        place = str(found.case + 1), str(found.index + 1)
+        table.add_row(*place, found.status, relus, eps, f"{found.seconds:.2f}", Text(by))
+    _console().print(table)
+    counts = ", ".join(f"{n} {name}" for name, n in result.counts.items() if n)
+    pairs: list[tuple[str, object]] = [
+        ("verdict", f"{result.verdict} ({counts})"),
+        ("ReLUs", f"{result.problem.network.relu_count} in the original"),
+        ("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())),
+    ]
+    if result.remaining:
+        pairs.append(("claim", f"{DIRECTED_CLAIM}, not equivalent: each network is for its disjunct only;"))
+        pairs.append(("", "unsat there (relaxed by eps) is unsat here, an input found there must be replayed here"))
+    print_pairs(pairs)
+
+
+def print_boxes(result: BoxReductions, files: Sequence[Sequence[Path]], seconds: Mapping[str, float]) -> None:
+    """A line per box."""
+    table = _table("box", "ReLUs", "eps")
+    table.add_column("written")
+    for number, (reduction, own) in enumerate(zip(result.reductions, files, strict=True), 1):
+        relus, eps = str(reduction.network.relu_count), f"{reduction.epsilon:.3g}"
+        table.add_row(str(number), relus, eps, Text(", ".join(map(str, own))))
+    _console().print(table)
+    before = result.problem.network.relu_count
+    times = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())
+    print_pairs([("ReLUs", f"{before} in the original"), ("seconds", times)])
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
+    """How many linear regions there are, and what is known about them."""
+    found = result.found
+    count = len(found.regions)
+    bounds = "proved" if found.complete else f"at least; at most {found.upper:,}"
+    pairs: list[tuple[str, object]] = [("regions", f"{count}   {bounds}")]
+    if found.solver:
+        claim = "finds no others" if found.exhausted else "did not finish"
+        pairs.append(("solver", f"{found.solver}: {claim} (every region is checked; that these are all is not)"))
+    if found.undecided:
+        pairs.append(("undecided", f"{found.undecided} cells are too thin to tell whether they have an interior"))
+    pairs.append(("affine maps", f"{found.affine_maps}   different beyond rounding"))
+    if count:
+        radii = found.radii
+        pairs.append(("radius", f"smallest {radii.min():.3g}, median {sorted(radii.tolist())[count // 2]:.3g}"))
+    pairs.append(("programs", f"{found.questions} linear programs; {found.exact} answers by rational arithmetic"))
+    pairs.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())))
+    print_pairs(pairs)
+
+
+def print_shallow(result: ShallowReport, output: object, seconds: Mapping[str, float]) -> None:
+    """The size of an approximation with two hidden layers, and how good it is."""
+    made, measured, regions = result.shallow, result.measured, result.regions
+    pairs: list[tuple[str, object]] = [("claim", "an approximation; NOT equivalent")]
+    count = f"{len(regions.regions)}" + ("" if regions.complete else f" found, at most {regions.upper:,}")
+    pairs += [("regions", count), ("patterns", result.patterns), ("delta", f"{made.delta:.6g}")]
+    for name, (first, second) in result.units().items():
+        note = f"   and {made.carriers} carriers of inputs; {made.ramps_apart} ramps without sharing equal ones"
+        pairs.append((f"units {name}", f"{_count(first)} + {_count(second)}{note if name == 'written' else ''}"))
+    pairs.append(
+        ("inside", f"|original - shallow| <= {made.epsilon.max(initial=0.0):.3g}   proved, delta from the facets")
+    )
+    pairs.append(("elsewhere", f"|original - shallow| <= {made.bound.max(initial=0.0):.6g}   proved"))
+    if measured.points:
+        pairs.append(("largest error", f"{measured.largest:.6g}   seen"))
+        interval = f"[{measured.exact_low:.3f}, {measured.exact_high:.3f}]"
+        share = f"{100 * measured.exact:.1f} % of the inputs"
+        pairs.append(("exact on", f"{share}   95 % interval {interval} from {measured.points} points"))
+    pairs.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())))
+    print_pairs([*pairs, ("written", output)])
+
+
+def _count(units: int) -> str:
+    """A number of units, short where it is astronomical."""
+    return f"{units:,}" if units < 10**12 else f"about 10^{len(str(units)) - 1}"
+
+
+def print_equivalence(answer: Equivalence) -> None:
+    """The verdict, and what is proved or shown."""
+    decision = answer.decision
+    pairs: list[tuple[str, object]] = [("verdict", answer.verdict)]
+    if answer.epsilon is not None:
+        pairs.append(("eps", f"{answer.epsilon:.6g}   proved: |f - g| <= eps on every input of the property"))
+    if answer.deviation is not None:
+        pairs.append(("deviation", f"{answer.deviation:.6g}   the largest that was seen"))
+    if answer.witness is not None:
+        how = {"rounding": "float64 with error bounds", "exact": "rational arithmetic"}[answer.witness.confirmed]
+        replayed = ", and onnxruntime shows it too" if answer.replayed else ""
+        pairs += [
+            ("input", " ".join(map(repr, answer.witness.point.tolist()))),
+            ("f", " ".join(map(repr, answer.witness.f.tolist()))),
+            ("g", " ".join(map(repr, answer.witness.g.tolist()))),
+            ("confirmed", f"by {how}{replayed}"),
+        ]
+    if answer.verdict == "equivalent" and decision.evidence != "bounds":
+        pairs.append(("trusted", decision.solver or "Z3"))
+    if answer.verdict == "unknown":
+        share = f"{100 * decision.done:.1f} % of the input box done, {decision.left} boxes open"
+        pairs.append(("reason", f"{decision.reason}; {share}"))
+    parts = [f"{name} {value:.2f}" for name, value in decision.seconds.items()]
+    pairs.append(("seconds", ", ".join([*parts, f"total {answer.seconds:.2f}"])))
     print_pairs(pairs)
 
 

@@ -143,6 +143,25 @@ class ScipSolver:
         self._columns.append(h)
         self._switches.append(d)
 
+    def assume(self, rows: FloatArray, bound: FloatArray) -> None:
+        """Append constraints, loosened by what the dual tolerance may amount to over all variables."""
+        self._forget_question()
+        for row, most in zip(rows, bound, strict=True):
+            linear, slack = self._linear(row)
+            loosened = float(most) + slack + 2.0 * DUAL_TOLERANCE * self._ranges
+            self._check(loosened)
+            if self._sane and row.any():
+                self._model.addCons(linear <= loosened)
+
+    def add_constraints(self, rows: FloatArray, bound: FloatArray) -> None:
+        """Add  rows . columns <= bound,  (m, columns so far) and (m,): proved cuts, or part of the question."""
+        self._forget_question()
+        for row, limit in zip(rows, bound, strict=True):
+            linear, slack = self._linear(row)
+            self._check(float(limit))
+            if self._sane and row.any():
+                self._model.addCons(linear <= float(limit) + slack)
+
     def exceeds(self, row: FloatArray, threshold: float, time_limit: float) -> Answer:
         """Can row . columns exceed `threshold`?  Stops at the first solution, at infeasibility, or at the limit."""
         linear, slack = self._linear(row)

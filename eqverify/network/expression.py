@@ -155,9 +155,22 @@ def affine_expression(node: Affine, values: Mapping[str, Expression], basis: Bas
 
 def _product(linear: LinearMap, rows: FloatArray, basis: Basis) -> tuple[FloatArray, float]:
     """A map applied to rows, and the unit roundoff of that: maps that are not matrices know float64 only."""
+    if isinstance(linear, Dense) and (columns := _unit_columns(rows)) is not None:
+        product = np.zeros((linear.shape[0], basis.width), dtype=basis.element)
+        product[:, columns] = linear.matrix
+        return product, basis.unit
     if basis.element is np.float64 or linear.copies or isinstance(linear, Dense):
         return linear.forward(rows.T).T, basis.unit
     return linear.forward(rows.astype(np.float64).T).T.astype(basis.element), UNIT_ROUNDOFF
+
+
+def _unit_columns(rows: FloatArray) -> IntArray | None:
+    """The column of each row where all rows are different basis elements, as those of inputs are; else None."""
+    if np.count_nonzero(rows) != rows.shape[0]:
+        return None
+    places, columns = np.nonzero(rows)
+    distinct = np.array_equal(places, np.arange(rows.shape[0])) and np.unique(columns).size == columns.size
+    return columns if distinct and (rows[places, columns] == 1).all() else None
 
 
 def _add_constant(rows: FloatArray, constant: FloatArray, basis: Basis) -> tuple[FloatArray, FloatArray]:

@@ -29,15 +29,7 @@ def plot_layers(rows: Sequence[LayerRow], path: str | Path, title: str) -> None:
     """
     from matplotlib.figure import Figure
 
-    path = Path(path)
-    if path.suffix.lower() not in (".svg", ".png", ".pdf"):
-        raise UsageError(
-            "usage/picture-format",
-            "unknown format of a picture",
-            place=Place(file=str(path)),
-            value=path.suffix,
-            hint="use .svg, .png or .pdf",
-        )
+    path = picture_path(path)
     figure = Figure(figsize=(max(5.0, 1.2 * len(rows) + 2.5), 3.6), layout="constrained")
     axes = figure.add_subplot()
     places = range(len(rows))
@@ -54,10 +46,29 @@ def plot_layers(rows: Sequence[LayerRow], path: str | Path, title: str) -> None:
     axes.set_title(title, fontsize=10)
     axes.legend(fontsize=8, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
     axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: object, path: Path) -> None:
+def picture_path(path: str | Path) -> Path:
+    """The path of a picture.
+
+    Raises:
+        UsageError: `usage/picture-format` for a suffix that names no format.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".svg", ".png", ".pdf"):
+        raise UsageError(
+            "usage/picture-format",
+            "unknown format of a picture",
+            place=Place(file=str(path)),
+            value=path.suffix,
+            hint="use .svg, .png or .pdf",
+        )
+    return path
+
+
+def save_figure(figure: object, path: Path) -> None:
+    """Write a figure of matplotlib; an existing file is replaced in one step."""
     import io
 
     from eqverify.files import atomic_write

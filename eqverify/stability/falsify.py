@@ -27,6 +27,9 @@ _NEAR = (0.01, 0.003, 0.001, 1e-4, 1e-5, 1e-6)
 """Step lengths around a solver's candidate."""
 
 _RESTARTS = 6
+_STARTS = 128
+"""Starts of a search after the first, where fewer signs than that are missing."""
+
 PATIENCE = 1
 _BATCH = 512
 _POOL = 1024
@@ -134,15 +137,26 @@ class Falsifier:
         idle = 0
         for restart in range(_RESTARTS):
             units, signs = self._missing(name)
+            missing = units.size
+            if restart and missing:
+                copies = max(1, _STARTS // missing)
+                units, signs = np.repeat(units, copies), np.repeat(signs, copies)
             for start in range(0, units.size, _BATCH):
                 if stop():
                     return
                 chunk = slice(start, start + _BATCH)
                 begin = self._starts(part, name, units[chunk], signs[chunk], restart)
                 _Climb(self, name, part, units[chunk], signs[chunk]).run(begin, _STEPS)
-            idle = idle + 1 if self._missing(name)[0].size == units.size else 0
+            idle = idle + 1 if self._missing(name)[0].size == missing else 0
             if idle == PATIENCE:
                 return
+
+    def climb_from(self, name: str, part: int, units: IntArray, signs: FloatArray, points: FloatArray) -> None:
+        """Gradient search for signs of units, (k,) each, from points (k, input_size) of a part."""
+        points = self._interiors[part].pull(points)
+        for start in range(0, units.size, _BATCH):
+            chunk = slice(start, start + _BATCH)
+            _Climb(self, name, part, units[chunk], signs[chunk]).run(points[chunk], _STEPS)
 
     def _missing(self, name: str) -> tuple[IntArray, FloatArray]:
         """Undecided units with the sign each lacks; a unit that lacks both stands twice."""
@@ -241,8 +255,20 @@ def preactivation_gradient(network: Network, name: str, units: IntArray, x: Floa
 
 
 def _gradient(network: Network, name: str, units: IntArray, values: dict[str, FloatArray]) -> FloatArray:
-    rows = {name: np.zeros((units.size, network.sizes[name]))}
-    rows[name][np.arange(units.size), units] = 1.0
+    rows = np.zeros((units.size, network.sizes[name]))
+    rows[np.arange(units.size), units] = 1.0
+    return pull_rows(network, {name: rows}, values)
+
+
+def pull_rows(network: Network, rows: dict[str, FloatArray], values: dict[str, FloatArray]) -> FloatArray:
+    """Gradients with respect to the input, (batch, input_size), of rows on nodes where these have `values`.
+
+    Args:
+        network: the network.
+        rows: by input or node, (batch, size) coefficients; used up.
+        values: by input and node, (batch, size).
+    """
+    count = len(next(iter(rows.values())))
     for node in reversed(network.nodes):
         row = rows.pop(node.name, None)
         if row is None:
@@ -252,5 +278,4 @@ def _gradient(network: Network, name: str, units: IntArray, values: dict[str, Fl
                 rows[term.source] = rows.get(term.source, 0.0) + term.map.backward(row)
         else:
             rows[node.source] = rows.get(node.source, 0.0) + row * (values[node.source] > 0)
-    zero = np.zeros((units.size, 1))
-    return np.concatenate([rows.get(port.name, zero * np.ones(port.size)) for port in network.inputs], axis=1)
+    return np.concatenate([rows.get(port.name, np.zeros((count, port.size))) for port in network.inputs], axis=1)

@@ -113,12 +113,12 @@ def _rounded(linear: LinearMap, element: str) -> LinearMap:
 
 @st.composite
 def convolutional_networks(draw: st.DrawFn) -> Network:
-    """One or two small convolutions with ReLUs, then a dense layer; all weights dyadic."""
+    """One or two small convolutions with ReLUs, then a dense layer; all weights are dyadic float32 numbers."""
     extents = (draw(st.integers(1, 2)), draw(st.integers(2, 3)))
     channels = draw(st.integers(1, 2))
     nodes: list[Node] = []
     source, size = "X", channels * extents[0] * extents[1]
-    port = Port("X", (1, channels, *extents), "float64", "X")
+    port = Port("X", (1, channels, *extents), "float32", "X")
     for index in range(draw(st.integers(1, 2))):
         out = draw(st.integers(1, 2))
         kernel = np.array([draw(dyadics()) for _ in range(out * channels * 2)]).reshape(out, channels, 1, 2)
@@ -129,7 +129,7 @@ def convolutional_networks(draw: st.DrawFn) -> Network:
     outputs = draw(st.integers(1, 2))
     matrix = np.array([draw(dyadics()) for _ in range(outputs * size)]).reshape(outputs, size)
     nodes.append(Affine("y", (Term(source, Dense(matrix)),), np.zeros(outputs)))
-    return Network((port,), tuple(nodes), (Port("Y", (1, outputs), "float64", "y"),))
+    return Network((port,), tuple(nodes), (Port("Y", (1, outputs), "float32", "y"),))
 
 
 @st.composite

@@ -9,12 +9,12 @@ Hence one pass in topological order bounds every deviation (statement D-1 in `sp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from eqverify.arrays import FloatArray, IntArray
+from eqverify.arrays import FloatArray
 from eqverify.errors import ContradictionError, Place
 from eqverify.network import Affine, Network
 from eqverify.network.expression import (
@@ -22,18 +22,17 @@ from eqverify.network.expression import (
     Expression,
     affine_expression,
     difference,
-    eliminate,
     input_expressions,
     kept_expression,
-    make_basis,
-    restricted_values,
-    scaled,
     stacked,
     value_range,
 )
 from eqverify.problem import Problem
-from eqverify.stability.facts import Facts, LayerFacts, Status
-from eqverify.transform.normal_form import normal_basis
+from eqverify.stability.facts import Facts
+from eqverify.transform.normal_form import normal_basis, normal_columns
+from eqverify.transform.original import Original, is_compressed, open_basis
+from eqverify.transform.related import Related
+from eqverify.transform.sparse_rows import affine_rows, equal_rows, input_rows, unit_rows
 from eqverify.transform.unit_map import Meaning, Relation
 
 _GOOD = 1e-13
@@ -69,6 +68,15 @@ def prove_deviation(
             `deviation/relation` where a relation is not about a unit that is open and, if it has one, an earlier unit.
     """
     facts.require(problem)
+    for node in reduced.relus:
+        if node.name not in meanings or meanings[node.name].size != reduced.sizes[node.name]:
+            place = Place(node=node.name)
+            raise ContradictionError(
+                "deviation/meaning", "a reduced layer does not say what it stands for", place=place
+            )
+    same = _prove_same(problem, facts, reduced, meanings)
+    if same is not None:
+        return same
     found = _prove(problem, facts, reduced, meanings, relations, long=False)
     if found.max(initial=0.0) <= _GOOD or is_single(reduced) or _work(problem.network) > _LONG_WORK:
         return found
@@ -99,18 +107,62 @@ def _prove(
     long: bool,
 ) -> FloatArray:
     comparison = _Comparison(problem, facts, relations, reduced.relu_count, long)
+    last = {source: node.name for node in reduced.nodes for source in node.sources}
+    shown = {port.source for port in reduced.outputs}
     values = input_expressions(reduced, comparison.basis)
     for node in reduced.nodes:
         if isinstance(node, Affine):
             values[node.name] = affine_expression(node, values, comparison.basis)
         else:
-            meaning = meanings.get(node.name)
-            if meaning is None or meaning.size != reduced.sizes[node.name]:
-                raise ContradictionError(
-                    "deviation/meaning", "a reduced layer does not say what it stands for", place=Place(node=node.name)
-                )
-            values[node.name] = comparison.unit(values[node.source], meaning)
+            values[node.name] = comparison.unit(values[node.source], meanings[node.name])
+        for source in set(node.sources) - shown:
+            if last[source] == node.name:
+                del values[source]
     return comparison.outputs(values, reduced)
+
+
+def _prove_same(problem: Problem, facts: Facts, reduced: Network, meanings: Mapping[str, Meaning]) -> FloatArray | None:
+    """The bound where every row of `reduced` is a row of the original, so that only its rounding counts.
+
+    For networks with compressed rows.  Each unit shows one unit of the original and there are no carriers; then
+    deviations are those of sums that were rounded, and they are carried as magnitudes (statement D-1 with R = 0).
+
+    Returns:
+        (output_size,), or None where some row is not the same.
+    """
+    basis = open_basis(problem, facts)
+    if not is_compressed(problem.network, basis):
+        return None
+    if any(len(meaning.carriers) for meaning in meanings.values()):
+        return None
+    original = Original(problem, facts, basis)
+    values = input_rows(reduced, basis)
+    for node in reduced.nodes:
+        if isinstance(node, Affine):
+            values[node.name] = affine_rows(node, values, basis)
+            continue
+        groups = meanings[node.name].groups
+        error = _same(values[node.source], [original.stored_z(g.source).select(g.units) for g in groups])
+        if error is None:
+            return None
+        columns = np.concatenate([basis.columns[group.source][group.units] for group in groups])
+        values[node.name] = Expression(unit_rows(columns, basis).rows, error)
+    pairs = zip(reduced.outputs, problem.network.outputs, strict=True)
+    errors = [_same(values[new.source], [original.stored(old.source)]) for new, old in pairs]
+    return None if any(error is None for error in errors) else np.concatenate([e for e in errors if e is not None])
+
+
+def _same(one: Expression, parts: Sequence[Expression]) -> FloatArray | None:
+    """A bound on the difference of expressions whose rows agree exactly; None where they do not."""
+    start, errors = 0, [np.zeros(0)]
+    for part in parts:
+        mine = one.select(start + np.arange(part.error.size))
+        error = (mine.error + part.error) * (1 + 2.0**-50)
+        if not (equal_rows(mine, part) and np.isfinite(error).all()):
+            return None
+        errors.append(error)
+        start += part.error.size
+    return np.concatenate(errors)
 
 
 class _Comparison:
@@ -124,55 +176,36 @@ class _Comparison:
     Args:
         problem: the original network and the domain.
         facts: about its units.
-        relations: about units that went; checked here.
+        relations: what units that are not shown equal.
         symbols: how many reduced units there are.
         long: whether rows are composed in long double.
     """
 
-    def __init__(self, problem: Problem, facts: Facts, relations: Iterable[Relation], symbols: int, long: bool) -> None:
-        network, hull = problem.network, problem.domain.hull
-        self.network = network
-        self.layers = facts.by_name()
-        kept = {layer.name: ~layer.mask(Status.INACTIVE) for layer in facts.layers}
-        none = {layer.name: np.zeros(layer.size, dtype=bool) for layer in facts.layers}
-        units = {layer.name: (layer.lower, layer.upper) for layer in facts.layers}
-        basis = make_basis(network, kept, (hull.lower, hull.upper), units, long)
+    def __init__(self, problem: Problem, facts: Facts, relations: Sequence[Relation], symbols: int, long: bool) -> None:
+        self.network = problem.network
+        basis = open_basis(problem, facts, long)
         self.next_symbol = basis.width
         ranges = [np.concatenate([part, np.zeros(symbols)]) for part in (basis.centre, basis.radius)]
         self.basis: Basis = replace(basis, centre=ranges[0], radius=ranges[1])
-        self.values = restricted_values(network, self.basis, none)
-        self.normal = self._normal_columns(problem, facts)
-        self.order = {name: index for index, name in enumerate(self.layers)}
-        self.related: dict[str, tuple[IntArray, Expression]] = {}
-        for name, stated in _by_layer(relations, self.layers).items():
-            self.related[name] = self._relate(name, stated)
-
-    def _normal_columns(self, problem: Problem, facts: Facts) -> IntArray:
-        """Where the columns of the normal form stand in this basis, which has the active units too."""
-        normal = normal_basis(problem, facts)
-        where = np.arange(normal.width)
-        for layer in facts.layers:
-            kept = normal.columns[layer.name] >= 0
-            where[normal.columns[layer.name][kept]] = self.basis.columns[layer.name][kept]
-        return where
+        self.original = Original(problem, facts, self.basis)
+        self.related = Related(self.original, relations)
+        self.normal = normal_columns(facts, normal_basis(problem, facts), self.basis)
 
     def unit(self, z: Expression, meaning: Meaning) -> Expression:
         """Outputs of a reduced layer, as those of the original units it stands for plus the deviation."""
         count = meaning.shown
-        output = kept_expression(self._columns(meaning), self.basis)
-        targets = [self.values[self.layers[g.source].source].select(g.units) for g in meaning.groups]
+        columns = [self.basis.columns[group.source][group.units] for group in meaning.groups]
+        output = kept_expression(np.concatenate([np.empty(0, dtype=np.int64), *columns]), self.basis)
+        targets = [self.original.z(group.source, group.units) for group in meaning.groups]
         shown = self._deviating(output, z.select(np.arange(count)), stacked(targets, self.basis))
         if not meaning.carriers.size:
             return shown
-        return stacked([shown, self._carriers(z.select(np.arange(count, meaning.size)), meaning.carriers)], self.basis)
-
-    def _columns(self, meaning: Meaning) -> IntArray:
-        groups = [self.basis.columns[group.source][group.units] for group in meaning.groups]
-        return np.concatenate([np.empty(0, dtype=np.int64), *groups])
+        carried = self._carriers(z.select(np.arange(count, meaning.size)), meaning.carriers)
+        return stacked([shown, carried], self.basis)
 
     def _deviating(self, output: Expression, z: Expression, target: Expression) -> Expression:
         """max(0, z) where `output` is max(0, target): output + (z - target) / 2 + a symbol of the other half's size."""
-        gap = self._gap(difference(z, target, self.basis))
+        gap = self._gap(z, target)
         distance = _magnitude(gap, self.basis)
         symbols = self.next_symbol + np.arange(distance.size)
         self.next_symbol += distance.size
@@ -197,108 +230,20 @@ class _Comparison:
         rows = np.where(linear[:, None], z.rows, deviating.rows)
         return Expression(rows, np.where(linear, z.error, deviating.error))
 
-    def _gap(self, gap: Expression) -> Expression:
-        """A difference whose columns of related and active units are replaced, last layer first."""
-        for layer in reversed(tuple(self.layers.values())):
-            if layer.name in self.related:
-                gap = eliminate(gap, *self.related[layer.name], self.basis)
-            active = np.flatnonzero(layer.mask(Status.ACTIVE))
-            meaning = self.values[layer.source].select(active)
-            gap = eliminate(gap, self.basis.columns[layer.name][active], meaning, self.basis)
-        return gap
-
-    def _relate(self, name: str, stated: Sequence[Relation]) -> tuple[IntArray, Expression]:
-        """Columns of the related units of a layer, and what they equal up to a deviation (statements S-1 to S-3).
-
-        Layers before this one have been here, so that their relations may be used, and no others are.
-        """
-        units = np.array([relation.unit for relation in stated])
-        columns = self.basis.columns[name][units]
-        if (columns < 0).any():
-            raise _bad_relation(stated[int(np.argmin(columns))])
-        z = self.values[self.layers[name].source].select(units)
-        equals, gaps = [], []
-        for row, relation in enumerate(stated):
-            equal, claimed = self._equal(relation, z.select(np.array([row])))
-            equals.append(equal)
-            gaps.append(claimed)
-        lower, upper = value_range(self._gap(difference(z, stacked(gaps, self.basis), self.basis)), self.basis)
-        kinds = np.array([relation.kind for relation in stated])
-        off = np.where(kinds == "inactive", np.maximum(upper, 0.0), np.maximum(np.abs(lower), np.abs(upper)))
-        off = np.where(kinds == "active", np.maximum(-lower, 0.0), off)
-        equal = stacked(equals, self.basis)
-        return self._resolved(columns, Expression(equal.rows, (equal.error + off) * (1 + 2.0**-50)))
-
-    def _equal(self, relation: Relation, z: Expression) -> tuple[Expression, Expression]:
-        """What a unit with pre-activation z shows, and what z would be exactly (0 where only its sign matters)."""
-        zero = Expression(np.zeros_like(z.rows), np.zeros(1))
-        if relation.kind == "inactive":
-            return zero, zero
-        if relation.kind == "active":
-            return z, zero
-        self._require_before(relation)
-        index = np.array([relation.other_unit])
-        other = self.values[self.layers[relation.other_layer].source].select(index)
-        unit = kept_expression(self.basis.columns[relation.other_layer][index], self.basis)
-        shown = scaled(unit, relation.factor, self.basis)
-        if relation.kind == "parallel":
-            return shown, scaled(other, relation.factor, self.basis)
-        mirrored = scaled(other, -relation.factor, self.basis)
-        negative = Expression(-mirrored.rows, mirrored.error)
-        return difference(shown, negative, self.basis), mirrored
-
-    def _resolved(self, columns: IntArray, equal: Expression) -> tuple[IntArray, Expression]:
-        """The same with no related unit of the layer on the right: each refers to units before it."""
-        for row in np.argsort(columns):
-            one = equal.select(np.array([row]))
-            if one.rows[:, columns].any():
-                one = eliminate(one, columns, equal, self.basis)
-                equal.rows[row], equal.error[row] = one.rows[0], one.error[0]
-        return columns, equal
-
-    def _require_before(self, relation: Relation) -> None:
-        """Raise unless the other unit precedes, so that replacing ends, and the factor is positive."""
-        here = (self.order[relation.layer], relation.unit)
-        there = (self.order.get(relation.other_layer, len(self.order)), relation.other_unit)
-        sizes = self.layers[relation.other_layer].size if relation.other_layer in self.layers else 0
-        if not (there < here and 0 <= relation.other_unit < sizes and 0.0 < relation.factor < np.inf):
-            raise _bad_relation(relation)
+    def _gap(self, left: Expression, right: Expression) -> Expression:
+        """left - right on the domain, without columns of units that equal something else."""
+        return self.related.without(difference(left, right, self.basis), self.basis)
 
     def outputs(self, values: Mapping[str, Expression], reduced: Network) -> FloatArray:
         """(output_size,) deviations, output ports paired by position."""
         pairs = zip(reduced.outputs, self.network.outputs, strict=True)
-        gaps = [difference(values[new.source], self.values[old.source], self.basis) for new, old in pairs]
-        return np.concatenate([_magnitude(self._gap(gap), self.basis) for gap in gaps])
+        gaps = [
+            self._gap(values[new.source], self.original.select(old.source, np.arange(old.size))) for new, old in pairs
+        ]
+        return np.concatenate([_magnitude(gap, self.basis) for gap in gaps])
 
 
 def _magnitude(expression: Expression, basis: Basis) -> FloatArray:
     """(n,) bound on |expression| on the domain."""
     lower, upper = value_range(expression, basis)
     return np.maximum(np.abs(lower), np.abs(upper))
-
-
-def _by_layer(relations: Iterable[Relation], layers: Mapping[str, LayerFacts]) -> dict[str, list[Relation]]:
-    """Relations by layer, in topological order.
-
-    Raises:
-        ContradictionError: `deviation/relation` where one is about no unit, or two are about one.
-    """
-    stated: dict[str, list[Relation]] = {name: [] for name in layers}
-    seen = set()
-    for relation in relations:
-        known = relation.layer in layers and 0 <= relation.unit < layers[relation.layer].size
-        if not known or (relation.layer, relation.unit) in seen:
-            raise _bad_relation(relation)
-        seen.add((relation.layer, relation.unit))
-        stated[relation.layer].append(relation)
-    return {name: found for name, found in stated.items() if found}
-
-
-def _bad_relation(relation: Relation) -> ContradictionError:
-    return ContradictionError(
-        "deviation/relation",
-        "a relation between units does not say what can be used",
-        place=Place(node=relation.layer, unit=relation.unit),
-        value=f"{relation.kind} to {relation.other_layer}[{relation.other_unit}], factor {relation.factor!r}",
-        hint="this is a defect of eqverify; please report it with the files",
-    )

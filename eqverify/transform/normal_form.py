@@ -15,9 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from eqverify.arrays import IntArray
-from eqverify.network.expression import Basis, Expression, make_basis, restricted_values
+from eqverify.network.expression import Basis, Expression, make_basis, stacked
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts, Status
+from eqverify.transform.original import Original, open_basis
+from eqverify.transform.related import Related
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,15 +76,28 @@ def normal_form(problem: Problem, facts: Facts) -> NormalForm:
         UsageError: the facts are about another problem.
     """
     facts.require(problem)
+    wide = open_basis(problem, facts)
+    original = Original(problem, facts, wide)
+    related = Related(original, ())
     basis = normal_basis(problem, facts)
-    active = {layer.name: layer.mask(Status.ACTIVE) for layer in facts.layers}
-    values = restricted_values(problem.network, basis, active)
+    columns = normal_columns(facts, basis, wide)
     levels = []
     for layer in facts.layers:
         units = np.flatnonzero(basis.columns[layer.name] >= 0)
         if units.size:
-            columns = basis.columns[layer.name][units]
-            levels.append(Level(layer.name, units, columns, values[layer.source].select(units)))
-    ports = [values[port.source] for port in problem.network.outputs]
-    outputs = Expression(np.concatenate([p.rows for p in ports]), np.concatenate([p.error for p in ports]))
-    return NormalForm(basis, tuple(levels), outputs)
+            z = related.without(original.z(layer.name, units), wide)
+            levels.append(
+                Level(layer.name, units, basis.columns[layer.name][units], Expression(z.rows[:, columns], z.error))
+            )
+    ports = [related.without(original.select(p.source, np.arange(p.size)), wide) for p in problem.network.outputs]
+    outputs = stacked(ports, wide)
+    return NormalForm(basis, tuple(levels), Expression(outputs.rows[:, columns], outputs.error))
+
+
+def normal_columns(facts: Facts, basis: Basis, wide: Basis) -> IntArray:
+    """Where the columns of the normal form stand in a basis that has the stably active units too."""
+    where = np.arange(basis.width)
+    for layer in facts.layers:
+        kept = basis.columns[layer.name] >= 0
+        where[basis.columns[layer.name][kept]] = wide.columns[layer.name][kept]
+    return where

@@ -32,44 +32,58 @@ def realise(chain: Chain, original: Network, element: Element) -> tuple[Network,
     """
     nodes: list[Node] = []
     meanings: dict[str, Meaning] = {}
-    taken = {port.name for port in (*original.inputs, *original.outputs)}
+    names = Names(original)
     source: str | None = None
+
+    def affine(name: str, weight: FloatArray, bias: FloatArray) -> Affine:
+        weight, bias = round_weights(weight, name, element), round_weights(bias, name, element)
+        terms = input_terms(weight, original) if source is None else (Term(source, Dense(weight)),)
+        return Affine(name, terms, bias)
+
     for index, layer in enumerate(chain.layers):
-        z, h = _fresh(f"z{index + 1}", taken), _fresh(f"h{index + 1}", taken)
-        nodes += [_affine(z, source, layer.weight, layer.bias, original, element), Relu(h, z)]
+        z, h = names.fresh(f"z{index + 1}"), names.fresh(f"h{index + 1}")
+        nodes += [affine(z, layer.weight, layer.bias), Relu(h, z)]
         meanings[h], source = layer.meaning, h
     outputs, start = [], 0
     for port in original.outputs:
         chosen = slice(start, start + port.size)
         start += port.size
-        name = _fresh(f"affine_{port.name}", taken)
-        nodes.append(_affine(name, source, chain.weight[chosen], chain.bias[chosen], original, element))
+        name = names.fresh(f"affine_{port.name}")
+        nodes.append(affine(name, chain.weight[chosen], chain.bias[chosen]))
         outputs.append(Port(port.name, port.shape, port.element, name))
     return Network(original.inputs, tuple(nodes), tuple(outputs)), meanings
 
 
-def _fresh(wanted: str, taken: set[str]) -> str:
-    name = wanted
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
+class Names:
+    """Names for nodes that no port of a network has."""
+
+    def __init__(self, original: Network) -> None:
+        self._taken = {port.name for port in (*original.inputs, *original.outputs)}
+
+    def fresh(self, wanted: str) -> str:
+        """`wanted`, with underscores behind it where it is taken."""
+        name = wanted
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
 
 
-def _affine(
-    name: str, source: str | None, weight: FloatArray, bias: FloatArray, original: Network, element: Element
-) -> Affine:
-    weight, bias = _round(weight, name, element), _round(bias, name, element)
-    if source is not None:
-        return Affine(name, (Term(source, Dense(weight)),), bias)
+def input_terms(weight: FloatArray, original: Network) -> tuple[Term, ...]:
+    """Weights (out, input_size) as one term per input of a network."""
     terms, start = [], 0
     for port in original.inputs:
         terms.append(Term(port.name, Dense(weight[:, start : start + port.size])))
         start += port.size
-    return Affine(name, tuple(terms), bias)
+    return tuple(terms)
 
 
-def _round(values: FloatArray, node: str, element: Element) -> FloatArray:
+def round_weights(values: FloatArray, node: str, element: Element) -> FloatArray:
+    """Weights rounded to nearest numbers of a type.
+
+    Raises:
+        InputError: `transform/overflow` where one exceeds the range of the type.
+    """
     with np.errstate(over="ignore"):
         rounded = values.astype(element).astype(np.float64)
     if not np.isfinite(rounded).all():

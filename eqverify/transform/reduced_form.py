@@ -6,6 +6,7 @@ the original, by the unit map.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,6 +50,13 @@ class Tier:
                 groups.append(Group(group.source, group.units[inside]))
             start += group.units.size
         return Tier(tuple(groups), self.columns[chosen], self.rows[chosen])
+
+
+def union(tiers: Sequence[Tier]) -> Tier:
+    """Tiers that do not read each other as one, in their order."""
+    groups = tuple(group for tier in tiers for group in tier.groups)
+    columns = np.concatenate([tier.columns for tier in tiers])
+    return Tier(groups, columns, np.concatenate([tier.rows for tier in tiers]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.transform.carriers import RANK_TOLERANCE, columns_before
 from eqverify.transform.realise import Element
-from eqverify.transform.reduced_form import ReducedForm, Tier
+from eqverify.transform.reduced_form import ReducedForm, Tier, union
 
 
 def merge_tiers(form: ReducedForm, element: Element) -> ReducedForm:
@@ -44,7 +44,7 @@ def merge_tiers(form: ReducedForm, element: Element) -> ReducedForm:
     tiers: list[Tier] = []
     end = len(form.tiers)
     while end:
-        tiers.insert(0, _union(form.tiers[begins[end] : end]))
+        tiers.insert(0, union(form.tiers[begins[end] : end]))
         end = begins[end]
     return replace(form, tiers=tuple(tiers))
 
@@ -106,9 +106,3 @@ def _extended(span: FloatArray, rows: FloatArray, limit: float) -> FloatArray:
     factor, triangle, _ = scipy.linalg.qr(rows.T, mode="economic", pivoting=True)
     rank = int((np.abs(np.diag(triangle)) > limit).sum())
     return np.concatenate([span, factor[:, :rank].T])
-
-
-def _union(tiers: tuple[Tier, ...]) -> Tier:
-    groups = tuple(group for tier in tiers for group in tier.groups)
-    columns = np.concatenate([tier.columns for tier in tiers])
-    return Tier(groups, columns, np.concatenate([tier.rows for tier in tiers]))

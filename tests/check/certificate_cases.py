@@ -117,7 +117,9 @@ RECIPES = {
     "solver": lambda: certified(
         random_network(5, (6, 9, 9, 2), 0.5), box(6, 0.6), split_inputs=0, branch_nodes=0, tree_time_limit=0
     ),
-    "float64": lambda: certified(random_network(7, (3, 6, 2), 0.7), box(3), dtype="float64", rewriting="carriers"),
+    "float64": lambda: certified(random_network(7, (3, 6, 2), 0.7), box(3), dtype="float64"),
+    "residual": lambda: certified(random_network(8, (3, 6, 6, 2), 0.7), box(3), shape="residual"),
+    "structured": lambda: certified(random_network(9, (3, 6, 6, 2), 0.7), box(3), shape="structured"),
 }
 
 

@@ -91,7 +91,10 @@ def test_reduce_explain_and_picture(files, capsys):
     network, query, output = files
     picture = output.with_suffix(".svg")
     assert run(["reduce", str(network), str(query), "-o", str(output), "--picture", str(picture), "--explain"]) == 0
-    assert "h[1] unstable" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "h[1] unstable" in text
+    assert "inputs of the property show both signs" in text
+    assert "tried crown: " in text
     assert picture.read_text().lstrip().startswith("<?xml")
 
 
@@ -267,10 +270,10 @@ def test_a_lying_proof_is_caught_and_nothing_is_written(files, capsys, monkeypat
 
         return replace(result, chain=replace(result.chain, bias=result.chain.bias + 1)) if result.fates else result
 
-    monkeypatch.setattr("eqverify.transform.driver.prove_deviation", lie)
+    monkeypatch.setattr("eqverify.transform.passes.prove_deviation", lie)
     monkeypatch.setattr("eqverify.transform.deviation.prove_deviation", lie)
     monkeypatch.setattr(RemoveInactive, "__call__", wrong)
-    assert run(["reduce", str(network), str(query), "-o", str(output), "--rewriting", "leo"]) == 5
+    assert run(["reduce", str(network), str(query), "-o", str(output), "--shape", "leo"]) == 5
     assert "reduce/epsilon-exceeded" in capsys.readouterr().err
     assert not output.exists()
 
@@ -287,12 +290,12 @@ def test_z3_refutes_a_lying_proof(files, capsys, monkeypatch):
         result = original(self, chain, facts)
         return replace(result, chain=replace(result.chain, bias=result.chain.bias + 1e-3)) if result.fates else result
 
-    monkeypatch.setattr("eqverify.transform.driver.prove_deviation", lambda *_: np.zeros(1))
+    monkeypatch.setattr("eqverify.transform.passes.prove_deviation", lambda *_: np.zeros(1))
     monkeypatch.setattr("eqverify.transform.deviation.prove_deviation", lambda *_: np.zeros(1))
     monkeypatch.setattr("eqverify.api.reduction._replay", lambda *_: None)
     monkeypatch.setattr(RemoveInactive, "__call__", wrong)
     arguments = ["reduce", str(network), str(query), "-o", str(output)]
-    assert run([*arguments, "--rewriting", "leo", "--cross-check", "z3"]) == 1
+    assert run([*arguments, "--shape", "leo", "--cross-check", "z3"]) == 1
     assert "reduce/refuted" in capsys.readouterr().err
     assert not output.exists()
 

@@ -36,6 +36,8 @@ VIOLATIONS = {
     "only-lark": ("export/vnnlib.py", "import lark"),
     "only-onnx": ("cli/main.py", "import onnx.helper"),
     "only-onnxruntime": ("frontend/onnx/load.py", "import onnxruntime"),
+    "only-marabou": ("deciding/marabou.py", "import maraboupy"),
+    "only-distributed": ("bench/running.py", "import distributed"),
     "only-hypothesis": ("examples/__init__.py", "import hypothesis"),
     "only-scipy": ("bounds/crown.py", "import scipy.linalg"),
     "only-sklearn": ("examples/digits_properties.py", "import sklearn.datasets"),

@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[2]
 
 def floors() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["testing"]]
-    return sorted(re.sub(r"^([\w-]+)>=([\d.]+)$", r"\1==\2", requirement) for requirement in needed)
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["testing"], *extras["distributed"], *extras["marabou"]]
+    return sorted(re.sub(r"^([\w-]+)>=([\d.]+)(?:;.*)?$", r"\1==\2", requirement) for requirement in needed)
 
 
 def test_constraints_are_the_floors() -> None:

@@ -18,7 +18,7 @@ from eqverify.frontend.onnx import parse_network
 from eqverify.testing.oracle import deviations_exact, stable_sets_exact
 
 COUNT = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 60
-TINY = ["boxes", "two-parts", "float64"]
+TINY = ["boxes", "two-parts", "float64", "residual"]
 """Recipes whose truth the oracle enumerates."""
 
 

@@ -71,6 +71,24 @@ def test_linear_input_constraints_are_rows_of_the_lp():
     assert (proof.unit, proof.sign, proof.multipliers.constraints.tolist()) == (0, 1, [1.0])
 
 
+@pytest.mark.parametrize("branch_nodes", [0, 100])
+def test_a_unit_that_is_constant_on_one_part_only(branch_nodes):
+    """Found by the hunt: its interval has no width there, by which the LP's questions were ordered."""
+    layers = [
+        (np.array([[0.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]), np.zeros(2)),
+        (np.array([[1.0, 2.0]]), np.array([-1.0])),
+        (np.zeros((3, 1)), np.zeros(3)),
+    ]
+    first = Box(np.array([-3.25, -1.0, 0.0]), np.array([-3.25, 2.75, 3.5]))
+    point = Box(np.zeros(3), np.zeros(3))
+    parts = (
+        Polytope(first, np.array([[0.75, 0.0, 0.0]]), np.array([-2.4375])),
+        Polytope(point, np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), np.zeros(2)),
+    )
+    facts, _ = prove(domain_problem(chain_network(layers), Domain(parts)), branch_nodes=branch_nodes)
+    assert facts.layers[1].status[0] in (Status.UNSTABLE, Status.UNDECIDED)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_runs_with_a_node_limit_are_the_same_every_time(seed):
     runs = [prove(random_problem(seed), node_limit=50, branch_nodes=60) for _ in range(2)]

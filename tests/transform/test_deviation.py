@@ -38,6 +38,7 @@ def within(found, epsilon):
 def damaged(network, node_index, entry, amount):
     """The network with one weight or bias moved."""
     affines = [k for k, node in enumerate(network.nodes) if isinstance(node, Affine) and node.terms]
+    assume(affines)
     place = affines[node_index % len(affines)]
     node = network.nodes[place]
     matrix = np.array(node.terms[0].map.dense())
@@ -46,20 +47,20 @@ def damaged(network, node_index, entry, amount):
     return Network(network.inputs, (*network.nodes[:place], changed, *network.nodes[place + 1 :]), network.outputs)
 
 
-WAYS = ["carriers", "leo"]
+WAYS = ["sequential", "leo", "residual", "structured"]
 
 
-@pytest.mark.parametrize("rewriting", WAYS)
+@pytest.mark.parametrize("shape", WAYS)
 @given(data=st.data())
-def test_epsilon_bounds_the_exact_deviation(rewriting, data):
-    made = networks() if rewriting == "leo" else any_networks()
+def test_epsilon_bounds_the_exact_deviation(shape, data):
+    made = networks() if shape == "leo" else any_networks()
     problem = data.draw(problems(networks=made, parts=2))
     dtype = data.draw(st.sampled_from(["float32", "float64"]))
     facts = prove_stability(problem, CROWN)
     try:
-        result = transform(problem, facts, TransformOptions(rewriting, dtype=dtype))
+        result = transform(problem, facts, TransformOptions(shape, dtype=dtype))
     except EqverifyError as error:
-        assert error.code == "transform/overflow"
+        assert error.code in ("transform/overflow", "usage/dtype")
         return
     found = exact(problem, result.network)
     assume(found is not None)
@@ -69,7 +70,7 @@ def test_epsilon_bounds_the_exact_deviation(rewriting, data):
 @given(problems(networks=any_networks(), parts=2))
 def test_long_double_rows_bound_the_exact_deviation_too(problem):
     facts = prove_stability(problem, CROWN)
-    result = transform(problem, facts, TransformOptions("carriers", dtype="float64"))
+    result = transform(problem, facts, TransformOptions("sequential", dtype="float64"))
     found = exact(problem, result.network)
     assume(found is not None)
     assert within(found, _prove(problem, facts, result.network, result.meanings, result.relations, long=True))
@@ -94,10 +95,10 @@ def test_deviations_of_opposite_sign_cancel_where_they_meet_again():
     st.integers(0, 30),
     st.sampled_from([1e-9, 2.0**-10, 0.5, -3.0]),
 )
-def test_a_damaged_network_gets_an_epsilon_that_covers_the_damage(problem, rewriting, node, entry, amount):
+def test_a_damaged_network_gets_an_epsilon_that_covers_the_damage(problem, shape, node, entry, amount):
     facts = prove_stability(problem, CROWN)
     try:
-        result = transform(problem, facts, TransformOptions(rewriting, dtype="float64"))
+        result = transform(problem, facts, TransformOptions(shape, dtype="float64"))
         wrong = damaged(result.network, node, entry, amount)
     except EqverifyError:
         return

@@ -2,7 +2,7 @@
 
 from eqverify.frontend.onnx.cut import Cut, Front, Tail, Unsupported, parse_front, read_front
 from eqverify.frontend.onnx.description import Description, TensorDescription, describe
-from eqverify.frontend.onnx.load import unpacked
+from eqverify.frontend.onnx.load import opset_range, read_bytes, unpacked
 from eqverify.frontend.onnx.reader import OperatorEntry, operator_table, parse_network, read_network
 
 __all__ = [
@@ -15,8 +15,10 @@ __all__ = [
     "Unsupported",
     "describe",
     "operator_table",
+    "opset_range",
     "parse_front",
     "parse_network",
+    "read_bytes",
     "read_front",
     "read_network",
     "unpacked",

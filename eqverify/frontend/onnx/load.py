@@ -121,6 +121,11 @@ def declared_opset(model: onnx.ModelProto) -> int | None:
     return max(versions, default=None)
 
 
+def opset_range() -> tuple[int, int]:
+    """The oldest and the newest opset that are read."""
+    return OLDEST_OPSET, defs.onnx_opset_version()
+
+
 def supported_opset(model: onnx.ModelProto, source: str | None) -> int:
     """The opset version, once it is known to be one that is read.
 

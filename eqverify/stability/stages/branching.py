@@ -5,11 +5,13 @@ How the effort is spent:
   all of it;
 - every open sign of a layer is a question; all are searched side by side, those nearest to their end first, each with
   at most `branch_nodes` tree nodes (an option); hopeless ones are given up as `eqverify.bounds.branch` says;
-- where later layers have open units, the ranges of the units that are not inactive are questions too, `RANGE_NODES`
-  tree nodes for all of them, if that is at least `FEWEST` each: every relaxation and interval that reads them becomes
-  narrower, and decides many units at once.  A range is good enough when it exceeds what points reach by `SLACK` of
-  its width.  Then CROWN and optimised slopes start from the narrower ranges;
-- what is open then is asked again with `GROWTH` times the nodes, as long as time is left and something was gained.
+- where later layers have open units, the ranges of the units that are not inactive are questions too: every relaxation
+  and interval that reads them becomes narrower, and decides many units at once.  All of them share `RANGE_NODES` tree
+  nodes, or `NODES_PER_OPEN` for each later open unit if that is less; there must be `FEWEST` for each question.  A
+  range is good enough when it exceeds what points reach by `SLACK` of its width.  Then CROWN and optimised slopes
+  start from the narrower ranges;
+- an open sign that was not proved is looked for next to the corners that its worst leaves pointed to;
+- what is open then is asked again with `GROWTH` times the nodes, as long as time is left and a round decides any unit.
 
 With a node limit there is no share and one round: the stage then ends by its numbers of nodes.
 """
@@ -32,6 +34,7 @@ from eqverify.stability.stages.arithmetic import alpha
 
 SHARE = 0.6
 RANGE_NODES = 40_000
+NODES_PER_OPEN = 500
 FEWEST = 30
 SLACK = 0.02
 GROWTH = 4
@@ -46,17 +49,17 @@ def branch(run: Run) -> None:
     budget = run.budget if fixed else Budget(run.budget.left * SHARE)
     questions, factor, going = 0, 1, True
     while going and run.table.undecided() and not budget.exhausted():
-        asked, gained = _round(run, budget, factor)
-        questions += asked
+        before = run.table.undecided()
+        questions += _round(run, budget, factor)
         factor *= GROWTH
-        going = gained and not fixed
+        going = run.table.undecided() < before and not fixed
     run.annotate(questions, "time limit reached" if budget.exhausted() else "")
 
 
-def _round(run: Run, budget: Budget, factor: int) -> tuple[int, bool]:
-    """All layers once, with so many times the nodes; the number of questions, and whether any bound got better."""
+def _round(run: Run, budget: Budget, factor: int) -> int:
+    """All layers once, with so many times the nodes; the number of questions."""
     fixed = run.options.node_limit is not None
-    questions, gained = 0, False
+    questions = 0
     for relu in run.problem.network.relus:
         if not run.table.undecided() or budget.exhausted():
             break
@@ -65,13 +68,13 @@ def _round(run: Run, budget: Budget, factor: int) -> tuple[int, bool]:
         run.progress(f"branch {relu.name}", 0, 1)
         layer = Layer(run, relu.source, factor)
         questions += layer.signs(budget if fixed else budget.share(2 if _open_layers(run, relu) > 1 else 1))
-        if _open_layers(run, relu) > int(layer.is_open()):
-            questions += layer.ranges(budget if fixed else budget.share(2))
+        later = _open_units(run, relu)
+        if later:
+            questions += layer.ranges(budget if fixed else budget.share(2), min(RANGE_NODES, NODES_PER_OPEN * later))
         if layer.gained and run.table.undecided():
             run.crown()
             alpha(run)
-        gained |= layer.gained
-    return questions, gained
+    return questions
 
 
 def _behind_relu(run: Run, relu: Relu) -> bool:
@@ -84,6 +87,12 @@ def _open_layers(run: Run, node: Relu) -> int:
     """How many layers from this one on have undecided units."""
     later = run.problem.network.relus[run.problem.network.relus.index(node) :]
     return sum(bool((run.table.status(relu.source) == Status.UNDECIDED).any()) for relu in later)
+
+
+def _open_units(run: Run, node: Relu) -> int:
+    """How many units of later layers are undecided."""
+    later = run.problem.network.relus[run.problem.network.relus.index(node) + 1 :]
+    return sum(int((run.table.status(relu.source) == Status.UNDECIDED).sum()) for relu in later)
 
 
 class Layer:
@@ -101,10 +110,6 @@ class Layer:
         self.factor = factor
         self.gained = False
 
-    def is_open(self) -> bool:
-        """Whether any unit is undecided."""
-        return bool((self.run.table.status(self.name) == Status.UNDECIDED).any())
-
     def signs(self, budget: Budget) -> int:
         """Ask about the signs that no witness shows; the number of questions."""
         table, count = self.run.table, 0
@@ -112,18 +117,19 @@ class Layer:
             undecided = table.status(self.name) == Status.UNDECIDED
             questions = []
             for sign, known, side in ((1, table.above, "upper"), (-1, table.below, "lower")):
-                reach = sign * getattr(table.bounds[self.name], side)[part]
-                wanted = np.flatnonzero(undecided & ~known[self.name] & (reach > 0))
+                interval = table.bounds[self.name]
+                reach, width = sign * getattr(interval, side)[part], (interval.upper - interval.lower)[part]
+                wanted = np.flatnonzero(undecided & ~known[self.name] & (reach > 0) & (reach <= width))
                 questions += [Question(self.name, int(unit), sign) for unit in wanted]
             share = budget.share(table.parts - part) if table.parts > 1 else budget
             count += self._ask(part, questions, share, self.factor * self.run.options.branch_nodes)
         return count
 
-    def ranges(self, budget: Budget) -> int:
+    def ranges(self, budget: Budget, nodes: int) -> int:
         """Narrow the ranges of the units that are not inactive, if there are nodes for all; the number of questions."""
         table, count = self.run.table, 0
         units = np.flatnonzero(table.status(self.name) != Status.INACTIVE)
-        nodes = self.factor * RANGE_NODES // max(1, 2 * units.size * table.parts)
+        nodes = self.factor * nodes // max(1, 2 * units.size * table.parts)
         if nodes < FEWEST:
             return 0
         for part in range(table.parts):
@@ -161,6 +167,12 @@ class Layer:
         points = [r.point for r in results if r.point is not None]
         if points:
             run.falsifier.try_points(np.stack(points))
+        missed = [r for r in results if not r.proved and not r.question.slack and len(r.corners)]
+        if missed:
+            counts = [len(r.corners) for r in missed]
+            units = np.repeat([r.question.unit for r in missed], counts)
+            signs = np.repeat([float(r.question.sign) for r in missed], counts)
+            run.falsifier.climb_from(self.name, part, units, signs, np.concatenate([r.corners for r in missed]))
         self._learn(part, known, results)
         return len(questions)
 

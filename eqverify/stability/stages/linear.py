@@ -144,13 +144,16 @@ class _Session:
         return proof, answer.point
 
     def _order(self, name: str, part: int) -> list[tuple[int, int]]:
-        """(unit, sign) for open units and the signs that no witness shows, those nearest to zero first."""
+        """(unit, sign) for open units and the signs that no witness shows, those nearest to zero first.
+
+        A unit that has the other sign on all of this part has none to be proved here.
+        """
         table, interval = self.run.table, self.run.table.bounds[name]
         undecided = table.status(name) == Status.UNDECIDED
         width = interval.upper[part] - interval.lower[part]
         found = []
         for sign, shown, reach in ((1, table.above, interval.upper[part]), (-1, table.below, -interval.lower[part])):
-            units = np.flatnonzero(undecided & ~shown[name] & (reach > 0))
+            units = np.flatnonzero(undecided & ~shown[name] & (reach > 0) & (reach <= width))
             found += [(float(reach[unit] / width[unit]), int(unit), sign) for unit in units]
         return [(unit, sign) for _, unit, sign in sorted(found)]
 

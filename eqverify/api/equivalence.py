@@ -1,0 +1,423 @@
+"""Are two networks equivalent on a domain?  And: the answer to a query about two networks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from eqverify.api.loading import PathOrNetwork, load_network, load_query
+from eqverify.arrays import FloatArray
+from eqverify.domain import Box, Case, Declaration, Domain, NetworkSignature, Polytope, Specification
+from eqverify.equivalence.goals import PairGoals, epsilon_goals, top1_goals
+from eqverify.equivalence.portfolio import METHODS, DecideOptions, Decision, Method, Verdict, decide
+from eqverify.equivalence.shared import SharedCase, shared_cases
+from eqverify.equivalence.witness import Replay, Witness, WitnessSearch
+from eqverify.errors import ContradictionError, InputError, Place, UsageError
+from eqverify.network import Network, Port
+from eqverify.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from eqverify.frontend.vnnlib import Query
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Equivalence:
+    """The answer of `equivalent`.
+
+    Attributes:
+        verdict: ``equivalent``, ``different`` or ``unknown``.
+        epsilon: a proved bound on |f - g| over the domain, for all outputs; None where none is known, or for top-1.
+        asked: the epsilon that was asked about; None for top-1.
+        witness: an input where they differ, with the outputs there; None unless ``different``.
+        deviation: the largest |f - g| seen at an input of the domain (in float64); None for top-1.
+        replayed: whether onnxruntime ran both files at the witness and showed the difference too; None where networks
+            were given without files, or nothing was found.
+        decision: how the portfolio got there.
+        seconds: wall time.
+    """
+
+    verdict: Verdict
+    epsilon: float | None
+    asked: float | None
+    witness: Witness | None
+    deviation: float | None
+    replayed: bool | None
+    decision: Decision
+    seconds: float
+
+    @property
+    def reason(self) -> str:
+        """Why the answer is unknown; empty otherwise."""
+        return self.decision.reason
+
+    def as_dict(self) -> dict[str, object]:
+        """All measured numbers, for JSON."""
+        decision = self.decision
+        return {
+            "verdict": self.verdict,
+            "epsilon": self.epsilon,
+            "asked": self.asked,
+            "deviation": self.deviation,
+            "witness": None if self.witness is None else witness_dict(self.witness),
+            "replayed": self.replayed,
+            "evidence": decision.evidence,
+            "solver": decision.solver or None,
+            "boxes": decision.boxes,
+            "open_boxes": decision.left,
+            "share_done": decision.done,
+            "reason": decision.reason or None,
+            "stages": dict(decision.seconds),
+            "seconds": self.seconds,
+        }
+
+
+def witness_dict(witness: Witness) -> dict[str, object]:
+    """A witness for JSON."""
+    return {
+        "input": witness.point.tolist(),
+        "f": witness.f.tolist(),
+        "g": witness.g.tolist(),
+        "confirmed": witness.confirmed,
+    }
+
+
+def equivalent(
+    f: PathOrNetwork,
+    g: PathOrNetwork,
+    domain: str | Path | Query | Specification | Domain,
+    *,
+    epsilon: float | None = None,
+    top1: bool = False,
+    timeout: float = 60.0,
+    split_inputs: int = 12,
+    methods: tuple[Method, ...] = METHODS,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Equivalence:
+    """Decide whether two networks are equivalent on a domain: |f_i - g_i| <= epsilon for every output, or equal top-1.
+
+    Args:
+        f: path or network.
+        g: path or network with as many inputs and outputs.
+        domain: a property, whose output conditions are ignored, or a domain.  A property of two networks must
+            equate their inputs.
+        epsilon: the allowed deviation, finite and not negative; not with `top1`.
+        top1: whether to ask for an equal largest output instead: the networks differ where one output is largest for f,
+            another for g, and each is strictly ahead of the other there.
+        timeout: seconds in all.
+        split_inputs: the input box is split first where at most so many inputs are free.
+        methods: which of the dear stages may be used.
+        seed: of random points and solver.
+        progress: called with stage, done, total.
+
+    Returns:
+        The answer.  Trusted for ``equivalent``: float64 arithmetic, and SCIP or Z3 where `decision.evidence` says
+        so.  For ``different``: nothing but the evaluation of the witness, by rounding bounds or in rationals, and
+        a run of onnxruntime where files were given.
+
+    Raises:
+        UsageError: `equivalence/goal` unless exactly one of epsilon and top1 is given, `equivalence/epsilon`,
+            `equivalence/timeout`; `equivalence/arity` where networks and domain do not fit.
+        InputError: a file is malformed; `equivalence/inputs` as `load_domain`.
+    """
+    start = time.monotonic()
+    _require_timeout(timeout)
+    first, second, where, goals = _question(f, g, domain, epsilon, top1)
+    replay = _replay((f, g), goals)
+    search = WitnessSearch(first, second, goals, where, replay=replay, single=_single(first, second), seed=seed)
+    options = DecideOptions(timeout, split_inputs, methods, seed)
+    if first.digest == second.digest:
+        decision = _same(epsilon)
+    else:
+        decision = decide(first, second, goals, search, options, progress)
+    witness = decision.witness
+    return Equivalence(
+        decision.verdict,
+        None if epsilon is None else _proved(epsilon, decision),
+        epsilon,
+        witness,
+        None if epsilon is None else max(0.0, decision.closest + epsilon) if np.isfinite(decision.closest) else None,
+        None if witness is None or replay is None else True,
+        decision,
+        time.monotonic() - start,
+    )
+
+
+def _question(
+    f: PathOrNetwork,
+    g: PathOrNetwork,
+    domain: str | Path | Query | Specification | Domain,
+    epsilon: float | None,
+    top1: bool,
+) -> tuple[Network, Network, Domain, PairGoals]:
+    """Both networks, the domain and the goals, all fitting each other."""
+    if (epsilon is None) == (not top1):
+        raise UsageError("equivalence/goal", "either an epsilon or top-1 must be asked for, and not both")
+    if epsilon is not None and not (np.isfinite(epsilon) and epsilon >= 0):
+        raise UsageError("equivalence/epsilon", "an epsilon must be finite and not negative", value=epsilon)
+    first, second, where = _load(f), _load(g), load_domain(domain)
+    _require_arity(first, second, where)
+    sizes = first.input_size, first.output_size
+    return first, second, where, top1_goals(*sizes) if epsilon is None else epsilon_goals(*sizes, epsilon)
+
+
+def _proved(epsilon: float, decision: Decision) -> float | None:
+    """The deviation that is proved, rounded upwards; None for none."""
+    if not np.isfinite(decision.reach):
+        return 0.0 if decision.verdict == "equivalent" else None
+    return max(0.0, float(np.nextafter(epsilon + decision.reach, np.inf)) if decision.reach else epsilon)
+
+
+def _same(epsilon: float | None) -> Decision:
+    """One and the same network."""
+    return Decision("equivalent", None, -(epsilon or 0.0), -(epsilon or 0.0), "bounds", "", 0, 0, 1.0, "", {})
+
+
+def _load(network: PathOrNetwork) -> Network:
+    return network if isinstance(network, Network) else load_network(network)
+
+
+def load_domain(domain: str | Path | Query | Specification | Domain) -> Domain:
+    """The inputs that a property describes; its output conditions are ignored.
+
+    Raises:
+        InputError: `equivalence/inputs` for a property of two networks that does not equate their inputs, or of
+            more.
+    """
+    from eqverify.frontend.vnnlib import lower
+
+    if isinstance(domain, Domain):
+        return domain
+    if isinstance(domain, str | Path):
+        domain = load_query(domain)
+    specification = domain if isinstance(domain, Specification) else lower(domain)
+    if len(specification.networks) == 1:
+        return specification.domain
+    cases = shared_cases(specification)
+    if not all(case.equated for case in cases):
+        raise InputError(
+            "equivalence/inputs",
+            "the property does not say that both networks read the same inputs",
+            place=Place(file=specification.source),
+            hint="assert (== X_f[i] X_g[i]) for every input, or answer the query with eqverify verify",
+        )
+    return Domain(tuple(case.part for case in cases))
+
+
+def _require_timeout(timeout: float) -> None:
+    if not timeout > 0:
+        raise UsageError("equivalence/timeout", "the timeout must be positive", value=timeout)
+
+
+def _require_arity(f: Network, g: Network, domain: Domain) -> None:
+    pairs = [
+        ("the networks differ in their number of inputs", f.input_size, g.input_size),
+        ("the networks differ in their number of outputs", f.output_size, g.output_size),
+        ("the domain has another number of inputs than the networks", domain.size, f.input_size),
+    ]
+    for message, one, other in pairs:
+        if one != other:
+            raise UsageError("equivalence/arity", message, value=f"{one} and {other}")
+
+
+def _single(f: Network, g: Network) -> bool:
+    return all(port.element == "float32" for network in (f, g) for port in network.inputs)
+
+
+def _replay(networks: tuple[PathOrNetwork, PathOrNetwork], goals: PairGoals) -> Replay | None:
+    """Both files by onnxruntime at an input; None where one of them is no file."""
+    from eqverify.export.runtime import run_model
+
+    if any(isinstance(network, Network) for network in networks):
+        return None
+    data = [read_model(network) for network in networks if not isinstance(network, Network)]
+
+    def show(point: FloatArray) -> bool:
+        f, g = (run_model(model, point[None])[0] for model in data)
+        return goals.shown(point, f, g)
+
+    return show
+
+
+def read_model(path: str | Path) -> bytes:
+    """The bytes of an ONNX file, unpacked where it is compressed."""
+    import gzip
+
+    data = Path(path).read_bytes()
+    return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairAnswer:
+    """The answer to a query about two networks.
+
+    Attributes:
+        answer: ``sat``, ``unsat`` or ``unknown``.
+        inputs: by network, the exact flat input of a satisfying assignment; empty unless sat.
+        outputs: by network, the exact flat output there.
+        evidence: what ``unsat`` rests on: ``bounds``, ``solver`` or ``z3``.
+        reason: why it is unknown.
+        seconds: wall time.
+    """
+
+    answer: Literal["sat", "unsat", "unknown"]
+    inputs: Mapping[str, tuple[Fraction, ...]]
+    outputs: Mapping[str, tuple[Fraction, ...]]
+    evidence: str
+    reason: str
+    seconds: float
+
+
+def decide_pair_query(
+    query: str | Path | Query,
+    networks: Mapping[str, PathOrNetwork],
+    timeout: float = 60.0,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> PairAnswer:
+    """Answer a VNN-LIB 2 query about two networks.
+
+    Args:
+        query: path or query; it declares two networks.
+        networks: by declared name; a network declared ``equal-to`` another may be left out.
+        timeout: seconds in all.
+        seed: of random points and solver.
+        progress: called with stage, done, total.
+
+    Returns:
+        The answer.  A ``sat`` assignment was confirmed in rational arithmetic against the query as written.
+        Trusted for ``unsat``: as `equivalent`.
+
+    Raises:
+        UsageError: `equivalence/timeout`, `equivalence/arity`; `equivalence/no-network` where a network is missing.
+        InputError: `equivalence/networks`, or a file is malformed.
+    """
+    from eqverify.equivalence.query import QueryCheck
+    from eqverify.frontend.vnnlib import lower
+
+    _require_timeout(timeout)
+    start = time.monotonic()
+    query = load_query(query) if isinstance(query, str | Path) else query
+    specification = lower(query)
+    cases = shared_cases(specification)
+    pair = _named(specification, networks)
+    reasons: list[str] = []
+    evidence = "bounds"
+    for number, case in enumerate(cases):
+        check = QueryCheck(query, pair, np.concatenate([case.first, case.second]))
+        left = max(timeout - (time.monotonic() - start), 1e-3) / (len(cases) - number)
+        decision = _decide_case(case, pair, check.confirm, DecideOptions(left, seed=seed), progress)
+        if decision.verdict == "different":
+            names = [signature.name for signature in specification.networks]
+            inputs, outputs = (dict(zip(names, values, strict=True)) for values in (check.inputs, check.outputs))
+            return PairAnswer("sat", inputs, outputs, "", "", time.monotonic() - start)
+        if decision.verdict == "unknown":
+            reasons.append(decision.reason)
+        evidence = decision.evidence if decision.evidence != "bounds" else evidence
+    answer: Literal["unsat", "unknown"] = "unknown" if reasons else "unsat"
+    return PairAnswer(answer, {}, {}, evidence, "; ".join(dict.fromkeys(reasons)), time.monotonic() - start)
+
+
+def _decide_case(
+    case: SharedCase, pair: list[Network], confirm: Replay, options: DecideOptions, progress: Progress
+) -> Decision:
+    """The portfolio on one case, over the shared inputs."""
+    from eqverify.equivalence.product import on_shared_inputs
+
+    size = case.part.box.size
+    f, g = (on_shared_inputs(n, where, size) for n, where in zip(pair, (case.first, case.second), strict=True))
+    domain = Domain((case.part,))
+    search = WitnessSearch(f, g, case.goals, domain, replay=confirm, single=_single(*pair), seed=options.seed)
+    return decide(f, g, case.goals, search, options, progress)
+
+
+def _named(specification: Specification, networks: Mapping[str, PathOrNetwork]) -> list[Network]:
+    """The networks in order of declaration, with the sizes that are declared."""
+    known: dict[str, Network] = {}
+    for signature in specification.networks:
+        name = signature.name
+        if name not in networks and signature.equal_to not in known:
+            raise UsageError(
+                "equivalence/no-network",
+                "the query declares a network that was not given",
+                place=Place(file=specification.source),
+                value=name,
+                hint=f"name it: --network {name}=FILE.onnx",
+            )
+        known[name] = _load(networks[name]) if name in networks else known[str(signature.equal_to)]
+        sizes = [
+            ("inputs", sum(d.size for d in signature.inputs), known[name].input_size),
+            ("outputs", sum(d.size for d in signature.outputs), known[name].output_size),
+        ]
+        for kind, declared, actual in sizes:
+            if declared != actual:
+                raise UsageError(
+                    "equivalence/arity",
+                    f"the query declares another number of {kind} for {name} than the network has",
+                    place=Place(file=specification.source),
+                    value=f"{declared} declared, {actual} in the network",
+                )
+    return list(known.values())
+
+
+def pair_query(
+    f: PathOrNetwork,
+    g: PathOrNetwork,
+    domain: str | Path | Query | Specification | Domain,
+    *,
+    epsilon: float | None = None,
+    top1: bool = False,
+) -> str:
+    """The question of `equivalent` as a VNN-LIB 2 query about networks f and g: unsat means equivalent.
+
+    Two plain declarations, since f and g need not have one architecture; inputs are equated by assertions.
+
+    Args:
+        f: path or network.
+        g: path or network.
+        domain: as in `equivalent`.
+        epsilon: as in `equivalent`.
+        top1: as in `equivalent`.
+
+    Returns:
+        The text.  It was read back, and says the same.
+
+    Raises:
+        UsageError, InputError: as `equivalent`.
+        ContradictionError: `equivalence/query` where reading it back gives another question.
+    """
+    from eqverify.export.vnnlib import query_of, write_query
+    from eqverify.frontend.vnnlib import lower, parse_query
+    from eqverify.frontend.vnnlib.syntax import Comparison, elements
+    from eqverify.frontend.vnnlib.syntax import Query as Parsed
+
+    first, second, where, goals = _question(f, g, domain, epsilon, top1)
+    signatures = (_signature("f", first), _signature("g", second))
+    inputs = query_of(Specification(signatures[:1], tuple(Case(p, ((),)) for p in where.polytopes)), "2.0")
+    point = Polytope(Box(np.zeros(2 * where.size), np.zeros(2 * where.size)))
+    condition = query_of(Specification(signatures, (Case(point, goals.exact),)), "2.0")
+    pairs = [[v for tensor in network.inputs for v in elements(tensor)] for network in condition.networks]
+    equations = [Comparison("==", *pair) for pair in zip(*pairs, strict=True)]
+    statements = (*inputs.statements, *equations, *condition.statements[4 * where.size :])
+    text = write_query(Parsed("2.0", condition.networks, statements))
+    cases = shared_cases(lower(parse_query(text)))
+    same = all(case.equated and case.goals.exact == goals.exact for case in cases)
+    if not same or Domain(tuple(case.part for case in cases)).digest != where.digest:
+        raise ContradictionError("equivalence/query", "the query written says something else when it is read back")
+    return text
+
+
+def _signature(name: str, network: Network) -> NetworkSignature:
+    def declared(kind: str, ports: tuple[Port, ...]) -> tuple[Declaration, ...]:
+        names = [f"{kind}_{name}"] if len(ports) == 1 else [f"{kind}_{name}{k}" for k in range(len(ports))]
+        shapes = [tuple(extent if isinstance(extent, int) else 1 for extent in port.shape) for port in ports]
+        return tuple(Declaration(n, "Real", shape) for n, shape in zip(names, shapes, strict=True))
+
+    return NetworkSignature(name, declared("X", network.inputs), declared("Y", network.outputs))

@@ -1,0 +1,131 @@
+"""The linear regions of a network on a property's inputs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eqverify.approximate.regions import LinearRegions, Method
+from eqverify.approximate.regions import find_regions as find
+from eqverify.arrays import FloatArray
+from eqverify.errors import InputError, Place, UsageError
+from eqverify.files import atomic_write
+from eqverify.problem import Problem
+from eqverify.progress import Progress, silent
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegionReport:
+    """What was found about the linear regions of a problem's network on its domain.
+
+    Attributes:
+        problem: network and domain.
+        found: regions and bounds on their number.
+        method: how they were found.
+    """
+
+    problem: Problem
+    found: LinearRegions
+    method: Method
+
+    def as_dict(self) -> dict[str, object]:
+        """All numbers, for JSON."""
+        return {"method": self.method, **self.found.as_dict()}
+
+    def save_list(self, path: str | Path) -> None:
+        """Write the regions as CSV: pattern (layers apart by |), affine map, radius, a point inside.
+
+        Raises:
+            UsageError: the folder does not exist or cannot be written to.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        network = self.problem.network
+        writer.writerow(["pattern", "map", "radius", *(f"x{k}" for k in range(network.input_size))])
+        ends = np.cumsum([network.sizes[relu.name] for relu in network.relus])
+        for region, group in zip(self.found.regions, self.found.groups.tolist(), strict=True):
+            layers = np.split(region.pattern.astype(int), ends[:-1])
+            pattern = "|".join("".join(map(str, layer.tolist())) for layer in layers)
+            writer.writerow([pattern, group, repr(region.radius), *map(repr, region.point.tolist())])
+        atomic_write(path, text.getvalue())
+
+    def plot(self, path: str | Path, points: FloatArray | None = None) -> None:
+        """Draw the regions on the two free inputs, or on the plane through three points (3, inputs).
+
+        Raises:
+            UsageError: `usage/picture-format`, `regions/picture-inputs`.
+            InputError: `regions/slice`.
+        """
+        from eqverify.approximate.plane import domain_plane, pattern_grid, slice_plane
+        from eqverify.report.regions import plot_regions
+
+        network, domain = self.problem.network, self.problem.domain
+        plane = domain_plane(domain) if points is None else slice_plane(points, network.input_size)
+        grid = pattern_grid(network, domain, plane)
+        shown = f"{grid.max(initial=-1) + 1} of them on this slice" if points is not None else "one colour each"
+        bound = "" if self.found.complete else "at least "
+        plot_regions(grid, plane, path, f"{bound}{len(self.found.regions)} linear regions, {shown}")
+
+
+def find_regions(
+    problem: Problem,
+    *,
+    method: Method = "fast",
+    time_limit: float = 60.0,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> RegionReport:
+    """Count and list the full-dimensional linear regions of a problem's network on its domain.
+
+    Args:
+        problem: network and domain.
+        method: ``fast`` searches depth first with linear programs, ``milp`` asks SCIP with no-good cuts.
+        time_limit: seconds; then the regions found are a lower bound.
+        seed: of random points and of SCIP.
+        progress: called with stage, done, total.
+
+    Returns:
+        The regions.  Trusted: float64 and rational arithmetic, no solver.
+
+    Raises:
+        UsageError: `usage/limit`.
+        InputError: `regions/flat-domain` where the domain has no interior.
+    """
+    if not time_limit > 0:
+        raise UsageError("usage/limit", "time_limit must be a positive number of seconds", value=time_limit)
+    found = find(problem.network, problem.domain, method=method, time_limit=time_limit, seed=seed, progress=progress)
+    return RegionReport(problem, found, method)
+
+
+def read_points(paths: Sequence[str | Path]) -> FloatArray:
+    """Points from text files, one each: numbers apart by white space or commas.
+
+    Raises:
+        UsageError: `files/not-found`.
+        InputError: `regions/point-file`, also where the files differ in length.
+    """
+    points = []
+    for path in paths:
+        try:
+            text = Path(path).read_text("utf-8")
+            points.append([float(word) for word in text.replace(",", " ").split()])
+        except OSError as error:
+            raise UsageError(
+                "files/not-found", "there is no such file", place=Place(file=str(path)), value=str(error)
+            ) from error
+        except ValueError as error:
+            raise InputError(
+                "regions/point-file",
+                "a point is a text file of numbers",
+                place=Place(file=str(path)),
+                value=str(error),
+                hint="write the inputs one after the other, apart by white space or commas",
+            ) from error
+    if len({len(point) for point in points}) > 1:
+        raise InputError("regions/point-file", "the points differ in length", value=[len(p) for p in points])
+    return np.array(points, dtype=np.float64)

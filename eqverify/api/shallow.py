@@ -1,0 +1,239 @@
+"""A network with two hidden layers that follows another on its linear regions: an approximation, never equivalent."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+import eqverify
+from eqverify.approximate.forms import Frame, make_frame
+from eqverify.approximate.measure import Measured, measure
+from eqverify.approximate.pieces import Piece, pattern_pieces, region_pieces
+from eqverify.approximate.regions import LinearRegions, find_regions
+from eqverify.approximate.shallow import Element, Shallow, build_shallow
+from eqverify.arrays import BoolArray, FloatArray
+from eqverify.bounds.crown import crown_bounds
+from eqverify.domain import Domain, Polytope
+from eqverify.errors import ContradictionError, InputError, LimitError, UsageError
+from eqverify.files import atomic_write
+from eqverify.network import Affine, Network
+from eqverify.problem import Problem
+from eqverify.progress import Progress, silent
+
+Patterns = Literal["all", "feasible"]
+
+MAX_ALL = 16
+"""Unstable units for which all patterns are written."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShallowReport:
+    """The approximation as it will be written, with what is proved and what was measured about it.
+
+    Attributes:
+        problem: the original.
+        regions: its linear regions on the box or polytope it was followed on.
+        shallow: the network read back from `data`, and its proofs.
+        patterns: which patterns have units.
+        unstable: ReLU units that are not proved stable there.
+        measured: by sampling.
+        data: the bytes of the ONNX file.
+        seconds: wall time.
+    """
+
+    problem: Problem
+    regions: LinearRegions
+    shallow: Shallow
+    patterns: Patterns
+    unstable: int
+    measured: Measured
+    data: bytes
+    seconds: float
+
+    def units(self) -> dict[str, tuple[int, int]]:
+        """Units of the two hidden layers, without the carriers.
+
+        ``written`` is this network; the others count as published, without sharing and removal.
+
+        ``bound`` is that of arXiv 1905.11428, for 2^N patterns of all N ReLU units: N 2^N and m 2^N for m outputs.
+        ``all`` counts the patterns of unstable units only; ``feasible`` is a lower bound where the regions are not
+        complete.
+        """
+        outputs, total = self.problem.network.output_size, self.problem.network.relu_count
+        count, free = len(self.regions.regions), self.unstable
+        return {
+            "written": (self.shallow.ramps, self.shallow.second),
+            "feasible": (free * count, outputs * count),
+            "all": (free * 2**free, outputs * 2**free),
+            "bound": (total * 2**total, outputs * 2**total),
+        }
+
+    def as_dict(self) -> dict[str, object]:
+        """All numbers, for JSON."""
+        measured = self.measured
+        return {
+            "claim": "approximation, not equivalent",
+            "patterns": self.patterns,
+            "regions": len(self.regions.regions),
+            "complete": self.regions.complete,
+            "delta": self.shallow.delta,
+            "units": {name: list(pair) for name, pair in self.units().items()},
+            "ramps_apart": self.shallow.ramps_apart,
+            "carriers": self.shallow.carriers,
+            "relus_before": self.problem.network.relu_count,
+            "relus_after": self.shallow.network.relu_count,
+            "epsilon_inside": float(self.shallow.epsilon.max(initial=0.0)),
+            "error_bound": float(self.shallow.bound.max(initial=0.0)),
+            "error_measured": measured.largest if measured.points else None,
+            "exact_volume": measured.exact if measured.points else None,
+            "exact_volume_interval": [measured.exact_low, measured.exact_high],
+            "points": measured.points,
+            "seconds": self.seconds,
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the ONNX file; an existing file is replaced in one step.
+
+        Raises:
+            UsageError: the folder does not exist or cannot be written to.
+        """
+        atomic_write(path, self.data)
+
+
+def make_shallow(
+    problem: Problem,
+    *,
+    patterns: Patterns = "feasible",
+    delta: float | None = None,
+    dtype: Element | None = None,
+    time_limit: float = 60.0,
+    samples: int = 20_000,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> ShallowReport:
+    """A network with two hidden layers that equals the original in the delta-interiors of its linear regions.
+
+    Between them it is bounded, and in general far off: it is an approximation.  A property with several input sets is
+    followed on the box around them.
+
+    Args:
+        problem: network and domain.
+        patterns: ``feasible`` makes units for the linear regions on the domain, ``all`` for every pattern of the units
+            that are not stable there, as published.
+        delta: distance from the facets of a region at which the network is exact, in units of the inputs; by default
+            a tenth of the median radius of the regions.
+        dtype: type of the written weights; by default that of the original's input.
+        time_limit: seconds for finding the regions.
+        samples: random points for the share of the domain where it is exact, and for the error.
+        seed: of random points.
+        progress: called with stage, done, total.
+
+    Returns:
+        The network; nothing is written yet.  Trusted: float64 and rational arithmetic.
+
+    Raises:
+        UsageError: `shallow/delta`, `shallow/samples`.
+        LimitError: `shallow/too-large`, `shallow/no-regions`.
+        InputError: `shallow/opaque` for a network with operators that are not piecewise linear, `shallow/point`,
+            `regions/flat-domain`.
+    """
+    start = time.monotonic()
+    polytope = _polytope(problem)
+    if samples < 1:
+        raise UsageError("shallow/samples", "at least one sample is needed", value=samples)
+    network, frame = problem.network, make_frame(polytope.box)
+    found = find_regions(network, Domain((polytope,)), time_limit=time_limit, seed=seed, progress=progress)
+    if not found.regions:
+        raise LimitError(
+            "shallow/no-regions", "no linear region was found within the time limit", hint="raise --time-limit"
+        )
+    unstable, active, (floor, ceiling) = _stability(network, polytope)
+    own = region_pieces(network, polytope, frame, found.regions)
+    if found.complete:
+        floor = np.maximum(floor, np.min([piece.lower for piece in own], axis=0))
+        ceiling = np.minimum(ceiling, np.max([piece.upper for piece in own], axis=0))
+    chosen = own if patterns == "feasible" else _all(network, frame, unstable, active, own)
+    element: Element = dtype or ("float64" if network.inputs[0].element == "float64" else "float32")
+    width = 0.1 * float(np.median(found.radii)) if delta is None else delta
+    progress("shallow", 0, 1)
+    shallow = build_shallow(network, frame, chosen, floor, ceiling, width, element)
+    data = _written(shallow, problem, element)
+    measured = measure(network, shallow, polytope, frame, samples, seed)
+    return ShallowReport(
+        problem, found, shallow, patterns, int(unstable.sum()), measured, data, time.monotonic() - start
+    )
+
+
+def _polytope(problem: Problem) -> Polytope:
+    if problem.tail is not None:
+        raise InputError(
+            "shallow/opaque",
+            "a network with operators that are not piecewise linear has no linear regions to follow",
+            value=", ".join(dict.fromkeys(problem.tail.operators)),
+        )
+    parts = problem.domain.polytopes
+    polytope = parts[0] if len(parts) == 1 else Polytope(problem.domain.hull)
+    if (polytope.box.lower == polytope.box.upper).all():
+        raise InputError("shallow/point", "the domain is a single input: there is nothing to approximate")
+    return polytope
+
+
+def _stability(network: Network, polytope: Polytope) -> tuple[BoolArray, BoolArray, tuple[FloatArray, FloatArray]]:
+    """(ReLU units,) unstable and stably active ones, and (outputs,) bounds of the outputs, by CROWN."""
+    box = polytope.box
+    bounds = crown_bounds(network, box.lower[None], box.upper[None], outputs=True)
+    none = [np.empty(0)]
+    lower = np.concatenate(none + [bounds[r.source].lower[0] for r in network.relus])
+    upper = np.concatenate(none + [bounds[r.source].upper[0] for r in network.relus])
+    outputs = [bounds[port.source] for port in network.outputs]
+    ranges = np.concatenate([z.lower[0] for z in outputs]), np.concatenate([z.upper[0] for z in outputs])
+    return (lower < 0) & (upper > 0), (lower >= 0) & (upper > 0), ranges
+
+
+def _all(network: Network, frame: Frame, unstable: BoolArray, active: BoolArray, regions: list[Piece]) -> list[Piece]:
+    """Pieces for all patterns of the unstable units; those of regions keep their proved ranges of outputs."""
+    count = int(unstable.sum())
+    if count > MAX_ALL:
+        raise LimitError(
+            "shallow/too-large",
+            "there are too many patterns to write all of them",
+            value=f"2^{count} patterns of {count} units that are not stable",
+            hint="use --patterns feasible",
+        )
+    return pattern_pieces(network, frame, unstable, active, regions)
+
+
+def _written(shallow: Shallow, problem: Problem, element: Element) -> bytes:
+    """The bytes of the file, seen to hold just the network that was made."""
+    from eqverify.export.onnx import write_network
+    from eqverify.frontend.onnx import parse_network
+
+    metadata = {
+        "eqverify.version": eqverify.__version__,
+        "eqverify.network": problem.network.digest,
+        "eqverify.domain": problem.domain.digest,
+        "eqverify.claim": "approximation, exact in the delta-interiors of linear regions only; not equivalent",
+        "eqverify.delta": repr(shallow.delta),
+    }
+    data = write_network(shallow.network, metadata=metadata, producer="eqverify", dtype=element)
+    pairs = [_matrices(shallow.network), _matrices(parse_network(data))]
+    if len(pairs[0]) != len(pairs[1]) or not all(np.array_equal(a, b) for a, b in zip(*pairs, strict=True)):
+        raise ContradictionError(
+            "shallow/written-differs",
+            "the network read back is not the one that was written",
+            hint="this is a defect of eqverify; please report it with the files",
+        )
+    return data
+
+
+def _matrices(network: Network) -> list[FloatArray]:
+    """Weights and biases of all affine nodes, in order."""
+    found: list[FloatArray] = []
+    for node in network.nodes:
+        if isinstance(node, Affine):
+            found += [*(term.map.dense() for term in node.terms), node.bias]
+    return found

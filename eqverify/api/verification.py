@@ -1,0 +1,388 @@
+"""Deciding a property: reduce, ask a backend, replay what it finds on the original."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from eqverify.api.loading import PathOrNetwork, load_query
+from eqverify.api.properties import fold_case
+from eqverify.deciding.attack import attack
+from eqverify.deciding.backends import make_backend
+from eqverify.deciding.presolve import output_bounds, positive_rows
+from eqverify.deciding.question import Backend, Question, Reply, Verdict
+from eqverify.deciding.replay import Replayer, Witness
+from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
+from eqverify.domain import Case
+from eqverify.errors import EqverifyError, InputError, Place, UsageError
+from eqverify.network import Network
+from eqverify.problem import Problem
+from eqverify.progress import Progress, silent
+from eqverify.report.layers import LayerRow
+from eqverify.stability.budget import Budget
+
+if TYPE_CHECKING:
+    from eqverify.frontend.vnnlib import Query
+
+_ATTACK_SHARE = 0.02
+"""The backend's own search comes later; this one finds what is easy, before anything is proved."""
+
+_SPLIT_SHARE = 0.1
+_REDUCTION_SHARE = 0.15
+_LEAST = 5.0
+"""Seconds that a backend gets for a question, if there are so many: some take a while to start."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verification:
+    """The answer about a property.
+
+    Attributes:
+        verdict: `sat`, `unsat`, `unknown` or `timed-out`.
+        backend: who gave the answer: ``attack`` for an input found by gradient steps.
+        witness: for `sat`, the input and onnxruntime's outputs; for two networks, inputs and exact outputs of both.
+        evidence: for `unsat`, what the parts rest on: ``bounds`` is arithmetic only.
+        reason: for `unknown`.
+        relus_before: of the original network; 0 for two networks.
+        relus_after: of the largest network that a backend was asked about; None if none was.
+        layers: its table of layers, empty where nothing was reduced.
+        seconds: wall time by stage.
+    """
+
+    verdict: Verdict
+    backend: str
+    witness: Witness | None
+    evidence: tuple[str, ...]
+    reason: str
+    relus_before: int
+    relus_after: int | None
+    layers: tuple[LayerRow, ...]
+    seconds: Mapping[str, float]
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "verdict": self.verdict,
+            "backend": self.backend,
+            "evidence": list(self.evidence),
+            "reason": self.reason,
+            "relus_before": self.relus_before,
+            "relus_after": self.relus_after,
+            "layers": [row.as_dict() for row in self.layers],
+            "witness": None if self.witness is None else {"x": self.witness.x.tolist(), "y": self.witness.y.tolist()},
+            "seconds": dict(self.seconds),
+        }
+
+
+def verify(
+    query: str | Path | Query,
+    networks: PathOrNetwork | Mapping[str, PathOrNetwork],
+    *,
+    backend: str | Backend = "scip",
+    timeout: float = 60.0,
+    reduction: bool = True,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Verification:
+    """Decide whether an input satisfies a property (for a counterexample query: whether there is a counterexample).
+
+    Gradient steps look for such an input first; then the network is reduced on the property's inputs, and the backend
+    is asked about one part of the input set and one disjunct of the output condition after the other, with output
+    constraints relaxed by the proved eps. Whatever a backend finds is replayed on the original network; where it does
+    not hold there, the backend is asked about the original network itself.  A query about two networks goes to
+    `decide_pair_query` instead.
+
+    Args:
+        query: path or query, version 1.0 or 2.x.
+        networks: the network, or networks by the names that the query declares; version 1.0 takes any name, and an
+            empty name stands for the only one declared.
+        backend: ``scip``, ``marabou``, ``portfolio``, ``command:SCRIPT``, one of another package, or an object.
+        timeout: seconds in all.
+        reduction: whether backends see the reduced network instead of the original.
+        seed: of the random points.
+        progress: called with stage, done, total.
+
+    Returns:
+        The answer. `unsat` is proved, up to what `evidence` names; `sat` holds for the network over the reals, and for
+        onnxruntime within the competition's tolerance. Trusted: float64 arithmetic, and the solvers of `evidence`.
+
+    Raises:
+        UsageError: `usage/networks` where networks and declarations do not match, `usage/backend`, `usage/limit`.
+        InputError: as `load_problem`.
+    """
+    if not timeout > 0:
+        raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
+    decider = make_backend(backend) if isinstance(backend, str) else backend
+    run = _Run(Budget(timeout), decider, reduction, seed, progress)
+    parsed = load_query(query) if isinstance(query, str | Path) else query
+    if len(parsed.networks) > 1:
+        return _decide_pair(parsed, networks, timeout, seed, progress)
+    problem, data = _load(parsed, networks)
+    return run.decide(problem, data)
+
+
+def _decide_pair(
+    query: Query,
+    networks: PathOrNetwork | Mapping[str, PathOrNetwork],
+    timeout: float,
+    seed: int,
+    progress: Progress,
+) -> Verification:
+    """The answer about two networks: by `decide_pair_query`, whatever the backend."""
+    from eqverify.api.equivalence import decide_pair_query
+
+    found = decide_pair_query(query, _named(query, networks), timeout, seed=seed, progress=progress)
+    late = found.answer == "unknown" and found.seconds >= timeout
+    witness = None
+    if found.answer == "sat":
+        names = [network.name for network in query.networks]
+        x, y = ([float(v) for name in names for v in values[name]] for values in (found.inputs, found.outputs))
+        witness = Witness(np.array(x), np.array(y))
+    evidence = (found.evidence,) if found.answer == "unsat" else ()
+    verdict: Verdict = "timed-out" if late else found.answer
+    reason = found.reason if verdict == "unknown" else ""
+    return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), {"decide": found.seconds})
+
+
+def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> tuple[Problem, bytes]:
+    """The problem, and the bytes of the original model for onnxruntime."""
+    from eqverify.export.onnx import write_network
+    from eqverify.frontend.onnx import read_bytes, read_front
+    from eqverify.frontend.vnnlib import lower
+
+    chosen = _chosen(query, networks)
+    specification = lower(query)
+    if isinstance(chosen, Network):
+        return Problem(chosen, specification), write_network(chosen, metadata={}, producer="eqverify", dtype="float64")
+    front = read_front(chosen)
+    _check_elements(query, front.network)
+    return Problem(front.network, specification, front.tail), read_bytes(chosen)
+
+
+def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> PathOrNetwork:
+    """The one network of the query."""
+    (declared,) = query.networks
+    return _named(query, networks)[declared.name]
+
+
+def _named(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> dict[str, PathOrNetwork]:
+    """The networks by declared name."""
+    declared = [network.name for network in query.networks]
+    given = dict(networks) if isinstance(networks, Mapping) else {"": networks}
+    wanted = [network.name for network in query.networks if network.equal_to is None]
+    if len(declared) == len(given) == 1 and (query.version == "1.0" or "" in given):
+        return {declared[0]: next(iter(given.values()))}
+    if sorted(given) != sorted(wanted):
+        raise UsageError(
+            "usage/networks",
+            "the networks given are not those that the property declares",
+            place=Place(file=query.source),
+            value=f"{', '.join(sorted(given)) or 'none'} given, {', '.join(wanted)} declared",
+            hint="give --network NAME=FILE once for each declared network that is not equal-to another",
+        )
+    return given
+
+
+def _check_elements(query: Query, network: Network) -> None:
+    """Declared element types must be those of the model; ``real`` fits any."""
+    if query.version == "1.0":
+        return
+    pairs = [*zip(query.networks[0].inputs, network.inputs, strict=False)]
+    pairs += [*zip(query.networks[0].outputs, network.outputs, strict=False)]
+    for tensor, port in pairs:
+        if tensor.element not in ("real", port.element):
+            raise InputError(
+                "verify/element-type",
+                "the model has another element type than the property declares",
+                place=query.place(tensor.position),
+                value=f"{tensor.name} is {tensor.element}, {port.name} is {port.element}",
+                hint="declare the type of the model, or real",
+            )
+
+
+class _Side:
+    """One case of the property on the original network.
+
+    Attributes:
+        network: the original.
+        case: inputs and condition.
+        folded: the original with all rows of the condition as outputs.
+        members: (disjuncts, rows) bool: which rows each disjunct needs.
+        replayer: takes candidates.
+    """
+
+    def __init__(self, problem: Problem, case: Case, data: bytes) -> None:
+        from eqverify.export.runtime import run_model
+
+        self.network, self.case = problem.network, case
+        self.folded = fold_case(problem.network, case, [Fraction(0)] * problem.network.output_size, "float64")
+        self.members = np.zeros((len(case.unsafe), self.folded.network.output_size), dtype=bool)
+        for number in range(len(case.unsafe)):
+            rows = self.folded.specification.cases[0].unsafe[number]
+            self.members[number, [next(iter(row.outputs)) for row in rows]] = True
+        self.replayer = Replayer(problem.network, case, lambda points: run_model(data, points))
+
+
+@dataclass(slots=True)
+class _Part:
+    """One disjunct of one case, still open."""
+
+    side: _Side
+    number: int
+    question: Question
+    original: bool
+
+
+class _Run:
+    """One call of `verify`."""
+
+    def __init__(self, budget: Budget, backend: Backend, reduction: bool, seed: int, progress: Progress) -> None:
+        self.budget, self.backend, self.reduction, self.seed, self.progress = budget, backend, reduction, seed, progress
+        self.seconds: dict[str, float] = {}
+        self.evidence: dict[str, None] = {}
+        self.largest: int | None = None
+        self.layers: tuple[LayerRow, ...] = ()
+        self.reasons: list[str] = []
+        self._last = time.perf_counter()
+
+    def decide(self, problem: Problem, data: bytes) -> Verification:
+        """All stages."""
+        self._lap("read")
+        if problem.tail is not None:
+            operators = ", ".join(dict.fromkeys(problem.tail.operators))
+            self.reasons.append(f"the network has operators that are not piecewise linear: {operators}")
+            return self._answer(problem, "unknown", "", None)
+        sides = [_Side(problem, case, data) for case in problem.cases]
+        for side in sides:
+            if self._attack(side, len(sides)):
+                return self._answer(problem, "sat", "attack", side.replayer.witness)
+        self._lap("attack")
+        parts = self._parts(problem, sides)
+        for side in sides:
+            if side.replayer.witness is not None:
+                return self._answer(problem, "sat", "presolve", side.replayer.witness)
+        return self._ask(problem, parts)
+
+    def _attack(self, side: _Side, cases: int) -> bool:
+        """Gradient steps towards every disjunct of a case at once."""
+        self.progress("attack", 0, 1)
+        share = Budget(self.budget.left * _ATTACK_SHARE / cases)
+        box = side.case.polytope.box
+        return bool(len(side.members)) and attack(
+            side.folded.network, box, side.members, side.replayer, budget=share, seed=self.seed
+        )
+
+    def _parts(self, problem: Problem, sides: list[_Side]) -> list[_Part]:
+        """The questions, about the reduced network where one can be had."""
+        network, epsilons = problem.network, [Fraction(0)] * problem.network.output_size
+        chosen = [(side, number) for side in sides for number in range(len(side.case.unsafe))]
+        if self.reduction:
+            chosen = [pair for side in sides for pair in self._presolved(side)]
+            self._lap("presolve")
+            if chosen and not any(side.replayer.witness for side in sides):
+                network, epsilons = self._reduced(problem)
+                self._lap("reduce")
+        return [
+            _Part(side, number, _question(network, side.case, number, epsilons), network is problem.network)
+            for side, number in chosen
+        ]
+
+    def _presolved(self, side: _Side) -> list[tuple[_Side, int]]:
+        """The disjuncts of a case that bounds leave open."""
+        self.progress("presolve", 0, 1)
+        if not len(side.members):
+            return []
+        network, box = side.folded.network, side.case.polytope.box
+        positive = positive_rows(network, output_bounds(network, box))
+        numbers = np.flatnonzero(~(side.members & positive).any(axis=1)).tolist()
+        if int((box.upper > box.lower).sum()) <= SPLIT_INPUTS:
+            numbers = [number for number in numbers if not self._split(side, number)]
+        if len(numbers) < len(side.members):
+            self.evidence["bounds"] = None
+        return [(side, number) for number in numbers]
+
+    def _split(self, side: _Side, number: int) -> bool:
+        """Whether a short splitting of the inputs refutes a disjunct; it may meet a witness too."""
+        zero = [Fraction(0)] * side.network.output_size
+        question = _question(side.network, side.case, number, zero)
+        return split_question(question, side.replayer, Budget(self.budget.left * _SPLIT_SHARE)).proved
+
+    def _reduced(self, problem: Problem) -> tuple[Network, list[Fraction]]:
+        from eqverify.api.reduction import reduce
+
+        share = max(1.0, self.budget.left * _REDUCTION_SHARE)
+        try:
+            result = reduce(problem, time_limit=share, unit_time_limit=1.0, progress=self.progress)
+        except InputError as error:
+            self.reasons.append(f"not reduced: {error.code}")
+            return problem.network, [Fraction(0)] * problem.network.output_size
+        self.layers = result.layers
+        return result.network, [Fraction(value) for value in result.epsilons.tolist()]
+
+    def _ask(self, problem: Problem, parts: list[_Part]) -> Verification:
+        """Ask in rounds: what timed out is asked again while there is time."""
+        total, backend, stuck = len(parts), self.backend.name, 0
+        while parts and not self.budget.exhausted():
+            again: list[_Part] = []
+            for number, part in enumerate(parts):
+                if self.budget.exhausted():
+                    again += parts[number:]
+                    break
+                self.progress("decide", total - len(parts) + number - len(again), total)
+                share = max(self.budget.share(len(parts) - number).left, _LEAST)
+                reply = self._decide(part, Budget(min(share, self.budget.left)))
+                if part.side.replayer.witness is not None:
+                    self._lap("decide")
+                    return self._answer(problem, "sat", reply.backend, part.side.replayer.witness)
+                if reply.verdict == "unsat":
+                    self.evidence[reply.evidence] = None
+                    backend = reply.backend
+                elif reply.verdict == "timed-out":
+                    again.append(part)
+                elif not part.original:
+                    zero = [Fraction(0)] * problem.network.output_size
+                    question = _question(problem.network, part.side.case, part.number, zero)
+                    again.append(replace(part, question=question, original=True))
+                else:
+                    stuck += 1
+                    self.reasons.append(reply.reason)
+            parts = again
+        self._lap("decide")
+        verdict: Verdict = "timed-out" if parts else "unknown" if stuck else "unsat"
+        return self._answer(problem, verdict, backend, None)
+
+    def _decide(self, part: _Part, budget: Budget) -> Reply:
+        """Ask the backend; a claim of `sat` without a witness, or an error, is `unknown`."""
+        self.largest = max(self.largest or 0, part.question.network.relu_count)
+        try:
+            reply = self.backend.decide(part.question, part.side.replayer, budget)
+        except EqverifyError as error:
+            return Reply("unknown", self.backend.name, reason=f"{error.code}: {error.message}")
+        if reply.verdict == "sat" and part.side.replayer.witness is None:
+            return Reply("unknown", reply.backend, reason="the backend's input does not hold on the original network")
+        return reply
+
+    def _answer(self, problem: Problem, verdict: Verdict, backend: str, witness: Witness | None) -> Verification:
+        reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
+        evidence = tuple(self.evidence) if verdict == "unsat" else ()
+        before = problem.network.relu_count
+        return Verification(
+            verdict, backend, witness, evidence, reason, before, self.largest, self.layers, self.seconds
+        )
+
+    def _lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage], self._last = now - self._last, now
+
+
+def _question(network: Network, case: Case, number: int, epsilons: list[Fraction]) -> Question:
+    """One disjunct of a case, folded."""
+    dtype: Literal["float32", "float64"] = "float64" if network.inputs[0].element == "float64" else "float32"
+    folded = fold_case(network, Case(case.polytope, (case.unsafe[number],)), epsilons, dtype)
+    return Question(folded.network, case.polytope.box, dtype)

@@ -1,0 +1,111 @@
+"""The regions of one part of the domain by a mixed-integer program with no-good cuts."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from eqverify.approximate.cells import Function, Geometry, Side
+from eqverify.approximate.certificate import Row
+from eqverify.approximate.forms import Frame, exact_forms, pattern_forms, split_pattern
+from eqverify.approximate.search import PartCount, PartSearch, Region, constantly, domain_functions
+from eqverify.arrays import BoolArray
+from eqverify.bounds.crown import crown_bounds
+from eqverify.domain import Polytope
+from eqverify.milp.encoding import UnitBlock
+from eqverify.milp.regions import RegionSolver
+from eqverify.network import Network
+from eqverify.network.expression import make_basis, restricted_values
+
+
+def count_by_scip(network: Network, polytope: Polytope, seed: int, deadline: float) -> tuple[PartCount, str]:
+    """The regions of a polytope with at least one free input, and what was trusted.
+
+    Every pattern that SCIP shows is checked: it counts if its cell has an interior point, whatever SCIP says.  That
+    there are no others is SCIP's word and true down to its margin only, so it makes no upper bound.
+    """
+    search = PartSearch(network, polytope, seed, deadline)
+    solver, unstable, active = _model(network, polytope, seed)
+    count, exempt = PartCount(), False
+    functions = domain_functions(polytope, search.frame)
+    side, _ = search.geometry.inside(functions, np.empty((0, search.frame.free.size)))
+    count.flat = side is Side.EMPTY
+    while not count.flat:
+        found = solver.search(deadline - time.monotonic())
+        if found.exhausted and not exempt and unstable.any():
+            solver.exempt_zeros()
+            exempt = True
+            continue
+        if found.pattern is None:
+            count.exhausted = found.exhausted
+            break
+        pattern = active.copy()
+        pattern[unstable] = found.pattern
+        _judge(network, search.geometry, functions, pattern, unstable, count)
+        if not unstable.any():
+            break
+        solver.exclude(found.pattern)
+    count.unexplored = 0 if count.flat else max(0, search.bound - len(count.regions))
+    count.questions, count.exact = search.geometry.questions, search.geometry.exact
+    return count, solver.description
+
+
+def _model(network: Network, polytope: Polytope, seed: int) -> tuple[RegionSolver, BoolArray, BoolArray]:
+    """The solver's model, which units (ReLU units,) are unstable, and which are stably active."""
+    box = polytope.box
+    bounds = {
+        name: (b.lower[0], b.upper[0]) for name, b in crown_bounds(network, box.lower[None], box.upper[None]).items()
+    }
+    kept = {r.name: (bounds[r.source][0] < 0) & (bounds[r.source][1] > 0) for r in network.relus}
+    active = {r.name: (bounds[r.source][0] >= 0) & (bounds[r.source][1] > 0) for r in network.relus}
+    basis = make_basis(network, kept, (box.lower, box.upper), {r.name: bounds[r.source] for r in network.relus})
+    values = restricted_values(network, basis, active)
+    solver = RegionSolver(polytope, seed)
+    width = network.input_size + 1
+    for relu in network.relus:
+        own = np.flatnonzero(kept[relu.name])
+        z, (lower, upper) = values[relu.source], bounds[relu.source]
+        solver.add_units(UnitBlock(z.rows[own, :width], z.error[own], lower[own], upper[own]))
+        width += own.size
+    none = [np.zeros(0, dtype=bool)]
+    return solver, np.concatenate(none + list(kept.values())), np.concatenate(none + list(active.values()))
+
+
+def _judge(
+    network: Network,
+    geometry: Geometry,
+    domain: tuple[Function, ...],
+    pattern: BoolArray,
+    unstable: BoolArray,
+    count: PartCount,
+) -> None:
+    """Count a pattern if its cell has an interior, and as undecided if nobody knows."""
+    rows = _pattern_rows(network, geometry.frame, pattern)
+    nonzero = np.array([any(exact) for _, exact in rows], dtype=bool)
+    functions = list(domain)
+    for unit in np.flatnonzero(unstable & nonzero).tolist():
+        function = rows[unit][0]
+        functions.append(function if pattern[unit] else function.negated())
+    side, points = geometry.inside(functions, np.empty((0, geometry.frame.free.size)))
+    if side is Side.FULL and not (unstable & pattern & ~nonzero).any():
+        point, radius = geometry.centre() or (points[0], max(0.0, float(geometry.depth(points[:1])[0])))
+        # a stably active unit that is zero on the whole cell counts as inactive there
+        cuts = np.flatnonzero(unstable & nonzero)
+        count.regions.append(Region(pattern & nonzero, geometry.frame.whole(point[None])[0], radius, cuts))
+    elif side is Side.UNDECIDED:
+        count.undecided += 1
+
+
+def _pattern_rows(network: Network, frame: Frame, pattern: BoolArray) -> list[tuple[Function, Row]]:
+    """The pre-activation of every unit under a pattern."""
+    forms = pattern_forms(network, frame, pattern[None])
+    active = {name: on[0] for name, on in split_pattern(network, pattern[None]).items()}
+    rows: list[tuple[Function, Row]] = []
+    for relu in network.relus:
+        form, exact = forms[relu.source], exact_forms(network, frame, active, relu.source)
+        for unit in range(network.sizes[relu.name]):
+            column, row = form.coefficients[0, :, unit], tuple(exact[:, unit])
+            made = Function(column[:-1], float(column[-1]), float(form.error[0, unit]), constantly(row))
+            rows.append((made, row))
+    return rows

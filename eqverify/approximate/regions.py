@@ -1,0 +1,184 @@
+"""Counting the full-dimensional linear regions of a network on a domain (specs/regions.md)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from eqverify.approximate.maps import map_groups
+from eqverify.approximate.questions import count_by_scip
+from eqverify.approximate.search import PartCount, PartSearch, Region
+from eqverify.arrays import FloatArray, IntArray
+from eqverify.domain import Domain, Polytope
+from eqverify.errors import ContradictionError, InputError
+from eqverify.network import Network, evaluate_exact, evaluate_nodes, evaluation_error
+from eqverify.progress import Progress, silent
+
+Method = Literal["fast", "milp"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearRegions:
+    """The linear regions of a network on a domain.
+
+    Attributes:
+        regions: those found, one per activation pattern; each has an interior point.  Their number is a proved lower
+            bound.
+        upper: upper bound on the number of patterns.
+        undecided: cells that are neither proved empty nor full.
+        groups: (regions,) number of each region's affine map; maps with different numbers differ, proved.
+        solver: what listed the regions; empty for the search.
+        exhausted: the solver finds no others down to its margin, which is no proof; for the search: all was searched.
+        questions: linear programs solved.
+        exact: questions that only rational arithmetic could answer.
+        seconds: wall time.
+    """
+
+    regions: tuple[Region, ...]
+    upper: int
+    undecided: int
+    groups: IntArray
+    solver: str
+    exhausted: bool
+    questions: int
+    exact: int
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether these are all regions."""
+        return self.upper == len(self.regions)
+
+    @property
+    def affine_maps(self) -> int:
+        """Different affine maps, those that differ by rounding at most counted once."""
+        return int(self.groups.max(initial=-1)) + 1
+
+    @property
+    def radii(self) -> FloatArray:
+        """(regions,) radii of balls proved to be inside."""
+        return np.array([region.radius for region in self.regions])
+
+    def as_dict(self) -> dict[str, object]:
+        """All numbers, for JSON."""
+        radii = self.radii
+        return {
+            "regions": len(self.regions),
+            "complete": self.complete,
+            "affine_maps": self.affine_maps,
+            "lower_bound": len(self.regions),
+            "upper_bound": self.upper,
+            "undecided": self.undecided,
+            "radius_min": float(radii.min()) if radii.size else None,
+            "radius_median": float(np.median(radii)) if radii.size else None,
+            "solver": self.solver or None,
+            "exhausted": self.exhausted,
+            "linear_programs": self.questions,
+            "exact_answers": self.exact,
+            "seconds": self.seconds,
+        }
+
+
+def find_regions(
+    network: Network,
+    domain: Domain,
+    *,
+    method: Method = "fast",
+    time_limit: float = 60.0,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> LinearRegions:
+    """All activation patterns that have an interior on the domain.
+
+    A pattern says per ReLU unit whether z > 0 inside; a unit that is zero on the whole cell counts as inactive.  Where
+    a part of the domain fixes inputs, its interior is meant within the other inputs.  A pattern that several parts of
+    the domain have counts once.
+
+    Args:
+        network: the network.
+        domain: the inputs.
+        method: ``fast`` is the depth-first search, ``milp`` SCIP with no-good cuts.
+        time_limit: seconds; what is left then is in `upper`.
+        seed: of random points and solver.
+        progress: called with stage, done, total.
+
+    Returns:
+        The regions.  Trusted: float64 and rational arithmetic.  That ``milp`` has found all is no proof.
+
+    Raises:
+        InputError: `regions/flat-domain` where no part of the domain has an interior.
+        ContradictionError: `regions/contradiction` where a point shows another pattern than its region has.
+    """
+    start = time.monotonic()
+    best: dict[bytes, Region] = {}
+    counts, solver = [], ""
+    for index, part in enumerate(domain.polytopes):
+        progress("regions", index, len(domain.polytopes))
+        if (part.box.lower == part.box.upper).all():
+            count = _point(network, part)
+        elif method == "fast":
+            count = PartSearch(network, part, seed, start + time_limit).run()
+        else:
+            count, solver = count_by_scip(network, part, seed, start + time_limit)
+        counts.append(count)
+        for region in count.regions:
+            key = region.pattern.tobytes()
+            if key not in best or best[key].radius < region.radius:
+                best[key] = region
+    if all(count.flat for count in counts):
+        raise InputError(
+            "regions/flat-domain",
+            "no part of the domain has an interior, so that nothing on it is full-dimensional",
+            hint="an equality between inputs makes a domain flat; give the bounds of the free inputs only",
+        )
+    regions = tuple(best.values())
+    if regions:
+        _check(network, regions)
+        groups = map_groups(network, domain, np.stack([region.pattern for region in regions]))
+    else:
+        groups = np.empty(0, dtype=np.int64)
+    return LinearRegions(
+        regions,
+        len(regions) + sum(count.unexplored for count in counts),
+        sum(count.undecided for count in counts),
+        groups,
+        solver,
+        all(count.exhausted for count in counts),
+        sum(count.questions for count in counts),
+        sum(count.exact for count in counts),
+        time.monotonic() - start,
+    )
+
+
+def _point(network: Network, part: Polytope) -> PartCount:
+    """A single input is its own region, if it satisfies the part's constraints."""
+    from fractions import Fraction
+
+    x = [Fraction(v) for v in part.box.lower.tolist()]
+    for row, bound in zip(part.matrix.tolist(), part.bound.tolist(), strict=True):
+        if sum((Fraction(c) * v for c, v in zip(row, x, strict=True)), Fraction(0)) > Fraction(bound):
+            return PartCount(flat=True)
+    values = evaluate_exact(network, x)
+    pattern = np.array([v > 0 for relu in network.relus for v in values[relu.source]], dtype=bool)
+    return PartCount([Region(pattern, part.box.lower, 0.0, np.empty(0, dtype=np.int64))])
+
+
+def _check(network: Network, regions: tuple[Region, ...]) -> None:
+    """The whole network, evaluated at the points, must show the patterns wherever rounding leaves that certain."""
+    values = evaluate_nodes(network, np.stack([region.point for region in regions]))
+    errors = evaluation_error(network, values)
+    none = [np.empty((len(regions), 0))]
+    z = np.concatenate(none + [values[relu.source] for relu in network.relus], axis=1)
+    error = np.concatenate(none + [errors[relu.source] for relu in network.relus], axis=1)
+    patterns = np.stack([region.pattern for region in regions])
+    wrong = np.flatnonzero((np.where(patterns, -z, z) > error).any(axis=1))
+    if wrong.size:
+        raise ContradictionError(
+            "regions/contradiction",
+            "the network shows another activation pattern at the interior point of a region",
+            value=regions[wrong[0]].point.tolist(),
+            hint="this is a defect of eqverify; please report it with the files",
+        )

@@ -1,0 +1,135 @@
+"""Instances and expected verdicts, as the competition lists them; results, as it writes them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from eqverify.errors import InputError, Place, UsageError
+
+Key = tuple[str, str, str]
+"""Category, network and property, as listed."""
+
+RESULTS = ("sat", "unsat", "unknown", "timeout", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One line of ``instances.csv``.
+
+    Attributes:
+        category: name of the folder with the list.
+        network: path in that folder, as listed.
+        query: likewise.
+        timeout: seconds.
+        folder: where the list is.
+    """
+
+    category: str
+    network: str
+    query: str
+    timeout: float
+    folder: str
+
+    @property
+    def key(self) -> Key:
+        """What identifies it in results."""
+        return self.category, self.network, self.query
+
+    def path(self, name: str) -> Path:
+        """A listed file, which may be stored with gzip.
+
+        Raises:
+            UsageError: `bench/no-file`.
+        """
+        for path in (Path(self.folder) / name, Path(self.folder) / f"{name}.gz"):
+            if path.is_file():
+                return path
+        raise UsageError("bench/no-file", "a listed file is not there", value=str(Path(self.folder) / name))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A result in the competition's format.
+
+    Attributes:
+        key: of the instance.
+        prepare: seconds for finding the files.
+        result: one of `RESULTS`.
+        seconds: wall time of the run.
+    """
+
+    key: Key
+    prepare: float
+    result: str
+    seconds: float
+
+    def line(self) -> str:
+        """As a line of a CSV file."""
+        stream = io.StringIO()
+        csv.writer(stream, lineterminator="\n").writerow(
+            [*self.key, f"{self.prepare:.3f}", self.result, f"{self.seconds:.3f}"]
+        )
+        return stream.getvalue()
+
+
+def read_instances(path: Path, timeout: float | None = None) -> list[Instance]:
+    """The instances of a list; the limit of each is `timeout`, if that is given.
+
+    Raises:
+        UsageError: `bench/no-file`.
+        InputError: `bench/instances`.
+    """
+    folder = path.absolute().parent
+    instances = []
+    for number, fields in enumerate(_read(path), 1):
+        try:
+            network, query, seconds = fields
+            limit = float(seconds) if timeout is None else timeout
+        except ValueError:
+            raise InputError(
+                "bench/instances",
+                "a line does not name a network, a property and a time limit",
+                place=Place(file=str(path), line=number),
+                value=",".join(fields),
+            ) from None
+        instances.append(Instance(folder.name, network.strip(), query.strip(), limit, str(folder)))
+    return instances
+
+
+def read_expected(instances: Iterable[Instance]) -> dict[Key, str]:
+    """The expected verdicts of the ``expected.csv`` beside each list; those without one have none."""
+    expected: dict[Key, str] = {}
+    for category, folder in dict.fromkeys((instance.category, instance.folder) for instance in instances):
+        path = Path(folder) / "expected.csv"
+        if path.is_file():
+            for network, query, verdict in _read(path):
+                expected[category, network.strip(), query.strip()] = verdict.strip()
+    return expected
+
+
+def read_results(path: Path) -> dict[Key, Row]:
+    """The results in a file, the last of each instance; a torn last line, of a killed run, is left out."""
+    rows: dict[Key, Row] = {}
+    if not path.is_file():
+        return rows
+    text = path.read_text("utf-8")
+    complete = text[: text.rfind("\n") + 1]
+    for fields in csv.reader(io.StringIO(complete)):
+        if len(fields) == 6 and fields[4] in RESULTS:
+            category, network, query, prepare, result, seconds = fields
+            rows[category, network, query] = Row((category, network, query), float(prepare), result, float(seconds))
+    return rows
+
+
+def _read(path: Path) -> list[list[str]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return [fields for fields in csv.reader(stream) if fields]
+    except OSError as error:
+        raise UsageError(
+            "bench/no-file", "the list cannot be read", place=Place(file=str(path)), value=error.strerror
+        ) from error

@@ -1,0 +1,101 @@
+"""The report of a sweep as one HTML page."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eqverify.bench.instances import Instance, Key, Row
+from eqverify.bench.scoring import SOLVED, is_wrong, score
+from eqverify.report.sweep import cactus, layer_bars, page, scatter, table
+
+Runs = Mapping[str, Mapping[Key, Row]]
+"""By name of the run, its results."""
+
+
+def sweep_page(
+    instances: list[Instance],
+    runs: Runs,
+    expected: Mapping[Key, str],
+    details: Mapping[str, Mapping[Key, Mapping[str, Any]]],
+    command: str,
+) -> str:
+    """The page.
+
+    Args:
+        instances: all instances.
+        runs: the results; with two runs, a scatter plot compares the first with the second.
+        expected: the expected verdicts.
+        details: by run, what it said besides, as read by `read_details`.
+        command: that made the results.
+    """
+    limit = max((instance.timeout for instance in instances), default=1.0)
+    times = {name: [row.seconds for row in rows.values() if row.result in SOLVED] for name, rows in runs.items()}
+    sections = [("Command", f"<pre>{html.escape(command)}</pre>"), ("Sums", _sums(instances, runs, expected))]
+    sections.append(("Instances solved over time", cactus(times, limit)))
+    if len(runs) == 2:
+        names = tuple(runs)
+        pairs = [
+            tuple(_seconds(runs[name][instance.key], limit) for name in names)
+            for instance in instances
+            if all(instance.key in runs[name] for name in names)
+        ]
+        sections.append(("One against the other", scatter(pairs, names, limit)))  # type: ignore[arg-type]
+    for name, rows in runs.items():
+        sections.append((f"Run {name}", _instances(instances, rows, expected, details.get(name, {}))))
+    return page("eqverify sweep", sections)
+
+
+def _sums(instances: list[Instance], runs: Runs, expected: Mapping[Key, str]) -> str:
+    lines = []
+    categories = list(dict.fromkeys(instance.category for instance in instances))
+    for category in [*categories, "all"] if len(categories) > 1 else categories:
+        own = [instance for instance in instances if category in (instance.category, "all")]
+        for name, rows in runs.items():
+            found = score(own, rows, expected)
+            lines.append([category, name, found.instances, found.solved, len(found.wrong), found.par2])
+    return table(["category", "run", "instances", "solved", "wrong", "PAR-2"], lines)
+
+
+def _instances(
+    instances: list[Instance],
+    rows: Mapping[Key, Row],
+    expected: Mapping[Key, str],
+    details: Mapping[Key, Mapping[str, Any]],
+) -> str:
+    lines: list[list[object]] = []
+    wrong = []
+    for instance in instances:
+        row = rows.get(instance.key)
+        if row is None:
+            continue
+        if is_wrong(row, expected):
+            wrong.append(len(lines))
+        said = details.get(instance.key, {})
+        after = said.get("relus_after")
+        relus = f"{said.get('relus_before')} → {after}" if after is not None else ""
+        basis = ", ".join(said.get("evidence") or []) or said.get("reason", "")
+        told = [expected.get(instance.key, ""), row.seconds, said.get("backend", ""), basis, relus]
+        lines.append([*instance.key, row.result, *told, layer_bars(said.get("layers") or [])])
+    header = ["category", "network", "property", "result", "expected", "seconds", "by", "basis", "ReLUs", "kept"]
+    return table(header, lines, wrong)
+
+
+def _seconds(row: Row, limit: float) -> float:
+    return row.seconds if row.result in SOLVED else limit
+
+
+def read_details(path: Path) -> dict[Key, dict[str, Any]]:
+    """What the runs of a sweep said, from the file beside its results; lines that are torn are left out."""
+    found: dict[Key, dict[str, Any]] = {}
+    for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
+        try:
+            content = json.loads(line)
+            category, network, query = content.pop("key")
+        except (ValueError, KeyError, AttributeError):
+            continue
+        found[category, network, query] = content
+    return found

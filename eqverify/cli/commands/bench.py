@@ -1,0 +1,129 @@
+"""`eqverify bench`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from eqverify.cli.commands.shared import Json
+from eqverify.errors import RejectedError, UsageError
+
+if TYPE_CHECKING:
+    from eqverify.bench.instances import Row
+    from eqverify.bench.sweep import Pool
+
+_FILE_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
+
+
+def bench(
+    *lists: Path,
+    output: Annotated[Path, Parameter(alias="-o")],
+    backend: str = "scip",
+    with_reduction: Annotated[bool, Parameter(negative="")] = False,
+    without_reduction: Annotated[bool, Parameter(negative="")] = False,
+    match: str = "*",
+    timeout: float | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """Run `verify` on lists of instances; a sweep that was interrupted goes on where it was.
+
+    Results go to the output folder: one CSV file per run in the competition's format, what runs said besides (.jsonl),
+    and report.html with sums, plots and all instances.
+
+    Parameters
+    ----------
+    lists:
+        Files instances.csv, as in the folders of the competition's benchmarks.
+    output:
+        Folder for results.
+    backend:
+        As for verify.
+    with_reduction:
+        Run with reduction; the default if neither is named.
+    without_reduction:
+        Run without reduction.
+    match:
+        Only instances whose "NETWORK PROPERTY" matches this pattern, as in "*256x2* *".
+    timeout:
+        Seconds for each instance, instead of those in the lists.
+    workers:
+        Processes at a time.
+    scheduler:
+        Address of a Dask scheduler, to run on its workers instead.
+    seed:
+        Of random points.
+    json:
+        Print one JSON object instead of lines.
+    """
+    from eqverify.bench.instances import read_expected, read_instances
+    from eqverify.bench.page import read_details, sweep_page
+    from eqverify.bench.running import Settings
+    from eqverify.bench.scoring import score
+    from eqverify.bench.sweep import run_sweep
+    from eqverify.cli import render
+    from eqverify.files import atomic_write
+
+    if not lists:
+        raise UsageError(
+            "usage/instances", "no list of instances is given", hint="eqverify bench INSTANCES.csv -o FOLDER"
+        )
+    listed = [instance for path in lists for instance in read_instances(path, timeout)]
+    instances = [instance for instance in listed if fnmatchcase(f"{instance.network} {instance.query}", match)]
+    expected = read_expected(instances)
+    output.mkdir(parents=True, exist_ok=True)
+    pool = _pool(workers, scheduler)
+    both = with_reduction == without_reduction
+    modes = [True, False] if with_reduction and both else [not without_reduction or with_reduction]
+    runs, details, sums = {}, {}, {}
+    for reduction in modes:
+        name = f"{backend}, {'with' if reduction else 'without'} reduction"
+        file = output / f"{_file_name(backend)}-{'with' if reduction else 'without'}.csv"
+        runs[name] = run_sweep(instances, Settings(backend, reduction, seed), file, pool, _report)
+        details[name] = read_details(file.with_suffix(".jsonl"))
+        sums[name] = score(instances, runs[name], expected)
+    command = shlex.join(["eqverify", *sys.argv[1:]])
+    atomic_write(output / "report.html", sweep_page(instances, runs, expected, details, command))
+    plain = {
+        name: {"instances": s.instances, "solved": s.solved, "wrong": [list(key) for key in s.wrong], "par2": s.par2}
+        for name, s in sums.items()
+    }
+    if json:
+        render.print_json(plain)
+    else:
+        for name, s in sums.items():
+            print(f"{name}: {s.solved} of {s.instances} solved, {len(s.wrong)} wrong, PAR-2 {s.par2:.2f} s")
+    wrong = ["/".join(key) for s in sums.values() for key in s.wrong]
+    if wrong:
+        raise RejectedError("bench/wrong", "verdicts differ from the expected ones", value=", ".join(wrong))
+
+
+def _pool(workers: int, scheduler: str | None) -> Pool:
+    if scheduler is not None:
+        from eqverify.bench.cluster import DaskPool
+
+        return DaskPool(scheduler)
+    if workers < 1:
+        raise UsageError("usage/workers", "workers must be at least 1", value=workers)
+    from eqverify.bench.sweep import LocalPool
+
+    return LocalPool(workers)
+
+
+def _file_name(backend: str) -> str:
+    return "".join(c if c in _FILE_CHARACTERS else "_" for c in backend)[:80]
+
+
+def _report(row: Row, done: int, total: int, left: float) -> None:
+    print(
+        f"{done}/{total} {' '.join(row.key)}: {row.result} {row.seconds:.2f} s; about {left / 60:.0f} min left",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -1,0 +1,79 @@
+"""`eqverify equiv`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from eqverify.cli.commands.shared import Json, require_folder
+from eqverify.cli.progress import shown_progress
+
+
+def equiv(
+    f: Path,
+    g: Path,
+    domain: Path,
+    /,
+    *,
+    epsilon: float | None = None,
+    top1: Annotated[bool, Parameter(negative="")] = False,
+    timeout: float = 60.0,
+    split_inputs: int = 12,
+    seed: int = 0,
+    query_out: Path | None = None,
+    json: Json = False,
+) -> int:
+    """Say whether two networks are equivalent on the inputs of a property: up to epsilon, or in their largest output.
+
+    Exit status 0 for equivalent, 1 for different, 4 for unknown.
+
+    Parameters
+    ----------
+    f:
+        ONNX file.
+    g:
+        ONNX file with as many inputs and outputs.
+    domain:
+        VNN-LIB file, version 1.0 or 2.x, about one network, or about two with equal inputs. Only what it says about
+        inputs counts; conditions on outputs are ignored.
+    epsilon:
+        Allowed deviation per output.
+    top1:
+        Ask for an equal largest output instead; a tie counts as agreement.
+    timeout:
+        Seconds in all.
+    split_inputs:
+        Split the input box first where at most so many inputs are free.
+    seed:
+        Of random points and solver.
+    query_out:
+        Also write the question as a VNN-LIB 2 query about networks f and g; unsat means equivalent.
+    json:
+        Print one JSON object instead of text.
+    """
+    from eqverify.api.equivalence import equivalent, pair_query
+    from eqverify.cli import render
+    from eqverify.files import atomic_write
+
+    if query_out is not None:
+        require_folder(query_out)
+        atomic_write(query_out, pair_query(f, g, domain, epsilon=epsilon, top1=top1).encode())
+    with shown_progress() as progress:
+        answer = equivalent(
+            f,
+            g,
+            domain,
+            epsilon=epsilon,
+            top1=top1,
+            timeout=timeout,
+            split_inputs=split_inputs,
+            seed=seed,
+            progress=progress,
+        )
+    if json:
+        render.print_json(answer.as_dict())
+    else:
+        render.print_equivalence(answer)
+    return {"equivalent": 0, "different": 1, "unknown": 4}[answer.verdict]

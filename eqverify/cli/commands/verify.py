@@ -1,0 +1,136 @@
+"""`eqverify verify` and `eqverify supports`: the solver interface of the VNN-LIB 2 standard."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from eqverify.cli.commands.shared import Json, require_folder
+from eqverify.cli.progress import shown_progress
+from eqverify.errors import UsageError
+
+if TYPE_CHECKING:
+    from eqverify.api.verification import Verification
+    from eqverify.frontend.vnnlib import Query
+
+
+def verify(
+    query: Path,
+    /,
+    *,
+    network: Annotated[list[str], Parameter(consume_multiple=False)],
+    timeout: float = 60.0,
+    serialise_assignments: Path | None = None,
+    result_file: Path | None = None,
+    backend: str = "scip",
+    reduction: bool = True,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """Decide whether an input satisfies a property: prints sat, unsat, unknown or timed-out, then the assignment.
+
+    Parameters
+    ----------
+    query:
+        VNN-LIB file, version 1.0 or 2.x.
+    network:
+        NAME=FILE.onnx for each network that the property declares; version 1.0 takes any name, and =FILE.onnx stands
+        for the only one declared.
+    timeout:
+        Seconds in all.
+    serialise_assignments:
+        Write the assignment into this folder, one ONNX tensor per variable, instead of printing it.
+    result_file:
+        Also write the answer as the competition wants it.
+    backend:
+        scip, marabou, portfolio[:A,B], command:SCRIPT, or one of another package.
+    reduction:
+        Reduce the network before the backend sees it.
+    seed:
+        Of random points.
+    json:
+        Print one JSON object instead.
+    """
+    from eqverify.api import verification
+    from eqverify.api.loading import load_query
+    from eqverify.cli import assignments, render
+
+    if result_file is not None:
+        require_folder(result_file)
+    networks = _named(network)
+    parsed = load_query(query)
+    with shown_progress() as progress:
+        answer = verification.verify(
+            parsed, networks, backend=backend, timeout=timeout, reduction=reduction, seed=seed, progress=progress
+        )
+    if result_file is not None:
+        assignments.write_result(result_file, answer)
+    if json:
+        render.print_json(answer.as_dict())
+    else:
+        _print(parsed, answer, serialise_assignments)
+    print(_summary(answer), file=sys.stderr)
+
+
+def _named(options: list[str]) -> dict[str, str]:
+    """The networks by name.
+
+    Raises:
+        UsageError: `usage/networks`.
+    """
+    networks: dict[str, str] = {}
+    for option in options:
+        name, found, path = option.partition("=")
+        if not found or not path or name in networks:
+            raise UsageError("usage/networks", "a network is given as NAME=FILE, each name once", value=option)
+        networks[name] = path
+    return networks
+
+
+def _print(query: Query, answer: Verification, folder: Path | None) -> None:
+    from eqverify.cli import assignments
+
+    print(answer.verdict)
+    if answer.witness is None:
+        return
+    if folder is None:
+        print("\n".join(assignments.lines(query, answer.witness)))
+    else:
+        assignments.serialise(query, answer.witness, folder)
+
+
+def _summary(answer: Verification) -> str:
+    seconds = sum(answer.seconds.values())
+    parts = [f"answer by {answer.backend}" if answer.backend else "no backend was asked"]
+    parts += [f"proved by {', '.join(answer.evidence)}"] if answer.evidence else []
+    parts += [f"reason: {answer.reason}"] if answer.reason else []
+    if answer.relus_after is not None:
+        parts.append(f"{answer.relus_before} ReLUs, {answer.relus_after} left for the backend")
+    return f"{'; '.join(parts)}; {seconds:.2f} s; real arithmetic"
+
+
+def supports(
+    *,
+    onnx_opset_versions: Annotated[bool, Parameter(negative="")] = False,
+    onnx_element_types: Annotated[bool, Parameter(negative="")] = False,
+    onnx_operators: Annotated[bool, Parameter(negative="")] = False,
+    vnnlib_versions: Annotated[bool, Parameter(negative="")] = False,
+    hidden_node_theories: Annotated[bool, Parameter(negative="")] = False,
+    multiple_input_output_theories: Annotated[bool, Parameter(negative="")] = False,
+    multiple_network_theories: Annotated[bool, Parameter(negative="")] = False,
+    multiple_node_comparison_theories: Annotated[bool, Parameter(negative="")] = False,
+    arithmetic_complexity_theories: Annotated[bool, Parameter(negative="")] = False,
+    optimised_disjunctive_reasoning: Annotated[bool, Parameter(negative="")] = False,
+    serialise_assignments: Annotated[bool, Parameter(negative="")] = False,
+    unsat_proofs: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Print one capability, as the VNN-LIB 2 standard asks for it (its section "The supports command")."""
+    from eqverify.cli.capabilities import capability
+
+    chosen = [name for name, value in locals().items() if value is True]
+    if len(chosen) != 1:
+        raise UsageError("usage/capability", "name one capability", value=", ".join(chosen) or "none")
+    print("\n".join(capability(chosen[0])))

@@ -1,0 +1,69 @@
+"""What a backend is asked, and what it may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from eqverify.arrays import FloatArray
+from eqverify.domain import Box
+from eqverify.network import Network
+from eqverify.stability.budget import Budget
+
+Verdict: TypeAlias = Literal["sat", "unsat", "unknown", "timed-out"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """Is there an input in the box at which every output is at most 0?
+
+    One disjunct of a property, folded into the (reduced) network (specs/rewrites.md, P-2): `unsat` here is unsat for
+    the original; an input found here is a candidate only.
+
+    Attributes:
+        network: each output is a row of the condition.
+        box: the inputs.
+        dtype: type in which all weights can be written.
+    """
+
+    network: Network
+    box: Box
+    dtype: Literal["float32", "float64"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reply:
+    """What a backend says about a question.
+
+    Attributes:
+        verdict: `unsat` is a claim; `sat` has a witness that was replayed; else nothing is claimed.
+        backend: who says so.
+        evidence: for `unsat`, what it rests on: ``bounds`` (arithmetic only), or the name and version of a solver.
+        reason: why it is `unknown`.
+    """
+
+    verdict: Verdict
+    backend: str
+    evidence: str = ""
+    reason: str = ""
+
+
+Replay: TypeAlias = Callable[[FloatArray], bool]
+"""Tries candidates (k, input_size) on the original network; True once one holds there."""
+
+
+class Backend(Protocol):
+    """Decides questions.  What it fails at is `unknown` with the reason, never an error."""
+
+    name: str
+    """As in the entry-point group `eqverify.backends`."""
+
+    def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
+        """Answer within `budget`.
+
+        Args:
+            question: what is asked.
+            replay: to be given every candidate; `sat` may be answered only after it returned True.
+            budget: seconds.
+        """

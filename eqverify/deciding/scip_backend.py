@@ -1,0 +1,135 @@
+"""The embedded backend: bounds and input splitting, then branching on signs, SCIP and gradient steps by turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from eqverify.bounds import Interval, optimise_slopes
+from eqverify.bounds.branch import prove_signs
+from eqverify.bounds.signtree import Question as SignQuestion
+from eqverify.deciding.attack import attack, attack_near
+from eqverify.deciding.mip import SolverMaker, ask_solver
+from eqverify.deciding.presolve import output_bounds, positive_rows
+from eqverify.deciding.question import Question, Replay, Reply
+from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
+from eqverify.domain import Box, Polytope
+from eqverify.milp.encoding import Verdict as Said
+from eqverify.milp.scip import ScipSolver
+from eqverify.network import Network
+from eqverify.stability.budget import Budget
+
+_SPLIT_SHARE = 0.7
+_ALPHA_FACTOR = 5.0
+"""Optimised slopes for all units are left out where so many times the seconds of the first bounds are not left."""
+
+_FIRST_SLICE = 3.0
+_GROWTH = 2.0
+_BOUNDS = "bounds"
+_MAX_NODES = 1_000_000
+_BELOW_ZERO = -1e-300
+"""A row is refuted where it is positive, not where it is 0."""
+
+
+def _make_scip(polytope: Polytope) -> ScipSolver:
+    return ScipSolver(polytope)
+
+
+class ScipBackend:
+    """Decides by arithmetic where that is enough, else asks SCIP; see `eqverify.bounds` and `eqverify.milp.scip`.
+
+    Args:
+        argument: none is known; there for the protocol of backends.
+        make: makes solvers.
+    """
+
+    name = "scip"
+
+    def __init__(self, argument: str = "", make: SolverMaker = _make_scip) -> None:
+        self.make = make
+        self.seed = 0
+
+    def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
+        """As `Backend.decide`."""
+        network, box = question.network, question.box
+        start = budget.left
+        bounds = output_bounds(network, box)
+        pace = start - budget.left
+        if positive_rows(network, bounds).any():
+            return self._reply("unsat", evidence=_BOUNDS)
+        if int((box.upper > box.lower).sum()) <= SPLIT_INPUTS:
+            outcome = split_question(question, replay, Budget(budget.left * _SPLIT_SHARE))
+            if outcome.proved or outcome.found:
+                return self._reply("unsat" if outcome.proved else "sat", evidence=_BOUNDS)
+        if budget.exhausted():
+            return self._reply("timed-out")
+        if pace * _ALPHA_FACTOR < budget.left:
+            bounds = self._tightened(network, box, bounds)
+        if positive_rows(network, bounds).any():
+            return self._reply("unsat", evidence=_BOUNDS)
+        return self._by_turns(question, bounds, replay, budget)
+
+    def _tightened(self, network: Network, box: Box, bounds: dict[str, Interval]) -> dict[str, Interval]:
+        """Optimised slopes for all units."""
+        targets = {relu.source: np.ones(network.sizes[relu.source], dtype=bool) for relu in network.relus}
+        targets |= {port.source: np.ones(port.size, dtype=bool) for port in network.outputs}
+        return dict(optimise_slopes(network, box.lower[None], box.upper[None], bounds, targets).bounds)
+
+    def _by_turns(self, question: Question, bounds: dict[str, Interval], replay: Replay, budget: Budget) -> Reply:
+        """Branching and SCIP, each for a slice of time that grows; a slice starts from scratch."""
+        seconds, reason = _FIRST_SLICE, ""
+        turns: list[Callable[[float], Reply]] = [
+            partial(self._branch, question, bounds, replay),
+            partial(self._solve, question, bounds, replay),
+            partial(self._attack, question, replay),
+        ]
+        while turns and not budget.exhausted():
+            for turn in tuple(turns):
+                reply = turn(min(seconds, budget.left))
+                if reply.verdict in ("sat", "unsat"):
+                    return reply
+                if reply.verdict == "unknown":
+                    turns.remove(turn)
+                    reason = reply.reason
+            seconds *= _GROWTH
+        return self._reply("unknown", reason=reason) if not turns else self._reply("timed-out")
+
+    def _branch(self, question: Question, bounds: dict[str, Interval], replay: Replay, seconds: float) -> Reply:
+        """A proof that one row is positive everywhere, row by row."""
+        network, budget, closed = question.network, Budget(seconds), True
+        (port,) = network.outputs
+        for row in range(port.size):
+            left = Budget(budget.left / (port.size - row))
+            asked = SignQuestion(port.source, row, -1, limit=_BELOW_ZERO)
+            (found,) = prove_signs(network, bounds, [asked], seconds=left.seconds, max_nodes=_MAX_NODES)
+            if found.proved:
+                return self._reply("unsat", evidence=_BOUNDS)
+            if found.point is not None and attack_near(question.network, question.box, found.point, replay):
+                return self._reply("sat")
+            closed &= found.point is not None
+        return self._reply("unknown", reason="no row is positive everywhere") if closed else self._reply("timed-out")
+
+    def _solve(self, question: Question, bounds: dict[str, Interval], replay: Replay, seconds: float) -> Reply:
+        answer, description = ask_solver(question, bounds, self.make, seconds)
+        if answer.verdict is Said.NEVER:
+            return self._reply("unsat", evidence=description)
+        if answer.verdict is Said.CANDIDATE and answer.point is not None:
+            if attack_near(question.network, question.box, answer.point, replay):
+                return self._reply("sat")
+            return self._reply("unknown", reason="the solver's candidate does not hold on the original network")
+        if answer.reason in ("timelimit", ""):
+            return self._reply("timed-out")
+        return self._reply("unknown", reason=answer.reason)
+
+    def _attack(self, question: Question, replay: Replay, seconds: float) -> Reply:
+        """Gradient steps from more points each time."""
+        self.seed += 1
+        members = np.ones((1, question.network.output_size), dtype=bool)
+        budget = Budget(seconds / 3)
+        found = attack(question.network, question.box, members, replay, budget=budget, rounds=1000, seed=self.seed)
+        return self._reply("sat" if found else "timed-out")
+
+    def _reply(self, verdict: str, evidence: str = "", reason: str = "") -> Reply:
+        return Reply(verdict, self.name, evidence if verdict == "unsat" else "", reason)  # type: ignore[arg-type]

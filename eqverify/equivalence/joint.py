@@ -1,0 +1,310 @@
+"""Two networks on one box as one system of rows: what they share is written once, the rest as differences.
+
+Both networks are brought to their normal form on the box (specs/equivalence.md, E-1): rows of *kept* units over the
+inputs and earlier kept units.  Kept units of f and g are paired; of a pair the system has the unit of g and the
+*difference* f - g, so that what both have in common cancels in the coefficients, not in the bounds (ReluDiff, Paulsen
+et al. 2020, arXiv 2001.03662; VeryDiff, Teuber et al. 2024, arXiv 2410.20207).  Units without partner stand alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from eqverify.arrays import BoolArray, FloatArray, IntArray
+from eqverify.bounds import Bounds
+from eqverify.equivalence.goals import PairGoals
+from eqverify.equivalence.matching import match_units
+from eqverify.network import UNIT_ROUNDOFF, Affine, Network, gamma
+from eqverify.network.expression import (
+    Expression,
+    affine_expression,
+    input_expressions,
+    make_basis,
+    restrict_relu,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NormalRows:
+    """The kept units and the outputs of one network as rows over  x, 1, kept units.
+
+    Attributes:
+        rows: (n, input_size + 1 + n) pre-activations of the kept units, each over earlier ones.
+        error: (n,) how far a row may be from the pre-activation on the box.
+        lower: (n,) proved bounds of the pre-activations on the box.
+        upper: (n,)
+        level: (n,) number of the ReLU layer they belong to, ascending.
+        outputs: (m, input_size + 1 + n).
+        output_error: (m,)
+        magnitude: (input_size + 1 + n,) bounds on the columns.
+    """
+
+    rows: FloatArray
+    error: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    level: IntArray
+    outputs: FloatArray
+    output_error: FloatArray
+    magnitude: FloatArray
+
+
+_SLIVER = 1e-6
+"""A unit whose other sign is at most this share of its range may count as stable, at the price of an error."""
+
+
+def relu_signs(network: Network, bounds: Bounds, sliver: float = 0.0) -> list[IntArray]:
+    """Per ReLU layer, (n,): 1 where z >= 0 is proved, -1 where z <= 0 is, else 0.
+
+    Args:
+        network: the network.
+        bounds: proved intervals of all nodes on the box, (1, n) each.
+        sliver: how much of the other sign is put up with, as a share of the unit's range.
+    """
+    signs = []
+    for node in network.relus:
+        lower, upper = bounds[node.source].lower[0], bounds[node.source].upper[0]
+        with np.errstate(invalid="ignore"):
+            tiny = np.nan_to_num(sliver * (upper - lower), nan=0.0, posinf=0.0)
+        signs.append(np.where(upper <= tiny, -1, np.where(lower >= -tiny, 1, 0)))
+    return signs
+
+
+def normal_rows(network: Network, bounds: Bounds, signs: list[IntArray], folded: list[BoolArray]) -> NormalRows:
+    """The normal form on a box.
+
+    A folded unit may have a little of the other sign: max(0, z) is within max(0, -lower) of z, and within max(0, upper)
+    of 0 (E-1).
+
+    Args:
+        network: the network.
+        bounds: proved intervals of all nodes on the box, (1, n) each.
+        signs: per ReLU layer, as what a folded unit counts.
+        folded: per ReLU layer, which units are not kept.
+    """
+    names = [node.name for node in network.relus]
+    kept = {name: ~gone for name, gone in zip(names, folded, strict=True)}
+    active = {name: gone & (sign > 0) for name, sign, gone in zip(names, signs, folded, strict=True)}
+    ranges = {n.name: (bounds[n.source].lower[0], bounds[n.source].upper[0]) for n in network.relus}
+    inputs = [bounds[port.name] for port in network.inputs]
+    box = np.concatenate([i.lower[0] for i in inputs]), np.concatenate([i.upper[0] for i in inputs])
+    basis = make_basis(network, kept, box, ranges)
+    values = input_expressions(network, basis)
+    for node in network.nodes:
+        if isinstance(node, Affine):
+            values[node.name] = affine_expression(node, values, basis)
+            continue
+        h = restrict_relu(values[node.source], active[node.name], basis.columns[node.name], basis)
+        beyond = np.maximum(np.where(active[node.name], -ranges[node.name][0], ranges[node.name][1]), 0.0)
+        error = h.error + np.where(kept[node.name], 0.0, beyond)
+        values[node.name] = Expression(h.rows, np.where(error > 0, error * (1 + 4 * UNIT_ROUNDOFF), 0.0))
+    units = [values[node.source].select(np.flatnonzero(kept[node.name])) for node in network.relus]
+    outputs = [values[port.source] for port in network.outputs]
+    none = np.zeros((0, basis.width))
+    return NormalRows(
+        np.concatenate([none, *(u.rows for u in units)]),
+        np.concatenate([np.zeros(0), *(u.error for u in units)]),
+        np.concatenate([np.zeros(0), *(ranges[name][0][kept[name]] for name in names)]),
+        np.concatenate([np.zeros(0), *(ranges[name][1][kept[name]] for name in names)]),
+        np.repeat(np.arange(len(names)), [int(kept[name].sum()) for name in names]),
+        np.concatenate([o.rows for o in outputs]),
+        np.concatenate([o.error for o in outputs]),
+        basis.magnitude,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """Units whose rows read the inputs and earlier levels only; three blocks one after the other.
+
+    Attributes:
+        g: number of units of g (kept ones, paired or not): pre-activations z_g.
+        pairs: number of pairs: differences z_f - z_g.
+        lone: number of units of f without partner: pre-activations z_f.
+        partner: (pairs,) which of this level's units of g a pair is about.
+        inputs: (g + pairs + lone, input_size).
+        constant: (g + pairs + lone,)
+        sources: by number of an earlier level, the coefficients on its g, difference and lone outputs.
+        error: (g + pairs + lone,) beyond the relative error of one rounding of each coefficient.
+        lower: (g + lone,) proved bounds of z_g, then of the lone z_f, on the whole box.
+        upper: (g + lone,)
+        f_lower: (pairs,) proved bounds of z_f of the pairs.
+        f_upper: (pairs,)
+    """
+
+    g: int
+    pairs: int
+    lone: int
+    partner: IntArray
+    inputs: FloatArray
+    constant: FloatArray
+    sources: Mapping[int, FloatArray]
+    error: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    f_lower: FloatArray
+    f_upper: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joint:
+    """The system of rows of two networks on a box.
+
+    Attributes:
+        levels: in topological order.
+        target: the rows of the goals, as a level without units.
+        f: normal form of f.
+        g: normal form of g.
+        paired: (units of f,) the unit of g that each is paired with, -1 for none.
+        units: per level, its units of g, its paired units of f and its lone units of f, as numbered in g and f.
+    """
+
+    levels: tuple[Level, ...]
+    target: Level
+    f: NormalRows
+    g: NormalRows
+    paired: IntArray
+    units: tuple[tuple[IntArray, IntArray, IntArray], ...]
+
+
+def make_joint(networks: tuple[Network, Network], bounds: tuple[Bounds, Bounds], goals: PairGoals) -> Joint:
+    """Normal forms, pairs and differences.
+
+    Args:
+        networks: f and g, of one input size.
+        bounds: proved intervals of all nodes of each on the box, (1, n) each.
+        goals: the question; its rows become the target.
+    """
+    sizes = [[network.sizes[node.name] for node in network.relus] for network in networks]
+    alike = sizes[0] == sizes[1]
+    sides = zip(networks, bounds, strict=True)
+    signs = [relu_signs(network, known, 0.0 if alike else _SLIVER) for network, known in sides]
+    if alike:
+        # A unit is folded where both networks agree on its sign, so that rows stay comparable.
+        same = [(one == other) & (one != 0) for one, other in zip(*signs, strict=True)]
+        folded = [same, same]
+    else:
+        folded = [[sign != 0 for sign in side] for side in signs]
+    f, g = (normal_rows(*side) for side in zip(networks, bounds, signs, folded, strict=True))
+    paired = np.arange(len(f.rows)) if alike else match_units(f, g)
+    return _Layout(f, g, paired, goals).joint()
+
+
+class _Layout:
+    """Where everything stands in the joint state  (g, differences, lone)  of all levels."""
+
+    def __init__(self, f: NormalRows, g: NormalRows, paired: IntArray, goals: PairGoals) -> None:
+        self.f, self.g, self.paired, self.goals = f, g, paired, goals
+        self.inputs = goals.sizes[0]
+        self.units = [self._units(*stage) for stage in _stages(f, g, paired)]
+        self.size = sum(len(own) + len(pairs) + len(lone) for own, pairs, lone in self.units)
+        self.place_g, self.place_d, self.place_l = (np.full(n, -1) for n in (len(g.rows), len(f.rows), len(f.rows)))
+        self.slices, start = [], 0
+        for own, pairs, lone in self.units:
+            begin = start
+            for units, place in ((own, self.place_g), (pairs, self.place_d), (lone, self.place_l)):
+                place[units] = start + np.arange(len(units))
+                start += len(units)
+            self.slices.append(slice(begin, start))
+
+    def _units(self, f_level: int | None, g_level: int | None) -> tuple[IntArray, IntArray, IntArray]:
+        """Units of g, paired units of f, lone units of f of a stage."""
+        own = np.flatnonzero(self.g.level == (-1 if g_level is None else g_level))
+        of_f = np.flatnonzero(self.f.level == (-1 if f_level is None else f_level))
+        return own, of_f[self.paired[of_f] >= 0], of_f[self.paired[of_f] < 0]
+
+    def on_g(self, rows: FloatArray) -> FloatArray:
+        """Coefficients on g's kept units, (k, units of g), as ones on the joint state."""
+        result = np.zeros((len(rows), self.size))
+        result[:, self.place_g] = rows
+        return result
+
+    def on_f(self, rows: FloatArray) -> FloatArray:
+        """Coefficients on f's kept units as ones on the joint state:  h_f = h_g + difference."""
+        result = np.zeros((len(rows), self.size))
+        with_partner = np.flatnonzero(self.paired >= 0)
+        alone = np.flatnonzero(self.paired < 0)
+        result[:, self.place_g[self.paired[with_partner]]] = rows[:, with_partner]
+        result[:, self.place_d[with_partner]] = rows[:, with_partner]
+        result[:, self.place_l[alone]] = rows[:, alone]
+        return result
+
+    def joint(self) -> Joint:
+        head = self.inputs + 1
+        f_state, g_state = self.on_f(self.f.rows[:, head:]), self.on_g(self.g.rows[:, head:])
+        levels = tuple(self._level(k, f_state, g_state) for k in range(len(self.units)))
+        return Joint(levels, self._target(), self.f, self.g, self.paired, tuple(self.units))
+
+    def _level(self, k: int, f_state: FloatArray, g_state: FloatArray) -> Level:
+        f, g, n = self.f, self.g, self.inputs
+        own, pairs, lone = self.units[k]
+        partners = self.paired[pairs]
+        state = np.concatenate([g_state[own], f_state[pairs] - g_state[partners], f_state[lone]])
+        head = np.concatenate(
+            [g.rows[own, : n + 1], f.rows[pairs, : n + 1] - g.rows[partners, : n + 1], f.rows[lone, : n + 1]]
+        )
+        error = np.concatenate([g.error[own], f.error[pairs] + g.error[partners], f.error[lone]])
+        return Level(
+            len(own),
+            len(pairs),
+            len(lone),
+            self.place_g[partners] - self.slices[k].start,
+            head[:, :n],
+            head[:, n],
+            self._sources(state, k),
+            np.where(error > 0, error * (1 + 4 * UNIT_ROUNDOFF), 0.0),
+            np.concatenate([g.lower[own], f.lower[lone]]),
+            np.concatenate([g.upper[own], f.upper[lone]]),
+            f.lower[pairs],
+            f.upper[pairs],
+        )
+
+    def _sources(self, state: FloatArray, before: int) -> dict[int, FloatArray]:
+        parts = {k: state[:, self.slices[k]] for k in range(before)}
+        return {k: np.ascontiguousarray(part) for k, part in parts.items() if part.any()}
+
+    def _target(self) -> Level:
+        """The goals' rows.  Rounding of the products is bounded as a value on the box."""
+        goals, n = self.goals, self.inputs
+        ends = np.cumsum(goals.sizes)
+        a, b = goals.rows[:, ends[0] : ends[1]], goals.rows[:, ends[1] :]
+        f, g = self.f, self.g
+        state = a @ self.on_f(f.outputs[:, n + 1 :]) + b @ self.on_g(g.outputs[:, n + 1 :])
+        head = a @ f.outputs[:, : n + 1] + b @ g.outputs[:, : n + 1]
+        head[:, :n] += goals.rows[:, :n]
+        reach_f = np.abs(f.outputs) @ f.magnitude
+        reach_g = np.abs(g.outputs) @ g.magnitude
+        reach = np.abs(a) @ (reach_f + f.output_error) + np.abs(b) @ (reach_g + g.output_error)
+        reach = reach + np.abs(goals.rows[:, :n]) @ f.magnitude[:n] + np.abs(goals.constant)
+        own = np.abs(a) @ f.output_error + np.abs(b) @ g.output_error
+        rounding = gamma(sum(goals.sizes) + max(f.magnitude.size, g.magnitude.size) + 8) * reach
+        plain = np.isin(goals.rows[:, n:], (-1, 0, 1)).all(axis=1) & ~goals.rows[:, :n].any(axis=1)
+        plain &= (np.abs(a).sum(axis=1) <= 1) & (np.abs(b).sum(axis=1) <= 1)
+        plain &= (head[:, n] == 0) | (goals.constant == 0)
+        error = own + np.where(plain, 0.0, rounding)  # one output, or the difference of two: coefficients round once
+        none, nothing = np.zeros(0), np.zeros(0, dtype=np.int64)
+        return Level(
+            0, 0, 0, nothing, head[:, :n], head[:, n] + goals.constant, self._sources(state, len(self.units)),
+            error * (1 + 1e-6), none, none, none, none,
+        )  # fmt: skip
+
+
+def _stages(f: NormalRows, g: NormalRows, paired: IntArray) -> list[tuple[int | None, int | None]]:
+    """Levels of f and g in one order that respects both: paired levels together, the others between them."""
+    linked: dict[int, int] = {}
+    for unit, partner in enumerate(paired.tolist()):
+        if partner >= 0:
+            linked[int(g.level[partner])] = int(f.level[unit])
+    stages: list[tuple[int | None, int | None]] = []
+    waiting = [int(level) for level in np.unique(f.level)]
+    for g_level in (int(level) for level in np.unique(g.level)):
+        f_level = linked.get(g_level)
+        while f_level is not None and waiting and waiting[0] < f_level:
+            stages.append((waiting.pop(0), None))
+        if f_level is not None:
+            waiting.remove(f_level)
+        stages.append((f_level, g_level))
+    return stages + [(level, None) for level in waiting]

@@ -1,0 +1,316 @@
+"""The portfolio: is there an input of the domain at which two networks differ?
+
+Cheap to dear: search for a difference, differential bounds, input splitting with them, the product MILP, and Z3 on
+small pairs.  Each stage works on what is left, and every stage may find a difference.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from eqverify.arrays import FloatArray
+from eqverify.bounds import Interval, crown_bounds
+from eqverify.domain import Domain, Polytope
+from eqverify.equivalence.goals import PairGoals
+from eqverify.equivalence.joint import Joint, make_joint
+from eqverify.equivalence.sharpen import sharpen
+from eqverify.equivalence.splitting import Splitter
+from eqverify.equivalence.witness import Witness, WitnessSearch, products
+from eqverify.network import Network
+from eqverify.progress import Progress, silent
+
+Verdict = Literal["equivalent", "different", "unknown"]
+
+Method = Literal["splitting", "milp", "z3"]
+
+METHODS: tuple[Method, ...] = ("splitting", "milp", "z3")
+
+Z3_LIMITS = (120, 5_000)
+"""ReLUs and products of both networks together beyond which Z3 is not tried."""
+
+MILP_UNITS = 250
+"""The product MILP is not tried where both networks together have more undecided units."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecideOptions:
+    """How to decide.
+
+    Attributes:
+        timeout: seconds in all.
+        split_inputs: input splitting comes before the MILP where at most so many inputs are free.
+        methods: which of the dear stages may be used.
+        seed: of random points and solver.
+    """
+
+    timeout: float = 60.0
+    split_inputs: int = 12
+    methods: tuple[Method, ...] = METHODS
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """The answer about one question.
+
+    Attributes:
+        verdict: ``equivalent``: no input of the domain satisfies a disjunct, proved.  ``different``: `witness` does.
+        witness: the difference.
+        reach: a proved upper bound of every disjunct's least row over the domain; at most 0 where equivalent.
+        closest: the largest least row seen at a point of the domain.
+        evidence: what was trusted beyond float64 arithmetic: ``bounds`` (nothing), ``solver`` (SCIP) or ``z3``.
+        solver: the solver's name and tolerances where its word was taken.
+        boxes: boxes bounded in all.
+        left: boxes that are open.
+        done: share of the domain's boxes where every disjunct is excluded, by volume over free inputs.
+        reason: why it is unknown.
+        seconds: wall time by stage.
+    """
+
+    verdict: Verdict
+    witness: Witness | None
+    reach: float
+    closest: float
+    evidence: Literal["bounds", "solver", "z3"]
+    solver: str
+    boxes: int
+    left: int
+    done: float
+    reason: str
+    seconds: dict[str, float]
+
+
+@dataclass(slots=True)
+class _Part:
+    """The work on one part of the domain."""
+
+    polytope: Polytope
+    bounds: tuple[dict[str, Interval], dict[str, Interval]]
+    joint: Joint
+    splitter: Splitter
+
+    @property
+    def free(self) -> int:
+        return int((self.polytope.box.upper > self.polytope.box.lower).sum())
+
+    @property
+    def ragged(self) -> bool:
+        """Whether some unit has no partner."""
+        return any(level.lone or level.pairs < level.g for level in self.joint.levels)
+
+    @property
+    def units(self) -> int:
+        """Undecided units of both networks."""
+        sides = (self.joint.f, self.joint.g)
+        return sum(int(((side.lower < 0) & (side.upper > 0)).sum()) for side in sides)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One call of `decide`."""
+
+    networks: tuple[Network, Network]
+    goals: PairGoals
+    search: WitnessSearch
+    options: DecideOptions
+    progress: Progress
+    start: float = field(default_factory=time.monotonic)
+    parts: list[_Part] = field(default_factory=list)
+    evidence: Literal["bounds", "solver", "z3"] = "bounds"
+    solver: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def until(self, share: float) -> float:
+        """The time when that share of the time limit is over."""
+        return self.start + share * self.options.timeout
+
+    @property
+    def late(self) -> bool:
+        return time.monotonic() >= self.until(1.0)
+
+    @property
+    def open_parts(self) -> list[_Part]:
+        return [part for part in self.parts if part.splitter.open.any()]
+
+
+def decide(
+    f: Network,
+    g: Network,
+    goals: PairGoals,
+    search: WitnessSearch,
+    options: DecideOptions = DecideOptions(),
+    progress: Progress = silent,
+) -> Decision:
+    """Look for a difference until one is found, none is proved to exist, or the time is over.
+
+    Args:
+        f: one network.
+        g: another of the same input size.
+        goals: the question.
+        search: collects witnesses; knows the domain.
+        options: limits.
+        progress: called with stage, done, total.
+
+    Returns:
+        The decision.  Trusted for ``equivalent``: as `Decision.evidence` says.  For ``different``: what judged the
+        witness (float64 arithmetic, or rationals).
+
+    Raises:
+        ContradictionError: two proofs contradict each other.
+    """
+    run = _Run((f, g), goals, search, options, progress)
+    stages = _stages(run, search.domain)
+    last = run.start
+    for name in stages:
+        run.seconds[name] = run.seconds.get(name, 0.0) + time.monotonic() - last
+        last = time.monotonic()
+        if search.found is not None or (run.parts and not run.open_parts) or run.late:
+            break
+    return _decision(run)
+
+
+def _stages(run: _Run, domain: Domain) -> Iterator[str]:
+    """Do the stages one after the other, naming each when it is done."""
+    run.progress("search", 0, 1)
+    run.search.search(run.until(0.1), 4)
+    yield "search"
+    run.progress("bounds", 0, len(domain.polytopes))
+    for polytope in domain.polytopes:
+        run.parts.append(_make_part(run, polytope))
+    yield "bounds"
+    if any(part.ragged for part in run.open_parts):
+        run.progress("stability", 0, len(run.parts))
+        _sharpen(run)
+        yield "stability"
+    few = max(part.free for part in run.parts) <= run.options.split_inputs
+    small = max(part.units for part in run.parts) <= MILP_UNITS
+    plan: list[tuple[Method, float]] = [("splitting", 0.4 if small else 0.9), ("milp", 0.7), ("z3", 0.9)]
+    if not few:
+        plan = [("milp", 0.7), ("z3", 0.9)]
+    for method, share in plan:
+        if method in run.options.methods:
+            _METHODS[method](run, run.until(share))
+            yield method
+    if "splitting" in run.options.methods:
+        _split(run, run.until(1.0))
+        yield "splitting"
+
+
+def _make_part(run: _Run, polytope: Polytope) -> _Part:
+    box = polytope.box
+    f, g = (crown_bounds(network, box.lower[None], box.upper[None]) for network in run.networks)
+    return _bounded_part(run, polytope, (f, g))
+
+
+def _bounded_part(run: _Run, polytope: Polytope, bounds: tuple[dict[str, Interval], dict[str, Interval]]) -> _Part:
+    """The joint system that follows from bounds of each network, and what it says about the whole part."""
+    joint = make_joint(run.networks, bounds, run.goals)
+    splitter = Splitter(joint, run.goals, polytope, lambda points: run.search.attempt(points, polytope))
+    splitter.run(np.inf, max_boxes=1)
+    return _Part(polytope, bounds, joint, splitter)
+
+
+def _sharpen(run: _Run) -> None:
+    """Better bounds of each network where units have no partner: what is stable needs none."""
+    deadline = run.until(0.4)
+    ragged = [k for k, part in enumerate(run.parts) if part.splitter.open.any() and part.ragged]
+    for number, k in enumerate(ragged):
+        part = run.parts[k]
+        seconds = max(1e-3, (deadline - time.monotonic()) / (2 * (len(ragged) - number)))
+        f, g = (
+            sharpen(network, known, part.polytope, seconds, run.options.seed)
+            for network, known in zip(run.networks, part.bounds, strict=True)
+        )
+        run.parts[k] = _bounded_part(run, part.polytope, (f[0], g[0]))
+        if f[1] or g[1]:
+            run.evidence, run.solver = "solver", f[1] or g[1]
+
+
+def _split(run: _Run, deadline: float) -> None:
+    """Input splitting; parts share the time."""
+    parts = run.open_parts
+    for number, part in enumerate(parts):
+        run.progress("splitting", number, len(parts))
+        now = time.monotonic()
+        part.splitter.run(now + max(0.0, deadline - now) / (len(parts) - number))
+        if run.search.found is not None:
+            return
+
+
+def _milp(run: _Run, deadline: float) -> None:
+    """The product MILP for every open disjunct; they share the time."""
+    from eqverify.equivalence.product_milp import ProductMilp
+
+    parts = [part for part in run.open_parts if part.units <= MILP_UNITS]
+    for number, part in enumerate(parts):
+        milp = ProductMilp(part.joint, run.goals, part.polytope, seed=run.options.seed)
+        disjuncts = np.flatnonzero(part.splitter.open).tolist()
+        for place, disjunct in enumerate(disjuncts):
+            run.progress("milp", place, len(disjuncts))
+            left = len(disjuncts) - place + sum(int(p.splitter.open.sum()) for p in parts[number + 1 :])
+            answer = milp.ask(disjunct, max(0.0, deadline - time.monotonic()) / left)
+            if answer.verdict.value == "never":
+                part.splitter.close(disjunct)
+                run.evidence, run.solver = "solver", milp.description
+            if answer.point is not None and _near(run, answer.point, part.polytope):
+                return
+
+
+def _near(run: _Run, point: FloatArray, part: Polytope) -> bool:
+    """Try a solver's candidate, and gradient steps from it."""
+    if not np.isfinite(point).all():
+        return False
+    start = np.clip(point, part.box.lower, part.box.upper)[None]
+    return run.search.attempt(start, part) or run.search.climb(start, part)
+
+
+def _z3(run: _Run, deadline: float) -> None:
+    """Z3 over the rationals, for questions about epsilon on small networks."""
+    epsilon, (f, g) = run.goals.epsilon, run.networks
+    if epsilon is None or f.relu_count + g.relu_count > Z3_LIMITS[0] or products(f) + products(g) > Z3_LIMITS[1]:
+        return
+    from eqverify.equivalence.exact import cross_check
+
+    for number, part in enumerate(run.open_parts):
+        run.progress("z3", number, len(run.open_parts))
+        if (seconds := deadline - time.monotonic()) <= 0:
+            return
+        answer = cross_check(f, g, Domain((part.polytope,)), [epsilon] * f.output_size, timeout=seconds)
+        if answer.verdict == "equivalent":
+            for disjunct in range(len(run.goals)):
+                part.splitter.close(disjunct)
+            run.evidence = "z3"
+        if answer.witness is not None and run.search.take_exact(answer.witness, part.polytope):
+            return
+
+
+_METHODS = {"splitting": _split, "milp": _milp, "z3": _z3}
+
+
+def _decision(run: _Run) -> Decision:
+    search, outcomes = run.search, [part.splitter.outcome for part in run.parts]
+    refuted = bool(outcomes) and all(outcome.refuted for outcome in outcomes)
+    verdict: Verdict = "different" if search.found is not None else "equivalent" if refuted else "unknown"
+    reason = ""
+    if verdict == "unknown":
+        reason = f"no answer within {run.options.timeout:g} seconds" if run.late else "every method has given up"
+        if search.unplayed:
+            reason += "; a difference was proved, but onnxruntime's rounding hides it"
+    return Decision(
+        verdict,
+        search.found,
+        max((outcome.reach for outcome in outcomes), default=float("inf")),
+        float(search.best.max(initial=-np.inf)),
+        run.evidence,
+        run.solver,
+        sum(outcome.boxes for outcome in outcomes),
+        sum(outcome.left for outcome in outcomes),
+        float(np.mean([outcome.done for outcome in outcomes])) if outcomes else 0.0,
+        reason,
+        run.seconds,
+    )

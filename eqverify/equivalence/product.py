@@ -1,0 +1,67 @@
+"""Two networks side by side: over one vector of inputs, and as one network that shows the rows of the goals."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eqverify.arrays import IntArray
+from eqverify.equivalence.goals import PairGoals
+from eqverify.network import Affine, Dense, Identity, Network, Node, Port, Relu, Selection, Term
+
+ROWS = "rows"
+"""The node of `product_network` with the rows of the goals."""
+
+
+def on_shared_inputs(network: Network, indices: IntArray, size: int) -> Network:
+    """The network that reads its flat inputs at `indices` of a longer vector of `size` inputs.
+
+    Args:
+        network: the network.
+        indices: (input_size,) where each flat input stands.
+        size: length of the shared vector.
+    """
+    shared = Port("x", (size,), "float64", "x")
+    nodes = _renamed(network, "n:", "x", indices, size)
+    outputs = tuple(Port(port.name, port.shape, port.element, f"n:{port.source}") for port in network.outputs)
+    return Network((shared,), tuple(nodes), outputs)
+
+
+def _renamed(network: Network, prefix: str, shared: str, indices: IntArray, size: int) -> list[Node]:
+    """The nodes under other names, after one node per input that reads the shared vector."""
+    nodes: list[Node] = []
+    start = 0
+    for port in network.inputs:
+        where = indices[start : start + port.size]
+        start += port.size
+        whole = port.size == size and np.array_equal(where, np.arange(size))
+        read = Identity(size) if whole else Selection(where, size)
+        nodes.append(Affine(prefix + port.name, (Term(shared, read),), np.zeros(port.size)))
+    for node in network.nodes:
+        if isinstance(node, Relu):
+            nodes.append(Relu(prefix + node.name, prefix + node.source))
+        else:
+            terms = tuple(Term(prefix + term.source, term.map) for term in node.terms)
+            nodes.append(Affine(prefix + node.name, terms, node.bias))
+    return nodes
+
+
+def product_network(f: Network, g: Network, goals: PairGoals) -> Network:
+    """One network over the shared inputs whose only output is the rows of the goals, node `ROWS`.
+
+    Args:
+        f: one network.
+        g: another of the same input size.
+        goals: the question; its rows as stored, constants included.
+    """
+    size = f.input_size
+    every = np.arange(size)
+    nodes = [*_renamed(f, "f:", "x", every, size), *_renamed(g, "g:", "x", every, size)]
+    terms = [Term("x", Dense(goals.rows[:, :size]))] if goals.rows[:, :size].any() else []
+    start = size
+    for prefix, network in (("f:", f), ("g:", g)):
+        for port in network.outputs:
+            terms.append(Term(prefix + port.source, Dense(goals.rows[:, start : start + port.size])))
+            start += port.size
+    nodes.append(Affine(ROWS, tuple(terms), goals.constant))
+    output = Port(ROWS, (len(goals.constant),), "float64", ROWS)
+    return Network((Port("x", (size,), "float64", "x"),), tuple(nodes), (output,))

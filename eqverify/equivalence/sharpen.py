@@ -1,0 +1,45 @@
+"""Bounds of one network that rest on more than CROWN, for networks whose units do not correspond one to one.
+
+What a reduction removed because it was proved stable is a unit of f without partner unless it is proved stable here
+too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eqverify.bounds import Interval
+from eqverify.domain import Domain, Polytope
+from eqverify.network import Network
+from eqverify.problem import domain_problem
+from eqverify.stability.facts import Status
+from eqverify.stability.options import StabilityOptions
+from eqverify.stability.portfolio import prove_stability
+
+
+def sharpen(
+    network: Network, bounds: dict[str, Interval], part: Polytope, seconds: float, seed: int
+) -> tuple[dict[str, Interval], str]:
+    """Bounds with what the portfolio of stability proves about pre-activations on the box of a part.
+
+    Args:
+        network: the network.
+        bounds: proved intervals of all nodes on the part's box, (1, n) each.
+        part: the part; its linear constraints are not used, so that the result holds on its whole box.
+        seconds: time limit.
+        seed: of random points and solver.
+
+    Returns:
+        The intervals, and the solver's description where its word was taken, else empty.
+    """
+    options = StabilityOptions(time_limit=seconds, unit_time_limit=min(2.0, seconds), seed=seed)
+    facts = prove_stability(domain_problem(network, Domain((Polytope(part.box),))), options)
+    sharper = dict(bounds)
+    for layer in facts.layers:
+        lower = np.where(layer.mask(Status.ACTIVE), np.maximum(layer.lower, 0.0), layer.lower)
+        upper = np.where(layer.mask(Status.INACTIVE), np.minimum(layer.upper, 0.0), layer.upper)
+        known = Interval(lower[None], upper[None])
+        sharper[layer.source] = sharper[layer.source].intersect(known, layer.source)
+    for node in network.relus:
+        sharper[node.name] = sharper[node.source].relu()
+    return sharper, facts.solver if facts.evidence_counts()["solver"] else ""

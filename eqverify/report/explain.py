@@ -1,0 +1,52 @@
+"""Why is this unit still there?  And why is that one not?"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from eqverify.stability.facts import Facts, LayerFacts, Status
+from eqverify.transform.result import Transformed
+
+
+def explain(facts: Facts, transformed: Transformed) -> str:
+    """What was tried, then a line per kept unit with the tightest bounds known and what left it there.
+
+    Args:
+        facts: about the original.
+        transformed: the reduced network and what rewrites declined.
+
+    Returns:
+        Lines of text: choice of the shape, stages, units by layer, carriers, and how many units went by which rewrite.
+    """
+    lines = [f"shape: {transformed.choice}"]
+    for stage in facts.stages:
+        questions = f", {stage.questions} questions" if stage.questions else ""
+        note = f"; {stage.note}" if stage.note else ""
+        lines.append(f"tried {stage.name}: {stage.seconds:.2f} s, decided {stage.decided} units{questions}{note}")
+    tried = ", ".join(dict.fromkeys(stage.name for stage in facts.stages)) or "nothing"
+    declined: dict[tuple[str, int], list[str]] = {}
+    for place in transformed.declined:
+        for unit in place.units:
+            declined.setdefault((place.layer, unit), []).append(f"{place.rewrite}: {place.reason}")
+    layers = facts.by_name()
+    for meaning in transformed.meanings.values():
+        for name, unit in meaning.pairs():
+            reasons = "; ".join([_why(layers[name], unit, tried), *declined.get((name, unit), [])])
+            bounds = f"z in [{layers[name].lower[unit]:.6g}, {layers[name].upper[unit]:.6g}]"
+            status = Status(int(layers[name].status[unit])).name.lower()
+            lines.append(f"{name}[{unit}] {status}, {bounds}; {reasons}")
+        if len(meaning.carriers):
+            passed = meaning.groups[-1].source
+            lines.append(f"{passed} {len(meaning.carriers)} carriers of linear values that later layers need")
+    went = Counter(fate.what for fate in transformed.fates)
+    lines += [f"went as {what}: {count} units" for what, count in sorted(went.items())]
+    return "\n".join(lines)
+
+
+def _why(layer: LayerFacts, unit: int, tried: str) -> str:
+    status = layer.status[unit]
+    if status == Status.UNSTABLE:
+        return "inputs of the property show both signs"
+    if status == Status.UNDECIDED:
+        return f"left open by {tried}"
+    return "linear here, and this shape leaves it in place"

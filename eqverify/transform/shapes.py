@@ -1,0 +1,151 @@
+"""The registry of shapes: each a way to write a network from facts, with its eps.
+
+To add one, write a function from a `Work` to a `Transformed` and enter it in `REALISATIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from eqverify.errors import UsageError
+from eqverify.network import Affine, Convolution, Network, TransposedConvolution
+from eqverify.problem import Problem
+from eqverify.stability.facts import Facts
+from eqverify.transform.carriers import sequential_chain
+from eqverify.transform.chain import is_chain
+from eqverify.transform.deviation import is_single, prove_deviation
+from eqverify.transform.normal_form import normal_form
+from eqverify.transform.passes import by_passes
+from eqverify.transform.realise import Element, realise
+from eqverify.transform.reduced_form import ReducedForm, reduced_form
+from eqverify.transform.residual import earliest_tiers, residual_network
+from eqverify.transform.result import Made, Transformed, TransformOptions
+from eqverify.transform.simplify import drop_dead, simplify
+from eqverify.transform.structured import structured_network
+from eqverify.transform.tiers import merge_tiers
+from eqverify.transform.unit_map import Meaning
+
+TOLERANCES: dict[Element, tuple[float, ...]] = {"float32": (2.0**-33, 2.0**-20), "float64": (2.0**-44,)}
+"""Residuals up to this share of a row's reach count as zero in simplifications, smallest first.  The larger one of
+float32 finds what was exact before weights were rounded to that type; it is used where eps stays within its limit."""
+
+_LEO_ENTRIES = 2_000_000
+"""LEO's passes are cheap where all layers together have at most so many weights as dense matrices, or twenty times as
+many where that is asked for."""
+
+Writer = Callable[[ReducedForm, Network, Element], tuple[Network, Mapping[str, Meaning]]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What shapes are made from.
+
+    Attributes:
+        problem: network and domain.
+        facts: about it.
+        options: of the caller.
+    """
+
+    problem: Problem
+    facts: Facts
+    options: TransformOptions
+
+    @cached_property
+    def forms(self) -> tuple[ReducedForm, ...]:
+        """The normal form simplified with residuals as large as the type's rounding, smaller, and without any.
+
+        Fewest units first; forms with as many units as a later one are left out.
+        """
+        form = reduced_form(normal_form(self.problem, self.facts))
+        forms = [drop_dead(form, 0.0)]
+        for tolerance in TOLERANCES[self.options.dtype]:
+            simple = simplify(form, tolerance)
+            if simple.units < forms[0].units:
+                forms.insert(0, simple)
+        return tuple(forms)
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether the network's own graph can be written in the wanted type; onnxruntime has no float64 convolution."""
+        if self.options.dtype == "float32":
+            return is_single(self.problem.network)
+        affine = [node for node in self.problem.network.nodes if isinstance(node, Affine)]
+        maps = [term.map for node in affine for term in node.terms]
+        return not any(isinstance(linear, Convolution | TransposedConvolution) for linear in maps)
+
+    def leo_is_cheap(self, needed: bool) -> bool:
+        """Whether the network is a chain whose layers are small enough as dense matrices; `needed` allows for more."""
+        network = self.problem.network
+        sizes = [network.input_size, *(network.sizes[node.name] for node in network.relus), network.output_size]
+        entries = sum(a * b for a, b in pairwise(sizes))
+        return is_chain(network) and entries <= _LEO_ENTRIES * (20 if needed else 1)
+
+
+def _from_form(work: Work, made: Made, write: Writer) -> Transformed:
+    """Write the simplest form whose eps is within its limit, or else the one that was not simplified."""
+    problem, facts = work.problem, work.facts
+    for form in work.forms:
+        network, meanings = write(form, problem.network, work.options.dtype)
+        epsilon = prove_deviation(problem, facts, network, meanings, form.relations)
+        found = Transformed(network, meanings, epsilon, made, "", form.relations, form.fates, form.declined)
+        if found.worst <= work.options.max_epsilon:
+            break
+    return found
+
+
+def _sequential(work: Work) -> Transformed:
+    """A chain whose layers carry past themselves what later ones need."""
+
+    def write(form: ReducedForm, original: Network, element: Element) -> tuple[Network, Mapping[str, Meaning]]:
+        return realise(sequential_chain(merge_tiers(form, element), element), original, element)
+
+    return _from_form(work, "sequential", write)
+
+
+def _residual(work: Work) -> Transformed:
+    """The form as it is, in as few layers as it allows."""
+
+    def write(form: ReducedForm, original: Network, element: Element) -> tuple[Network, Mapping[str, Meaning]]:
+        return residual_network(earliest_tiers(form), original, element)
+
+    return _from_form(work, "residual", write)
+
+
+def _structured(work: Work) -> Transformed:
+    """The original's graph without channels and units that show nothing; the network itself where that is all.
+
+    Raises:
+        UsageError: `usage/dtype` where it cannot be written in the wanted type.
+    """
+    problem, network = work.problem, work.problem.network
+    if not work.keeps_weights:
+        raise UsageError(
+            "usage/dtype",
+            "the structured shape keeps weights and convolutions, which cannot be written in this type",
+            value=work.options.dtype,
+            hint="float32 weights stay float32, and convolutions are run in float32 only; choose another type or shape",
+        )
+    reduced, meanings = structured_network(problem, work.facts)
+    if reduced.parameter_count == network.parameter_count and reduced.relu_count == network.relu_count:
+        return Transformed(network, meanings, np.zeros(network.output_size), "unchanged")
+    epsilon = prove_deviation(problem, work.facts, reduced, meanings)
+    return Transformed(reduced, meanings, epsilon, "structured")
+
+
+def _leo(work: Work) -> Transformed:
+    """LEO's passes."""
+    return by_passes(work.problem, work.facts, work.options)
+
+
+REALISATIONS: dict[str, Callable[[Work], Transformed]] = {
+    "sequential": _sequential,
+    "residual": _residual,
+    "structured": _structured,
+    "leo": _leo,
+}
+"""Ways to write a network, by name."""

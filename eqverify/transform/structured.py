@@ -1,0 +1,170 @@
+"""The structured shape: the original's graph without channels and units that show 0 or that nothing reads.
+
+All weights stay what they are, convolutions stay convolutions, and stably active units stay where they are: so nothing
+is rounded and few weights are needed, where the dense layers of the other shapes would be larger than the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+import numpy as np
+
+from eqverify.arrays import BoolArray, IntArray
+from eqverify.network import (
+    Affine,
+    Convolution,
+    Diagonal,
+    Identity,
+    LinearMap,
+    Network,
+    Node,
+    Relu,
+    ScaledSelection,
+    Selection,
+    Term,
+    TransposedConvolution,
+    select_columns,
+    select_rows,
+)
+from eqverify.problem import Problem
+from eqverify.stability.facts import Facts, Status
+from eqverify.transform.unit_map import Group, Meaning
+
+
+def structured_network(problem: Problem, facts: Facts) -> tuple[Network, Mapping[str, Meaning]]:
+    """The network without whole channels and units that are stably inactive or dead (statement R-6).
+
+    Args:
+        problem: network and domain.
+        facts: which units are stable; believed.
+
+    Returns:
+        The network, and by ReLU node of it what its units stand for.
+    """
+    network = problem.network
+    inactive = {layer.name: layer.mask(Status.INACTIVE) for layer in facts.layers}
+    kept = {name: np.flatnonzero(mask) for name, mask in _Needed(network, inactive).masks().items()}
+    nodes: list[Node] = []
+    meanings: dict[str, Meaning] = {}
+    for node in network.nodes:
+        if not kept[node.name].size:
+            continue
+        if isinstance(node, Relu):
+            nodes.append(node)
+            meanings[node.name] = Meaning((Group(node.name, kept[node.name]),))
+            continue
+        rows = kept[node.name]
+        terms = [Term(t.source, _restricted(t.map, rows, kept[t.source])) for t in node.terms if kept[t.source].size]
+        nodes.append(Affine(node.name, tuple(terms), node.bias[rows]))
+    nodes = _read(nodes, network)
+    shown = {node.name for node in nodes}
+    return Network(network.inputs, tuple(nodes), network.outputs), {k: m for k, m in meanings.items() if k in shown}
+
+
+def _read(nodes: list[Node], network: Network) -> list[Node]:
+    """The nodes that outputs depend on: a layer may be kept for the sake of what it is tied to."""
+    read = {port.source for port in network.outputs}
+    kept = []
+    for node in reversed(nodes):
+        if node.name in read:
+            kept.append(node)
+            read.update(node.sources)
+    return kept[::-1]
+
+
+def _restricted(linear: LinearMap, rows: IntArray, columns: IntArray) -> LinearMap:
+    """Some rows and columns of a map, exact, in the structure it has."""
+    if rows.size == linear.shape[0] and columns.size == linear.shape[1]:
+        return linear
+    if isinstance(linear, Identity):
+        return Identity(rows.size)
+    if isinstance(linear, Diagonal):
+        return Diagonal(linear.scale[rows], linear.divisor[rows])
+    part = select_columns(select_rows(linear, rows), columns)
+    if isinstance(part, ScaledSelection) and (part.scale == 1).all():
+        return Selection(part.indices, part.size)
+    return part
+
+
+class _Needed:
+    """Which components of each node are needed, by nodes that must have the same ones.
+
+    A ReLU layer and its source, and both ends of an identity or a diagonal, keep the same components; a convolution
+    keeps whole channels at both ends.  Demands grow from the outputs backwards until nothing changes.
+    """
+
+    def __init__(self, network: Network, inactive: Mapping[str, BoolArray]) -> None:
+        self._network = network
+        self._inactive = inactive
+        self._leader = {name: name for name in network.sizes}
+        self._blocks: dict[str, int] = {}
+        for node in network.nodes:
+            if isinstance(node, Relu):
+                self._tie(node.name, node.source)
+                continue
+            for term in node.terms:
+                if isinstance(term.map, Identity | Diagonal):
+                    self._tie(node.name, term.source)
+        self._mask = {name: np.zeros(size, dtype=bool) for name, size in network.sizes.items()}
+        for node in network.nodes:
+            if isinstance(node, Affine):
+                for term in node.terms:
+                    self._keep_channels(node.name, term)
+
+    def _tie(self, one: str, other: str) -> None:
+        self._leader[self._find(one)] = self._find(other)
+
+    def _find(self, name: str) -> str:
+        while self._leader[name] != name:
+            name = self._leader[name]
+        return name
+
+    def _keep_channels(self, name: str, term: Term) -> None:
+        """Both ends of a convolution in whole channels; of a grouped one, and where others disagree, everything."""
+        if not isinstance(term.map, Convolution | TransposedConvolution):
+            return
+        forward = term.map if isinstance(term.map, Convolution) else term.map.convolution
+        ends = (name, term.source) if forward is term.map else (term.source, name)
+        sizes = (prod(forward.output_extents), prod(forward.extents))
+        for end, size in zip(ends, sizes, strict=True):
+            leader = self._find(end)
+            if forward.groups > 1 or self._blocks.setdefault(leader, size) != size:
+                self._mask[leader][:] = True
+
+    def masks(self) -> dict[str, BoolArray]:
+        """(n,) bool per input and node."""
+        network = self._network
+        for port in network.inputs:
+            self._demand(port.name, np.ones(port.size, dtype=bool))
+        for port in network.outputs:
+            self._demand(port.source, np.ones(port.size, dtype=bool))
+        while self._sweep():
+            pass
+        return {name: self._mask[self._find(name)] for name in network.sizes}
+
+    def _sweep(self) -> bool:
+        """One pass from the outputs back; whether anything was added."""
+        grown = False
+        for node in reversed(self._network.nodes):
+            if isinstance(node, Relu):
+                continue
+            rows = self._mask[self._find(node.name)].astype(np.float64)
+            for term in node.terms:
+                if not isinstance(term.map, Identity | Diagonal):
+                    grown |= self._demand(term.source, term.map.absolute().backward(rows) > 0)
+        return grown
+
+    def _demand(self, name: str, wanted: BoolArray) -> bool:
+        """Keep some components more; of a ReLU layer not those that show 0."""
+        if name in self._inactive and name not in {port.source for port in self._network.outputs}:
+            wanted = wanted & ~self._inactive[name]
+        leader = self._find(name)
+        if leader in self._blocks:
+            blocks = wanted.reshape(-1, self._blocks[leader])
+            wanted = np.broadcast_to(blocks.any(axis=1, keepdims=True), blocks.shape).reshape(-1)
+        if not (wanted & ~self._mask[leader]).any():
+            return False
+        self._mask[leader] = self._mask[leader] | wanted
+        return True

@@ -1,0 +1,156 @@
+"""Linear regions against problems solved by hand, exact enumeration, and a solver that lies."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from region_checks import NETWORKS, dyadic_network, patterns_of, random_network
+from test_polyhedron import LyingSolver
+
+from eqverify.approximate.regions import find_regions
+from eqverify.domain import Box, Domain, Polytope, box_domain
+from eqverify.errors import ContradictionError, InputError
+from eqverify.testing.chains import chain_network
+from eqverify.testing.drawing import Sizes
+from eqverify.testing.handmade import all_handmade
+from eqverify.testing.oracle import patterns_exact
+from eqverify.testing.strategies import any_networks, domains
+
+BY_HAND = {
+    "absolute-value": (2, 2),
+    "one-of-each": (2, 2),
+    "ties": (1, 1),
+    "hidden-dependency": (4, 3),  # 1/2 - |x| bends at -1/2, 0 and 1/2; the flat ends are one map
+    "dependent-active": (1, 1),
+    "inactive-layer": (1, 1),
+    "point": (1, 1),
+    "union-gap": (2, 2),
+    "simplex": (2, 2),
+    "split-unit": (2, 1),
+}
+"""Regions and distinct maps of the hand-solved problems."""
+
+
+@pytest.mark.parametrize("method", ["fast", "milp"])
+@pytest.mark.parametrize("problem", all_handmade(), ids=lambda p: p.name)
+def test_problems_solved_by_hand(problem, method):
+    found = find_regions(problem.network, problem.domain, method=method)
+    assert (len(found.regions), found.affine_maps) == BY_HAND[problem.name]
+    assert patterns_of(found) == patterns_exact(problem.network, problem.domain)
+    assert found.exhausted
+    assert found.undecided == 0
+    assert method == "milp" or found.complete
+
+
+@pytest.mark.parametrize("seed", range(NETWORKS))
+def test_random_networks_against_exact_enumeration(seed):
+    random = np.random.default_rng(seed)
+    inputs = int(random.integers(1, 4))
+    widths = random.integers(1, 6, size=random.integers(1, 4)).tolist()
+    network = (dyadic_network if seed % 2 else random_network)(seed, inputs, widths)
+    domain = box_domain(np.full(inputs, -1.0), np.full(inputs, 1.0))
+    found = find_regions(network, domain)
+    assert found.complete
+    assert patterns_of(found) == patterns_exact(network, domain)
+
+
+@given(st.data())
+def test_any_network_on_any_domain(data):
+    network = data.draw(any_networks(sizes=Sizes(inputs=(1, 3), depth=(0, 3), width=(1, 4))))
+    domain = data.draw(domains(network.input_size))
+    exact = patterns_exact(network, domain)
+    try:
+        found = find_regions(network, domain)
+    except InputError as error:
+        assert error.code == "regions/flat-domain"
+        assert not exact
+        return
+    shown = patterns_of(found)
+    assert shown <= exact
+    assert len(exact) <= found.upper
+    assert not found.complete or shown == exact
+    assert found.affine_maps <= max(1, len(shown))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_both_ways_agree(seed):
+    network = (dyadic_network if seed % 2 else random_network)(seed, 2, (4, 3))
+    domain = box_domain(np.full(2, -1.0), np.full(2, 1.0))
+    fast, milp = (find_regions(network, domain, method=method) for method in ("fast", "milp"))
+    assert milp.exhausted
+    assert patterns_of(fast) == patterns_of(milp)
+    assert milp.upper >= fast.upper
+
+
+@pytest.mark.parametrize("seed", range(NETWORKS))
+def test_a_lying_solver_makes_no_region_and_hides_none(seed, monkeypatch):
+    network = (dyadic_network if seed % 2 else random_network)(seed, 2, (4, 3))
+    domain = box_domain(np.full(2, -1.0), np.full(2, 1.0))
+    exact = patterns_exact(network, domain)
+    monkeypatch.setattr("eqverify.bounds.polyhedron.simplex_solver", lambda _: LyingSolver(seed))
+    found = find_regions(network, domain)
+    shown = patterns_of(found)
+    assert shown <= exact
+    assert len(exact) <= found.upper
+    assert not found.complete or shown == exact
+
+
+def test_radii_are_those_of_balls_inside():
+    network = chain_network([(np.array([[1.0, 0.0], [0.0, 1.0]]), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    found = find_regions(network, box_domain(np.array([-1.0, -1.0]), np.array([1.0, 3.0])))
+    assert len(found.regions) == 4
+    assert np.allclose(found.radii, 0.5)
+    assert (found.radii <= 0.5).all()
+
+
+def test_a_limit_leaves_bounds():
+    network = random_network(0, 3, (12, 10))
+    domain = box_domain(np.full(3, -1.0), np.full(3, 1.0))
+    whole = find_regions(network, domain)
+    assert whole.complete
+    for limit in (1e-9, 0.05):
+        part = find_regions(network, domain, time_limit=limit)
+        assert not part.complete
+        assert not part.exhausted
+        assert len(part.regions) < len(whole.regions) <= part.upper
+        assert patterns_of(part) < patterns_of(whole)
+
+
+def test_a_unit_that_is_zero_on_a_region_counts_as_inactive():
+    # The second unit is relu(x) without bias: zero on the whole cell x < 0, where its pre-activation is, too.
+    network = chain_network(
+        [(np.array([[1.0]]), np.zeros(1)), (np.array([[1.0], [-1.0]]), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))]
+    )
+    domain = box_domain(np.array([-1.0]), np.array([1.0]))
+    for method in ("fast", "milp"):
+        assert patterns_of(find_regions(network, domain, method=method)) == {(False, False, False), (True, True, False)}
+
+
+def test_a_flat_domain_is_refused():
+    flat = Polytope(Box(np.full(2, -1.0), np.full(2, 1.0)), np.array([[1.0, 1.0], [-1.0, -1.0]]), np.zeros(2))
+    for method in ("fast", "milp"):
+        with pytest.raises(InputError, match="regions/flat-domain"):
+            find_regions(random_network(0, 2, (3,)), Domain((flat,)), method=method)
+
+
+def test_fixed_inputs_do_not_make_a_domain_flat():
+    network = random_network(1, 3, (5, 4))
+    domain = box_domain(np.array([-1.0, 0.25, -1.0]), np.array([1.0, 0.25, 1.0]))
+    found = find_regions(network, domain)
+    assert found.complete
+    assert patterns_of(found) == patterns_exact(network, domain)
+    assert all(region.point[1] == 0.25 for region in found.regions)
+
+
+def test_a_pattern_that_its_point_does_not_show_is_an_error(monkeypatch):
+    from eqverify.approximate import search
+
+    honest = search.PartSearch._collect
+
+    def forge(self, cells):
+        honest(self, cells)
+        self.count.regions[-1].pattern[:] ^= True
+
+    monkeypatch.setattr(search.PartSearch, "_collect", forge)
+    with pytest.raises(ContradictionError, match="regions/contradiction"):
+        find_regions(random_network(0, 2, (3,)), box_domain(np.full(2, -1.0), np.full(2, 1.0)))

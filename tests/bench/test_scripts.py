@@ -1,0 +1,78 @@
+"""The competition's three scripts, called as the competition calls them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bench_helpers import benchmark
+
+SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "vnncomp"
+
+
+def call(name, *arguments, cwd, **environment):
+    return subprocess.run(
+        [str(SCRIPTS / name), *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "EQVERIFY_PYTHON": sys.executable, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def family(tmp_path):
+    benchmark(tmp_path / "family", ("low", "high"))
+    return tmp_path / "family"
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("low", "unsat"), ("high", "sat")])
+def test_an_instance_is_prepared_and_run(family, tmp_path, name, verdict):
+    files = family / "onnx" / "net.onnx", family / "vnnlib" / f"{name}.vnnlib"
+    assert call("prepare_instance.sh", "v1", "family", *files, cwd=tmp_path).returncode == 0
+    result = tmp_path / "out.txt"
+    result.write_text("left over from the instance before\n")
+    done = call("run_instance.sh", "v1", "family", *files, result, 30, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert result.read_text().splitlines()[0] == verdict
+
+
+def test_a_crash_is_an_error_in_the_result_file(family, tmp_path):
+    (family / "onnx" / "bad.onnx").write_bytes(b"no model")
+    result = tmp_path / "out.txt"
+    arguments = family / "onnx" / "bad.onnx", family / "vnnlib" / "low.vnnlib", result, 30
+    assert call("run_instance.sh", "v1", "family", *arguments, cwd=tmp_path).returncode == 0
+    assert result.read_text() == "error\n"
+
+
+def test_a_run_that_hangs_is_a_timeout(family, tmp_path):
+    hanging = tmp_path / "python"
+    hanging.write_text("#!/bin/bash\nsleep 60\n")
+    hanging.chmod(0o755)
+    result = tmp_path / "out.txt"
+    arguments = family / "onnx" / "net.onnx", family / "vnnlib" / "low.vnnlib", result, 1
+    call("run_instance.sh", "v1", "family", *arguments, cwd=tmp_path, EQVERIFY_PYTHON=str(hanging))
+    assert result.read_text() == "timeout\n"
+
+
+def test_wrong_calls_fail(family, tmp_path):
+    assert call("prepare_instance.sh", "v1", "family", "none.onnx", "none.vnnlib", cwd=tmp_path).returncode == 1
+    for name in ("install_tool.sh", "prepare_instance.sh", "run_instance.sh"):
+        assert call(name, "v0", cwd=tmp_path).returncode == 1
+    assert call("run_instance.sh", "v1", "family", cwd=tmp_path).returncode == 1
+
+
+def test_installation_installs_this_tree(tmp_path):
+    recorded = tmp_path / "python"
+    recorded.write_text('#!/bin/bash\necho "$@"\n')
+    recorded.chmod(0o755)
+    done = call("install_tool.sh", "v1", cwd=tmp_path, EQVERIFY_PYTHON=str(recorded))
+    assert done.returncode == 0
+    *words, folder = done.stdout.split()
+    assert words == ["-m", "pip", "install"]
+    assert Path(folder).resolve() == SCRIPTS.parents[1]

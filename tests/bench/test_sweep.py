@@ -1,0 +1,178 @@
+"""Sweeps: nothing lost, nothing doubled, wrong verdicts named, limits kept."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+from bench_helpers import VERDICTS, benchmark
+
+from eqverify.bench import running, sweep
+from eqverify.bench.instances import Row, read_expected, read_instances, read_results
+from eqverify.bench.page import read_details, sweep_page
+from eqverify.bench.running import Outcome, Settings, run_instance
+from eqverify.bench.scoring import score
+from eqverify.bench.sweep import LocalPool, run_sweep
+from eqverify.cli.main import run
+from eqverify.errors import EqverifyError, UsageError
+
+SETTINGS = Settings("scip", True)
+
+
+class FakePool:
+    """Answers at once, and dies after some instances if told so."""
+
+    workers = 1
+
+    def __init__(self, results, dies_after=None):
+        self.results, self.dies_after, self.asked = results, dies_after, []
+
+    def outcomes(self, instances, settings):
+        for count, instance in enumerate(instances):
+            if count == self.dies_after:
+                raise KeyboardInterrupt
+            self.asked.append(instance.key)
+            name = instance.query.removeprefix("vnnlib/").removesuffix(".vnnlib")
+            yield Outcome(Row(instance.key, 0.0, self.results[name], 1.0), {"backend": "fake"})
+
+
+def silent(*_):
+    pass
+
+
+@pytest.fixture
+def instances(tmp_path):
+    return read_instances(benchmark(tmp_path / "family"))
+
+
+def test_instances_are_read_as_listed(instances):
+    assert [instance.timeout for instance in instances] == [30.0] * 4
+    assert instances[0].category == "family"
+    assert instances[0].path("onnx/net.onnx").name == "net.onnx.gz"
+    with pytest.raises(UsageError, match="bench/no-file"):
+        instances[0].path("onnx/other.onnx")
+    assert read_expected(instances)[instances[1].key] == "sat"
+
+
+def test_a_bad_line_is_named(tmp_path):
+    (tmp_path / "instances.csv").write_text("a.onnx,b.vnnlib,60\na.onnx,b.vnnlib\n")
+    with pytest.raises(EqverifyError, match="bench/instances") as caught:
+        read_instances(tmp_path / "instances.csv")
+    assert caught.value.place.line == 2
+
+
+def test_an_interrupted_sweep_goes_on_where_it_was(instances, tmp_path):
+    results = tmp_path / "r.csv"
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(instances, SETTINGS, results, FakePool(VERDICTS, dies_after=2), silent)
+    second = FakePool(VERDICTS)
+    rows = run_sweep(instances, SETTINGS, results, second, silent)
+    assert second.asked == [instance.key for instance in instances[2:]]
+    assert list(rows) == [instance.key for instance in instances]
+    lines = list(csv.reader(results.open()))
+    assert len(lines) == 4
+    assert len({tuple(line[:3]) for line in lines}) == 4
+
+
+def test_a_torn_line_is_run_again_and_does_not_join_the_next(instances, tmp_path):
+    results = tmp_path / "r.csv"
+    run_sweep(instances[:2], SETTINGS, results, FakePool(VERDICTS), silent)
+    results.write_bytes(results.read_bytes()[:-9])
+    pool = FakePool(VERDICTS)
+    run_sweep(instances[:2], SETTINGS, results, pool, silent)
+    assert pool.asked == [instances[1].key]
+    assert len(read_results(results)) == 2
+    assert len(list(csv.reader(results.open()))) == 2
+
+
+def test_an_outcome_that_comes_twice_is_kept_once(instances, tmp_path):
+    class Doubling(FakePool):
+        def outcomes(self, instances, settings):
+            for outcome in super().outcomes(instances, settings):
+                yield outcome
+                yield replace(outcome, row=replace(outcome.row, result="error"))
+
+    rows = run_sweep(instances, SETTINGS, tmp_path / "r.csv", Doubling(VERDICTS), silent)
+    assert len(list(csv.reader((tmp_path / "r.csv").open()))) == 4
+    assert {row.result for row in rows.values()} == {"sat", "unsat"}
+
+
+def test_progress_says_how_long_it_will_take(instances, tmp_path):
+    seen = []
+    run_sweep(instances, SETTINGS, tmp_path / "r.csv", FakePool(VERDICTS), lambda *call: seen.append(call))
+    assert [(done, total) for _, done, total, _ in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen[-1][3] == 0.0
+
+
+def test_wrong_verdicts_and_limits_cost(instances):
+    results = {"low": "sat", "high": "sat", "edge": "timeout", "far": "unsat"}
+    rows = {o.row.key: o.row for o in FakePool(results).outcomes(instances, SETTINGS)}
+    found = score(instances, rows, read_expected(instances))
+    assert found.wrong == (instances[0].key,)
+    assert (found.instances, found.solved) == (4, 2)
+    assert found.par2 == (60 + 1 + 60 + 1) / 4
+
+
+@pytest.mark.parametrize(
+    ("output", "failure", "late", "result"),
+    [
+        ('{"verdict": "unsat"}', "", False, "unsat"),
+        ('{"verdict": "timed-out"}', "", False, "timeout"),
+        ('{"verdict": "unsat"}', "", True, "timeout"),
+        ("", "time limit", True, "timeout"),
+        ("", "exit status 5", False, "error"),
+        ("[1]", "", False, "error"),
+        ("{}", "", False, "error"),
+    ],
+)
+def test_only_an_answer_in_time_is_a_verdict(output, failure, late, result):
+    assert running._judge(output, failure, late)[0] == result
+
+
+def test_instances_run_in_processes_of_their_own(instances):
+    outcome = run_instance(instances[1], SETTINGS)
+    assert outcome.row.result == "sat"
+    assert outcome.details["relus_before"] == 4
+    assert "witness" not in outcome.details
+    missing = replace(instances[0], network="onnx/none.onnx")
+    assert run_instance(missing, SETTINGS).row.result == "error"
+
+
+def test_the_command_writes_results_and_a_report(tmp_path, capsys):
+    lists = benchmark(tmp_path / "family", ("low", "high"))
+    output = tmp_path / "out"
+    command = ["bench", str(lists), "-o", str(output), "--with-reduction", "--without-reduction", "--workers", "2"]
+    assert run(command) == 0
+    assert "2 of 2 solved, 0 wrong" in capsys.readouterr().out
+    page = (output / "report.html").read_text()
+    assert page.count("<svg") == 2
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
+    assert run([*command, "--json", "--match", "*net* *"]) == 0
+    sums = json.loads(capsys.readouterr().out)
+    assert sums["scip, with reduction"]["solved"] == 2
+
+
+def test_a_wrong_verdict_fails_the_command(tmp_path, capsys):
+    lists = benchmark(tmp_path / "family", ("low",))
+    (tmp_path / "family" / "expected.csv").write_text("onnx/net.onnx,vnnlib/low.vnnlib,sat\n")
+    assert run(["bench", str(lists), "-o", str(tmp_path / "out")]) == 1
+    assert "bench/wrong" in capsys.readouterr().err
+
+
+def test_pages_escape_what_they_show(instances, tmp_path):
+    rows = run_sweep(instances, SETTINGS, tmp_path / "r.csv", FakePool(VERDICTS), silent)
+    odd = {instances[0].key: {"reason": "<script>"}}
+    page = sweep_page(instances, {"<a>": rows}, {}, {"<a>": odd}, "eqverify <x>")
+    assert "<script>" not in page
+    assert "<x>" not in page
+    assert read_details(tmp_path / "none.jsonl") == {}
+
+
+def test_local_pools_yield_every_outcome(instances, monkeypatch):
+    monkeypatch.setattr(sweep, "run_instance", lambda instance, settings: Outcome(Row(instance.key, 0, "sat", 1), {}))
+    keys = [outcome.row.key for outcome in LocalPool(3).outcomes(instances, SETTINGS)]
+    assert sorted(keys) == sorted(instance.key for instance in instances)

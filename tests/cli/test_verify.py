@@ -1,0 +1,189 @@
+"""The solver interface of the VNN-LIB 2 standard."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from eqverify.cli.main import run
+from eqverify.export.onnx import write_network
+from eqverify.testing.chains import chain_network
+
+PROPERTY_1 = """
+(declare-const X_0 Real) (declare-const X_1 Real) (declare-const Y_0 Real)
+(assert (>= X_0 -1)) (assert (<= X_0 1)) (assert (>= X_1 -1)) (assert (<= X_1 1))
+(assert (<= Y_0 {bound}))
+"""
+PROPERTY_2 = """
+(vnnlib-version <2.0>)
+(declare-network f (declare-input A {element} [1,2]) (declare-output B {element} [1,1]))
+(assert (and (>= A[0,0] -1.0) (<= A[0,0] 1.0) (>= A[0,1] -1.0) (<= A[0,1] 1.0)))
+(assert (<= B[0,0] {bound}))
+"""
+
+
+@pytest.fixture
+def network(tmp_path):
+    """|x0| + |x1|"""
+    rows = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    net = chain_network([(rows, np.zeros(4)), (np.ones((1, 4)), np.zeros(1))], "float32", (1,))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(write_network(net, metadata={}, producer="test"))
+    return path
+
+
+def query(tmp_path, text, **values):
+    path = tmp_path / "query.vnnlib"
+    path.write_text(text.format(**values))
+    return str(path)
+
+
+def test_unsat_is_one_line(tmp_path, network, capsys):
+    asked = query(tmp_path, PROPERTY_1, bound=-0.5)
+    assert run(["verify", asked, "--network", f"any={network}", "--timeout", "20"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "unsat\n"
+    assert "bounds" in err
+
+
+def test_sat_is_followed_by_the_assignment_in_declared_order(tmp_path, network, capsys):
+    asked = query(tmp_path, PROPERTY_2, bound=0.5, element="float32")
+    assert run(["verify", asked, "--network", f"f={network}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["sat", "A float32 [1,2]"]
+    assert lines[4] == "B float32 [1,1]"
+    assert len(lines) == 6
+    x, y = [float(line) for line in lines[2:4]], float(lines[5])
+    assert y == pytest.approx(abs(x[0]) + abs(x[1]), abs=1e-6)
+    assert y <= 0.5
+
+
+def test_assignments_are_serialised_on_request(tmp_path, network, capsys):
+    asked = query(tmp_path, PROPERTY_2, bound=0.5, element="float32")
+    folder = tmp_path / "new" / "folder"
+    assert run(["verify", asked, "--network", f"f={network}", "--serialise-assignments", str(folder)]) == 0
+    assert capsys.readouterr().out == "sat\n"
+    tensors = {path.name: onnx.TensorProto.FromString(path.read_bytes()) for path in folder.iterdir()}
+    assert set(tensors) == {"A.pb", "B.pb"}
+    assert tensors["A.pb"].data_type == onnx.TensorProto.FLOAT
+    a, b = (numpy_helper.to_array(tensors[name]) for name in ("A.pb", "B.pb"))
+    assert a.shape == (1, 2)
+    assert np.abs(a).sum() == pytest.approx(b.item(), abs=1e-6)
+
+
+def test_the_competition_reads_the_result_file(tmp_path, network, capsys):
+    asked = query(tmp_path, PROPERTY_1, bound=0.5)
+    file = tmp_path / "result.txt"
+    assert run(["verify", asked, "--network", f"={network}", "--result-file", str(file)]) == 0
+    first, rest = file.read_text().split("\n", 1)
+    assert first == "sat"
+    assert rest.startswith("((X_0 ")
+    assert rest.count("\n(") == 2
+    assert rest.endswith("))\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "code"),
+    [
+        (["--network", "g={net}"], 2, "usage/networks"),
+        (["--network", "f={net}", "--network", "g={net}"], 2, "usage/networks"),
+        (["--network", "f={net}", "--network", "f={net}"], 2, "usage/networks"),
+        (["--network", "{net}"], 2, "usage/networks"),
+        (["--network", "f=missing.onnx"], 2, "onnx/no-file"),
+        (["--network", "f={net}", "--backend", "nonesuch"], 2, "usage/backend"),
+        (["--network", "f={net}", "--timeout", "0"], 2, "usage/limit"),
+        ([], 2, "usage/arguments"),
+    ],
+)
+def test_wrong_calls_print_nothing_on_stdout(tmp_path, network, capsys, options, status, code):
+    asked = query(tmp_path, PROPERTY_2, bound=0.5, element="real")
+    assert run(["verify", asked, *(option.format(net=network) for option in options)]) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert code in err
+
+
+def test_declared_element_types_must_be_those_of_the_model(tmp_path, network, capsys):
+    asked = query(tmp_path, PROPERTY_2, bound=0.5, element="float64")
+    assert run(["verify", asked, "--network", f"f={network}"]) == 3
+    assert "verify/element-type" in capsys.readouterr().err
+    asked = query(tmp_path, PROPERTY_2, bound=-0.5, element="real")
+    assert run(["verify", asked, "--network", f"f={network}"]) == 0
+    assert capsys.readouterr().out == "unsat\n"
+
+
+def test_json_is_one_object(tmp_path, network, capsys):
+    asked = query(tmp_path, PROPERTY_1, bound=0.5)
+    assert run(["verify", asked, "--network", f"N={network}", "--json", "--no-reduction"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["verdict"] == "sat"
+    assert len(answer["witness"]["x"]) == 2
+
+
+def test_name_and_version(capsys):
+    assert run(["--name"]) == 0
+    assert capsys.readouterr().out == "eqverify\n"
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.count(".") == 2
+
+
+CAPABILITIES = {
+    "onnx-element-types": {"real"},
+    "vnnlib-versions": {"1.0", "2.0"},
+    "hidden-node-theories": {"NH", "H"},
+    "multiple-input-output-theories": {"SIO", "MIO"},
+    "multiple-network-theories": {"SNET", "MNET", "MENET", "MINET"},
+    "multiple-node-comparison-theories": {"SNC", "MNC"},
+    "arithmetic-complexity-theories": {"BND", "OUTC", "LIN", "POLY"},
+    "optimised-disjunctive-reasoning": {"true", "false"},
+    "serialise-assignments": {"true"},
+    "unsat-proofs": {"false"},
+}
+
+
+@pytest.mark.parametrize("name", CAPABILITIES)
+def test_capabilities_are_those_of_the_standard(name, capsys):
+    assert run(["supports", f"--{name}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert set(lines) <= CAPABILITIES[name]
+
+
+def test_capabilities_of_the_onnx_reader(capsys):
+    assert run(["supports", "--onnx-opset-versions"]) == 0
+    oldest, newest = map(int, capsys.readouterr().out.split())
+    assert oldest < newest
+    assert run(["supports", "--onnx-operators"]) == 0
+    operators = capsys.readouterr().out.split()
+    assert {"Gemm", "Relu", "Conv"} <= set(operators)
+    assert operators == sorted(set(operators))
+    assert run(["supports"]) == 2
+
+
+PAIR = """
+(vnnlib-version <2.0>)
+(declare-network f (declare-input A real [1,2]) (declare-output B real [1,1]))
+(declare-network g (declare-input C real [1,2]) (declare-output D real [1,1]))
+(assert (and (>= A[0,0] -1.0) (<= A[0,0] 1.0) (>= A[0,1] -1.0) (<= A[0,1] 1.0)))
+(assert (and (== A[0,0] C[0,0]) (== A[0,1] C[0,1])))
+(assert (>= (- B[0,0] D[0,0]) {bound}))
+"""
+
+
+@pytest.mark.parametrize(("bound", "verdict"), [("0.5", "unsat"), ("-0.5", "sat")])
+def test_queries_about_two_networks(tmp_path, network, capsys, bound, verdict):
+    asked = query(tmp_path, PAIR, bound=bound)
+    command = ["verify", asked, "--network", f"f={network}", "--network", f"g={network}", "--timeout", "20"]
+    assert run(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == verdict
+    if verdict == "sat":
+        names = [line.split()[0] for line in lines[1:] if line[0].isalpha()]
+        assert names == ["A", "B", "C", "D"]
+        assert lines[2:4] == lines[7:9]
+    assert run(["verify", asked, "--network", f"f={network}"]) == 2
+    assert "usage/networks" in capsys.readouterr().err

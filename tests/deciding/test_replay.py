@@ -1,0 +1,130 @@
+"""A candidate counts only if it holds exactly, and in onnxruntime within the tolerance."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
+
+import eqverify as eq
+from eqverify.api import verification
+from eqverify.deciding.replay import TOLERANCE, Replayer
+from eqverify.domain import Box, Case, HalfSpace, Polytope
+from eqverify.network import evaluate
+
+
+def replayer(network, rows, box, run=None):
+    return Replayer(network, Case(Polytope(box), (rows,)), run or (lambda points: evaluate(network, points)))
+
+
+IDENTITY = chain(([[1.0]], [0.0]), element="float64")
+UNIT = Box(np.zeros(1), np.ones(1))
+
+
+def at_most(bound, strict=False):
+    return (HalfSpace({}, {0: Fraction(1)}, Fraction(bound), strict),)
+
+
+def test_points_are_moved_into_the_box_first():
+    found = replayer(IDENTITY, at_most(-1), UNIT)
+    assert not found(np.array([[-5.0]]))
+    found = replayer(IDENTITY, at_most(0), UNIT)
+    assert found(np.array([[-5.0]]))
+    assert found.witness.x[0] == 0.0
+
+
+def test_a_strict_constraint_fails_on_its_boundary():
+    assert replayer(IDENTITY, at_most(0), UNIT)(np.array([[0.0]]))
+    assert not replayer(IDENTITY, at_most(0, strict=True), UNIT)(np.array([[0.0]]))
+
+
+def test_what_is_missed_by_less_than_float64_tells_is_missed():
+    third = (HalfSpace({}, {0: Fraction(3)}, Fraction(1)),)
+    assert replayer(IDENTITY, third, UNIT)(np.array([[0.3333333333333333]]))
+    assert not replayer(IDENTITY, third, UNIT)(np.array([[0.33333333333333337]]))
+
+
+@pytest.mark.parametrize(
+    ("shown", "counts"), [(0.5 + TOLERANCE / 2, True), (0.5 + 2 * TOLERANCE, False), (np.nan, False)]
+)
+def test_onnxruntime_must_agree_within_the_tolerance(shown, counts):
+    found = replayer(IDENTITY, at_most("0.5"), UNIT, lambda points: np.full((len(points), 1), shown))
+    assert found(np.array([[0.5]])) is counts
+
+
+def test_inputs_of_float32_networks_are_float32_numbers_inside_the_box():
+    network = chain(([[1.0]], [0.0]))
+    box = Box(np.array([0.1]), np.array([0.2]))
+    found = replayer(network, at_most(1), box)
+    assert found(np.array([[0.1]]))
+    assert np.float32(found.witness.x[0]) == found.witness.x[0]
+    assert 0.1 <= found.witness.x[0] <= 0.2
+
+
+def test_a_box_without_float32_numbers_keeps_the_point():
+    network = chain(([[1.0]], [0.0]))
+    box = Box(np.array([0.1]), np.array([0.1]))
+    found = replayer(network, at_most(1), box)
+    assert found(np.array([[0.1]]))
+    assert found.witness.x[0] == 0.1
+
+
+def test_backends_that_claim_sat_without_a_witness_are_not_believed():
+    asked = problem(cancelling(1.0), [[([1], "0.5")]])
+    answer = eq.verify(query_of(asked), asked.network, backend=FixedBackend("sat", [[0.0] * 20]), timeout=5)
+    assert answer.verdict == "unknown"
+    assert "does not hold" in answer.reason
+
+
+def test_a_candidate_that_fails_leads_to_the_original_network():
+    """First the reduced network, then, as that cannot be trusted for it, the original."""
+    asked = problem(cancelling(1.0), [[([1], "0.5")]])
+    backend = FixedBackend("sat")
+    eq.verify(query_of(asked), asked.network, backend=backend, timeout=5)
+    assert len(backend.asked) == 2
+    assert backend.asked[-1].network.relu_count == asked.network.relu_count
+
+
+def test_each_disjunct_falls_back_to_itself():
+    asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "0.25")]])
+    backend = FixedBackend("sat")
+    eq.verify(query_of(asked), asked.network, backend=backend, timeout=5)
+    zero = np.zeros((1, 20))
+    values = [evaluate(question.network, zero)[0, 0] for question in backend.asked]
+    assert values == pytest.approx([0.5, 0.75, 0.5, 0.75], abs=1e-3)
+
+
+def test_a_backend_sees_the_original_without_reduction():
+    asked = problem(cancelling(1.0), [[([1], "0.5")]])
+    backend = FixedBackend("unsat")
+    answer = eq.verify(query_of(asked), asked.network, backend=backend, timeout=5, reduction=False)
+    assert answer.verdict == "unsat"
+    assert answer.evidence == ("a lie",)
+    assert len(backend.asked) == 1
+
+
+def query_of(asked):
+    from eqverify.export.vnnlib import query_of as make
+
+    return make(asked.specification, "1.0")
+
+
+def test_what_bounds_settle_is_no_question():
+    asked = problem(absolute(1.0), [[([1], "0.5")], [([1], "0.25")]])
+    backend = FixedBackend("sat")
+    answer = eq.verify(query_of(asked), asked.network, backend=backend, timeout=5)
+    assert (answer.verdict, answer.evidence, backend.asked) == ("unsat", ("bounds",), [])
+    mixed = problem(cancelling(1.0), [[([1], "-5")], [([1], "0.5")]])
+    answer = eq.verify(query_of(mixed), mixed.network, backend=FixedBackend("unsat"), timeout=5)
+    assert set(answer.evidence) == {"bounds", "a lie"}
+
+
+def test_questions_about_a_reduced_network_are_relaxed_by_its_eps():
+    """The original gives 1.0, the reduced network 1.25 with eps 0.25: what holds at 1.0 must not be excluded."""
+    case = problem(cancelling(1.0), [[([1], "1.05")]]).cases[0]
+    question = verification._question(cancelling(1.25), case, 0, [Fraction(1, 4)])
+    assert evaluate(question.network, np.zeros((1, 20)))[0, 0] <= 0
+    unrelaxed = verification._question(cancelling(1.25), case, 0, [Fraction(0)])
+    assert evaluate(unrelaxed.network, np.zeros((1, 20)))[0, 0] > 0

@@ -1,0 +1,48 @@
+"""Random properties decided whole: no sampled point satisfies what is called unsat, and sat has a true witness."""
+
+from fractions import Fraction
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import eqverify as eq
+from eqverify.errors import EqverifyError
+from eqverify.export.vnnlib import query_of
+from eqverify.network import outputs_exact
+from eqverify.testing.oracle import polytope_vertices
+from eqverify.testing.strategies import networks, problems
+
+EXPECTED = {"export/not-representable", "export/overflow", "reduce/no-bound", "domain/not-finite", "runtime/rejected"}
+"""The only errors a random problem may end in: numbers beyond the range of a type."""
+
+
+def holds(unsafe, x, y):
+    return any(all(row.holds(x, y) for row in rows) for rows in unsafe)
+
+
+def exact_points(data, polytope):
+    """Vertices, and points between two of them: all exactly in the polytope."""
+    vertices = polytope_vertices(polytope)
+    for _ in range(12 if vertices else 0):
+        one, other = data.draw(st.sampled_from(vertices)), data.draw(st.sampled_from(vertices))
+        share = data.draw(st.fractions(0, 1, max_denominator=8))
+        yield [a + share * (b - a) for a, b in zip(one, other, strict=True)]
+
+
+@settings(max_examples=max(10, settings().max_examples // 2))
+@given(problems(networks=networks(element="float32").filter(lambda n: n.input_size <= 4)), st.booleans(), st.data())
+def test_verdicts_are_true(problem, reduction, data):
+    try:
+        query = query_of(problem.specification, "1.0")
+        answer = eq.verify(query, problem.network, timeout=2.0, reduction=reduction)
+    except EqverifyError as error:
+        assert error.code in EXPECTED, error
+        return
+    if answer.verdict == "sat":
+        x = [Fraction(value) for value in answer.witness.x.tolist()]
+        y = outputs_exact(problem.network, x)
+        assert any(holds(case.unsafe, x, y) for case in problem.cases)
+    if answer.verdict == "unsat":
+        for case in problem.cases:
+            for x in exact_points(data, case.polytope):
+                assert not holds(case.unsafe, x, outputs_exact(problem.network, x)), (x, answer)
