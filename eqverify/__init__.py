@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eqverify.api.boxes import reduce_per_box
+    from eqverify.api.certificate import check
     from eqverify.api.directed import reduce_for_property
     from eqverify.api.equivalence import Equivalence, PairAnswer, decide_pair_query, equivalent, pair_query
     from eqverify.api.loading import load_network, load_problem, load_query
@@ -40,6 +41,7 @@ _HOMES = {
     "RegionReport": "eqverify.api.regions",
     "ShallowReport": "eqverify.api.shallow",
     "Status": "eqverify.stability.facts",
+    "check": "eqverify.api.certificate",
     "Verification": "eqverify.api.verification",
     "decide_pair_query": "eqverify.api.equivalence",
     "equivalent": "eqverify.api.equivalence",
@@ -69,6 +71,7 @@ __all__ = [
     "Status",
     "Verification",
     "__version__",
+    "check",
     "decide_pair_query",
     "equivalent",
     "find_regions",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from eqverify.arrays import FloatArray
@@ -24,6 +25,7 @@ class Problem:
         tail: what follows the network in its file, None for nothing.
         assumed: in property-directed mode, constraints on inputs and outputs: facts are then about the inputs of the
             domain that satisfy them, and eps is.
+        files: SHA-256 (hex) of the bytes of the files ``network`` and ``property``, for those that were read.
 
     Raises:
         InputError: `problem/arity` where inputs or outputs of property and network differ in number,
@@ -34,6 +36,7 @@ class Problem:
     specification: Specification
     tail: OpaqueTail | None = None
     assumed: Assumption | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         specification, network = self.specification, self.network

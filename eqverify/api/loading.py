@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,13 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
     from eqverify.frontend.vnnlib import lower
 
     specification = lower(load_query(query) if isinstance(query, str | Path) else query)
+    read = (("network", network), ("property", query))
+    files = {name: _digest(path) for name, path in read if isinstance(path, str | Path)}
     if isinstance(network, Network):
-        return Problem(network, specification)
+        return Problem(network, specification, files=files)
     front = read_front(network)
-    return Problem(front.network, specification, front.tail)
+    return Problem(front.network, specification, front.tail, files=files)
+
+
+def _digest(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

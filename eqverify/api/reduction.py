@@ -24,9 +24,11 @@ from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts, Status
 from eqverify.stability.options import Engine
+from eqverify.stability.proofs import Believed
 from eqverify.transform.driver import Shape, Transformed, TransformOptions, transform
 
 if TYPE_CHECKING:
+    from eqverify.api.certificate import Certified
     from eqverify.api.equivalence import Equivalence
     from eqverify.api.properties import Version
     from eqverify.equivalence.exact import CrossCheck
@@ -47,6 +49,7 @@ class Reduction:
             satisfy what the problem assumes; with a tail, at the cut.
         runtime: how onnxruntime's run of `data` compares with `network`.
         cross_check: the answer of Z3 or of the equivalence portfolio, where one was asked.
+        certificate: the certificate with the checker's verdict, where one was asked for.
         seconds: measured wall time by stage.
     """
 
@@ -58,6 +61,7 @@ class Reduction:
     epsilons: FloatArray
     runtime: RuntimeComparison
     cross_check: CrossCheck | Equivalence | None
+    certificate: Certified | None
     seconds: Mapping[str, float]
 
     @property
@@ -81,15 +85,17 @@ class Reduction:
         kept: dict[str, tuple[int, int]] = {}
         for meaning in self.transformed.meanings.values():
             for group in meaning.groups:
-                kept[group.source] = (group.units.size, 0)
-            if meaning.groups:  # carriers are listed with the last layer that they pass
-                kept[meaning.groups[-1].source] = (meaning.groups[-1].units.size, len(meaning.carriers))
+                units, carriers = kept.get(group.source, (0, 0))
+                # carriers are listed with the last layer that they pass
+                passing = len(meaning.carriers) if group is meaning.groups[-1] else 0
+                kept[group.source] = (units + group.units.size, carriers + passing)
         return layer_rows(self.facts, kept)
 
     @property
     def certified(self) -> bool:
         """Whether nothing rests on a solver's word."""
-        return self.facts.evidence_counts()["solver"] == 0
+        words = any(isinstance(step, Believed) for step in self.facts.proofs)
+        return not words and self.facts.evidence_counts()["solver"] == 0
 
     def as_dict(self) -> dict[str, object]:
         """All measured numbers, for JSON."""
@@ -124,6 +130,7 @@ class Reduction:
                 "largest_allowed": self.runtime.largest_allowed,
             },
             "cross_check": None if self.cross_check is None else self.cross_check.verdict,
+            "certificate": None if self.certificate is None else self.certificate.as_dict(),
             "seconds": dict(self.seconds),
         }
 
@@ -147,8 +154,9 @@ class Reduction:
         property: str | Path | None = None,
         fold_property: bool = False,
         property_version: Version | None = None,
+        certificate: str | Path | None = None,
     ) -> tuple[Path, ...]:
-        """Write the ONNX file, and the property for it; an existing file is replaced in one step.
+        """Write the ONNX file, the property for it and the certificate; an existing file is replaced in one step.
 
         Args:
             path: the ONNX file.
@@ -159,20 +167,30 @@ class Reduction:
                 `(<= Y_k 0.0)` only.  Parts of the input set become a pair of files each, numbered before the suffix:
                 the property holds of the original if it does for each pair.
             property_version: of the property's text; by default 1.0 where it is folded, else that of the input.
+            certificate: where to write the certificate of the ONNX file (not of folded ones).
 
         Returns:
             The files written: a network, or networks each followed by its property.
 
         Raises:
             UsageError: the folder does not exist or cannot be written to; `usage/fold-property` for `fold_property`
-                without `property`.
+                without `property`; `usage/certificate` for a certificate that was not asked for when reducing, or with
+                `fold_property`.
             InputError: `reduce/property-opaque` where the network ends in operators that are not piecewise linear, so
                 that eps says nothing about the outputs; `export/...` where the property cannot be written.
         """
         from eqverify.api.properties import reduction_files
 
         query = None if property is None else Path(property)
+        if certificate is not None and (self.certificate is None or fold_property):
+            raise UsageError(
+                "usage/certificate",
+                "there is no certificate of what is to be written",
+                hint="reduce with certificate=True, and write the property without folding it",
+            )
         files = reduction_files(self, Path(path), query, fold_property, property_version)
+        if certificate is not None and self.certificate is not None:
+            files[Path(certificate)] = self.certificate.data
         for file, data in files.items():
             atomic_write(file, data)
         return tuple(files)
@@ -196,6 +214,9 @@ def reduce(
     max_epsilon: float = 1e-4,
     cross_check: Literal["z3", "equiv"] | None = None,
     cross_check_timeout: float = 60.0,
+    certificate: bool = False,
+    certified_only: bool = False,
+    tree_time_limit: float = 30.0,
     progress: Progress = silent,
 ) -> Reduction:
     """Make a smaller network that agrees with the problem's network on its domain up to a proved eps.
@@ -218,13 +239,17 @@ def reduce(
         cross_check: ``z3`` confirms the claim over the rationals, for small networks; ``equiv`` compares the network
             that was written with the original by differential bounds, as `eqverify.equivalent`, for any.
         cross_check_timeout: seconds for that; a time-out is reported, not raised.
+        certificate: also make a certificate, which `check` verifies; units that the checker cannot confirm are kept.
+        certified_only: keep units whose sign only a solver vouches for.
+        tree_time_limit: with either of these, seconds for finding proofs of such units that can be checked.
         progress: called with stage, done, total.
 
     Returns:
         The reduction; nothing is written yet.
 
     Raises:
-        InputError: the network cannot be reduced or written.
+        UsageError: `certificate/no-files` where a certificate is asked for and the problem was not read from files.
+        InputError: the network cannot be reduced or written; `certificate/opaque`.
         ContradictionError: two proofs, or a proof and onnxruntime, contradict each other.
         RejectedError: `reduce/refuted` where the cross-check found a deviation above eps.
         LimitError: the network is too large for the cross-check.
@@ -247,12 +272,29 @@ def reduce(
             progress=progress,
         )
     clock.lap("stability")
+    checked = None
+    if certificate or certified_only:
+        from eqverify.api.certificate import recheck
+
+        progress("certify", 0, 1)
+        checked = recheck(problem, facts, certified_only=certified_only, files=certificate, seconds=tree_time_limit)
+        facts = checked.facts
+        clock.lap("certify")
     element = dtype or ("float64" if problem.network.inputs[0].element == "float64" else "float32")
     progress("reduce", 0, 1)
     transformed = transform(problem, facts, TransformOptions(shape, dtype=element, max_epsilon=max_epsilon))
     clock.lap("transform")
     data, network, epsilons = _write(problem, facts, transformed, element, max_epsilon)
     clock.lap("write")
+    certified = None
+    if certificate and checked is not None:
+        from eqverify.api.certificate import certify
+
+        certified = certify(
+            problem, checked, data, network, tuple(transformed.meanings.values()), transformed.relations
+        )
+        epsilons = np.array(certified.verdict.epsilons)
+        clock.lap("claim")
     progress("check", 0, 1)
     runtime = _replay(problem, facts, data, network, epsilons)
     if problem.tail is not None:
@@ -264,7 +306,7 @@ def reduce(
         confirm = _confirm if cross_check == "z3" else _confirm_equivalent
         answer = confirm(problem, network, epsilons, cross_check_timeout)
         clock.lap("cross_check")
-    return Reduction(problem, facts, transformed, data, network, epsilons, runtime, answer, clock.seconds)
+    return Reduction(problem, facts, transformed, data, network, epsilons, runtime, answer, certified, clock.seconds)
 
 
 class _Clock:

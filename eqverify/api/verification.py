@@ -96,8 +96,8 @@ def verify(
     Gradient steps look for such an input first; then bounds, and a reduction directed by each disjunct of the output
     condition (`reduce_for_property`), decide what they can; the backend is asked about one disjunct that is left after
     the other, on its own reduced network, with output constraints relaxed by the proved eps.  Whatever a backend finds
-    is replayed on the original network; where it does
-    not hold there, the backend is asked about the original network itself.
+    is replayed on the original network; where it does not hold there, the backend is asked about the original network
+    itself.  A query about two networks goes to `decide_pair_query` instead.
 
     Args:
         query: path or query, version 1.0 or 2.x.
@@ -122,35 +122,33 @@ def verify(
     decider = make_backend(backend) if isinstance(backend, str) else backend
     run = _Run(Budget(timeout), decider, reduction, seed, progress)
     parsed = load_query(query) if isinstance(query, str | Path) else query
-    if len(parsed.networks) == 2:
-        return _verify_pair(parsed, networks, timeout, seed, progress)
+    if len(parsed.networks) > 1:
+        return _decide_pair(parsed, networks, timeout, seed, progress)
     problem, data = _load(parsed, networks)
     return run.decide(problem, data)
 
 
-def _verify_pair(
+def _decide_pair(
     query: Query,
     networks: PathOrNetwork | Mapping[str, PathOrNetwork],
     timeout: float,
     seed: int,
     progress: Progress,
 ) -> Verification:
-    """A query about two networks, by the methods of `eqverify.equivalent`; backends and reduction have no part in it.
-
-    The assignment of `sat` was confirmed in rationals; its outputs are exact ones, rounded once.
-    """
+    """The answer about two networks: by `decide_pair_query`, whatever the backend."""
     from eqverify.api.equivalence import decide_pair_query
 
-    given = _declared(query, networks)
-    answer = decide_pair_query(query, given, timeout, seed=seed, progress=progress)
+    found = decide_pair_query(query, _named(query, networks), timeout, seed=seed, progress=progress)
+    late = found.answer == "unknown" and found.seconds >= timeout
     witness = None
-    if answer.answer == "sat":
-        x, y = ([float(v) for one in side.values() for v in one] for side in (answer.inputs, answer.outputs))
+    if found.answer == "sat":
+        names = [network.name for network in query.networks]
+        x, y = ([float(v) for name in names for v in values[name]] for values in (found.inputs, found.outputs))
         witness = Witness(np.array(x), np.array(y))
-    late = answer.answer == "unknown" and answer.seconds >= timeout
-    verdict: Verdict = "timed-out" if late else answer.answer
-    evidence = (answer.evidence,) if answer.answer == "unsat" else ()
-    return Verification(verdict, "equiv", witness, evidence, answer.reason, 0, None, (), {"equiv": answer.seconds})
+    evidence = (found.evidence,) if found.answer == "unsat" else ()
+    verdict: Verdict = "timed-out" if late else found.answer
+    reason = found.reason if verdict == "unknown" else ""
+    return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), {"decide": found.seconds})
 
 
 def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> tuple[Problem, bytes]:
@@ -170,25 +168,17 @@ def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -
 
 def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> PathOrNetwork:
     """The one network of the query."""
+    (declared,) = query.networks
+    return _named(query, networks)[declared.name]
+
+
+def _named(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> dict[str, PathOrNetwork]:
+    """The networks by declared name."""
     declared = [network.name for network in query.networks]
-    alone = len(declared) == 1 and (query.version == "1.0" or (isinstance(networks, Mapping) and "" in networks))
-    if alone and isinstance(networks, Mapping) and len(networks) == 1:
-        return next(iter(networks.values()))
-    given = _declared(query, networks)
-    if len(declared) != 1:
-        raise InputError(
-            "verify/networks",
-            "properties of more than two networks are not decided by this command",
-            place=Place(file=query.source),
-            value=", ".join(declared),
-        )
-    return given[declared[0]]
-
-
-def _declared(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> Mapping[str, PathOrNetwork]:
-    """The networks by the names that the query declares."""
-    given = networks if isinstance(networks, Mapping) else {query.networks[0].name: networks}
+    given = dict(networks) if isinstance(networks, Mapping) else {"": networks}
     wanted = [network.name for network in query.networks if network.equal_to is None]
+    if len(declared) == len(given) == 1 and (query.version == "1.0" or "" in given):
+        return {declared[0]: next(iter(given.values()))}
     if sorted(given) != sorted(wanted):
         raise UsageError(
             "usage/networks",

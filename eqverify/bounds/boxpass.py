@@ -133,6 +133,8 @@ class BoxPass:
         tight = Interval(np.full_like(z.lower, -np.inf), np.full_like(z.upper, np.inf))
         np.put_along_axis(tight.lower, units, -found.upper[:, count:], 1)
         np.put_along_axis(tight.upper, units, found.upper[:, :count], 1)
+        # Lists are filled up with units that nobody asked for; what is said of those would depend on the batch.
+        tight = Interval(np.where(wanted, tight.lower, -np.inf), np.where(wanted, tight.upper, np.inf))
         batch.bounds[name] = self._meet(batch, name, z, tight)
 
     def _sense(self, batch: _Batch, name: str, units: IntArray, found: LinearBound) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 
@@ -21,6 +22,7 @@ class SplitTree:
         part: (k,) part of the domain.
         dimension: (k,) input that was halved, -1 for a leaf.
         at: (k,) where.
+        open: (k, goals / 8) uint8: as bits, the goals that were still to be proved there.
     """
 
     parent: IntArray
@@ -28,6 +30,23 @@ class SplitTree:
     part: IntArray
     dimension: IntArray
     at: FloatArray
+    open: npt.NDArray[np.uint8]
+
+    def needed(self, goals: BoolArray) -> SplitTree:
+        """The tree without the boxes on which none of some goals was open.
+
+        Args:
+            goals: (goals,) bool: those that were proved.  Where one is open on a box, it is on the box's parent.
+        """
+        open_goals = np.unpackbits(self.open, axis=1, count=goals.size).astype(bool)
+        kept = (open_goals & goals).any(axis=1) | (self.parent < 0)
+        number = np.cumsum(kept) - 1
+        parents = np.where(self.parent >= 0, number[self.parent], -1)
+        inner = np.zeros(kept.size, dtype=bool)
+        inner[self.parent[kept & (self.parent >= 0)]] = True
+        dimension, at = np.where(inner, self.dimension, -1), np.where(inner, self.at, 0.0)
+        side, part, bits = self.side[kept], self.part[kept], self.open[kept]
+        return SplitTree(parents[kept], side, part, dimension[kept], at[kept], bits)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +131,7 @@ class Frontier:
     boxes: Boxes
     spent: IntArray
     count: int = 0
-    _records: list[tuple[Boxes, IntArray, FloatArray]] = field(default_factory=list)
+    _records: list[tuple[Boxes, IntArray, FloatArray, npt.NDArray[np.uint8]]] = field(default_factory=list)
 
     def open_counts(self) -> IntArray:
         """(goals,) boxes to do where the goal is open."""
@@ -142,7 +161,7 @@ class Frontier:
         names = self.count + np.arange(len(batch))
         empty = np.empty((len(batch), 0))
         slim = Boxes(empty, empty, empty.astype(np.int8), empty.astype(bool), batch.part, batch.parent, batch.side)
-        self._records.append((slim, dimension, at))
+        self._records.append((slim, dimension, at, np.packbits(batch.open, axis=1)))
         self.count += len(batch)
         return names
 
@@ -154,9 +173,10 @@ class Frontier:
         """The boxes bounded so far."""
         none = np.empty(0, dtype=np.int64)
         return SplitTree(
-            np.concatenate([none, *(boxes.parent for boxes, _, _ in self._records)]),
-            np.concatenate([none.astype(np.int8), *(boxes.side for boxes, _, _ in self._records)]),
-            np.concatenate([none, *(boxes.part for boxes, _, _ in self._records)]),
-            np.concatenate([none, *(dimension for _, dimension, _ in self._records)]),
-            np.concatenate([np.empty(0), *(at for _, _, at in self._records)]),
+            np.concatenate([none, *(boxes.parent for boxes, _, _, _ in self._records)]),
+            np.concatenate([none.astype(np.int8), *(boxes.side for boxes, _, _, _ in self._records)]),
+            np.concatenate([none, *(boxes.part for boxes, _, _, _ in self._records)]),
+            np.concatenate([none, *(dimension for _, dimension, _, _ in self._records)]),
+            np.concatenate([np.empty(0), *(at for _, _, at, _ in self._records)]),
+            np.concatenate([bits for _, _, _, bits in self._records] or [np.empty((0, 0), dtype=np.uint8)]),
         )

@@ -35,6 +35,8 @@ class SplitResult:
             or infinite.
         points: (k, input_size) inputs of the domain at which goals were refuted; a falsifier should replay them.
         tree: the boxes that were bounded.
+        goals: what was asked.
+        proved: (goals,) bool.
         open: by pre-activation node, (n,) bool: asked about, and neither proved nor refuted for both signs.
         complete: whether nothing is open.
         seconds: wall time.
@@ -44,6 +46,8 @@ class SplitResult:
     bounds: Mapping[str, Interval]
     points: FloatArray
     tree: SplitTree
+    goals: Goals
+    proved: BoolArray
     open: Mapping[str, BoolArray]
     complete: bool
     seconds: float
@@ -232,7 +236,8 @@ class _Split:
         none = np.empty((0, self.network.input_size))
         complete = not any(mask.any() for mask in still.values())
         points = np.concatenate([none, *self.points])
-        return SplitResult(signs, bounds, points, self.frontier.tree(), still, complete, seconds)
+        tree = self.frontier.tree()
+        return SplitResult(signs, bounds, points, tree, self.goals, self.proved, still, complete, seconds)
 
     def _start(self, name: str, size: int) -> tuple[FloatArray, FloatArray]:
         shape = (self.parts, size)

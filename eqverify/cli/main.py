@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from eqverify import __version__
 from eqverify.cli.commands.bench import bench
+from eqverify.cli.commands.check import check
 from eqverify.cli.commands.demo import demo
 from eqverify.cli.commands.equiv import equiv
 from eqverify.cli.commands.info import info
@@ -31,7 +32,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for command in (demo, info, stability, reduce, verify, supports, bench, regions, shallow, equiv):
+for command in (demo, info, stability, reduce, check, verify, supports, bench, regions, shallow, equiv):
     app.command(command)
 
 

@@ -75,6 +75,8 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         within = getattr(result.cross_check, "epsilon", None)
         proved = "" if within is None else f", {within:.3g} proved"
         pairs.append(("cross-check", f"{result.cross_check.verdict}{proved}{reason}"))
+    if result.certificate is not None:
+        pairs.append(("checker", str(result.certificate.verdict)))
     rounding = [d for d in result.transformed.declined if d.rewrite == "rounding"]
     pairs += [
         ("left alone", f"{len(d.units)} active units of {d.layer}: {d.reason}; try --dtype float64") for d in rounding

@@ -13,6 +13,7 @@ from eqverify.bounds import Interval
 from eqverify.errors import ContradictionError, Place, UsageError
 from eqverify.network import Network
 from eqverify.problem import Problem
+from eqverify.stability.proofs import Proof
 
 
 class Status(IntEnum):
@@ -112,6 +113,7 @@ class Facts:
         stages: how they came about.
         witnesses: (k, input_size) inputs that showed signs, for replay elsewhere.
         solver: name, version and tolerances of the solver used, or empty.
+        proofs: how to prove them again, in order.
     """
 
     network_digest: str
@@ -120,6 +122,7 @@ class Facts:
     stages: tuple[Stage, ...] = ()
     witnesses: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     solver: str = ""
+    proofs: tuple[Proof, ...] = ()
 
     def by_name(self) -> Mapping[str, LayerFacts]:
         """The layers by ReLU node."""
@@ -163,14 +166,14 @@ class FactTable:
         parts: number of parts of the domain.
         bounds: by pre-activation node, proved intervals (parts, n).
         above, below: by pre-activation node, (n,) bool: an input with z > 0 (z < 0) is known.
-        listener: told of each sign that a solver excluded: node, part, unit, whether z > 0 is excluded.
+        listeners: told of each sign that a solver excluded: node, part, unit, whether z > 0 is excluded.
         dearest: the dearest evidence that any bound rests on.
     """
 
     def __init__(self, network: Network, parts: int) -> None:
         self.network = network
         self.parts = parts
-        self.listener: Callable[[str, int, int, bool], None] | None = None
+        self.listeners: list[Callable[[str, int, int, bool], None]] = []
         self.bounds: dict[str, Interval] = {}
         self.above: dict[str, BoolArray] = {}
         self.below: dict[str, BoolArray] = {}
@@ -206,8 +209,8 @@ class FactTable:
         else:
             lower[part, unit] = max(lower[part, unit], 0.0)
         self._take(name, Interval(lower, upper), Evidence.SOLVER)
-        if self.listener is not None:
-            self.listener(name, part, unit, above)
+        for listener in self.listeners:
+            listener(name, part, unit, above)
 
     def restore(self, name: str, bounds: Interval, evidence: ByteArray, dearest: Evidence) -> None:
         """Take bounds (parts, n) of one node with what its units' status rests on, (n,), as they were proved before.
@@ -274,7 +277,9 @@ class FactTable:
                 hint="a proof is wrong: a defect of eqverify or of a solver; please report it with the files",
             )
 
-    def freeze(self, problem: Problem, stages: Iterable[Stage], witnesses: FloatArray, solver: str) -> Facts:
+    def freeze(
+        self, problem: Problem, stages: Iterable[Stage], witnesses: FloatArray, solver: str, proofs: Iterable[Proof]
+    ) -> Facts:
         """The facts as they stand."""
         layers = []
         for node in self.network.relus:
@@ -282,4 +287,5 @@ class FactTable:
             evidence = np.where(status == Status.UNSTABLE, Evidence.WITNESS, self._evidence[node.source])
             lower, upper = self.hull(node.source)
             layers.append(LayerFacts(node.name, node.source, lower, upper, status, evidence.astype(np.int8)))
-        return Facts(problem.network.digest, problem.domain_digest, tuple(layers), tuple(stages), witnesses, solver)
+        digests = problem.network.digest, problem.domain_digest
+        return Facts(*digests, tuple(layers), tuple(stages), witnesses, solver, tuple(proofs))

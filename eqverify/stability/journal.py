@@ -203,7 +203,7 @@ class Journal:
             return
         self._table = table
         self._written = dict(table.bounds)
-        table.listener = lambda *sign: self._append({"sign": [*sign]})
+        table.listeners.append(lambda *sign: self._append({"sign": [*sign]}))
         falsifier.listener = lambda points: self._append({"points": _encode(points)})
 
     def flush(self, solver: str) -> None:

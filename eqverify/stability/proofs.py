@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds import Bounds, Interval
 from eqverify.bounds.ascent import Slopes
@@ -52,7 +54,7 @@ class SplitProof:
 
     Attributes:
         known: by pre-activation node, (parts, n) what was known before.
-        tree: the boxes.
+        tree: the boxes, without those on which nothing was open that was proved in the end.
         signs: by pre-activation node, (n,) -1 where z <= 0 is proved, 1 where z >= 0 is, else 0.
         bounds: by pre-activation node, (parts, n) the bounds proved with them.
     """
@@ -109,7 +111,27 @@ class BranchProof:
     result: BranchResult
 
 
-Proof: TypeAlias = DerivedProof | SlopesProof | SplitProof | LinearProof | BranchProof
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """No proof: the word of a solver, or of a journal, that sign * z_unit <= 0 on one part of the domain."""
+
+    node: str
+    part: int
+    unit: int
+    sign: int
+
+
+def believed(bounds: Bounds) -> list[Proof]:
+    """What bounds (parts, n) by pre-activation node say about signs."""
+    return [
+        Believed(name, int(part), int(unit), sign)
+        for name, interval in bounds.items()
+        for sign, shown in ((1, interval.upper <= 0), (-1, interval.lower >= 0))
+        for part, unit in np.argwhere(shown)
+    ]
+
+
+Proof: TypeAlias = DerivedProof | SlopesProof | SplitProof | LinearProof | BranchProof | Believed
 ProofListener: TypeAlias = Callable[[Proof], None]
 
 

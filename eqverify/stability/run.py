@@ -20,7 +20,7 @@ from eqverify.stability.facts import PROOFS, Evidence, Facts, FactTable, Stage
 from eqverify.stability.falsify import Falsifier
 from eqverify.stability.journal import Journal, open_journal
 from eqverify.stability.options import StabilityOptions
-from eqverify.stability.proofs import DerivedProof, ProofListener
+from eqverify.stability.proofs import Believed, DerivedProof, Proof, ProofListener, believed
 
 _BOX_CHUNK = 64
 """Boxes bounded in one batch: keeps the coefficient arrays of CROWN within a few hundred MB."""
@@ -74,7 +74,8 @@ class Run:
         self.factory = factory
         self.joint_factory = joint_factory
         self.executor = executor
-        self.proofs = proofs
+        self.listener = proofs
+        self.proved: list[Proof] = []
         self.budget = Budget(options.time_limit)
         self.table = FactTable(problem.network, len(problem.domain.polytopes))
         self.falsifier = Falsifier(problem.network, problem.domain, self.table, options.seed)
@@ -87,13 +88,22 @@ class Run:
         if self.journal.entries:
             with self._stage("journal"):
                 self.solver = self.journal.restore(self.table, self.falsifier)
+            for proof in believed(self.table.bounds):
+                self.proofs(proof)
         self.journal.record(self.table, self.falsifier)
+        self.table.listeners.append(lambda node, part, unit, up: self.proofs(Believed(node, part, unit, 2 * up - 1)))
         for stage in plan:
             if stage.always or self.table.undecided():
                 with self._stage(stage.name):
                     stage.work(self)
                 self.journal.flush(self.solver)
-        return self.table.freeze(self.problem, self.stages, self.falsifier.witnesses, self.solver)
+        witnesses = self.falsifier.witnesses
+        return self.table.freeze(self.problem, self.stages, witnesses, self.solver, self.proved)
+
+    def proofs(self, proof: Proof) -> None:
+        """Keep a proof, and tell who listens."""
+        self.proved.append(proof)
+        self.listener(proof)
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

@@ -38,6 +38,9 @@ def reduce(
     cross_check: Literal["z3", "equiv"] | None = None,
     cross_check_timeout: float = 60.0,
     picture: Path | None = None,
+    certificate: Path | None = None,
+    certified_only: Annotated[bool, Parameter(negative="")] = False,
+    tree_time_limit: float = 30.0,
     explain: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
@@ -82,6 +85,12 @@ def reduce(
         Seconds for the cross-check.
     picture:
         Also draw the layers before and after (.svg, .png, .pdf).
+    certificate:
+        Also write a certificate, which `eqverify check` verifies.
+    certified_only:
+        Keep units whose sign only a solver vouches for.
+    tree_time_limit:
+        With either of these, seconds for finding proofs of such units that can be checked.
     explain:
         Also print for each kept unit why it was kept.
     json:
@@ -90,18 +99,20 @@ def reduce(
     from eqverify.api import reduction
     from eqverify.cli import render
 
-    for path in (output, picture, property_out):
+    for path in (output, picture, property_out, certificate):
         if path is not None:
             require_folder(path)
     several = for_property or per_box
-    if (for_property and per_box) or (several and (cross_check or picture or explain or options.resume)):
+    if (for_property and per_box) or (
+        several and (cross_check or picture or explain or options.resume or certificate or certified_only)
+    ):
         raise UsageError(
             "usage/reduce-mode",
             "these options do not go together",
             value="--for-property and --per-box"
             if for_property and per_box
             else "--for-property or --per-box with others",
-            hint="--cross-check, --picture, --explain and --resume are about one network on one domain",
+            hint="--cross-check, --picture, --explain, --resume and certificates are about one network on one domain",
         )
     start = time.perf_counter()
     saving = Saving(output, property_out, fold_property, property_version)
@@ -119,9 +130,12 @@ def reduce(
             **asdict(common),
             cross_check=cross_check,
             cross_check_timeout=cross_check_timeout,
+            certificate=certificate is not None,
+            certified_only=certified_only,
+            tree_time_limit=tree_time_limit,
             progress=progress,
         )
-    files = result.save(output, **saving.keywords())
+    files = result.save(output, certificate=certificate, **saving.keywords())
     written = ", ".join(map(str, files))
     if picture is not None:
         result.plot(picture)

@@ -2,7 +2,7 @@
 
 from eqverify.frontend.onnx.cut import Cut, Front, Tail, Unsupported, parse_front, read_front
 from eqverify.frontend.onnx.description import Description, TensorDescription, describe
-from eqverify.frontend.onnx.load import opset_range, read_bytes
+from eqverify.frontend.onnx.load import opset_range, read_bytes, unpacked
 from eqverify.frontend.onnx.reader import OperatorEntry, operator_table, parse_network, read_network
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "read_bytes",
     "read_front",
     "read_network",
+    "unpacked",
 ]

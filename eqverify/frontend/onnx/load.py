@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import onnx
@@ -27,21 +28,31 @@ def read_bytes(path: str | Path) -> bytes:
     path = Path(path)
     place = Place(file=str(path))
     try:
-        if path.suffix != ".gz":
-            return path.read_bytes()
-        with gzip.open(path) as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
+        data = path.read_bytes()
     except FileNotFoundError:
         raise UsageError("onnx/no-file", "there is no such model file", place=place, hint="check the path") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError("onnx/malformed", "not a whole gzip file", place=place, value=str(error)) from error
     except OSError as error:
         raise UsageError(
             "onnx/unreadable", "the model file cannot be read", place=place, value=error.strerror
         ) from error
-    if len(data) > MAX_FILE_BYTES:
+    return unpacked(data, str(path)) if path.suffix == ".gz" else data
+
+
+def unpacked(data: bytes, source: str | None = None) -> bytes:
+    """The bytes of a model in gzip.
+
+    Raises:
+        InputError: `onnx/malformed` (damaged gzip), `onnx/too-large`.
+    """
+    place = Place(file=source)
+    try:
+        with gzip.GzipFile(fileobj=BytesIO(data)) as stream:
+            model = stream.read(MAX_FILE_BYTES + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError("onnx/malformed", "not a whole gzip file", place=place, value=str(error)) from error
+    if len(model) > MAX_FILE_BYTES:
         raise InputError("onnx/too-large", "the unpacked model is larger than 2 GB", place=place)
-    return data
+    return model
 
 
 def load_model(data: bytes, source: str | None) -> onnx.ModelProto:

@@ -54,7 +54,7 @@ def split(run: Run) -> None:
     )
     run.falsifier.try_points(found.points)
     table.learn(found.bounds, run.at_least(Evidence.TREE))
-    run.proofs(SplitProof(known, found.tree, found.signs, found.bounds))
+    run.proofs(SplitProof(known, found.tree.needed(found.proved), found.signs, found.bounds))
     if table.undecided():
         run.crown()
     run.annotate(0, "" if found.complete else "time limit reached")

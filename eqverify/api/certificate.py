@@ -1,0 +1,277 @@
+"""Writing certificates with a reduction, and checking them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import eqverify
+from eqverify.bounds import Bounds, Interval
+from eqverify.certificate import Claim, build_certificate, checkable_proofs
+from eqverify.errors import ContradictionError, EqverifyError, InputError, Place, UsageError
+from eqverify.network import Network
+from eqverify.problem import Problem
+from eqverify.stability.facts import Evidence, Facts, LayerFacts, Status
+from eqverify.stability.proofs import Believed, DerivedProof, Proof
+from eqverify.transform.unit_map import Meaning, Relation
+
+if TYPE_CHECKING:
+    from eqverify.checker import Arithmetic, Verdict
+    from eqverify.checker.certificate import Certificate
+    from eqverify.checker.replay import Established, Replay
+
+_KINDS = (Evidence.NONE, Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidence.SOLVER)
+"""Evidence by the numbers that certificates use."""
+
+_WIDER = 1e-6
+"""Claimed bounds are wider by this share than what was computed, so that another order of summation shows them too."""
+
+_LARGER = 1 + 2.0**-20
+"""The same for eps."""
+
+
+def check(
+    network: str | Path,
+    query: str | Path,
+    reduced: str | Path,
+    certificate: str | Path,
+    *,
+    arithmetic: Arithmetic = "float",
+) -> Verdict:
+    """Re-establish what a certificate claims, with code that shares nothing with the prover.
+
+    Args:
+        network: the original ONNX file.
+        query: the VNN-LIB file.
+        reduced: the reduced ONNX file.
+        certificate: the certificate.
+        arithmetic: ``float`` is float64 with a-priori error bounds, ``exact`` rational.
+
+    Returns:
+        The verdict; `verified` and `epsilon`, or the code of what is wrong.
+
+    Raises:
+        UsageError: `certificate/no-file` where a file cannot be read; an unknown arithmetic.
+    """
+    from eqverify.checker import check_bytes
+
+    files = [_bytes(Path(path)) for path in (network, query, reduced, certificate)]
+    return check_bytes(files[0], files[1], files[2], files[3], arithmetic)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            "certificate/no-file", "a file cannot be read", place=Place(file=str(path)), value=error.strerror
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rechecked:
+    """Facts as far as the checker establishes them too.
+
+    Attributes:
+        facts: status and bounds that the checker confirms, with the proofs it was given; other units are undecided.
+        replay, established: its state, for the claim that follows.
+        lost: units that were stable before.
+        unconfirmed: those of them for which no solver was asked: not 0 where rounding decides.
+    """
+
+    facts: Facts
+    replay: Replay
+    established: Established
+    lost: int
+    unconfirmed: int
+
+
+def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool, seconds: float) -> Rechecked:
+    """Run the steps of a proof through the checker.
+
+    Args:
+        problem: what the facts are about.
+        facts: with their steps.
+        certified_only: whether the words of solvers are left out.
+        files: whether a certificate will be written.
+        seconds: for finding checkable proofs of what only a solver showed.
+
+    Raises:
+        UsageError: `certificate/no-files` where the problem was not read from files.
+        InputError: `certificate/assumed` for results that use the output condition;
+            `certificate/opaque` for a network that ends in operators that are not piecewise linear.
+        RejectedError: a step does not show what it should: a defect.
+    """
+    from eqverify.checker.certificate import read_steps
+    from eqverify.checker.numbers import Floats
+    from eqverify.checker.replay import Replay
+
+    facts.require(problem)
+    if files:
+        _require_files(problem)
+    replay = Replay(problem.network, problem.domain, Floats())
+
+    def repeat(proofs: Sequence[Proof]) -> Facts:
+        data = build_certificate(problem, proofs, None)
+        established = replay.run(read_steps(data, problem.network, problem.domain))
+        return replace(facts, layers=tuple(_confirmed(layer, established) for layer in facts.layers))
+
+    def known() -> Bounds:
+        return {name: Interval(z.lower, z.upper) for name, z in replay.bounds.items()}
+
+    proofs: list[Proof] = [proof for proof in facts.proofs if not isinstance(proof, Believed)]
+    found = repeat(proofs)
+    if _lost(facts, found) and seconds > 0:
+        for more in checkable_proofs(problem, known, facts, found, seconds):
+            proofs += more
+            found = repeat(more)
+    words = [proof for proof in facts.proofs if isinstance(proof, Believed) and _is_open(proof, found)]
+    if words and not certified_only:
+        more = [*words, DerivedProof("crown", {})]
+        proofs += more
+        found = repeat(more)
+    solver = facts.evidence_counts()["solver"]
+    lost = _lost(facts, found)
+    facts = replace(found, proofs=tuple(proofs))
+    return Rechecked(facts, replay, replay.established(), lost, max(0, lost - solver))
+
+
+def _lost(facts: Facts, found: Facts) -> int:
+    """How many stable units of `facts` are not stable in `found`."""
+    stable = (Status.INACTIVE, Status.ACTIVE)
+    pairs = zip(facts.layers, found.layers, strict=True)
+    return sum(int((a.mask(*stable) & ~b.mask(*stable)).sum()) for a, b in pairs)
+
+
+def _is_open(word: Believed, facts: Facts) -> bool:
+    layer = next(layer for layer in facts.layers if layer.source == word.node)
+    return int(layer.status[word.unit]) not in (Status.INACTIVE, Status.ACTIVE)
+
+
+def _confirmed(layer: LayerFacts, established: Established) -> LayerFacts:
+    hull = established.hull(layer.source)
+    lower, upper = hull.lower[0], hull.upper[0]
+    shown = np.where(upper <= 0, Status.INACTIVE, np.where(lower >= 0, Status.ACTIVE, Status.UNDECIDED))
+    stable = layer.mask(Status.INACTIVE, Status.ACTIVE)
+    status = np.where(stable & (shown != layer.status), Status.UNDECIDED, layer.status)
+    kinds = np.array(_KINDS)[established.evidence[layer.source]]
+    unstable = np.where(status == Status.UNSTABLE, Evidence.WITNESS, Evidence.NONE)
+    evidence = np.where(np.isin(status, (Status.INACTIVE, Status.ACTIVE)), kinds, unstable)
+    return LayerFacts(layer.name, layer.source, lower, upper, status, evidence)
+
+
+def _require_files(problem: Problem) -> None:
+    if problem.tail is not None:
+        raise InputError(
+            "certificate/opaque",
+            "no certificates are written for networks with operators that are not piecewise linear",
+            value=", ".join(dict.fromkeys(problem.tail.operators)),
+        )
+    if problem.assumed is not None:
+        raise InputError(
+            "certificate/assumed", "no certificates are written for results that use the output condition so far"
+        )
+    if problem.files.keys() != {"network", "property"}:
+        raise UsageError(
+            "certificate/no-files",
+            "a certificate is about files, and the problem was not read from two",
+            hint="load the problem with load_problem(path, path)",
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Certified:
+    """A certificate, and the checker's verdict on it.
+
+    Attributes:
+        data: the bytes of the file.
+        verdict: verified, with eps.
+        lost: stable units that the checker could not confirm, and which were kept.
+        unconfirmed: those of them for which no solver was asked.
+    """
+
+    data: bytes
+    verdict: Verdict
+    lost: int
+    unconfirmed: int
+
+    def as_dict(self) -> dict[str, object]:
+        """All measured numbers, for JSON."""
+        return {
+            "bytes": len(self.data),
+            "epsilon": self.verdict.epsilon,
+            "solver_trusted": self.verdict.solver_trusted,
+            "lost": self.lost,
+            "unconfirmed": self.unconfirmed,
+        }
+
+
+def certify(
+    problem: Problem,
+    checked: Rechecked,
+    data: bytes,
+    network: Network,
+    meanings: Sequence[Meaning],
+    relations: Sequence[Relation],
+) -> Certified:
+    """The certificate of a reduction, checked.
+
+    Args:
+        problem: the original.
+        checked: its facts.
+        data, network: the reduced file and what it holds.
+        meanings: by ReLU node of `network`.
+        relations: about units of the original that went.
+
+    Returns:
+        The bytes, and the checker's verdict on them.
+
+    Raises:
+        ContradictionError: `certificate/self-check` where the checker does not verify it.
+    """
+    from eqverify.checker.certificate import read_certificate
+    from eqverify.checker.deviation import deviations
+    from eqverify.checker.verdict import around, conclude
+
+    layers = [_claimed(layer) for layer in checked.facts.layers]
+    stable = [layer.mask(Status.INACTIVE, Status.ACTIVE) for layer in layers]
+    established = checked.established
+    evidence = [
+        np.where(mask, established.evidence[layer.source], 0) for layer, mask in zip(layers, stable, strict=True)
+    ]
+    digests = {**problem.files, "reduced": hashlib.sha256(data).hexdigest()}
+    about = {"eqverify": eqverify.__version__, "solver": checked.facts.solver}
+    nothing = np.zeros(problem.network.output_size)
+    claim = Claim(digests, layers, evidence, meanings, relations, nothing, about)
+
+    def read(proofs: Sequence[Proof]) -> tuple[bytes, Certificate]:
+        made = build_certificate(problem, proofs, claim)
+        return made, read_certificate(made, problem.network, problem.domain, network, {"reduced": data})
+
+    try:
+        _, draft = read(())
+        found = deviations(around(checked.replay), network, draft.layers, draft.relations, draft.meanings)
+        claim = replace(claim, epsilon=found * _LARGER)
+        made, certificate = read(checked.facts.proofs)
+        verdict = conclude(checked.replay, established, certificate, network)
+        return Certified(made, verdict, checked.lost, checked.unconfirmed)
+    except EqverifyError as error:
+        raise ContradictionError(
+            "certificate/self-check",
+            "the checker does not verify the certificate",
+            value=f"{error.code} {error.place}",
+            hint="this is a defect of eqverify; please report it with the files",
+        ) from error
+
+
+def _claimed(layer: LayerFacts) -> LayerFacts:
+    wider = _WIDER * (layer.upper - layer.lower)
+    lower, upper = layer.lower - wider, layer.upper + wider
+    lower = np.where(layer.lower >= 0, np.maximum(lower, 0.0), lower)
+    upper = np.where(layer.upper <= 0, np.minimum(upper, 0.0), upper)
+    return replace(layer, lower=lower, upper=upper)

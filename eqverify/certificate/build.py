@@ -1,0 +1,256 @@
+"""From the recorded steps of a proof, and the meanings of a reduced network's units, to a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from eqverify.arrays import Float32Array, FloatArray, IntArray
+from eqverify.bounds import Interval
+from eqverify.bounds.ascent import Slopes
+from eqverify.certificate.codec import Writer
+from eqverify.certificate.multipliers import line_slopes, pruned
+from eqverify.network import Network
+from eqverify.problem import Problem
+from eqverify.stability.facts import LayerFacts, Status
+from eqverify.stability.proofs import (
+    Believed,
+    BranchProof,
+    DerivedProof,
+    LinearProof,
+    Proof,
+    SlopesProof,
+    SplitProof,
+)
+from eqverify.transform.unit_map import Meaning, Relation
+
+FORMAT = 1
+KINDS = ("inactive", "active", "parallel", "antiparallel")
+Slanted = Mapping[str, tuple[IntArray, FloatArray | Float32Array]]
+"""By ReLU node, columns (k,) and slopes or multipliers (boxes, rows, k)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """What a certificate says beside its steps.
+
+    Attributes:
+        digests: SHA-256 (hex) of the files ``network``, ``property`` and ``reduced``.
+        layers: status and bounds of the original's units.
+        evidence: per layer, (n,) 0 for kept units, else 1 derived, 2 dual, 3 tree, 4 solver.
+        meanings: by ReLU node of the reduced network, in order.
+        relations: about units of the original that are neither stable nor shown.
+        epsilon: (output_size,).
+        about: free text for readers, such as versions.
+    """
+
+    digests: Mapping[str, str]
+    layers: Sequence[LayerFacts]
+    evidence: Sequence[IntArray]
+    meanings: Sequence[Meaning]
+    relations: Sequence[Relation]
+    epsilon: FloatArray
+    about: Mapping[str, str]
+
+
+def build_certificate(problem: Problem, proofs: Sequence[Proof], claim: Claim | None) -> bytes:
+    """The bytes of a certificate.
+
+    Args:
+        problem: the original network and its domain.
+        proofs: of stability, in the order in which they came.
+        claim: what is claimed; None for proofs alone.
+    """
+    return _Builder(problem).build(proofs, claim)
+
+
+class _Builder:
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.network: Network = problem.network
+        self.writer = Writer()
+        self.relus = {relu.name: index for index, relu in enumerate(self.network.relus)}
+        self.targets = {relu.source: index for index, relu in reversed(list(enumerate(self.network.relus)))}
+
+    def build(self, proofs: Sequence[Proof], claim: Claim | None) -> bytes:
+        head: dict[str, Any] = {"format": "eqverify certificate", "version": FORMAT}
+        if claim is not None:
+            head |= self._claim(claim)
+        head["steps"] = list(self._steps(proofs))
+        return self.writer.bytes_with(head)
+
+    def _claim(self, claim: Claim) -> dict[str, Any]:
+        array, domain = self.writer.array, self.problem.domain
+        stable = [layer.mask(Status.INACTIVE, Status.ACTIVE) for layer in claim.layers]
+        return {
+            "about": dict(claim.about),
+            "claim": "equivalent",
+            "digests": dict(claim.digests),
+            "domain": {"lower": array(domain.lower), "upper": array(domain.upper)},
+            "epsilon": array(claim.epsilon),
+            "layers": [
+                {
+                    "name": layer.name,
+                    "status": array(np.where(mask, layer.status, 0), "i1"),
+                    "lower": array(layer.lower),
+                    "upper": array(layer.upper),
+                    "evidence": array(evidence, "i1"),
+                }
+                for layer, evidence, mask in zip(claim.layers, claim.evidence, stable, strict=True)
+            ],
+            "relations": self._relations(claim.relations),
+            "map": [self._meaning(meaning) for meaning in claim.meanings],
+        }
+
+    def _meaning(self, meaning: Meaning) -> dict[str, Any]:
+        pairs = [(self.relus[name], unit) for name, unit in meaning.pairs()] + [(-1, 0)] * len(meaning.carriers)
+        layers, units = np.array(pairs).reshape(-1, 2).T
+        return {"layers": self.writer.array(layers, "i4"), "units": self.writer.array(units, "i4")}
+
+    def _relations(self, relations: Sequence[Relation]) -> dict[str, Any]:
+        rows = [
+            (KINDS.index(r.kind), self.relus[r.layer], r.unit, self.relus.get(r.other_layer, -1), r.other_unit)
+            for r in relations
+        ]
+        names = ("kind", "layer", "unit", "other_layer", "other_unit")
+        columns = zip(names, np.array(rows).reshape(-1, 5).T, strict=True)
+        factors = self.writer.array([r.factor for r in relations])
+        return {**{name: self.writer.array(column, "i4") for name, column in columns}, "factor": factors}
+
+    def _steps(self, proofs: Sequence[Proof]) -> Iterator[dict[str, Any]]:
+        """The steps; what says nothing new is left out, and multipliers of one layer become rows of one pass."""
+        fresh = True  # a checker begins with a pass
+        for _, group in groupby(proofs, _bundle):
+            first, *_ = bundle = list(group)
+            if isinstance(first, DerivedProof):
+                if not fresh:
+                    yield {"kind": "pass", "rows": []}
+                fresh = True
+                continue
+            fresh = False
+            if isinstance(first, LinearProof):
+                rows = [self._linear_rows([one for one in bundle if isinstance(one, LinearProof)])]
+                yield {"kind": "pass", "rows": rows}
+                continue
+            for one in bundle:
+                if not isinstance(one, SplitProof) or any(signs.any() for signs in one.signs.values()):
+                    yield self._step(one)
+
+    def _step(self, proof: Proof) -> dict[str, Any]:
+        if isinstance(proof, SlopesProof):
+            parts = slice(int(proof.parts[0]), int(proof.parts[-1]) + 1)
+            pairs = [(node, slopes) for node, chunks in proof.slopes.items() for slopes in chunks]
+            rows = [self._slope_rows(node, slopes, proof.known[node], parts) for node, slopes in pairs]
+            return {"kind": "pass", "rows": [one for one in rows if one is not None]}
+        if isinstance(proof, SplitProof):
+            return self._box_tree(proof)
+        if isinstance(proof, BranchProof):
+            return self._sign_tree(proof)
+        assert isinstance(proof, Believed)
+        return {"kind": "solver", **self._sign(proof.node, proof.part, proof.unit, proof.sign)}
+
+    def _sign(self, node: str, part: int, unit: int, sign: int) -> dict[str, Any]:
+        return {"node": self.targets[node], "part": part, "unit": unit, "sign": sign}
+
+    def _slope_rows(self, node: str, slopes: Slopes, known: Interval, parts: slice) -> dict[str, Any] | None:
+        """The rows that gained anything."""
+        before = np.where(slopes.signs > 0, known.upper[parts, slopes.units], -known.lower[parts, slopes.units])
+        useful = (slopes.upper < before).any(axis=0)
+        if not useful.any():
+            return None
+        alpha = {name: (slopes.columns[name], values[:, useful]) for name, values in slopes.alpha.items()}
+        place = {"node": self.targets[node], "part": parts.start, "count": parts.stop - parts.start}
+        return {**place, **self._hints(slopes.units[useful], slopes.signs[useful], alpha, {}, None)}
+
+    def _linear_rows(self, proofs: Sequence[LinearProof]) -> dict[str, Any]:
+        found = [line_slopes(proof) for proof in proofs]
+        columns = {name: np.flatnonzero(mask) for name, mask in proofs[0].kept.items()}
+        alpha = {name: (own, np.stack([one[0][name] for one in found])[None]) for name, own in columns.items()}
+        lam = {name: (own, np.stack([one[1][name] for one in found])[None]) for name, own in columns.items()}
+        mu = np.stack([one[2] for one in found])[None]
+        units, signs = np.array([p.unit for p in proofs]), np.array([p.sign for p in proofs])
+        place = {"node": self.targets[proofs[0].node], "part": proofs[0].part, "count": 1}
+        return {**place, **self._hints(units, signs, alpha, lam, mu if mu.size else None)}
+
+    def _hints(
+        self, units: IntArray, signs: FloatArray | IntArray, alpha: Slanted, lam: Slanted, mu: FloatArray | None
+    ) -> dict[str, Any]:
+        array = self.writer.array
+        return {
+            "units": array(units, "i4"),
+            "signs": array(signs, "i1"),
+            "alpha": self._slopes(alpha),
+            "lam": self._slopes(lam),
+            "beta": [],
+            "mu": None if mu is None else array(mu),
+        }
+
+    def _slopes(self, slopes: Slanted) -> list[list[int]]:
+        array = self.writer.array
+        return [
+            [self.relus[name], array(columns, "i4"), array(values, "f4" if _is_single(values) else "f8")]
+            for name, (columns, values) in slopes.items()
+            if values.size
+        ]
+
+    def _box_tree(self, proof: SplitProof) -> dict[str, Any]:
+        array, tree = self.writer.array, proof.tree
+        goals = [
+            (self.targets[name], unit, -int(signs[unit]))
+            for name, signs in proof.signs.items()
+            for unit in np.flatnonzero(signs)
+        ]
+        nodes, units, signs = np.array(goals).T
+        return {
+            "kind": "box-tree",
+            "parent": array(tree.parent, "i4"),
+            "side": array(tree.side, "i1"),
+            "part": array(tree.part, "i4"),
+            "dimension": array(tree.dimension, "i4"),
+            "at": array(tree.at),
+            "nodes": array(nodes, "i4"),
+            "units": array(units, "i4"),
+            "signs": array(signs, "i1"),
+        }
+
+    def _sign_tree(self, proof: BranchProof) -> dict[str, Any]:
+        array, question = self.writer.array, proof.result.question
+        tree = pruned(proof.result.tree)
+        order = tree.leaf[tree.relu < 0]
+        alpha, beta = (
+            {name: (tree.columns[name], values[order][:, None, :]) for name, values in one.items()}
+            for one in (tree.alpha, tree.beta)
+        )
+        return {
+            "kind": "sign-tree",
+            **self._sign(question.node, proof.part, question.unit, question.sign),
+            "parent": array(tree.parent, "i4"),
+            "side": array(np.maximum(tree.side, 0), "i1"),
+            "relu": array(tree.relu, "i4"),
+            "split": array(np.where(tree.relu < 0, 0, tree.unit), "i4"),
+            "alpha": self._slopes(alpha),
+            "lam": [],
+            "beta": self._slopes({name: _used(*pair) for name, pair in beta.items()}),
+            "mu": None,
+        }
+
+
+def _bundle(proof: Proof) -> tuple[object, ...]:
+    """Consecutive proofs with one key are written together."""
+    if isinstance(proof, LinearProof):
+        return LinearProof, proof.node, proof.part
+    return (type(proof),)
+
+
+def _used(columns: IntArray, values: Float32Array) -> tuple[IntArray, Float32Array]:
+    """Without the columns that are 0 everywhere."""
+    used = values.any(axis=(0, 1))
+    return columns[used], values[:, :, used]
+
+
+def _is_single(values: FloatArray | Float32Array) -> bool:
+    return bool(np.array_equal(values, np.asarray(values, dtype=np.float32)))

@@ -1,0 +1,74 @@
+"""Multipliers of a linear program as slopes of a pullback: one rule is then enough for a checker.
+
+A row c v is bounded by adding y (h - z) and w (lam z + t - h) for units from the last to the first (specs/bounds.md,
+B-6).  With c the coefficient that has arrived at h, what goes on to z is (lam w - y): the pullback of B-3 passes on
+the same with lower slope y / -c where c < 0, and with upper slope lam w / c where c > 0.  Where the two differ (both
+multipliers positive, or a reduced cost of the wrong sign) the slopes are still valid: the bound is the checker's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from eqverify.arrays import FloatArray
+from eqverify.bounds.signtree import SignTree
+from eqverify.stability.proofs import LinearProof
+
+
+def line_slopes(proof: LinearProof) -> tuple[dict[str, FloatArray], dict[str, FloatArray], FloatArray]:
+    """Slopes that give about the same bound.
+
+    Args:
+        proof: the multipliers and their model.
+
+    Returns:
+        By ReLU node, lower and upper slopes of its kept units, (k,) in [0, 1]; and the multipliers of the linear input
+        constraints.  Nothing is trusted: any numbers are valid.
+    """
+    model, multipliers = proof.model, proof.multipliers
+    below, above, mu = (
+        np.maximum(np.nan_to_num(m, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
+        for m in (multipliers.below, multipliers.above, multipliers.constraints)
+    )
+    row = np.zeros(model.width)
+    row[: proof.row.size] = proof.sign * proof.row
+    alpha, lam = np.zeros(model.units), np.array(model.lam)
+    for unit in reversed(range(model.units)):
+        arrived = row[model.first + unit]
+        if arrived < 0:
+            alpha[unit] = min(below[unit] / -arrived, 1.0)
+            row[: model.rows.shape[1]] += alpha[unit] * arrived * model.rows[unit]
+        elif arrived > 0:
+            lam[unit] = min(model.lam[unit] * above[unit] / arrived, 1.0)
+            row[: model.rows.shape[1]] += lam[unit] * arrived * model.rows[unit]
+    lower, upper, start = {}, {}, 0
+    for name, mask in proof.kept.items():
+        count = int(mask.sum())
+        lower[name], upper[name] = alpha[start : start + count], lam[start : start + count]
+        start += count
+    return lower, upper, mu
+
+
+def pruned(tree: SignTree) -> SignTree:
+    """The smallest tree that shows the same bound with the numbers there are.
+
+    A leaf that was not bounded, or not better than its parent, has the parent's bound and numbers; so the parent may be
+    the leaf, and what else is below it is of no use, since the bound of the tree is the largest of its leaves.
+    """
+    count = tree.parent.size
+    leaf, cut = tree.leaf.copy(), tree.relu < 0
+    for node in range(count - 1, 0, -1):
+        parent = tree.parent[node]
+        if cut[node] and not cut[parent] and tree.upper[node] >= tree.upper[parent]:
+            cut[parent], leaf[parent] = True, leaf[node]
+    kept = np.ones(count, dtype=bool)
+    for node in range(1, count):
+        kept[node] = kept[tree.parent[node]] and not cut[tree.parent[node]]
+    number = np.cumsum(kept) - 1
+    parents = np.where(tree.parent >= 0, number[tree.parent], -1)[kept]
+    relu, rows = np.where(cut, -1, tree.relu)[kept], np.where(cut, leaf, -1)[kept]
+    return replace(
+        tree, parent=parents, side=tree.side[kept], relu=relu, unit=tree.unit[kept], upper=tree.upper[kept], leaf=rows
+    )

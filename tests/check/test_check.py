@@ -1,0 +1,188 @@
+"""The checker verifies what reduce certifies, in both arithmetics, and what it verifies is true."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from certificate_cases import RECIPES, box, case, certified, cut_box, kinds, random_network, unpack
+
+import eqverify as eq
+from eqverify.checker import check_bytes
+from eqverify.checker.numbers import Floats, Rationals
+from eqverify.checker.region import Hints, Interval, Region, lines
+from eqverify.checker.replay import Replay
+from eqverify.cli.main import run
+from eqverify.equivalence.exact import cross_check
+from eqverify.errors import UsageError
+from eqverify.frontend.onnx import parse_network
+from eqverify.testing.handmade import all_handmade
+from eqverify.testing.oracle import deviations_exact, stable_sets_exact
+
+EXAMPLE = "eqverify/examples/digits.onnx", "specs/properties/digits_ball.vnnlib"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("arithmetic", ["float", "exact"])
+def test_certificates_verify_in_both_arithmetics(name, arithmetic):
+    verdict = case(name).check(arithmetic=arithmetic)
+    assert verdict.verified, verdict
+    assert verdict == case(name).check()
+    assert (verdict.solver_trusted > 0) == ("solver" in kinds(case(name)))
+
+
+def test_the_recipes_reach_every_kind_of_step_and_hint():
+    found = set().union(*(kinds(case(name)) for name in RECIPES))
+    assert found == {"pass", "box-tree", "sign-tree", "solver", "alpha", "lam", "beta", "mu"}
+
+
+def true_claims(one, certificate=None):
+    """Whether what a verified certificate claims is true, by enumeration of linear regions."""
+    verdict = one.check(certificate)
+    assert verdict.verified
+    exact = deviations_exact(one.original, parse_network(one.reduced), one.domain)
+    head, arrays = unpack(one.certificate if certificate is None else certificate)
+    stable = stable_sets_exact(one.original, one.domain)
+    for layer, ranges in zip(head["layers"], stable.layers.values(), strict=True):
+        status, lower, upper = (arrays[layer[key]] for key in ("status", "lower", "upper"))
+        for s, low, high, truth in zip(status, lower, upper, ranges, strict=True):
+            if (s == 1 and truth.upper > 0) or (s == 2 and truth.lower < 0):
+                return False
+            if low > truth.lower or high < truth.upper:
+                return False
+    return all(d.value <= Fraction(eps) for d, eps in zip(exact, verdict.epsilons, strict=True))
+
+
+@pytest.mark.parametrize("name", ["boxes", "two-parts", "float64"])
+def test_what_is_verified_is_true(name):
+    assert true_claims(case(name))
+
+
+@pytest.mark.parametrize("name", ["two-parts", "float64"])
+def test_z3_confirms_what_is_verified(name):
+    one = case(name)
+    verdict = one.check()
+    answer = cross_check(one.original, parse_network(one.reduced), one.domain, np.array(verdict.epsilons), timeout=60)
+    assert answer.verdict == "equivalent"
+
+
+@pytest.mark.parametrize("handmade", all_handmade(), ids=lambda h: h.name)
+def test_hand_solved_problems(handmade):
+    one = certified(handmade.network, handmade.domain, element="float64")
+    assert one.check().verified
+    assert one.check(arithmetic="exact").verified
+
+
+@pytest.mark.parametrize("numbers", [Floats(), Rationals()], ids=["float", "exact"])
+@pytest.mark.parametrize("seed", range(8))
+def test_the_dual_rule_gives_bounds_whatever_the_hints(numbers, seed):
+    """Against exact ranges: random slopes, and multipliers on linear constraints."""
+    random = np.random.default_rng(seed)
+    network, domain = random_network(seed, (2, 4, 4, 1)), cut_box(2)
+    exact = stable_sets_exact(network, domain)
+    replay = Replay(network, domain, numbers)
+    first, second = network.relus
+    size = network.sizes[second.source]
+    units = np.arange(size)
+    columns = np.arange(network.sizes[first.name])
+    for sign in (1.0, -1.0):
+        hints = Hints(
+            alpha={first.name: (columns, random.random((1, size, columns.size)))},
+            lam={first.name: (columns, random.random((1, size, columns.size)))},
+            mu=random.random((1, size, 1)) * 2,
+        )
+        part = domain.polytopes[0]
+        replay.region.constraints = part.matrix, part.bound
+        found = replay.region.maxima(second.source, units[None], np.full(size, sign), hints)[0]
+        for bound, truth in zip(found, exact.layers[second.name], strict=True):
+            assert Fraction(bound) >= (truth.upper if sign > 0 else -truth.lower)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_multipliers_on_splits_give_bounds_where_the_sign_is_given(seed):
+    """A leaf: samples on its side of the split stay below the bound."""
+    random = np.random.default_rng(seed)
+    network, domain = random_network(seed, (2, 4, 4, 1)), box(2)
+    replay = Replay(network, domain, Floats())
+    first, second = network.relus
+    side = np.zeros((1, 4))
+    side[0, 0] = random.choice([-1, 1])
+    bounds = dict(replay.region.bounds)
+    z = bounds[first.source]
+    clipped = Interval(
+        np.where(side > 0, np.maximum(z.lower, 0), z.lower), np.where(side < 0, np.minimum(z.upper, 0), z.upper)
+    )
+    if (clipped.lower > clipped.upper).any():
+        return
+    bounds[first.source] = clipped
+    region = Region(network, Floats(), bounds, {first.name: lines(Floats(), clipped)}, sides={first.source: side})
+    hints = Hints(beta={first.source: (np.array([0]), random.random((1, 4, 1)) * 2)})
+    found = region.maxima(second.source, np.arange(4)[None], np.ones(4), hints)[0]
+    from eqverify.network import evaluate_nodes
+
+    points = random.uniform(-1, 1, size=(500, 2))
+    values = evaluate_nodes(network, points)
+    chosen = values[first.source][:, 0] * side[0, 0] >= 0
+    assert (values[second.source][chosen] <= found + 1e-12).all()
+
+
+def test_exact_bounds_are_not_looser_than_float_bounds():
+    network, domain = random_network(1, (3, 6, 6, 2)), box(3)
+    loose, tight = (Replay(network, domain, numbers).bounds for numbers in (Floats(), Rationals()))
+    for name in loose:
+        assert (tight[name].upper <= loose[name].upper).all()
+        assert (tight[name].lower >= loose[name].lower).all()
+
+
+def test_certified_only_trusts_no_solver():
+    options = {"split_inputs": 0, "branch_nodes": 0, "tree_time_limit": 0}
+    network, domain = random_network(5, (6, 9, 9, 2), 0.5), box(6, 0.6)
+    with_words, without = (certified(network, domain, certified_only=only, **options) for only in (False, True))
+    assert "solver" in kinds(with_words)
+    assert "solver" not in kinds(without)
+    assert without.check().solver_trusted == 0
+    assert parse_network(without.reduced).relu_count > parse_network(with_words.reduced).relu_count
+
+
+def test_trees_replace_the_words_of_a_solver():
+    options = {"split_inputs": 0, "branch_nodes": 0, "certified_only": True}
+    network, domain = random_network(5, (6, 9, 9, 2), 0.5), box(6, 0.6)
+    one = certified(network, domain, tree_time_limit=30, **options)
+    assert "sign-tree" in kinds(one)
+    assert one.check().verified
+
+
+def test_command_line(tmp_path, capsys):
+    out, cert = str(tmp_path / "out.onnx"), str(tmp_path / "out.cert")
+    assert run(["reduce", *EXAMPLE, "-o", out, "--certificate", cert, "--json"]) == 0
+    capsys.readouterr()
+    assert run(["check", *EXAMPLE, out, cert]) == 0
+    lines_printed = capsys.readouterr().out.splitlines()
+    assert len(lines_printed) == 1
+    assert lines_printed[0].startswith("verified eps=")
+    assert lines_printed[0].endswith("(equivalent) solver-trusted units: 0")
+    other = "specs/properties/digits_patch.vnnlib"
+    assert run(["check", EXAMPLE[0], other, out, cert]) == 1
+    assert capsys.readouterr().out.startswith("rejected certificate/digest")
+    assert run(["check", *EXAMPLE, out, str(tmp_path / "none")]) == 2
+
+
+def test_both_arithmetics_agree_on_the_example(tmp_path):
+    result = eq.reduce(eq.load_problem(*EXAMPLE), certificate=True, certified_only=True)
+    out, cert = tmp_path / "out.onnx", tmp_path / "out.cert"
+    result.save(out, certificate=cert)
+    verdicts = [eq.check(*EXAMPLE, out, cert, arithmetic=arithmetic) for arithmetic in ("float", "exact")]
+    assert verdicts[0] == verdicts[1]
+    assert verdicts[0].verified
+
+
+def test_exact_arithmetic_refuses_what_would_take_too_long(monkeypatch):
+    monkeypatch.setattr("eqverify.checker.numbers._EXACT_WORK", 1000.0)
+    verdict = case("boxes").check(arithmetic="exact")
+    assert (verdict.verified, verdict.code, verdict.exit_status) == (False, "check/exact-too-large", 4)
+
+
+def test_an_unknown_arithmetic_is_a_usage_error():
+    with pytest.raises(UsageError, match="usage/arithmetic"):
+        check_bytes(b"", b"", b"", b"", "decimal")
