@@ -14,8 +14,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eqverify.api.boxes import reduce_per_box
+    from eqverify.api.directed import reduce_for_property
     from eqverify.api.equivalence import Equivalence, PairAnswer, decide_pair_query, equivalent, pair_query
     from eqverify.api.loading import load_network, load_problem, load_query
+    from eqverify.api.local import local_problem
     from eqverify.api.proving import prove_stability
     from eqverify.api.reduction import Reduction, reduce
     from eqverify.api.regions import RegionReport, find_regions
@@ -38,16 +41,19 @@ _HOMES = {
     "ShallowReport": "eqverify.api.shallow",
     "Status": "eqverify.stability.facts",
     "Verification": "eqverify.api.verification",
+    "decide_pair_query": "eqverify.api.equivalence",
+    "equivalent": "eqverify.api.equivalence",
     "find_regions": "eqverify.api.regions",
     "load_network": "eqverify.api.loading",
     "load_problem": "eqverify.api.loading",
     "load_query": "eqverify.api.loading",
+    "local_problem": "eqverify.api.local",
     "make_shallow": "eqverify.api.shallow",
-    "decide_pair_query": "eqverify.api.equivalence",
-    "equivalent": "eqverify.api.equivalence",
     "pair_query": "eqverify.api.equivalence",
     "prove_stability": "eqverify.api.proving",
     "reduce": "eqverify.api.reduction",
+    "reduce_for_property": "eqverify.api.directed",
+    "reduce_per_box": "eqverify.api.boxes",
     "verify": "eqverify.api.verification",
 }
 
@@ -69,10 +75,13 @@ __all__ = [
     "load_network",
     "load_problem",
     "load_query",
+    "local_problem",
     "make_shallow",
     "pair_query",
     "prove_stability",
     "reduce",
+    "reduce_for_property",
+    "reduce_per_box",
     "verify",
 ]
 

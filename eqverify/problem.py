@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
 from eqverify.arrays import FloatArray
-from eqverify.domain import Case, Declaration, Domain, NetworkSignature, Specification, box_domain
+from eqverify.domain import Assumption, Case, Declaration, Domain, NetworkSignature, Specification, box_domain
 from eqverify.errors import InputError, Place
 from eqverify.network import Network
 from eqverify.network.tail import OpaqueTail
@@ -21,6 +22,8 @@ class Problem:
         specification: what the property file says; its arity fits the network.  Where there is a tail, its outputs are
             those of the whole model and are not compared.
         tail: what follows the network in its file, None for nothing.
+        assumed: in property-directed mode, constraints on inputs and outputs: facts are then about the inputs of the
+            domain that satisfy them, and eps is.
 
     Raises:
         InputError: `problem/arity` where inputs or outputs of property and network differ in number,
@@ -30,6 +33,7 @@ class Problem:
     network: Network
     specification: Specification
     tail: OpaqueTail | None = None
+    assumed: Assumption | None = None
 
     def __post_init__(self) -> None:
         specification, network = self.specification, self.network
@@ -68,6 +72,13 @@ class Problem:
     def domain(self) -> Domain:
         """The union of all parts of the input set."""
         return self.specification.domain
+
+    @cached_property
+    def domain_digest(self) -> str:
+        """SHA-256 (hex) of the inputs that facts are about: of the domain, and of what is assumed."""
+        if self.assumed is None:
+            return self.domain.digest
+        return hashlib.sha256(f"eqverify-directed-1 {self.domain.digest} {self.assumed.digest}".encode()).hexdigest()
 
 
 def domain_problem(network: Network, domain: Domain) -> Problem:

@@ -123,8 +123,8 @@ def equivalent(
 
     Raises:
         UsageError: `equivalence/goal` unless exactly one of epsilon and top1 is given, `equivalence/epsilon`,
-            `equivalence/timeout`.
-        InputError: a file is malformed; `equivalence/arity` where networks and domain do not fit.
+            `equivalence/timeout`; `equivalence/arity` where networks and domain do not fit.
+        InputError: a file is malformed; `equivalence/inputs` as `load_domain`.
     """
     start = time.monotonic()
     _require_timeout(timeout)
@@ -223,7 +223,7 @@ def _require_arity(f: Network, g: Network, domain: Domain) -> None:
     ]
     for message, one, other in pairs:
         if one != other:
-            raise InputError("equivalence/arity", message, value=f"{one} and {other}")
+            raise UsageError("equivalence/arity", message, value=f"{one} and {other}")
 
 
 def _single(f: Network, g: Network) -> bool:
@@ -296,8 +296,8 @@ def decide_pair_query(
         Trusted for ``unsat``: as `equivalent`.
 
     Raises:
-        UsageError: `equivalence/timeout`; `equivalence/no-network` where a network is missing.
-        InputError: `equivalence/networks`, `equivalence/arity`, or a file is malformed.
+        UsageError: `equivalence/timeout`, `equivalence/arity`; `equivalence/no-network` where a network is missing.
+        InputError: `equivalence/networks`, or a file is malformed.
     """
     from eqverify.equivalence.query import QueryCheck
     from eqverify.frontend.vnnlib import lower
@@ -358,7 +358,7 @@ def _named(specification: Specification, networks: Mapping[str, PathOrNetwork]) 
         ]
         for kind, declared, actual in sizes:
             if declared != actual:
-                raise InputError(
+                raise UsageError(
                     "equivalence/arity",
                     f"the query declares another number of {kind} for {name} than the network has",
                     place=Place(file=specification.source),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eqverify.errors import UsageError
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.stability.facts import Facts
@@ -50,11 +51,18 @@ def prove_stability(
         The table of units.  Trusted: float64 arithmetic; SCIP for units with evidence ``solver``; the journal.
 
     Raises:
+        UsageError: `directed/no-facts` for a problem that assumes a disjunct.
         InputError: the journal is damaged, or about something else.
         LimitError: a worker died.
     """
     from eqverify.stability.portfolio import prove_stability as prove
 
+    if problem.assumed is not None:
+        raise UsageError(
+            "directed/no-facts",
+            "the problem assumes a disjunct of its property, where inputs of the domain are no witnesses",
+            hint="use reduce_for_property, which brings the facts along",
+        )
     journal = None if resume is None else Path(resume)
     options = StabilityOptions(
         engine, time_limit, unit_time_limit, seed, node_limit, journal, workers, split_inputs, branch_nodes

@@ -15,11 +15,12 @@ import numpy as np
 import eqverify
 from eqverify.api.proving import prove_stability
 from eqverify.arrays import FloatArray
-from eqverify.errors import ContradictionError, InputError, RejectedError
+from eqverify.errors import ContradictionError, InputError, RejectedError, UsageError
 from eqverify.files import atomic_write
 from eqverify.network import Affine, Dense, Network, Relu, evaluate_nodes, evaluation_error, join_outputs
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
+from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts, Status
 from eqverify.stability.options import Engine
@@ -42,7 +43,8 @@ class Reduction:
         transformed: the rewrites, with their record.
         data: the bytes of the ONNX file, with the problem's tail if there is one.
         network: the network read back from those bytes, without the tail.
-        epsilons: (output_size,) proved bounds on |original - network| over the domain; with a tail, at the cut.
+        epsilons: (output_size,) proved bounds on |original - network| over the domain, or over those of its inputs that
+            satisfy what the problem assumes; with a tail, at the cut.
         runtime: how onnxruntime's run of `data` compares with `network`.
         cross_check: the answer of Z3 or of the equivalence portfolio, where one was asked.
         seconds: measured wall time by stage.
@@ -64,6 +66,11 @@ class Reduction:
         return float(self.epsilons.max(initial=0.0))
 
     @property
+    def claim(self) -> str:
+        """What is proved: ``equivalent``, or `DIRECTED_CLAIM` where the problem assumes constraints."""
+        return "equivalent" if self.problem.assumed is None else DIRECTED_CLAIM
+
+    @property
     def dtype(self) -> Literal["float32", "float64"]:
         """The type of the written weights."""
         return "float64" if self.network.inputs[0].element == "float64" else "float32"
@@ -74,9 +81,10 @@ class Reduction:
         kept: dict[str, tuple[int, int]] = {}
         for meaning in self.transformed.meanings.values():
             for group in meaning.groups:
-                kept[group.source] = (group.units.size, 0)
-            if meaning.groups:  # carriers are listed with the last layer that they pass
-                kept[meaning.groups[-1].source] = (meaning.groups[-1].units.size, len(meaning.carriers))
+                units, carriers = kept.get(group.source, (0, 0))
+                # carriers are listed with the last layer that they pass
+                passing = len(meaning.carriers) if group is meaning.groups[-1] else 0
+                kept[group.source] = (units + group.units.size, carriers + passing)
         return layer_rows(self.facts, kept)
 
     @property
@@ -87,6 +95,7 @@ class Reduction:
     def as_dict(self) -> dict[str, object]:
         """All measured numbers, for JSON."""
         return {
+            "claim": self.claim,
             "relus_before": self.problem.network.relu_count,
             "relus_after": self.network.relu_count,
             "layers": [row.as_dict() for row in self.layers],
@@ -287,8 +296,8 @@ def _write(
     metadata = {
         "eqverify.version": eqverify.__version__,
         "eqverify.network": problem.network.digest,
-        "eqverify.domain": problem.domain.digest,
-        "eqverify.claim": "equivalent on the domain up to epsilon" + (" at the cut" if problem.tail else ""),
+        "eqverify.domain": problem.domain_digest,
+        "eqverify.claim": _claim(problem),
         "eqverify.epsilon": json.dumps(transformed.epsilon.tolist()),
         "eqverify.evidence": json.dumps(facts.evidence_counts()),
     }
@@ -316,6 +325,12 @@ def _write(
             hint="this is a defect of eqverify; please report it with the files",
         )
     return data, network, epsilons
+
+
+def _claim(problem: Problem) -> str:
+    if problem.assumed is not None:
+        return f"{DIRECTED_CLAIM}, not equivalent: within epsilon where the original satisfies the disjunct"
+    return "equivalent on the domain up to epsilon" + (" at the cut" if problem.tail else "")
 
 
 def _same_chain(one: Network, other: Network) -> bool:
@@ -354,6 +369,8 @@ def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsil
             "onnxruntime computes other outputs for the written file than its rounding allows",
             value=f"{comparison.largest_deviation:.3e}, allowed {comparison.largest_allowed:.3e}",
         )
+    if problem.assumed is not None:  # a point where eps says something would be a counterexample
+        return comparison
     sides = []
     for side in (problem.network, network):
         values = evaluate_nodes(side, points)
@@ -382,6 +399,12 @@ def _points(problem: Problem, facts: Facts, count: int = 200) -> FloatArray:
 
 
 def _confirm(problem: Problem, network: Network, epsilons: FloatArray, timeout: float) -> CrossCheck:
+    if problem.assumed is not None:
+        raise UsageError(
+            "reduce/cross-check-directed",
+            "the cross-check compares networks on whole domains",
+            hint="leave it out for a network that was made for one disjunct",
+        )
     from eqverify.equivalence.exact import cross_check
 
     answer = cross_check(problem.network, network, problem.domain, epsilons, timeout=timeout)

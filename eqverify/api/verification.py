@@ -46,10 +46,10 @@ class Verification:
     Attributes:
         verdict: `sat`, `unsat`, `unknown` or `timed-out`.
         backend: who gave the answer: ``attack`` for an input found by gradient steps.
-        witness: for `sat`, the input and onnxruntime's outputs.
+        witness: for `sat`, the input and onnxruntime's outputs; for two networks, inputs and exact outputs of both.
         evidence: for `unsat`, what the parts rest on: ``bounds`` is arithmetic only.
         reason: for `unknown`.
-        relus_before: of the original network.
+        relus_before: of the original network; 0 for two networks.
         relus_after: of the largest network that a backend was asked about; None if none was.
         layers: its table of layers, empty where nothing was reduced.
         seconds: wall time by stage.
@@ -95,7 +95,8 @@ def verify(
     Gradient steps look for such an input first; then the network is reduced on the property's inputs, and the backend
     is asked about one part of the input set and one disjunct of the output condition after the other, with output
     constraints relaxed by the proved eps. Whatever a backend finds is replayed on the original network; where it does
-    not hold there, the backend is asked about the original network itself.
+    not hold there, the backend is asked about the original network itself.  A query about two networks goes to
+    `decide_pair_query` instead.
 
     Args:
         query: path or query, version 1.0 or 2.x.
@@ -120,8 +121,33 @@ def verify(
     decider = make_backend(backend) if isinstance(backend, str) else backend
     run = _Run(Budget(timeout), decider, reduction, seed, progress)
     parsed = load_query(query) if isinstance(query, str | Path) else query
+    if len(parsed.networks) > 1:
+        return _decide_pair(parsed, networks, timeout, seed, progress)
     problem, data = _load(parsed, networks)
     return run.decide(problem, data)
+
+
+def _decide_pair(
+    query: Query,
+    networks: PathOrNetwork | Mapping[str, PathOrNetwork],
+    timeout: float,
+    seed: int,
+    progress: Progress,
+) -> Verification:
+    """The answer about two networks: by `decide_pair_query`, whatever the backend."""
+    from eqverify.api.equivalence import decide_pair_query
+
+    found = decide_pair_query(query, _named(query, networks), timeout, seed=seed, progress=progress)
+    late = found.answer == "unknown" and found.seconds >= timeout
+    witness = None
+    if found.answer == "sat":
+        names = [network.name for network in query.networks]
+        x, y = ([float(v) for name in names for v in values[name]] for values in (found.inputs, found.outputs))
+        witness = Witness(np.array(x), np.array(y))
+    evidence = (found.evidence,) if found.answer == "unsat" else ()
+    verdict: Verdict = "timed-out" if late else found.answer
+    reason = found.reason if verdict == "unknown" else ""
+    return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), {"decide": found.seconds})
 
 
 def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> tuple[Problem, bytes]:
@@ -141,11 +167,17 @@ def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -
 
 def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> PathOrNetwork:
     """The one network of the query."""
+    (declared,) = query.networks
+    return _named(query, networks)[declared.name]
+
+
+def _named(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> dict[str, PathOrNetwork]:
+    """The networks by declared name."""
     declared = [network.name for network in query.networks]
-    given = networks if isinstance(networks, Mapping) else {declared[0]: networks}
+    given = dict(networks) if isinstance(networks, Mapping) else {"": networks}
     wanted = [network.name for network in query.networks if network.equal_to is None]
     if len(declared) == len(given) == 1 and (query.version == "1.0" or "" in given):
-        return next(iter(given.values()))
+        return {declared[0]: next(iter(given.values()))}
     if sorted(given) != sorted(wanted):
         raise UsageError(
             "usage/networks",
@@ -154,14 +186,7 @@ def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork])
             value=f"{', '.join(sorted(given)) or 'none'} given, {', '.join(wanted)} declared",
             hint="give --network NAME=FILE once for each declared network that is not equal-to another",
         )
-    if len(declared) != 1:
-        raise InputError(
-            "verify/networks",
-            "properties of several networks are not decided by this command",
-            place=Place(file=query.source),
-            value=", ".join(declared),
-        )
-    return given[declared[0]]
+    return given
 
 
 def _check_elements(query: Query, network: Network) -> None:

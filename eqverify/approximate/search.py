@@ -105,6 +105,10 @@ class _Cell:
     upper: FloatArray
 
 
+_Batch = tuple[list[_Cell], Mapping[str, Form]]
+"""Cells before one ReLU node, and forms of what it and later ones read, a row per cell."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Node:
     """A cell within one ReLU node: signs (size,) of its units so far, and which points (indices) are inside."""
@@ -200,22 +204,16 @@ class PartSearch:
         """Search; what the deadline cuts off is counted in `unexplored`."""
         root = self._root()
         if root is not None:
-            stack = [(0, [root], input_forms(self.network, self.frame))]
+            first: _Batch = ([root], input_forms(self.network, self.frame))
+            stack = [iter([first])]
             while stack:
-                depth, cells, forms = stack.pop()
-                if time.monotonic() > self.deadline:
-                    self.count.exhausted = False
-                    self.count.unexplored += len(cells) * prod(self._limits[depth:])
-                    continue
-                if depth == len(self._relus):
-                    self._collect(cells)
-                    continue
-                if len(cells) > _CHUNK:
-                    rest = np.arange(_CHUNK, len(cells))
-                    stack.append((depth, cells[_CHUNK:], {name: f.take(rest) for name, f in forms.items()}))
-                    first = np.arange(_CHUNK)
-                    cells, forms = cells[:_CHUNK], {name: f.take(first) for name, f in forms.items()}
-                stack.append((depth + 1, *self._advance(depth, cells, forms)))
+                batch = next(stack[-1], None)
+                if batch is None:
+                    stack.pop()
+                elif len(stack) > len(self._relus):
+                    self._collect(batch[0])
+                else:
+                    stack.append(self._advance(len(stack) - 1, *batch))
         self.count.questions, self.count.exact = self.geometry.questions, self.geometry.exact
         return self.count
 
@@ -245,10 +243,8 @@ class PartSearch:
 
     # One ReLU node
 
-    def _advance(
-        self, depth: int, cells: list[_Cell], forms: Mapping[str, Form]
-    ) -> tuple[list[_Cell], dict[str, Form]]:
-        """The cells of the next node, and their forms up to it."""
+    def _advance(self, depth: int, cells: list[_Cell], forms: Mapping[str, Form]) -> Iterator[_Batch]:
+        """The cells of the next node with their forms up to it, some at a time, so that regions come early."""
         relu = self._relus[depth]
         grown = dict(forms)
         for node in self._plan[depth].affine:
@@ -263,14 +259,26 @@ class PartSearch:
             for child in self._split(depth, cell, z.take(np.array([index])), signs.astype(np.int8)):
                 following.append(child)
                 parents.append(index)
-        if not following:
-            return [], {}
-        taken = {name: form.take(np.array(parents)) for name, form in grown.items()}
-        taken[relu.name] = relu_form(taken[relu.source], np.stack([cell.pattern[-1] for cell in following]))
-        return following, {name: taken[name] for name in self._plan[depth].kept}
+                if len(following) == _CHUNK:
+                    yield self._batch(depth, following, parents, grown)
+                    following, parents = [], []
+        if following:
+            yield self._batch(depth, following, parents, grown)
+
+    def _batch(self, depth: int, cells: list[_Cell], parents: list[int], grown: Mapping[str, Form]) -> _Batch:
+        relu, index = self._relus[depth], np.array(parents)
+        active = np.stack([cell.pattern[-1] for cell in cells])
+        kept = {name: grown[name].take(index) for name in self._plan[depth].kept if name != relu.name}
+        if relu.name in self._plan[depth].kept:
+            kept[relu.name] = relu_form(grown[relu.source].take(index), active)
+        return cells, kept
 
     def _split(self, depth: int, cell: _Cell, form: Form, signs: ByteArray) -> Iterator[_Cell]:
-        """The smallest cells of a ReLU node inside a cell."""
+        """The smallest cells of a ReLU node inside a cell; others may be visited between two of them."""
+        if time.monotonic() > self.deadline:
+            self.count.exhausted = False
+            self.count.unexplored += self._share(depth, int((signs == 0).sum()))
+            return
         self.geometry.visit(cell.functions)
         first = sum(on.size for on in cell.pattern)
         units = _Units(form, first, _Maker(self, depth, cell.pattern), cell.points)

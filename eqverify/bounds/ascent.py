@@ -1,10 +1,11 @@
-"""Gradient steps on slopes, and on multipliers of sign splits, of pulled-back bounds (specs/bounds.md, B-4 and B-7).
+"""Gradient steps on slopes, and on multipliers of sign splits, of pulled-back bounds (specs/bounds.md, B-4, B-7, B-9).
 
 A pulled-back bound is U(alpha, beta) = constant + max over the box of a linear function.  Its gradient is found by
 running forwards what ran backwards: with x* the maximising corner, a relaxed ReLU passes g_z on as lam g_z + t
 where the coefficient on it was positive and as alpha g_z where it was negative; then dU / d alpha_i =
 min(coefficient_i, 0) g_z_i, and a multiplier beta on a split z_j >= 0 has dU / d beta = g_z_j (Xu et al. 2021,
-arXiv 2011.13824; Wang et al. 2021, arXiv 2103.06624).  Every iterate is a bound that is rounded outwards, so that
+arXiv 2011.13824; Wang et al. 2021, arXiv 2103.06624).  A multiplier nu on an assumed constraint C y + B x <= d has
+dU / d nu = d - C g_y - B x*.  Every iterate is a bound that is rounded outwards, so that
 the steps themselves need no care; the best one counts.  Slopes and multipliers are float32 numbers held in float64:
 proofs can keep them exactly in half the space.
 """
@@ -17,13 +18,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from eqverify.arrays import ByteArray, FloatArray, IntArray
+from eqverify.bounds.assumed import add_assumed, assumed_nodes, assumed_slack
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.interval import Interval, centred
-from eqverify.bounds.pullback import Ground, LinearBound, Relaxation, Row, ancestors, per_row, relax
+from eqverify.bounds.pullback import Ground, LinearBound, Pullback, Relaxation, Row, ancestors, per_row, relax
+from eqverify.domain import Assumption
 from eqverify.network import Affine, Dense
 
-_RATE, _DECAY = 0.25, 0.95
+FIRST_STEP, _DECAY = 0.25, 0.95
 _MOMENTS = (0.9, 0.999)
+_NU = "nu"
+"""The one entry of the multipliers on assumed constraints."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +42,7 @@ class Slopes:
         alpha: by ReLU node, (boxes, m, k) in [0, 1].
         beta: by ReLU node, (boxes, m, k) >= 0, where signs are split.
         upper: (boxes, m) the bounds that they give.
+        nu: (boxes, m, k) the multipliers on the assumed constraints; k = 0 without any.
     """
 
     units: IntArray
@@ -45,19 +51,23 @@ class Slopes:
     alpha: Mapping[str, FloatArray]
     beta: Mapping[str, FloatArray]
     upper: FloatArray
+    nu: FloatArray
 
 
 class Ascent:
     """Gradient steps for some rows of one node; rows that got decided drop out.
 
     Args:
-        ground: network, bounds and relaxations of what stands before the node.
-        node: the target.
+        ground: network, bounds and relaxations of what stands before the node, and before the outputs where constraints
+            are assumed.
+        node: the target; None for the zero row, of which a negative bound shows that no input satisfies the assumed
+            constraints.
         units: (m,) components.
         signs: (m,) 1 to bound z from above, -1 to bound -z from above.
         splits: by ReLU node, (boxes, m, k) over its open units: 1 where z >= 0 holds, -1 where z <= 0, else 0.
         alpha: by ReLU node, (boxes, m, k) slopes to begin with; CROWN's by default.
         beta: by ReLU node, (boxes, m, k) multipliers to begin with; 0 by default.
+        assumed: constraints on outputs and inputs that may be used.
         limits: (m,) a row is done when its bound is not above this; 0 by default.
         rate: length of the first step.
     """
@@ -65,15 +75,16 @@ class Ascent:
     def __init__(
         self,
         ground: Ground,
-        node: Affine,
+        node: Affine | None,
         units: IntArray,
         signs: FloatArray,
         splits: Mapping[str, ByteArray] | None = None,
         alpha: Mapping[str, FloatArray] | None = None,
         beta: Mapping[str, FloatArray] | None = None,
         *,
+        assumed: Assumption | None = None,
         limits: FloatArray | None = None,
-        rate: float = _RATE,
+        rate: float = FIRST_STEP,
     ) -> None:
         self.ground = ground
         self.node = node
@@ -81,7 +92,10 @@ class Ascent:
         self.signs = signs
         self.limits = np.zeros(units.size) if limits is None else limits
         self.rate = rate
-        self.before = ancestors(ground.network, node.name)
+        self.assumed = assumed
+        self.before = set() if node is None else ancestors(ground.network, node.name)
+        if assumed is not None:
+            self.before |= assumed_nodes(ground.network, assumed)
         self.columns: dict[str, IntArray] = {}
         self.alpha: dict[str, FloatArray] = {}
         self.sides: dict[str, FloatArray] = {}
@@ -96,8 +110,10 @@ class Ascent:
             if splits is not None and splits[name].any():
                 self.sides[name] = splits[name].astype(np.float64)
                 self.beta[name] = np.zeros(self.sides[name].shape) if beta is None else beta[name].copy()
+        count = 0 if assumed is None else len(assumed)
+        self.nu = {_NU: np.full((ground.boxes, units.size, count), float(node is None))}
         self.moments = [
-            {n: (np.zeros_like(v), np.zeros_like(v)) for n, v in p.items()} for p in (self.alpha, self.beta)
+            {n: (np.zeros_like(v), np.zeros_like(v)) for n, v in p.items()} for p in (self.alpha, self.beta, self.nu)
         ]
         self.last: LinearBound | None = None
         self.last_rows = np.arange(units.size)
@@ -107,7 +123,8 @@ class Ascent:
     def run(self, iterations: int) -> Slopes:
         """At most so many steps; the best slopes of each row and box."""
         best = np.full((self.ground.boxes, self.units.size), np.inf)
-        kept = [{name: v.copy() for name, v in values.items()} for values in (self.alpha, self.beta)]
+        chosen = (self.alpha, self.beta, self.nu)
+        kept = [{name: v.copy() for name, v in values.items()} for values in chosen]
         live = np.arange(self.units.size)
         rate = self.rate
         for step in range(iterations + 1):
@@ -115,18 +132,18 @@ class Ascent:
             found = self._pull(relaxations, live)
             better = found.upper < best[:, live]
             best[:, live] = np.minimum(best[:, live], found.upper)
-            for own, values in zip(kept, (self.alpha, self.beta), strict=True):
+            for own, values in zip(kept, chosen, strict=True):
                 for name, value in values.items():
                     own[name][:, live] = np.where(better[:, :, None], value[:, live], own[name][:, live])
             going = ~(best[:, live] <= self.limits[live]).all(axis=0)
             if step == iterations or not going.any():
                 break
-            slopes, multipliers = self._gradients(relaxations, found)
+            gradients = self._gradients(relaxations, found)
             live = live[going]
-            self._step(0, {name: g[:, going] for name, g in slopes.items()}, live, rate, step + 1)
-            self._step(1, {name: g[:, going] for name, g in multipliers.items()}, live, rate, step + 1)
+            for kind, own in enumerate(gradients):
+                self._step(kind, {name: g[:, going] for name, g in own.items()}, live, rate, step + 1)
             rate *= _DECAY
-        return Slopes(self.units, self.signs, self.columns, kept[0], kept[1], best)
+        return Slopes(self.units, self.signs, self.columns, kept[0], kept[1], best, kept[2][_NU])
 
     def _relaxations(self, live: IntArray) -> dict[str, Relaxation]:
         """Those of the ground, with the slopes, and on split signs the bounds, of each row."""
@@ -147,7 +164,11 @@ class Ascent:
 
     def _pull(self, relaxations: Mapping[str, Relaxation], live: IntArray) -> LinearBound:
         ground = self.ground.with_relaxations(relaxations)
-        pullback = ground.unit_rows(self.node.name, self.units[live][None], self.signs[live][None])
+        pullback = Pullback(ground)
+        if self.node is not None:
+            pullback = ground.unit_rows(self.node.name, self.units[live][None], self.signs[live][None])
+        if self.assumed is not None:
+            add_assumed(pullback, self.assumed, self.nu[_NU][:, live])
         for name, beta in self.beta.items():
             source = self._source(name)
             rows = np.zeros((ground.boxes, live.size, ground.network.sizes[source]))
@@ -159,8 +180,8 @@ class Ascent:
 
     def _gradients(
         self, relaxations: Mapping[str, Relaxation], found: LinearBound
-    ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-        """dU / d alpha and dU / d beta by ReLU node, (boxes, rows, columns) each."""
+    ) -> tuple[dict[str, FloatArray], dict[str, FloatArray], dict[str, FloatArray]]:
+        """dU / d alpha and dU / d beta by ReLU node, and dU / d nu, (boxes, rows, columns) each."""
         network, slopes, multipliers = self.ground.network, {}, {}
         values: dict[str, FloatArray] = {}
         shape = found.upper.shape
@@ -188,7 +209,8 @@ class Ascent:
                 slopes[node.name] = np.where(free, gradient, 0.0)
                 above = per_row(relaxation.lam) * z + per_row(relaxation.offset)
                 values[node.name] = np.where(row > 0, above, per_row(relaxation.alpha) * z)
-        return slopes, multipliers
+            nu = {} if self.assumed is None else {_NU: assumed_slack(network, self.assumed, values)}
+        return slopes, multipliers, nu
 
     def _forward(self, node: Affine, values: Mapping[str, FloatArray], shape: tuple[int, ...]) -> FloatArray:
         """The node's value; where it is dense and read by one ReLU only, without the units that are inactive there."""
@@ -228,7 +250,7 @@ class Ascent:
     def _step(self, kind: int, gradients: Mapping[str, FloatArray], live: IntArray, rate: float, step: int) -> None:
         """Adam (Kingma, Ba 2015, arXiv 1412.6980), downhill; slopes (kind 0) stay in [0, 1], multipliers above 0."""
         one, two = _MOMENTS
-        values = (self.alpha, self.beta)[kind]
+        values = (self.alpha, self.beta, self.nu)[kind]
         for name, gradient in gradients.items():
             g = np.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
             size = np.abs(g).max(axis=2, initial=0.0, keepdims=True)
@@ -237,9 +259,26 @@ class Ascent:
             first, second = one * first + (1 - one) * g, two * second + (1 - two) * g * g
             self.moments[kind][name][0][:, live], self.moments[kind][name][1][:, live] = first, second
             move = rate * first / (1 - one**step) / (np.sqrt(second / (1 - two**step)) + 1e-8)
-            moved = values[name][:, live] - (move if kind == 0 else self._scale(name) * move)
-            moved = np.clip(moved, 0.0, 1.0 if kind == 0 else np.inf)
-            values[name][:, live] = moved.astype(np.float32)
+            scale = 1.0 if kind == 0 else self._scale(name) if kind == 1 else self._assumed_scale(size, live)
+            moved = np.clip(values[name][:, live] - scale * move, 0.0, 1.0 if kind == 0 else np.inf)
+            if kind == 2 and self.node is None:
+                moved = _normalised(moved)
+            with np.errstate(over="ignore"):
+                values[name][:, live] = moved.astype(np.float32)
+
+    def _assumed_scale(self, size: FloatArray, live: IntArray) -> FloatArray | float:
+        """What a full step changes: as much as would bring a linear bound to zero; the zero row's is scaled to 1.
+
+        Args:
+            size: (boxes, live rows, 1) the largest derivative of each bound.
+            live: the rows.
+        """
+        if self.node is None or self.last is None:
+            return 1.0
+        upper = self.last.upper[:, np.searchsorted(self.last_rows, live)]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            scale = np.abs(upper)[:, :, None] / size
+        return np.where(np.isfinite(scale), scale, 0.0)
 
     def _scale(self, name: str) -> float:
         """The order of magnitude of coefficients on a pre-activation node, which its multipliers should have."""
@@ -249,6 +288,12 @@ class Ascent:
 
     def _source(self, relu: str) -> str:
         return self.ground.network.by_name[relu].sources[0]
+
+
+def _normalised(nu: FloatArray) -> FloatArray:
+    """Multipliers that sum to 1; all equal where they are all 0."""
+    total = nu.sum(axis=2, keepdims=True)
+    return np.where(total > 0, nu / np.where(total > 0, total, 1.0), 1.0)
 
 
 def _spread(base: FloatArray, columns: IntArray, own: FloatArray) -> FloatArray:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eqverify.arrays import ByteArray, Float32Array, FloatArray, IntArray
-from eqverify.bounds.ascent import Ascent, Slopes
+from eqverify.bounds.ascent import FIRST_STEP, Ascent, Slopes
 from eqverify.bounds.boxpass import certainly_inside
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
 from eqverify.bounds.interval import Bounds, Interval, centred
@@ -289,7 +289,7 @@ class _Search:
             alpha,
             beta,
             limits=np.array([self.states[leaf.question].limit for leaf in leaves]),
-            **({} if roots else {"rate": _RATE}),
+            rate=FIRST_STEP if roots else _RATE,
         )
 
     def _numbers(self, ascent: Ascent, slopes: Slopes) -> tuple[Numbers, Numbers]:

@@ -4,9 +4,10 @@ Columns v are the inputs x, the constant 1, and the outputs h of kept units in t
 
     h >= z,   h <= lam z + t,   |z - row . v| <= error,   0 <= h <= max(u, 0)
 
-(Ehlers 2017, arXiv 1705.01320), and the inputs may satisfy  A x <= b.  For *any* multipliers >= 0
+(Ehlers 2017, arXiv 1705.01320), and the columns may satisfy  A v <= b (on inputs, or as assumed of outputs).
+For *any* multipliers >= 0
 
-    c . v  <=  c . v + sum_i [ y_i (h_i - z_i) + w_i (lam_i z_i + t_i - h_i) ] + mu . (b - A x),
+    c . v  <=  c . v + sum_i [ y_i (h_i - z_i) + w_i (lam_i z_i + t_i - h_i) ] + mu . (b - A v),
 
 and the right-hand side is a linear function of v, whose maximum over the columns' ranges is a product and a sum.  So
 nothing about a solver that proposed the multipliers need be believed.
@@ -14,7 +15,7 @@ nothing about a solver that proposed the multipliers need be believed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class Multipliers:
     Attributes:
         below: (units,) on h >= z.
         above: (units,) on h <= lam z + t.
-        constraints: (k,) on the linear input constraints.
+        constraints: (k,) on the linear constraints.
     """
 
     below: FloatArray
@@ -52,7 +53,7 @@ class Triangles:
         lam: (units,) upper slopes.
         offset: (units,) offsets of the upper lines.
         first: the column of unit 0; the others follow.
-        matrix: (k, inputs) linear input constraints.
+        matrix: (k, inputs or more) linear constraints on the first columns.
         bound: (k,) their right-hand sides.
     """
 
@@ -94,14 +95,14 @@ class Triangles:
             return self._maximum(c, below, above, mu)
 
     def _maximum(self, c: FloatArray, below: FloatArray, above: FloatArray, mu: FloatArray) -> float:
-        units, inputs = slice(self.first, self.first + self.units), self.matrix.shape[1]
+        units, constrained = slice(self.first, self.first + self.units), self.matrix.shape[1]
         through = self.lam * above
         factor = through - below
         reduced, size = c + factor @ self.rows, np.abs(c) + (through + below) @ np.abs(self.rows)
         reduced[units] += below - above
         size[units] += below + above
-        reduced[:inputs] -= mu @ self.matrix
-        size[:inputs] += mu @ np.abs(self.matrix)
+        reduced[:constrained] -= mu @ self.matrix
+        size[:constrained] += mu @ np.abs(self.matrix)
         centre, radius = centred(Interval(self.lower[None], self.upper[None]))
         magnitude = np.abs(centre[0]) + radius[0]
         constant = np.array([above @ self.offset, mu @ self.bound, (through + below) @ self.error])
@@ -170,6 +171,13 @@ def add_units(base: Triangles, rows: FloatArray, error: FloatArray, z: Interval)
         base.matrix,
         base.bound,
     )
+
+
+def add_constraints(base: Triangles, matrix: FloatArray, bound: FloatArray) -> Triangles:
+    """The relaxation with further constraints  matrix v <= bound, (k, width) and (k,); trusted."""
+    widened = np.zeros((base.bound.size, base.width))
+    widened[:, : base.matrix.shape[1]] = base.matrix
+    return replace(base, matrix=np.concatenate([widened, matrix]), bound=np.concatenate([base.bound, bound]))
 
 
 def _repaired(multipliers: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ that neither the solver's tolerances nor the coefficients it drops (below 1e-9) 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,11 +15,14 @@ import highspy
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray
-from eqverify.bounds.duality import Multipliers, Triangles, add_units, triangles
+from eqverify.bounds.assumed import assumed_parts
+from eqverify.bounds.duality import Multipliers, Triangles, add_constraints, add_units, triangles
 from eqverify.bounds.interval import Interval
 from eqverify.bounds.pullback import ancestors
-from eqverify.network import Network
-from eqverify.network.expression import Expression, make_basis, restricted_values
+from eqverify.domain import Assumption
+from eqverify.network import Network, Relu, gamma
+from eqverify.network.evaluate import UNDERFLOW
+from eqverify.network.expression import Basis, Expression, make_basis, restricted_values
 
 _LARGEST = 1e12
 """HiGHS is not asked about models with larger coefficients; bounds beyond it are none to it."""
@@ -44,10 +47,13 @@ class HintSource(Protocol):
     """Where multipliers and points come from.  Nothing it says is believed."""
 
     def load(self, model: Triangles) -> None:
-        """Take a model; units are only ever appended to the one before."""
+        """Take a model; units and constraints are only ever appended to the one before."""
 
     def maximise(self, row: FloatArray, seconds: float) -> tuple[Multipliers, FloatArray] | None:
-        """Multipliers, and values of all columns, for the objective row . v; None if there are none."""
+        """Multipliers, and values of all columns, for the objective row . v; None if there are none.
+
+        Where no columns satisfy the constraints, multipliers whose bound of the zero row is negative.
+        """
 
 
 class _QuietHighs(highspy.Highs):
@@ -86,8 +92,10 @@ class HighsHints:
     def __init__(self, iterations: int = 20_000) -> None:
         self._solver: Any = simplex_solver(iterations)
         self._columns = 0
-        self._units = 0
-        self._constraints = 0
+        self._rows = 0
+        self._units: list[int] = []
+        self._constraints: list[int] = []
+        """The first of the two rows of each unit, and the row of each constraint."""
         self._sane = True
 
     def load(self, model: Triangles) -> None:
@@ -95,28 +103,27 @@ class HighsHints:
         self._sane = self._sane and all(bool((np.abs(a) <= _LARGEST).all()) for a in numbers)
         if not self._sane:
             return
-        first = not self._columns
         infinity = self._solver.inf
         for column in range(self._columns, model.width):
             low, high = float(model.lower[column]), float(model.upper[column])
             self._solver.addVar(low if low >= -_LARGEST else -infinity, high if high <= _LARGEST else infinity)
         self._columns = model.width
-        if first:
-            for row, bound in zip(model.matrix, model.bound, strict=True):
-                self._add_row(row, float(bound))
-            self._constraints = model.bound.size
-        for unit in range(self._units, model.units):
+        for index in range(len(self._constraints), model.bound.size):
+            self._constraints.append(self._rows)
+            self._add_row(model.matrix[index], float(model.bound[index]))
+        for unit in range(len(self._units), model.units):
+            self._units.append(self._rows)
             row, own = model.rows[unit].copy(), model.first + unit
             row[own] = -1.0
             self._add_row(row, float(model.error[unit]))
             row = -model.lam[unit] * model.rows[unit]
             row[own] = 1.0
             self._add_row(row, float(model.offset[unit] + model.lam[unit] * model.error[unit]))
-        self._units = model.units
 
     def _add_row(self, row: FloatArray, bound: float) -> None:
         used = np.flatnonzero(np.abs(row) > 1e-9)
         self._solver.addRow(-self._solver.inf, bound, used.size, used.astype(np.int32), row[used])
+        self._rows += 1
 
     def maximise(self, row: FloatArray, seconds: float) -> tuple[Multipliers, FloatArray] | None:
         if not self._sane or not (np.abs(row) <= _LARGEST).all():
@@ -128,10 +135,13 @@ class HighsHints:
         self._solver.run()
         solution = self._solver.getSolution()
         duals, values = -np.array(solution.row_dual), np.array(solution.col_value)
-        if duals.size != self._constraints + 2 * self._units or values.size != self._columns:
+        if self._solver.getModelStatus() == highspy.HighsModelStatus.kInfeasible:
+            _, known, ray = self._solver.getDualRay()
+            duals = -np.array(ray) if known else duals
+        if duals.size != self._rows or values.size != self._columns:
             return None
-        units = duals[self._constraints :]
-        return Multipliers(units[0::2], units[1::2], duals[: self._constraints]), values
+        units = np.array(self._units, dtype=np.int64)
+        return Multipliers(duals[units], duals[units + 1], duals[np.array(self._constraints, dtype=np.int64)]), values
 
 
 class LpLayer:
@@ -169,6 +179,21 @@ class LpLayer:
             upper: (m,) proved upper bounds of z.
         """
         self.model = add_units(self.model, rows, error, Interval(lower[None], upper[None]))
+
+    def add_constraints(self, matrix: FloatArray, bound: FloatArray) -> None:
+        """Append constraints  matrix v <= bound  over the columns there are, (k, columns) and (k,); trusted."""
+        self.model = add_constraints(self.model, matrix, bound)
+
+    def empty(self, *, seconds: float = float("inf")) -> LpBound | None:
+        """Multipliers that show that no columns satisfy the model: their bound of the zero row is negative.
+
+        By Farkas' lemma there are such multipliers, up to rounding, where the linear program is infeasible.
+
+        Returns:
+            That bound, or None where nothing is shown.  Trusted: as for `bound`.
+        """
+        found = self.bound(np.zeros(self.model.width), seconds=seconds)
+        return found if found.value < 0 else None
 
     def bound(self, row: FloatArray, sense: int = 1, *, seconds: float = float("inf")) -> LpBound:
         """Bound row . v from above (sense 1) or below (sense -1).
@@ -239,12 +264,69 @@ def lp_for_node(
     values = restricted_values(network, basis, stable, stop=node)
     matrix, bound = constraints if constraints is not None else (None, None)
     layer = LpLayer(*box, matrix, bound, hints=hints)
+    _append(layer, relus, chosen, values, ranges)
+    return layer, values[node]
+
+
+def lp_for_network(
+    network: Network,
+    kept: Mapping[str, BoolArray],
+    active: Mapping[str, BoolArray],
+    box: tuple[FloatArray, FloatArray],
+    units: Mapping[str, Interval],
+    *,
+    assumed: Assumption,
+    hints: HintSource | None = None,
+) -> tuple[LpLayer, Mapping[str, Expression]]:
+    """The LP of the whole network with assumed constraints on inputs and outputs (specs/bounds.md, B-10).
+
+    Args:
+        network: the network.
+        kept: by ReLU node, (n,) bool: the units that become columns.
+        active: likewise: stably active units; all that are neither must be stably inactive.
+        box: (lower, upper), (inputs,) each.
+        units: by pre-activation node, proved intervals (1, n).
+        assumed: the constraints.
+        hints: where multipliers come from.
+
+    Returns:
+        The LP, and all nodes as expressions over its columns.
+    """
+    stable = {name: active[name] & ~kept[name] for name in active}
+    ranges = {relu.name: _range(network, relu.source, relu.name, units, kept) for relu in network.relus}
+    basis = make_basis(network, kept, box, ranges)
+    values = restricted_values(network, basis, stable)
+    layer = LpLayer(*box, hints=hints)
+    _append(layer, network.relus, kept, values, ranges)
+    layer.add_constraints(*_constraints(network, assumed, values, basis))
+    return layer, values
+
+
+def _append(
+    layer: LpLayer,
+    relus: Iterable[Relu],
+    chosen: Mapping[str, BoolArray],
+    values: Mapping[str, Expression],
+    ranges: Mapping[str, tuple[FloatArray, FloatArray]],
+) -> None:
     for relu in relus:
         own = np.flatnonzero(chosen[relu.name])
         z, width = values[relu.source], layer.model.width
         lower, upper = ranges[relu.name]
         layer.add_units(z.rows[own, :width], z.error[own], lower[own], upper[own])
-    return layer, values[node]
+
+
+def _constraints(
+    network: Network, assumed: Assumption, values: Mapping[str, Expression], basis: Basis
+) -> tuple[FloatArray, FloatArray]:
+    """Assumed constraints over columns, their bounds raised by the errors of the expressions and by rounding."""
+    matrix, error = np.zeros((len(assumed), basis.width)), np.zeros(len(assumed))
+    for name, part in assumed_parts(network, assumed):
+        rows, size = values[name].rows, np.abs(part)
+        reach = (size @ np.abs(rows) + np.abs(matrix)) @ basis.magnitude
+        error += size @ values[name].error + gamma(part.shape[1] + basis.width + 8) * reach
+        matrix += part @ rows
+    return matrix, np.nextafter(assumed.bound + error * (1 + 1e-6) + UNDERFLOW, np.inf)
 
 
 def _range(

@@ -112,18 +112,18 @@ class Polyhedron:
         solver.changeColsCost(n + 1, self._columns, cost)
         solver.run()
         solution = solver.getSolution()
-        every, t = -np.array(solution.row_dual), np.array(solution.col_value)[:n]
+        every, t = -_finite(solution.row_dual), np.array(solution.col_value)[:n]
         sides, duals = every[: 2 * n].copy(), every[2 * n :]
         if duals.size != len(self._norms) or t.size != n or not np.isfinite(t).all():
             return Maximum(self._value(row, np.zeros(len(self._norms))), None, np.empty(0, dtype=np.int64))
         if self._norms:
-            duals = duals * norm / np.array(self._norms)
-        reduced = np.array(solution.col_dual[:n])  # the box is there twice, as bounds and as rows
+            with np.errstate(over="ignore"):
+                duals = duals * norm / np.array(self._norms)
+        reduced = _finite(solution.col_dual)[:n]  # the box is there twice, as bounds and as rows
         sides[0::2] += np.maximum(reduced, 0.0)
         sides[1::2] += np.maximum(-reduced, 0.0)
         tight = np.flatnonzero(np.concatenate([sides, duals]) > _TOLERANCE)
-        point = np.clip(self.lower + self._width * t, self.lower, self.upper)
-        return Maximum(self._value(row, duals), point, tight)
+        return Maximum(self._value(row, duals), self._point(t), tight)
 
     def _value(self, row: FloatArray, duals: FloatArray) -> float:
         """The bound that multipliers of the rows prove."""
@@ -145,5 +145,13 @@ class Polyhedron:
         solver.changeColBounds(n, 0.0, 0.0)
         if not feasible or values.size != n + 1 or not np.isfinite(values).all():
             return None
-        point = np.clip(self.lower + self._width * values[:n], self.lower, self.upper)
-        return point, float(values[n]) * self._scale
+        return self._point(values[:n]), min(float(values[n]), 1.0) * self._scale
+
+    def _point(self, t: FloatArray) -> FloatArray:
+        """The input for columns of the solver."""
+        return np.clip(self.lower + self._width * np.clip(t, 0.0, 1.0), self.lower, self.upper)
+
+
+def _finite(numbers: list[float]) -> FloatArray:
+    """A solver's numbers without those that are none, and small enough to be added up."""
+    return np.clip(np.nan_to_num(np.array(numbers, dtype=np.float64), nan=0.0), -_LARGEST, _LARGEST)

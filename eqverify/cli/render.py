@@ -10,10 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow
 from eqverify.stability.facts import Facts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eqverify.api.boxes import BoxReductions
+    from eqverify.api.directed import DirectedReduction
     from eqverify.api.equivalence import Equivalence
     from eqverify.api.reduction import Reduction
     from eqverify.api.regions import RegionReport
@@ -76,6 +81,52 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     ]
     pairs.append(("written", output))
     print_pairs(pairs)
+
+
+def print_disjuncts(result: DirectedReduction, files: Sequence[Sequence[Path]], seconds: Mapping[str, float]) -> None:
+    """A line per disjunct, and what the networks of those that are left are good for."""
+    table = _table("case", "disjunct", "status", "ReLUs", "eps", "seconds")
+    table.add_column("by")
+    written = iter(files)
+    for found in result.disjuncts:
+        relus = eps = "-"
+        by = found.how if found.evidence is None else f"{found.evidence}: {found.how}"
+        if found.reduction is not None:
+            relus, eps = str(found.reduction.network.relu_count), f"{found.reduction.epsilon:.3g}"
+            by = ", ".join(map(str, next(written)))
+        place = str(found.case + 1), str(found.index + 1)
+        table.add_row(*place, found.status, relus, eps, f"{found.seconds:.2f}", Text(by))
+    _console().print(table)
+    counts = ", ".join(f"{n} {name}" for name, n in result.counts.items() if n)
+    pairs: list[tuple[str, object]] = [
+        ("verdict", f"{result.verdict} ({counts})"),
+        ("ReLUs", f"{result.problem.network.relu_count} in the original"),
+        ("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())),
+    ]
+    if result.remaining:
+        pairs.append(("claim", f"{DIRECTED_CLAIM}, not equivalent: each network is for its disjunct only;"))
+        pairs.append(("", "unsat there (relaxed by eps) is unsat here, an input found there must be replayed here"))
+    print_pairs(pairs)
+
+
+def print_boxes(result: BoxReductions, files: Sequence[Sequence[Path]], seconds: Mapping[str, float]) -> None:
+    """A line per box."""
+    table = _table("box", "ReLUs", "eps")
+    table.add_column("written")
+    for number, (reduction, own) in enumerate(zip(result.reductions, files, strict=True), 1):
+        relus, eps = str(reduction.network.relu_count), f"{reduction.epsilon:.3g}"
+        table.add_row(str(number), relus, eps, Text(", ".join(map(str, own))))
+    _console().print(table)
+    before = result.problem.network.relu_count
+    times = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())
+    print_pairs([("ReLUs", f"{before} in the original"), ("seconds", times)])
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
 
 
 def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
@@ -149,6 +200,7 @@ def print_equivalence(answer: Equivalence) -> None:
         pairs.append(("reason", f"{decision.reason}; {share}"))
     parts = [f"{name} {value:.2f}" for name, value in decision.seconds.items()]
     pairs.append(("seconds", ", ".join([*parts, f"total {answer.seconds:.2f}"])))
+    print_pairs(pairs)
 
 
 def _console() -> Console:

@@ -1,5 +1,6 @@
 """Input sets (boxes, polytopes, unions) and output conditions.  Knows nothing of networks."""
 
+from eqverify.domain.assumption import Assumption, assume
 from eqverify.domain.box import Box
 from eqverify.domain.condition import (
     Case,
@@ -12,6 +13,7 @@ from eqverify.domain.condition import (
 from eqverify.domain.polytope import Domain, Polytope, box_domain
 
 __all__ = [
+    "Assumption",
     "Box",
     "Case",
     "Conjunction",
@@ -21,5 +23,6 @@ __all__ = [
     "NetworkSignature",
     "Polytope",
     "Specification",
+    "assume",
     "box_domain",
 ]

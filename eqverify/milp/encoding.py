@@ -70,6 +70,9 @@ class Solver(Protocol):
     def add_units(self, block: UnitBlock) -> None:
         """Append kept units."""
 
+    def assume(self, rows: FloatArray, bound: FloatArray) -> None:
+        """From now on rows . columns <= bound, (k, columns) and (k,); no units may come later."""
+
     def exceeds(self, row: FloatArray, threshold: float, time_limit: float) -> Answer:
         """Can row . columns exceed `threshold` on the polytope?  `time_limit` in seconds."""
 

@@ -146,7 +146,7 @@ class Facts:
         Raises:
             UsageError: `facts/other-problem`.
         """
-        if self.network_digest != problem.network.digest or self.domain_digest != problem.domain.digest:
+        if self.network_digest != problem.network.digest or self.domain_digest != problem.domain_digest:
             raise UsageError(
                 "facts/other-problem",
                 "these facts were proved for another network or domain",
@@ -282,4 +282,4 @@ class FactTable:
             evidence = np.where(status == Status.UNSTABLE, Evidence.WITNESS, self._evidence[node.source])
             lower, upper = self.hull(node.source)
             layers.append(LayerFacts(node.name, node.source, lower, upper, status, evidence.astype(np.int8)))
-        return Facts(problem.network.digest, problem.domain.digest, tuple(layers), tuple(stages), witnesses, solver)
+        return Facts(problem.network.digest, problem.domain_digest, tuple(layers), tuple(stages), witnesses, solver)

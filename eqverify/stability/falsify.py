@@ -255,8 +255,20 @@ def preactivation_gradient(network: Network, name: str, units: IntArray, x: Floa
 
 
 def _gradient(network: Network, name: str, units: IntArray, values: dict[str, FloatArray]) -> FloatArray:
-    rows = {name: np.zeros((units.size, network.sizes[name]))}
-    rows[name][np.arange(units.size), units] = 1.0
+    rows = np.zeros((units.size, network.sizes[name]))
+    rows[np.arange(units.size), units] = 1.0
+    return pull_rows(network, {name: rows}, values)
+
+
+def pull_rows(network: Network, rows: dict[str, FloatArray], values: dict[str, FloatArray]) -> FloatArray:
+    """Gradients with respect to the input, (batch, input_size), of rows on nodes where these have `values`.
+
+    Args:
+        network: the network.
+        rows: by input or node, (batch, size) coefficients; used up.
+        values: by input and node, (batch, size).
+    """
+    count = len(next(iter(rows.values())))
     for node in reversed(network.nodes):
         row = rows.pop(node.name, None)
         if row is None:
@@ -266,5 +278,4 @@ def _gradient(network: Network, name: str, units: IntArray, values: dict[str, Fl
                 rows[term.source] = rows.get(term.source, 0.0) + term.map.backward(row)
         else:
             rows[node.source] = rows.get(node.source, 0.0) + row * (values[node.source] > 0)
-    zero = np.zeros((units.size, 1))
-    return np.concatenate([rows.get(port.name, zero * np.ones(port.size)) for port in network.inputs], axis=1)
+    return np.concatenate([rows.get(port.name, np.zeros((count, port.size))) for port in network.inputs], axis=1)

@@ -50,7 +50,7 @@ def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
         "journal": FORMAT,
         "version": _version(),
         "network": problem.network.digest,
-        "domain": problem.domain.digest,
+        "domain": problem.domain_digest,
         "engine": engine,
     }
     place = Place(file=str(path))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 
-from eqverify.domain import Domain, Polytope
+from eqverify.domain import Conjunction, Domain, HalfSpace, Polytope
 from eqverify.equivalence.rational import exact_vector
 from eqverify.errors import InputError, LimitError, UsageError
 from eqverify.network import Network, evaluate_exact, outputs_exact
@@ -111,7 +111,33 @@ def stable_sets_exact(network: Network, domain: Domain, *, max_regions: int = MA
         LimitError: `testing/too-large` above a limit.
     """
     evaluator = _Evaluator(network)
-    regions = _regions(domain, [evaluator], max_regions)
+    return _ranges(evaluator, _regions(domain, [evaluator], max_regions))
+
+
+def directed_sets_exact(
+    network: Network, domain: Domain, rows: Conjunction, *, max_regions: int = MAX_REGIONS
+) -> ExactStability | None:
+    """Exact ranges of all pre-activations and outputs over the inputs that satisfy constraints, strict ones as not.
+
+    Args:
+        network: as for `stable_sets_exact`.
+        domain: likewise.
+        rows: linear constraints on inputs and outputs.
+        max_regions: limit on the regions, before and after the constraints cut them.
+
+    Returns:
+        The ranges, or None where no input satisfies all constraints.
+
+    Raises:
+        InputError, LimitError: as `stable_sets_exact`.
+    """
+    evaluator = _Evaluator(network)
+    regions = _regions(domain, [evaluator], max_regions, (evaluator, rows))
+    return _ranges(evaluator, regions) if regions else None
+
+
+def _ranges(evaluator: _Evaluator, regions: list[Part]) -> ExactStability:
+    network = evaluator.network
     points = sorted({point for region in regions for point in region})
     layers = {
         relu.name: tuple(
@@ -146,7 +172,7 @@ def patterns_exact(network: Network, domain: Domain, *, max_regions: int = MAX_R
         dimension = int((polytope.box.lower < polytope.box.upper).sum())
         if not part or _dimension(list(part)) < dimension:
             continue
-        for region in _refine(part, constraints, [evaluator], max_regions):
+        for region, _ in _refine(part, constraints, [evaluator], max_regions):
             middle = tuple(sum(column, Fraction(0)) / len(region) for column in zip(*region, strict=True))
             values = evaluator(middle)
             found.add(tuple(z > 0 for relu in network.relus for z in values[relu.source]))
@@ -168,7 +194,7 @@ def _dimension(points: list[Point]) -> int:
 
 
 def deviations_exact(
-    f: Network, g: Network, domain: Domain, *, max_regions: int = MAX_REGIONS
+    f: Network, g: Network, domain: Domain, *, rows: Conjunction = (), max_regions: int = MAX_REGIONS
 ) -> tuple[Deviation, ...]:
     """Per flat output, the exact maximum of |f_k(x) - g_k(x)| over the domain.
 
@@ -176,6 +202,7 @@ def deviations_exact(
         f: tiny network.
         g: tiny network of the same arity.
         domain: of their input size.
+        rows: constraints on inputs and outputs of `f`; only inputs that satisfy them, strict ones as not, count.
         max_regions: limit on the common linear regions.
 
     Raises:
@@ -185,7 +212,10 @@ def deviations_exact(
     """
     if (f.input_size, f.output_size) != (g.input_size, g.output_size):
         raise UsageError("testing/arity", "the networks have different arity")
-    regions = _regions(domain, [_Evaluator(f), _Evaluator(g)], max_regions)
+    first = _Evaluator(f)
+    regions = _regions(domain, [first, _Evaluator(g)], max_regions, (first, rows))
+    if not regions:
+        return ()
     points = sorted({point for region in regions for point in region})
     gaps = [[abs(a - b) for a, b in zip(outputs_exact(f, x), outputs_exact(g, x), strict=True)] for x in points]
     found = []
@@ -211,25 +241,46 @@ class _Evaluator:
         """The value of one unit of one node as a function of the input."""
         return lambda x: self(x)[source][unit]
 
+    def excess(self, row: HalfSpace) -> Level:
+        """By how much a constraint is violated, as a function of the input."""
+
+        def level(x: Point) -> Fraction:
+            y = [v for port in self.network.outputs for v in self(x)[port.source]]
+            total = sum((c * x[i] for i, c in row.inputs.items()), -row.bound)
+            return sum((c * y[j] for j, c in row.outputs.items()), total)
+
+        return level
+
 
 def _range(points: Sequence[Point], level: Level) -> Range:
     lowest, highest = min(points, key=level), max(points, key=level)
     return Range(level(lowest), level(highest), lowest, highest)
 
 
-def _regions(domain: Domain, evaluators: list[_Evaluator], max_regions: int) -> list[Part]:
-    """The parts of the domain on which all networks are affine."""
-    regions: list[Part] = []
+def _regions(
+    domain: Domain,
+    evaluators: list[_Evaluator],
+    max_regions: int,
+    constraints: tuple[_Evaluator, Conjunction] | None = None,
+) -> list[Part]:
+    """The parts of the domain on which all networks are affine, cut by constraints on inputs and outputs of one."""
+    regions: list[tuple[Part, int]] = []
     for polytope in domain.polytopes:
-        part, constraints = _polytope_part(polytope)
+        part, used = _polytope_part(polytope)
         if part:
-            regions += _refine(part, constraints, evaluators, max_regions - len(regions))
+            regions += _refine(part, used, evaluators, max_regions - len(regions))
     if not regions:
         raise InputError("domain/empty", "every part of the domain is empty")
-    return regions
+    if constraints is not None:
+        evaluator, rows = constraints
+        for row in rows:
+            level = evaluator.excess(row)
+            cut = ((_cut(part, used, {x: level(x) for x in part}), used + 1) for part, used in regions)
+            regions = [(part, used) for part, used in cut if part]
+    return [part for part, _ in regions]
 
 
-def _refine(part: Part, constraints: int, evaluators: list[_Evaluator], max_regions: int) -> list[Part]:
+def _refine(part: Part, constraints: int, evaluators: list[_Evaluator], max_regions: int) -> list[tuple[Part, int]]:
     parts = [(part, constraints)]
     for evaluator in evaluators:
         for relu in evaluator.network.relus:
@@ -243,7 +294,7 @@ def _refine(part: Part, constraints: int, evaluators: list[_Evaluator], max_regi
                     raise LimitError(
                         "testing/too-large", "the network has too many linear regions for the oracle", value=len(parts)
                     )
-    return [region for region, _ in parts]
+    return parts
 
 
 def _split(part: Part, bit: int, level: Level) -> list[Part]:

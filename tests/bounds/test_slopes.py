@@ -14,6 +14,7 @@ from eqverify.bounds.ascent import Ascent
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.interval import Interval
 from eqverify.bounds.pullback import Ground, relax
+from eqverify.domain import Assumption
 from eqverify.network import Affine
 from eqverify.testing.chains import chain_network
 from eqverify.testing.handmade import all_handmade
@@ -151,10 +152,12 @@ def test_gradients_are_those_of_finite_differences():
     columns = {relu.name: open_units(bounds[relu.source]).any(axis=0) for relu in network.relus}
     sides = {name: np.zeros((2, 3, int(mask.sum())), dtype=np.int8) for name, mask in columns.items()}
     sides["relu1"][0, :, 0], sides["relu1"][1, 0, 1] = 1, -1
-    ascent = Ascent(Ground(network, bounds, relaxations), node, np.arange(3), np.array([1.0, -1.0, 1.0]), sides)
+    assumed = Assumption(random.normal(size=(2, 3)), random.normal(size=(2, 4)), random.normal(size=2))
+    ground, signs = Ground(network, bounds, relaxations), np.array([1.0, -1.0, 1.0])
+    ascent = Ascent(ground, node, np.arange(3), signs, sides, assumed=assumed)
     live = np.arange(3)
     assert set(ascent.beta) == {"relu1"}
-    for variables in (ascent.alpha, ascent.beta):
+    for variables in (ascent.alpha, ascent.beta, ascent.nu):
         for name, values in variables.items():
             variables[name] = random.uniform(0.2, 0.8, size=values.shape)
 
@@ -163,7 +166,7 @@ def test_gradients_are_those_of_finite_differences():
         return chosen, ascent._pull(chosen, live)
 
     step = 1e-6
-    for variables, gradients in zip((ascent.alpha, ascent.beta), ascent._gradients(*value()), strict=True):
+    for variables, gradients in zip((ascent.alpha, ascent.beta, ascent.nu), ascent._gradients(*value()), strict=True):
         assert set(gradients) == set(variables)
         for name, gradient in gradients.items():
             values = variables[name]

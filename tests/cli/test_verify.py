@@ -162,3 +162,28 @@ def test_capabilities_of_the_onnx_reader(capsys):
     assert {"Gemm", "Relu", "Conv"} <= set(operators)
     assert operators == sorted(set(operators))
     assert run(["supports"]) == 2
+
+
+PAIR = """
+(vnnlib-version <2.0>)
+(declare-network f (declare-input A real [1,2]) (declare-output B real [1,1]))
+(declare-network g (declare-input C real [1,2]) (declare-output D real [1,1]))
+(assert (and (>= A[0,0] -1.0) (<= A[0,0] 1.0) (>= A[0,1] -1.0) (<= A[0,1] 1.0)))
+(assert (and (== A[0,0] C[0,0]) (== A[0,1] C[0,1])))
+(assert (>= (- B[0,0] D[0,0]) {bound}))
+"""
+
+
+@pytest.mark.parametrize(("bound", "verdict"), [("0.5", "unsat"), ("-0.5", "sat")])
+def test_queries_about_two_networks(tmp_path, network, capsys, bound, verdict):
+    asked = query(tmp_path, PAIR, bound=bound)
+    command = ["verify", asked, "--network", f"f={network}", "--network", f"g={network}", "--timeout", "20"]
+    assert run(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == verdict
+    if verdict == "sat":
+        names = [line.split()[0] for line in lines[1:] if line[0].isalpha()]
+        assert names == ["A", "B", "C", "D"]
+        assert lines[2:4] == lines[7:9]
+    assert run(["verify", asked, "--network", f"f={network}"]) == 2
+    assert "usage/networks" in capsys.readouterr().err

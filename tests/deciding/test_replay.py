@@ -9,6 +9,7 @@ import pytest
 from deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
 
 import eqverify as eq
+from eqverify.api import verification
 from eqverify.deciding.replay import TOLERANCE, Replayer
 from eqverify.domain import Box, Case, HalfSpace, Polytope
 from eqverify.network import evaluate
@@ -118,3 +119,12 @@ def test_what_bounds_settle_is_no_question():
     mixed = problem(cancelling(1.0), [[([1], "-5")], [([1], "0.5")]])
     answer = eq.verify(query_of(mixed), mixed.network, backend=FixedBackend("unsat"), timeout=5)
     assert set(answer.evidence) == {"bounds", "a lie"}
+
+
+def test_questions_about_a_reduced_network_are_relaxed_by_its_eps():
+    """The original gives 1.0, the reduced network 1.25 with eps 0.25: what holds at 1.0 must not be excluded."""
+    case = problem(cancelling(1.0), [[([1], "1.05")]]).cases[0]
+    question = verification._question(cancelling(1.25), case, 0, [Fraction(1, 4)])
+    assert evaluate(question.network, np.zeros((1, 20)))[0, 0] <= 0
+    unrelaxed = verification._question(cancelling(1.25), case, 0, [Fraction(0)])
+    assert evaluate(unrelaxed.network, np.zeros((1, 20)))[0, 0] > 0

@@ -153,6 +153,24 @@ def test_monotonicity_with_inputs_of_their_own() -> None:
     assert found.inputs["g"][0] <= Fraction(1, 5)
 
 
+def test_verify_answers_queries_about_two_networks(
+    files: tuple[str, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pair.vnnlib"
+    arguments = ["verify", str(path), "--network", f"f={files[0]}", "--network", f"g={files[1]}"]
+    path.write_text(pair_text("", EQUAL, "(<= Z[0] (- Y[0] 0.01))"))
+    assert run(arguments) == 0
+    assert capsys.readouterr().out == "unsat\n"
+    path.write_text(pair_text("(isomorphic-to f)", EQUAL, "(>= Z[0] (+ Y[0] 0.01))"))
+    assert run(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "sat"
+    assert [line for line in lines if "real" in line] == [f"{name} real [2]" for name in ("A", "Y", "B", "Z")]
+    assert lines[2:4] == lines[8:10]
+    assert float(lines[11]) >= float(lines[5]) + 0.009
+    assert run(arguments[:4]) == 2
+
+
 def test_conjunctions_over_both_outputs() -> None:
     """Z - Y = (h sum) / 8 >= 0 for both outputs, so one of them below is unsat, both above sat."""
     networks = {"f": network(), "g": network(0.125)}
@@ -184,12 +202,12 @@ def test_arguments_that_do_not_fit() -> None:
     with pytest.raises(UsageError) as error:
         eq.equivalent(f, f, UNIT, epsilon=1.0, timeout=0.0)
     assert code_of(error) == "equivalence/timeout"
-    with pytest.raises(InputError) as arity:
+    with pytest.raises(UsageError) as error:
         eq.equivalent(f, other, UNIT, epsilon=1.0)
-    assert code_of(arity) == "equivalence/arity"
-    with pytest.raises(InputError) as arity:
+    assert code_of(error) == "equivalence/arity"
+    with pytest.raises(UsageError) as error:
         eq.decide_pair_query(parse_query(pair_text("", EQUAL, "(> Z[0] Y[0])")), {"f": f, "g": other})
-    assert code_of(arity) == "equivalence/arity"
+    assert code_of(error) == "equivalence/arity"
     with pytest.raises(UsageError) as error:
         eq.decide_pair_query(parse_query(pair_text("(isomorphic-to f)", EQUAL, "(> Z[0] Y[0])")), {"f": f})
     assert code_of(error) == "equivalence/no-network"

@@ -9,21 +9,28 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from eqverify.cli.commands.several import Common, Saving, reduce_boxes, reduce_disjuncts
 from eqverify.cli.commands.shared import Json, Options, require_folder
 from eqverify.cli.progress import shown_progress
+from eqverify.errors import UsageError
+from eqverify.problem import Problem
 from eqverify.stability.options import StabilityOptions
 from eqverify.transform.driver import Shape
 
 
 def reduce(
     network: Path,
-    query: Path,
+    query: Path | None = None,
     /,
     *,
     output: Annotated[Path, Parameter(alias="-o")],
     property_out: Path | None = None,
     fold_property: Annotated[bool, Parameter(negative="")] = False,
     property_version: Literal["1.0", "2.0"] | None = None,
+    for_property: Annotated[bool, Parameter(negative="")] = False,
+    per_box: Annotated[bool, Parameter(negative="")] = False,
+    radius: float | None = None,
+    around: str | None = None,
     options: Options = StabilityOptions(),
     dtype: Literal["float32", "float64"] | None = None,
     shape: Shape = "sequential",
@@ -34,16 +41,16 @@ def reduce(
     explain: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
-    """Write a smaller network that is proved equivalent on the property's inputs.
+    """Write a smaller network that is proved equivalent on the property's inputs, or one for each part of the question.
 
     Parameters
     ----------
     network:
         ONNX file.
     query:
-        VNN-LIB file, version 1.0 or 2.x.
+        VNN-LIB file, version 1.0 or 2.x; may be left out with --radius.
     output:
-        The ONNX file to write.
+        The ONNX file to write; several are numbered before the suffix (OUT-1.onnx, OUT-2.onnx, ...).
     property_out:
         Also write the property for the reduced network, its output constraints relaxed by the proved deviation.
     fold_property:
@@ -51,6 +58,15 @@ def reduce(
         numbered pair of files for each part of the input set.
     property_version:
         Of VNN-LIB; by default 1.0 with --fold-property, else that of the property.
+    for_property:
+        Decide each disjunct of the output condition, or write a network for just that disjunct.  Such a network is not
+        equivalent: "unsat" carries over to the original, an input found for it must be replayed on the original.
+    per_box:
+        Write one network for each box of the property's inputs, and the list of boxes (OUT.boxes.json).
+    radius:
+        Make the network exact on the ball of this radius (maximum norm), within the property's inputs if there is one.
+    around:
+        The centre of the ball: numbers between commas, a .npy, .txt or .csv file, or "property" for its centre.
     options:
         Limits and engine.
     dtype:
@@ -72,27 +88,40 @@ def reduce(
         Print one JSON object instead of the table.
     """
     from eqverify.api import reduction
-    from eqverify.api.loading import load_problem
     from eqverify.cli import render
 
     for path in (output, picture, property_out):
         if path is not None:
             require_folder(path)
+    several = for_property or per_box
+    if (for_property and per_box) or (several and (cross_check or picture or explain or options.resume)):
+        raise UsageError(
+            "usage/reduce-mode",
+            "these options do not go together",
+            value="--for-property and --per-box"
+            if for_property and per_box
+            else "--for-property or --per-box with others",
+            hint="--cross-check, --picture, --explain and --resume are about one network on one domain",
+        )
     start = time.perf_counter()
+    saving = Saving(output, property_out, fold_property, property_version)
+    common = Common(dtype, shape, max_epsilon)
     with shown_progress() as progress:
-        problem = load_problem(network, query)
+        problem = _problem(network, query, radius, around)
         read = time.perf_counter() - start
+        if several:
+            run = reduce_disjuncts if for_property else reduce_boxes
+            run(problem, options, common, saving, progress, json, {"read": read})
+            return
         result = reduction.reduce(
             problem,
             **asdict(options),
-            dtype=dtype,
-            shape=shape,
-            max_epsilon=max_epsilon,
+            **asdict(common),
             cross_check=cross_check,
             cross_check_timeout=cross_check_timeout,
             progress=progress,
         )
-    files = result.save(output, property=property_out, fold_property=fold_property, property_version=property_version)
+    files = result.save(output, **saving.keywords())
     written = ", ".join(map(str, files))
     if picture is not None:
         result.plot(picture)
@@ -105,3 +134,21 @@ def reduce(
     render.print_reduction(result, written, seconds)
     if explain:
         print(result.explain())
+
+
+def _problem(network: Path, query: Path | None, radius: float | None, around: str | None) -> Problem:
+    """The problem of the files, on a ball where that is asked for."""
+    from eqverify.api.loading import load_network, load_problem
+    from eqverify.api.local import local_problem
+
+    if (radius is None) != (around is None):
+        raise UsageError("usage/radius", "--radius and --around go together", hint="give both")
+    if query is None and radius is None:
+        raise UsageError(
+            "usage/no-property", "a property is needed", hint="give a VNN-LIB file, or --radius and --around"
+        )
+    where = load_network(network) if query is None else load_problem(network, query)
+    if radius is not None and around is not None:
+        return local_problem(where, radius, around)
+    assert isinstance(where, Problem)
+    return where

@@ -1,0 +1,254 @@
+"""Property-directed reduction: per disjunct of the output condition, a verdict or a network for just that disjunct."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from eqverify.api.numbered import save_all
+from eqverify.api.reduction import Reduction, reduce
+from eqverify.arrays import ByteArray, FloatArray
+from eqverify.domain import Conjunction
+from eqverify.problem import Problem
+from eqverify.progress import Progress, silent
+from eqverify.report.claims import DIRECTED_CLAIM
+from eqverify.stability.directed import Directed, prove_directed
+from eqverify.stability.facts import Facts
+from eqverify.stability.options import StabilityOptions
+from eqverify.transform.driver import Shape
+
+if TYPE_CHECKING:
+    from eqverify.api.properties import Version
+    from eqverify.domain import Polytope
+
+Verdict = Literal["unsat", "open", "sat", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DirectedDisjunct:
+    """One disjunct of one case of the property, and what was found.
+
+    Attributes:
+        case: index into ``problem.cases``.
+        index: number of the disjunct within the case.
+        rows: its exact constraints on inputs and outputs, all of which must hold.
+        polytope: the inputs of the case.
+        status: ``unsat``: no input of the case satisfies it, proved, nothing is left to verify.  ``sat``:
+            `counterexample` does.  ``open``: `reduction` is to be verified.  ``skipped``: another one is ``sat``.
+        evidence: what ``unsat`` rests on: ``derived``, ``dual``, ``tree`` or ``solver``; None otherwise.
+        how: in a few words, how the status was found.
+        counterexample: (input_size,) an input of the property whose outputs satisfy the rows, checked exactly.
+        reduction: for ``open``: facts, network and eps, all on the inputs of the case that satisfy the rows only;
+            its problem has just this case and disjunct.
+        signs: for ``open``, by ReLU node (n,): 1 for units with z >= 0, -1 for those with z <= 0 where the rows hold,
+            if that is not known on all inputs of the case; 0 for all others.
+        seconds: measured wall time.
+    """
+
+    case: int
+    index: int
+    rows: Conjunction
+    polytope: Polytope
+    status: Verdict
+    evidence: str | None
+    how: str
+    counterexample: FloatArray | None
+    reduction: Reduction | None
+    signs: Mapping[str, ByteArray] | None
+    seconds: float
+
+    def as_dict(self) -> dict[str, object]:
+        """All measured numbers, for JSON."""
+        point = None if self.counterexample is None else self.counterexample.tolist()
+        return {
+            "case": self.case,
+            "disjunct": self.index,
+            "status": self.status,
+            "evidence": self.evidence,
+            "how": self.how,
+            "counterexample": point,
+            "relus_after": None if self.reduction is None else self.reduction.network.relu_count,
+            "epsilon": None if self.reduction is None else self.reduction.epsilon,
+            "signs": {} if self.signs is None else {name: _listed(sign) for name, sign in self.signs.items()},
+            "reduction": None if self.reduction is None else self.reduction.as_dict(),
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DirectedReduction:
+    """The result of `reduce_for_property`.
+
+    Attributes:
+        problem: network and property.
+        disjuncts: all disjuncts of all cases, in order.
+        seconds: measured wall time by stage, summed over the disjuncts.
+    """
+
+    problem: Problem
+    disjuncts: tuple[DirectedDisjunct, ...]
+    seconds: Mapping[str, float]
+
+    @property
+    def verdict(self) -> Literal["unsat", "open", "sat"]:
+        """What is proved about the whole property: ``unsat`` if all disjuncts are, ``sat`` if one is."""
+        statuses = {disjunct.status for disjunct in self.disjuncts}
+        if "sat" in statuses:
+            return "sat"
+        return "unsat" if statuses <= {"unsat"} else "open"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many disjuncts have each status."""
+        return {name: sum(d.status == name for d in self.disjuncts) for name in ("unsat", "open", "sat", "skipped")}
+
+    @property
+    def remaining(self) -> tuple[DirectedDisjunct, ...]:
+        """The open disjuncts; each has a reduction."""
+        return tuple(disjunct for disjunct in self.disjuncts if disjunct.status == "open")
+
+    @property
+    def certified(self) -> bool:
+        """Whether neither a disjunct that is unsat nor a reduction rests on a solver's word."""
+        return all(d.evidence != "solver" for d in self.disjuncts) and all(
+            d.reduction is None or d.reduction.certified for d in self.disjuncts
+        )
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        property: str | Path | None = None,
+        fold_property: bool = False,
+        property_version: Version | None = None,
+    ) -> tuple[tuple[Path, ...], ...]:
+        """Write one ONNX file per remaining disjunct, and the property for it; existing files are replaced in one step.
+
+        A single disjunct is written to the files named; for several a number is put before the suffixes:
+        ``OUT-1.onnx``, ``OUT-2.onnx``, ... in the order of `remaining`.
+
+        Args:
+            path: the ONNX file.
+            property: as `Reduction.save`; each property has one disjunct.
+            fold_property: as `Reduction.save`.
+            property_version: as `Reduction.save`.
+
+        Returns:
+            The files of each remaining disjunct; none where nothing is left to verify.
+
+        Raises:
+            UsageError, InputError: as `Reduction.save`.
+        """
+        reductions = [d.reduction for d in self.remaining if d.reduction is not None]
+        return save_all(reductions, path, property, fold_property, property_version)
+
+    def as_dict(self) -> dict[str, object]:
+        """All measured numbers, for JSON."""
+        return {
+            "mode": "for-property",
+            "claim": DIRECTED_CLAIM,
+            "verdict": self.verdict,
+            "counts": self.counts,
+            "relus_before": self.problem.network.relu_count,
+            "certified": self.certified,
+            "disjuncts": [disjunct.as_dict() for disjunct in self.disjuncts],
+            "seconds": dict(self.seconds),
+        }
+
+
+def _listed(signs: ByteArray) -> list[list[int]]:
+    """The units with a sign, and the sign."""
+    return [[int(unit), int(signs[unit])] for unit in np.flatnonzero(signs)]
+
+
+def reduce_for_property(
+    problem: Problem,
+    *,
+    facts: Facts | None = None,
+    time_limit: float = 60.0,
+    unit_time_limit: float = 5.0,
+    seed: int = 0,
+    node_limit: int | None = None,
+    split_inputs: int = 12,
+    certified_only: bool = False,
+    dtype: Literal["float32", "float64"] | None = None,
+    shape: Shape = "sequential",
+    max_epsilon: float = 1e-4,
+    progress: Progress = silent,
+) -> DirectedReduction:
+    """Decide each disjunct of the output condition, or make a network for just that disjunct.
+
+    A disjunct and the inputs of its case are the query "is there an x with these constraints on x and f(x)?".  Let D'
+    be the set of those x.  If D' is proved empty, the disjunct is ``unsat``.  Otherwise units that have one sign on D'
+    go, and the network g that is left satisfies |f(x) - g(x)| <= eps for all x in D'.  So g is **not equivalent** to f
+    on the domain; it is equisatisfiable with the disjunct only together with the signs that were assumed.  ``unsat``
+    for g, with the constraints relaxed by eps, means ``unsat`` for f; but a counterexample for g must be replayed on f,
+    and one that does not replay says nothing (specs/semantics.md, S-16 and S-17).
+
+    Args:
+        problem: network and property, with an output condition.
+        facts: proved before for this problem (on its whole domain): where the proof starts.
+        time_limit: seconds for all proofs together.
+        unit_time_limit: seconds for one question to SCIP.
+        seed: of random points and SCIP.
+        node_limit: nodes for one question to SCIP.
+        split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
+        certified_only: never ask SCIP.
+        dtype: as `reduce`.
+        shape: as `reduce`.
+        max_epsilon: as `reduce`.
+        progress: called with stage, done, total.
+
+    Returns:
+        A verdict or a reduction for every disjunct; nothing is written yet.  Work ends at the first disjunct that is
+        found to be ``sat``.
+
+    Raises:
+        UsageError: `facts/other-problem`; `directed/no-condition` where the property has no output condition.
+        InputError: `directed/tail` for a network with an opaque tail, or as `reduce`.
+        ContradictionError: as `reduce`.
+    """
+    options = StabilityOptions("portfolio", time_limit, unit_time_limit, seed, node_limit, split_inputs=split_inputs)
+    seconds: dict[str, float] = {}
+    disjuncts: list[DirectedDisjunct] = []
+    for proof in prove_directed(problem, options, facts=facts, certified_only=certified_only, progress=progress):
+        start, reduction = time.perf_counter(), None
+        if proof.status == "open" and proof.facts is not None:
+            reduction = reduce(
+                proof.problem,
+                facts=proof.facts,
+                dtype=dtype,
+                shape=shape,
+                max_epsilon=max_epsilon,
+                progress=progress,
+            )
+        parts = {stage.name: stage.seconds for stage in proof.stages}
+        took = sum(parts.values()) + time.perf_counter() - start
+        disjuncts.append(_disjunct(problem, proof, reduction, took))
+        rest = {} if reduction is None else {k: v for k, v in reduction.seconds.items() if k != "stability"}
+        for name, value in (*parts.items(), *rest.items()):
+            seconds[name] = seconds.get(name, 0.0) + value
+    return DirectedReduction(problem, tuple(disjuncts), seconds)
+
+
+def _disjunct(problem: Problem, proof: Directed, reduction: Reduction | None, seconds: float) -> DirectedDisjunct:
+    case = problem.cases[proof.case]
+    evidence = proof.evidence.name.lower() if proof.status == "unsat" else None
+    return DirectedDisjunct(
+        proof.case,
+        proof.index,
+        case.unsafe[proof.index],
+        case.polytope,
+        proof.status,
+        evidence,
+        proof.how,
+        proof.point,
+        reduction,
+        proof.signs,
+        seconds,
+    )

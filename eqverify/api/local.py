@@ -1,0 +1,116 @@
+"""Problems on a small ball of inputs: a network that is exact there is a local approximation elsewhere.
+
+Local exact approximation as in Serra, Kumar, Ramalingam 2020 (arXiv 2001.00218).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from eqverify.arrays import FloatArray
+from eqverify.domain import Box, Case, Polytope
+from eqverify.errors import InputError, Place, UsageError
+from eqverify.network import Network
+from eqverify.problem import Problem, box_problem
+
+_FILES = (".npy", ".txt", ".csv")
+
+
+def local_problem(where: Problem | Network, radius: float, around: str | Path | FloatArray) -> Problem:
+    """The problem on the l-inf ball  |x_i - p_i| <= radius.
+
+    Args:
+        where: a problem, whose input set is cut with the ball and whose output condition stays; or a network, for
+            the ball alone without output condition.
+        radius: finite, not negative.
+        around: the point p, (input_size,): numbers; text with numbers between commas; a file of numbers (.npy, .txt,
+            .csv); or ``property`` for the centre of the smallest box around the problem's input set.
+
+    Returns:
+        The problem.  Its domain contains the exact ball with the float64 numbers p and `radius`, cut as said: bounds
+        are rounded outwards.
+
+    Raises:
+        UsageError: `local/radius`, `local/point`, `local/no-file`, `local/no-property`.
+        InputError: `local/empty` where the ball misses the problem's input set.
+    """
+    if not (np.isfinite(radius) and radius >= 0):
+        raise UsageError("local/radius", "the radius must be a finite number, not negative", value=radius)
+    network = where if isinstance(where, Network) else where.network
+    point = _point(around, None if isinstance(where, Network) else where, network.input_size)
+    lower, upper = _ball(point, radius)
+    if isinstance(where, Network):
+        return box_problem(where, lower, upper)
+    parts: dict[int, Polytope | None] = {}
+    cases = []
+    for case in where.cases:
+        if id(case.polytope) not in parts:
+            parts[id(case.polytope)] = _cut(case.polytope, lower, upper)
+        if (part := parts[id(case.polytope)]) is not None:
+            cases.append(Case(part, case.unsafe))
+    if not cases:
+        raise InputError(
+            "local/empty",
+            "no input of the property lies in the ball",
+            place=Place(file=where.specification.source),
+            value=f"radius {radius:g}",
+            hint="take a larger radius, or a point inside the property's input set",
+        )
+    return replace(where, specification=replace(where.specification, cases=tuple(cases)))
+
+
+def _cut(part: Polytope, lower: FloatArray, upper: FloatArray) -> Polytope | None:
+    lower, upper = np.maximum(part.box.lower, lower), np.minimum(part.box.upper, upper)
+    return Polytope(Box(lower, upper), part.matrix, part.bound) if (lower <= upper).all() else None
+
+
+def _ball(point: FloatArray, radius: float) -> tuple[FloatArray, FloatArray]:
+    """point -+ radius, rounded outwards where they are no floats."""
+    with np.errstate(over="ignore"):
+        lower, upper = point - radius, point + radius
+    if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
+        raise UsageError("local/radius", "the ball leaves the range of float64", value=radius)
+    exact = Fraction(radius)
+    centre = [Fraction(value) for value in point.tolist()]
+    above = np.array([Fraction(low) > c - exact for low, c in zip(lower.tolist(), centre, strict=True)])
+    below = np.array([Fraction(high) < c + exact for high, c in zip(upper.tolist(), centre, strict=True)])
+    return np.where(above, np.nextafter(lower, -np.inf), lower), np.where(below, np.nextafter(upper, np.inf), upper)
+
+
+def _point(around: str | Path | FloatArray, problem: Problem | None, size: int) -> FloatArray:
+    if isinstance(around, str | Path) and str(around) == "property":
+        if problem is None:
+            raise UsageError("local/no-property", "there is no property whose centre could be taken", value=around)
+        return problem.domain.hull.centre
+    point = np.asarray(_read(str(around)) if isinstance(around, str | Path) else around, dtype=np.float64).reshape(-1)
+    if point.size != size or not np.isfinite(point).all():
+        raise UsageError(
+            "local/point",
+            "the point must have a finite number for each input of the network",
+            value=f"{point.size} numbers, {size} inputs",
+        )
+    return point
+
+
+def _read(text: str) -> FloatArray:
+    """Numbers from text or from a file."""
+    path = Path(text)
+    is_file = path.suffix in _FILES
+    if is_file and not path.is_file():
+        raise UsageError("local/no-file", "there is no such file", place=Place(file=text), value=text)
+    try:
+        if path.suffix == ".npy":
+            return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+        content = path.read_text() if is_file else text
+        return np.array([float(word) for word in content.replace(",", " ").split()])
+    except (ValueError, OSError, EOFError) as error:
+        raise UsageError(
+            "local/point",
+            "the point is not understood",
+            value=text[:80],
+            hint="give numbers between commas, a .npy, .txt or .csv file of numbers, or 'property'",
+        ) from error

@@ -1,0 +1,110 @@
+"""`eqverify reduce` where it writes several networks: --for-property and --per-box."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from eqverify.problem import Problem
+from eqverify.progress import Progress
+from eqverify.stability.options import StabilityOptions
+from eqverify.transform.driver import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """Options of every rewriting, named as those of `eqverify.reduce`."""
+
+    dtype: Literal["float32", "float64"] | None
+    shape: Shape
+    max_epsilon: float
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What to write, named as the options of `eqverify reduce`."""
+
+    output: Path
+    property_out: Path | None
+    fold_property: bool
+    property_version: Literal["1.0", "2.0"] | None
+
+    def keywords(self) -> dict[str, Any]:
+        """For `Reduction.save` and its like."""
+        return {
+            "property": self.property_out,
+            "fold_property": self.fold_property,
+            "property_version": self.property_version,
+        }
+
+
+def reduce_disjuncts(
+    problem: Problem,
+    options: StabilityOptions,
+    common: Common,
+    saving: Saving,
+    progress: Progress,
+    json: bool,
+    seconds: Mapping[str, float],
+) -> None:
+    """Decide the disjuncts, or write a network for each."""
+    from eqverify.api.directed import reduce_for_property
+    from eqverify.cli import render
+
+    start = time.perf_counter()
+    result = reduce_for_property(
+        problem,
+        time_limit=options.time_limit,
+        unit_time_limit=options.unit_time_limit,
+        seed=options.seed,
+        node_limit=options.node_limit,
+        split_inputs=options.split_inputs,
+        **asdict(common),
+        progress=progress,
+    )
+    files = result.save(saving.output, **saving.keywords())
+    total = {**seconds, **result.seconds, "total": sum(seconds.values()) + time.perf_counter() - start}
+    if json:
+        found = result.as_dict()
+        listed = iter(files)
+        entries = [
+            {**d.as_dict(), "files": _names(next(listed)) if d.status == "open" else []} for d in result.disjuncts
+        ]
+        render.print_json({**found, "disjuncts": entries, "seconds": total})
+        return
+    render.print_disjuncts(result, files, total)
+
+
+def reduce_boxes(
+    problem: Problem,
+    options: StabilityOptions,
+    common: Common,
+    saving: Saving,
+    progress: Progress,
+    json: bool,
+    seconds: Mapping[str, float],
+) -> None:
+    """Write a network for each box, and the list."""
+    from eqverify.api.boxes import reduce_per_box
+    from eqverify.cli import render
+
+    start = time.perf_counter()
+    chosen = {name: value for name, value in asdict(options).items() if name != "resume"}
+    result = reduce_per_box(problem, **chosen, **asdict(common), progress=progress)
+    files = result.save(saving.output, **saving.keywords())
+    total = {**seconds, **result.seconds, "total": sum(seconds.values()) + time.perf_counter() - start}
+    if json:
+        entries = [
+            {"box": number, **reduction.as_dict(), "files": _names(own)}
+            for number, (reduction, own) in enumerate(zip(result.reductions, files, strict=True), 1)
+        ]
+        render.print_json({**result.as_dict(), "boxes": entries, "seconds": total})
+        return
+    render.print_boxes(result, files, total)
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    return [str(file) for file in files]

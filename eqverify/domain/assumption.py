@@ -1,0 +1,109 @@
+"""Linear constraints on inputs and outputs in float64: what property-directed mode may assume."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from eqverify.arrays import FloatArray, frozen
+from eqverify.domain.condition import HalfSpace
+from eqverify.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assumption:
+    """The constraints  outputs y + inputs x <= bound  on inputs x and outputs y = f(x).
+
+    Attributes:
+        outputs: (k, output_size) float64.
+        inputs: (k, input_size) float64.
+        bound: (k,) float64.  Whoever makes it from exact rows moves it outwards by the rounding of row and bound.
+    """
+
+    outputs: FloatArray
+    inputs: FloatArray
+    bound: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("outputs", "inputs", "bound"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
+        count = self.bound.size
+        shapes = self.outputs.shape[:1] == self.inputs.shape[:1] == self.bound.shape == (count,)
+        if not shapes or self.outputs.ndim != 2 or self.inputs.ndim != 2:
+            raise InputError(
+                "domain/shape", "an assumption needs as many rows on outputs and on inputs as bounds", value=count
+            )
+        if not all(np.isfinite(array).all() for array in (self.outputs, self.inputs, self.bound)):
+            raise InputError("domain/not-finite", "an assumed constraint has a coefficient that is not finite")
+
+    def __len__(self) -> int:
+        return int(self.bound.size)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over the exact float64 rows, in order."""
+        state = hashlib.sha256(b"eqverify-assumption-1")
+        for array in (self.outputs, self.inputs, self.bound):
+            state.update(repr(array.shape).encode())
+            state.update(np.ascontiguousarray(array + 0.0, dtype="<f8").tobytes())
+        return state.hexdigest()
+
+    def with_inputs(self, matrix: FloatArray, bound: FloatArray) -> Assumption:
+        """These constraints and  matrix x <= bound  on the inputs, (m, input_size) and (m,)."""
+        return Assumption(
+            np.concatenate([self.outputs, np.zeros((bound.size, self.outputs.shape[1]))]),
+            np.concatenate([self.inputs, matrix]),
+            np.concatenate([self.bound, bound]),
+        )
+
+
+def assume(rows: Sequence[HalfSpace], inputs: FloatArray, outputs: FloatArray) -> Assumption:
+    """Exact constraints as float64 rows that follow from them; strict ones count as not strict.
+
+    A coefficient c is rounded to the nearest float c'; the bound grows by |c' - c| times the largest value, exactly
+    (statement S-3).  A row whose coefficients or bound are no finite floats, or whose rounding cannot be bounded, is
+    left out.
+
+    Args:
+        rows: the constraints.
+        inputs: (input_size,) bounds on |x| over the domain.
+        outputs: (output_size,) proved bounds on |y|; infinite where there are none.
+    """
+    size = len(rows)
+    on_outputs, on_inputs, bound = np.zeros((size, outputs.size)), np.zeros((size, inputs.size)), np.full(size, np.inf)
+    for k, row in enumerate(rows):
+        exact: Fraction | float = row.bound
+        for target, coefficients, reach in ((on_outputs, row.outputs, outputs), (on_inputs, row.inputs, inputs)):
+            for index, coefficient in coefficients.items():
+                target[k, index] = _nearest(coefficient)
+                exact = _raised(exact, target[k, index], coefficient, reach[index])
+        bound[k] = _up(exact)
+    usable = np.isfinite(bound) & np.isfinite(on_outputs).all(axis=1) & np.isfinite(on_inputs).all(axis=1)
+    return Assumption(on_outputs[usable], on_inputs[usable], bound[usable])
+
+
+def _raised(bound: Fraction | float, rounded: float, exact: Fraction, reach: float) -> Fraction | float:
+    """The bound plus |rounded - exact| * reach, exactly; infinite where that is no number."""
+    if not isinstance(bound, Fraction) or not np.isfinite(rounded):
+        return np.inf
+    lost = abs(Fraction(rounded) - exact)
+    if not lost:
+        return bound
+    return bound + lost * Fraction(float(reach)) if np.isfinite(reach) else np.inf
+
+
+def _nearest(value: Fraction) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf
+
+
+def _up(value: Fraction | float) -> float:
+    """The smallest float64 at least `value`; infinite above (and below) the finite range."""
+    result = _nearest(value) if isinstance(value, Fraction) else np.inf
+    return float(np.nextafter(result, np.inf)) if np.isfinite(result) and Fraction(result) < value else result

@@ -1,0 +1,544 @@
+"""Property-directed proof: per disjunct of the output condition, which units are stable where that disjunct holds.
+
+For one case (a polytope of inputs) and one disjunct let D' be the inputs of the polytope whose outputs satisfy it.
+What is proved on the polytope holds on D', and what is proved empty needs no verifier.  There is no witness of signs on
+D': an input that is known to lie in it is a counterexample of the property, and ends the matter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from eqverify.bounds import Interval, crown_bounds
+from eqverify.bounds.crown import open_units
+from eqverify.bounds.directed import (
+    DirectedLp,
+    Question,
+    directed_lp,
+    directed_slopes,
+    emptiness,
+    feed_forward,
+    lp_bounds,
+    meet,
+)
+from eqverify.bounds.lp import HintSource
+from eqverify.bounds.shrink import shrink
+from eqverify.domain import Polytope, assume
+from eqverify.errors import InputError, Place, UsageError
+from eqverify.milp.encoding import Answer, Solver, SolverFactory, UnitBlock, Verdict
+from eqverify.problem import Problem
+from eqverify.progress import Progress, silent
+from eqverify.stability.budget import Budget
+from eqverify.stability.counterexample import CounterexampleSearch
+from eqverify.stability.factories import ScipFactory
+from eqverify.stability.facts import PROOFS, Evidence, Facts, LayerFacts, Stage, Status
+from eqverify.stability.options import StabilityOptions
+
+ITERATIONS = 20
+"""Gradient steps per bound, as for bounds on the whole domain."""
+
+MAX_ROUNDS = 12
+GAIN = 0.02
+"""Another round needs an open unit less, or intervals of the open units narrower by this share."""
+
+SPLIT_SHARE = 0.6
+"""Share of the time left that splitting of the input box may take."""
+
+SPLIT_BOXES = 20_000
+"""Boxes of a run with a node limit, where time must not matter; ten times as many otherwise."""
+
+LP_ENTRIES = 20_000_000
+"""Linear programs with more entries (units times columns) are left out."""
+
+PATIENCE = 8
+"""SCIP is given up after so many units in a row without an answer."""
+
+Outcome = Literal["unsat", "open", "sat", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Directed:
+    """What was proved about one disjunct.
+
+    Attributes:
+        case: index of the case.
+        index: number of the disjunct within it.
+        problem: the network on the case's polytope with just this disjunct, and with it assumed.
+        status: ``unsat``: D' is empty.  ``sat``: `point` lies in it.  ``open``: neither is known.  ``skipped``: not
+            looked at, since another disjunct is ``sat``.
+        evidence: what ``unsat`` rests on.
+        how: how the status was found.
+        facts: for ``open``, about D'.
+        point: (input_size,) for ``sat``, checked exactly.
+        signs: for ``open``, by ReLU node (n,): 1 where z >= 0, -1 where z <= 0 was proved on D' and not on the
+            polytope; else 0.
+        stages: what was done.
+    """
+
+    case: int
+    index: int
+    problem: Problem
+    status: Outcome
+    evidence: Evidence = Evidence.NONE
+    how: str = ""
+    facts: Facts | None = None
+    point: FloatArray | None = None
+    signs: Mapping[str, ByteArray] | None = None
+    stages: tuple[Stage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """What is known on a case's polytope before any disjunct is assumed.
+
+    Attributes:
+        bounds: intervals (1, n) of all nodes.
+        outputs: (output_size,) bounds on |y|.
+        evidence: by ReLU node, (n,) what the stable units rest on.
+        level: the dearest kind of evidence in any of it.
+    """
+
+    bounds: Mapping[str, Interval]
+    outputs: FloatArray
+    evidence: Mapping[str, ByteArray]
+    level: Evidence
+
+
+def start_from(problem: Problem, polytope: Polytope, facts: Facts | None = None) -> Start:
+    """Bounds on one polytope of a problem: CROWN's, from those of `facts` where there are any."""
+    box = polytope.box
+    known = {} if facts is None else {f.source: Interval(f.lower[None], f.upper[None]) for f in facts.layers}
+    bounds = crown_bounds(problem.network, box.lower[None], box.upper[None], known, outputs=True)
+    level = Evidence.DERIVED
+    if facts is not None:
+        kinds = [Evidence(int(k)) for f in facts.layers for k in np.unique(f.evidence) if Evidence(int(k)) in PROOFS]
+        level = Evidence.SOLVER if facts.solver else max([level, *kinds], key=PROOFS.index)
+    evidence = {}
+    for relu in problem.network.relus:
+        stable = ~open_units(bounds[relu.source])[0]
+        before = np.zeros(stable.size, dtype=np.int8) if facts is None else facts.by_name()[relu.name].evidence
+        proved = np.isin(before, PROOFS)
+        evidence[relu.name] = np.where(stable, np.where(proved, before, level), Evidence.NONE).astype(np.int8)
+    outputs = np.concatenate([bounds[port.source].magnitude[0] for port in problem.network.outputs])
+    return Start(bounds, outputs, evidence, level)
+
+
+def directed_problem(problem: Problem, case: int, index: int, outputs: FloatArray) -> Problem:
+    """The problem of one disjunct: one polytope, one disjunct, and the disjunct assumed.
+
+    Args:
+        problem: network and property.
+        case: index of the case.
+        index: number of the disjunct in it.
+        outputs: (output_size,) proved bounds on |y| over the polytope, for rounding.
+
+    Raises:
+        InputError: `directed/tail`.
+    """
+    if problem.tail is not None:
+        raise InputError(
+            "directed/tail",
+            "the outputs of the property lie behind operators that are not piecewise linear",
+            value=", ".join(problem.tail.operators),
+            hint="reduce without --for-property",
+        )
+    chosen = problem.cases[case]
+    rows = chosen.unsafe[index]
+    assumed = assume(rows, chosen.polytope.box.magnitude, outputs)
+    specification = replace(problem.specification, cases=(replace(chosen, unsafe=(rows,)),))
+    return Problem(problem.network, specification, None, assumed)
+
+
+def prove_directed(
+    problem: Problem,
+    options: StabilityOptions | None = None,
+    *,
+    facts: Facts | None = None,
+    certified_only: bool = False,
+    progress: Progress = silent,
+    solver_factory: SolverFactory | None = None,
+    hints: Callable[[], HintSource] | None = None,
+) -> tuple[Directed, ...]:
+    """Decide the disjuncts of a property one after the other, or find what is stable where they hold.
+
+    Args:
+        problem: network and property.
+        options: limits; `engine`, `workers` and `resume` are not looked at.
+        facts: proved before for this problem.
+        certified_only: never ask the MILP solver.
+        progress: told of each disjunct.
+        solver_factory: makes the MILP model; SCIP by default.
+        hints: makes the source of LP multipliers; HiGHS by default.
+
+    Returns:
+        One result per disjunct, in order; where one is ``sat``, those that are open are ``skipped``.  Trusted: float64
+        arithmetic, `facts`, and for evidence `solver` the solver.
+
+    Raises:
+        UsageError: `facts/other-problem`, `directed/no-condition`.
+        InputError: `directed/tail`.
+    """
+    options = options or StabilityOptions()
+    if facts is not None:
+        facts.require(problem)
+    todo = [(c, k) for c, case in enumerate(problem.cases) for k in range(len(case.unsafe))]
+    if not todo:
+        raise UsageError(
+            "directed/no-condition",
+            "the property has no output condition that an output could satisfy",
+            place=Place(file=problem.specification.source),
+            hint="reduce without --for-property",
+        )
+    nodes = -1 if options.node_limit is None else options.node_limit
+    tools = Tools(
+        None if certified_only else solver_factory or ScipFactory(options.seed, nodes), hints or (lambda: None)
+    )
+    starts: dict[int, Start] = {}
+    proofs = []
+    for case, index in todo:
+        polytope = problem.cases[case].polytope
+        if id(polytope) not in starts:
+            starts[id(polytope)] = start_from(problem, polytope, facts)
+        start = starts[id(polytope)]
+        proofs.append(_Proof(case, index, directed_problem(problem, case, index, start.outputs), start, options, tools))
+    _work(proofs, Budget(options.time_limit), progress)
+    return tuple(proof.result() for proof in proofs)
+
+
+def _work(proofs: list[_Proof], budget: Budget, progress: Progress) -> None:
+    """First what is cheap for all, then the rest for those that are left, until one is ``sat``."""
+    for number, proof in enumerate(proofs):
+        progress("disjuncts: first look", number, len(proofs))
+        proof.first_look(budget)
+        if proof.status == "sat":
+            return
+    left = [proof for proof in proofs if proof.status == "open"]
+    for number, proof in enumerate(left):
+        progress("disjuncts", number, len(left))
+        proof.work(budget.share(len(left) - number))
+        if proof.status == "sat":
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Solvers.
+
+    Attributes:
+        solver_factory: makes a MILP model, None for never.
+        hints: makes a source of LP multipliers, or gives None for HiGHS.
+    """
+
+    solver_factory: SolverFactory | None
+    hints: Callable[[], HintSource | None]
+
+
+class _Proof:
+    """One disjunct."""
+
+    def __init__(
+        self, case: int, index: int, problem: Problem, start: Start, options: StabilityOptions, tools: Tools
+    ) -> None:
+        assert problem.assumed is not None
+        self.place = case, index
+        self.problem = problem
+        self.network = problem.network
+        self.start = start
+        self.options = options
+        self.budget = Budget(0.0)
+        self.tools = tools
+        (chosen,) = problem.cases
+        self.polytope = chosen.polytope
+        box = self.polytope.box
+        assumed = problem.assumed.with_inputs(self.polytope.matrix, self.polytope.bound)
+        self.question = Question(self.network, box.lower, box.upper, assumed)
+        self.search = CounterexampleSearch(self.network, self.polytope, chosen.unsafe[0], problem.assumed, options.seed)
+        self.bounds = dict(start.bounds)
+        self.level = start.level
+        self.evidence = {name: kinds.copy() for name, kinds in start.evidence.items()}
+        self.outcome: tuple[Outcome, Evidence, str] | None = None
+        self.stages: list[Stage] = []
+        self.solver = ""
+        self.worked = False
+
+    @property
+    def status(self) -> Outcome:
+        """What is known by now."""
+        return "open" if self.outcome is None else self.outcome[0]
+
+    def first_look(self, budget: Budget) -> None:
+        """What takes far less than a second: slopes and multipliers for emptiness, and the search for an input."""
+        self._run(budget, (("slopes", self._refute_by_slopes), ("search", self._search)))
+
+    def work(self, budget: Budget) -> None:
+        """All other stages."""
+        self.worked = True
+        self._run(budget, (("split", self._split), ("rounds", self._rounds), ("scip", self._ask_solver)))
+
+    def _run(self, budget: Budget, stages: tuple[tuple[str, Callable[[], None]], ...]) -> None:
+        self.budget = budget
+        for name, work in stages:
+            if self.outcome is None and not budget.exhausted():
+                with self._stage(name):
+                    work()
+
+    def result(self) -> Directed:
+        """What came out."""
+        status, evidence, how = self.outcome or ("open", Evidence.NONE, "")
+        if self.outcome is None and not self.worked:
+            status, how = "skipped", "another disjunct is satisfied"
+        facts = self._facts() if status == "open" else None
+        signs = self._signs() if status == "open" else None
+        found = self.search.found
+        return Directed(*self.place, self.problem, status, evidence, how, facts, found, signs, tuple(self.stages))
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        start, before = time.perf_counter(), self._open_count()
+        self.stages.append(Stage(name, 0.0, 0))
+        yield
+        seconds, decided = time.perf_counter() - start, before - self._open_count()
+        self.stages[-1] = replace(self.stages[-1], seconds=seconds, decided=decided)
+
+    def _open(self) -> dict[str, BoolArray]:
+        """By pre-activation node, (n,) bool."""
+        return {relu.source: open_units(self.bounds[relu.source])[0] for relu in self.network.relus}
+
+    def _open_count(self) -> int:
+        return sum(int(open_units(self.bounds[relu.source])[0].sum()) for relu in self.network.relus)
+
+    def _open_width(self) -> float:
+        total = 0.0
+        for name, units in self._open().items():
+            z = self.bounds[name]
+            total += float((z.upper - z.lower)[0, units].sum())
+        return total
+
+    def _dearer(self, evidence: Evidence) -> Evidence:
+        return max(self.level, evidence, key=PROOFS.index)
+
+    def _learn(self, bounds: Mapping[str, Interval] | None, evidence: Evidence, how: str) -> bool:
+        """Take bounds of all nodes on D'; None shows that it is empty.  Whether the proof goes on."""
+        if bounds is None:
+            self._empty(evidence, how)
+            return False
+        gained = any(
+            (bounds[n].lower > z.lower).any() or (bounds[n].upper < z.upper).any() for n, z in self.bounds.items()
+        )
+        if gained:
+            self.level = self._dearer(evidence)
+            self.bounds = dict(bounds)
+            for relu in self.network.relus:
+                new = ~open_units(self.bounds[relu.source])[0] & (self.evidence[relu.name] == Evidence.NONE)
+                self.evidence[relu.name][new] = self.level
+        return True
+
+    def _empty(self, evidence: Evidence, how: str) -> None:
+        self.outcome = ("unsat", self._dearer(evidence), how)
+
+    def _try(self, points: list[FloatArray]) -> None:
+        if points:
+            self.search.try_points(np.stack(points))
+        if self.search.found is not None:
+            self.outcome = ("sat", Evidence.NONE, "an input was found")
+
+    def _search(self) -> None:
+        self.search.search(self.budget.exhausted)
+        self._try([])
+
+    def _refute_by_slopes(self) -> None:
+        if emptiness(self.question, self.bounds, ITERATIONS):
+            self._empty(Evidence.DUAL, "optimised slopes")
+
+    def _split(self) -> None:
+        """Where few inputs are free: drop parts of the box that miss D', and go on with what is left."""
+        free = int((self.question.upper > self.question.lower).sum())
+        if free > self.options.split_inputs or not len(self.question.assumed):
+            self._note(f"left out: {free} free inputs" if free > self.options.split_inputs else "")
+            return
+        share = Budget(self.budget.left * SPLIT_SHARE)
+        fixed = self.options.node_limit is not None
+        cover = shrink(
+            self.question,
+            self.bounds,
+            max_boxes=SPLIT_BOXES if fixed else 10 * SPLIT_BOXES,
+            stop=lambda: self.search.found is not None or (share.exhausted() and not fixed),
+            propose=self.search.try_points,
+        )
+        self._note(f"{cover.bounded} boxes, {len(cover.lower)} left")
+        self._try([])
+        if self.outcome is None and not len(cover.lower):
+            self._empty(Evidence.TREE, "splitting the input box")
+        if self.outcome is not None:
+            return
+        self.question = replace(self.question, lower=cover.lower.min(axis=0), upper=cover.upper.max(axis=0))
+        merged: dict[str, Interval] = {}
+        for name, interval in cover.bounds.items():
+            z = meet(self.bounds[name], interval)
+            if z is None:
+                self._empty(Evidence.TREE, "bounds that exclude each other")
+                return
+            merged[name] = z
+        self._learn(feed_forward(self.question, merged), Evidence.TREE, "bounds that exclude each other")
+
+    def _note(self, note: str) -> None:
+        self.stages[-1] = replace(self.stages[-1], note=note)
+
+    def _rounds(self) -> None:
+        """Slopes and linear programs, as long as they gain."""
+        for _ in range(MAX_ROUNDS):
+            count, width = self._open_count(), self._open_width()
+            for work in (self._tighten_slopes, self._refute_by_slopes, self._tighten_lp):
+                if self.outcome is not None or self.budget.exhausted():
+                    return
+                work()
+            if not count or (self._open_count() == count and self._open_width() > (1 - GAIN) * width):
+                return
+
+    def _tighten_slopes(self) -> None:
+        found = directed_slopes(self.question, self.bounds, self._open(), ITERATIONS, self.budget.exhausted)
+        self._learn(found, Evidence.DUAL, "optimised slopes")
+
+    def _program(self) -> DirectedLp | None:
+        kept = self._open_count()
+        if kept * (kept + self.network.input_size) > LP_ENTRIES:
+            return None
+        return directed_lp(self.question, self.bounds, self.tools.hints())
+
+    def _tighten_lp(self) -> None:
+        """First whether the linear program has a point at all, then all open units by it."""
+        program = self._program()
+        if program is None:
+            return
+        if program.layer.empty(seconds=self.budget.left) is not None:
+            self._empty(Evidence.DUAL, "a linear program")
+            return
+        points: list[FloatArray] = []
+        known: dict[str, Interval] = dict(self.bounds)
+        layers = [(name, units) for name, units in self._open().items() if units.any()]
+        for number, (name, units) in enumerate(layers):
+            found = self._layer_by_lp(program, name, units, self.budget.share(len(layers) - number), points)
+            z = meet(known[name], found)
+            if z is None:
+                self._empty(Evidence.DUAL, "a linear program")
+                return
+            known[name] = z
+        self._try(points)
+        if self.outcome is None:
+            self._learn(feed_forward(self.question, known), Evidence.DUAL, "bounds that exclude each other")
+
+    def _layer_by_lp(
+        self, program: DirectedLp, name: str, units: BoolArray, share: Budget, points: list[FloatArray]
+    ) -> Interval:
+        order = self._nearest(name, units)
+        return lp_bounds(program, self.bounds, name, order, lambda: share.left, points.append)
+
+    def _nearest(self, name: str, units: BoolArray) -> IntArray:
+        """The units, those whose interval lies nearest to one sign first."""
+        chosen = np.flatnonzero(units)
+        lower, upper = self.bounds[name].lower[0, chosen], self.bounds[name].upper[0, chosen]
+        return np.asarray(chosen[np.argsort(np.minimum(-lower, upper) / (upper - lower), kind="stable")])
+
+    def _ask_solver(self) -> None:
+        """The last resort: first whether D' is empty, then the signs of open units."""
+        program = self._program()
+        if self.tools.solver_factory is None or program is None:
+            return
+        solver = self.tools.solver_factory(self.polytope)
+        self.solver = solver.description
+        self._fill(solver, program)
+        questions, silence = 1, 0
+        if not self._exists(solver, program):
+            known = dict(self.bounds)
+            for name, units in self._open().items():
+                for unit in self._nearest(name, units).tolist():
+                    if self.budget.exhausted() or self.outcome is not None or silence >= PATIENCE:
+                        break
+                    asked, sign = self._ask_unit(solver, program, name, unit)
+                    questions += asked
+                    silence = 0 if sign else silence + 1
+                    known[name] = _with_sign(known[name], unit, sign)
+            if self.outcome is None:
+                self._learn(feed_forward(self.question, known), Evidence.SOLVER, "bounds that exclude each other")
+        note = "time limit reached" if self.budget.exhausted() else ""
+        self.stages[-1] = replace(self.stages[-1], questions=questions, note=note)
+
+    def _fill(self, solver: Solver, program: DirectedLp) -> None:
+        width = self.network.input_size + 1
+        for relu in self.network.relus:
+            own = np.flatnonzero(open_units(self.bounds[relu.source])[0])
+            z, known = program.values[relu.source], self.bounds[relu.source]
+            solver.add_units(UnitBlock(z.rows[own, :width], z.error[own], known.lower[0, own], known.upper[0, own]))
+            width += own.size
+
+    def _exists(self, solver: Solver, program: DirectedLp) -> bool:
+        """Ask whether there is a point at all: about one constraint where the others hold; then require it too."""
+        model = program.layer.model
+        solver.assume(model.matrix[1:], model.bound[1:])
+        if not model.bound.size:
+            return False
+        answer = solver.exceeds(-model.matrix[0], -float(model.bound[0]), self.budget.left / 2)
+        solver.assume(model.matrix[:1], model.bound[:1])
+        return self._judge(answer)
+
+    def _judge(self, answer: Answer) -> bool:
+        """Take the answer to "is there a point at all?"; whether the proof has ended."""
+        if answer.verdict is Verdict.NEVER:
+            self._empty(Evidence.SOLVER, self.solver)
+        self._propose(answer)
+        return self.outcome is not None
+
+    def _propose(self, answer: Answer) -> None:
+        if answer.point is not None and answer.point.shape == (self.network.input_size,):
+            self._try([answer.point])
+
+    def _ask_unit(self, solver: Solver, program: DirectedLp, name: str, unit: int) -> tuple[int, int]:
+        """Questions asked, and -1 if z <= 0 was proved, 1 if z >= 0 was, else 0."""
+        z, limit = program.values[name], min(self.options.unit_time_limit, self.budget.left)
+        nearer_above = self.bounds[name].upper[0, unit] <= -self.bounds[name].lower[0, unit]
+        for number, sense in enumerate((1, -1) if nearer_above else (-1, 1), start=1):
+            answer = solver.exceeds(sense * z.rows[unit], -float(z.error[unit]), limit)
+            self._propose(answer)
+            if answer.verdict is Verdict.NEVER:
+                return number, -sense
+            if self.outcome is not None:
+                return number, 0
+        return 2, 0
+
+    def _facts(self) -> Facts:
+        layers = []
+        for relu in self.network.relus:
+            z = self.bounds[relu.source]
+            lower, upper = z.lower[0], z.upper[0]
+            status = np.where(upper <= 0, Status.INACTIVE, np.where(lower >= 0, Status.ACTIVE, Status.UNDECIDED))
+            layers.append(
+                LayerFacts(relu.name, relu.source, lower, upper, status.astype(np.int8), self.evidence[relu.name])
+            )
+        none = np.empty((0, self.network.input_size))
+        digest = self.problem.network.digest, self.problem.domain_digest
+        return Facts(*digest, tuple(layers), tuple(self.stages), none, self.solver)
+
+    def _signs(self) -> dict[str, ByteArray]:
+        signs = {}
+        for relu in self.network.relus:
+            z, new = self.bounds[relu.source], open_units(self.start.bounds[relu.source])[0]
+            sign = np.where(z.upper[0] <= 0, -1, np.where(z.lower[0] >= 0, 1, 0))
+            signs[relu.name] = np.where(new, sign, 0).astype(np.int8)
+        return signs
+
+
+def _with_sign(z: Interval, unit: int, sign: int) -> Interval:
+    """The interval where a unit has this sign; as it is for 0."""
+    lower, upper = z.lower.copy(), z.upper.copy()
+    if sign > 0:
+        lower[0, unit] = max(lower[0, unit], 0.0)
+    elif sign < 0:
+        upper[0, unit] = min(upper[0, unit], 0.0)
+    return Interval(lower, upper)

@@ -1,0 +1,118 @@
+"""`eqverify reduce` with --for-property, --per-box and --radius."""
+
+import json
+from unittest.mock import patch
+
+import numpy as np
+import onnx
+import pytest
+
+from eqverify.cli.main import run
+from eqverify.export.onnx import write_network
+from eqverify.stability.counterexample import CounterexampleSearch
+from eqverify.testing.chains import chain_network
+
+HEADER = "(declare-const X_0 Real)\n(declare-const X_1 Real)\n(declare-const Y_0 Real)\n(declare-const Y_1 Real)\n"
+BOX = "".join(f"(assert (>= X_{i} -1)) (assert (<= X_{i} 1))\n" for i in range(2))
+TWO_BOXES = (
+    "(assert (or (and (>= X_0 -1) (<= X_0 -0.5) (>= X_1 -1) (<= X_1 1))"
+    " (and (>= X_0 0.5) (<= X_0 1) (>= X_1 -1) (<= X_1 1))))\n"
+)
+
+
+@pytest.fixture
+def net(tmp_path):
+    random = np.random.default_rng(2)
+    sizes = ((10, 2), (6, 10), (2, 6))
+    layers = [(random.normal(size=size).round(2), random.normal(size=size[0]).round(2)) for size in sizes]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(write_network(chain_network(layers), dtype="float64", metadata={}, producer="test"))
+    return path
+
+
+def query(tmp_path, text):
+    path = tmp_path / "query.vnnlib"
+    path.write_text(HEADER + text)
+    return str(path)
+
+
+def result(capsys, *arguments):
+    status = run([*arguments, "--json"])
+    captured = capsys.readouterr()
+    assert status == 0, captured.err
+    return json.loads(captured.out)
+
+
+def test_for_property(net, tmp_path, capsys):
+    text = query(tmp_path, BOX + "(assert (or (and (>= Y_0 1000)) (and (<= Y_1 -1000))))")
+    command = ["reduce", str(net), text, "-o", str(tmp_path / "out.onnx"), "--for-property"]
+    found = result(capsys, *command)
+    assert (found["verdict"], found["counts"]["unsat"], found["claim"]) == ("unsat", 2, "equisatisfiable with signs")
+    assert not list(tmp_path.glob("out*"))
+    assert run(command) == 0
+    assert "unsat (2 unsat)" in capsys.readouterr().out
+
+
+def test_for_property_with_something_left(net, tmp_path, capsys):
+    text = query(tmp_path, BOX + "(assert (or (and (>= Y_0 -1000)) (and (>= Y_0 1000))))")
+    files = str(tmp_path / "out.onnx"), str(tmp_path / "out.vnnlib")
+    command = [
+        "reduce",
+        str(net),
+        text,
+        "-o",
+        files[0],
+        "--for-property",
+        "--time-limit",
+        "1",
+        "--property-out",
+        files[1],
+    ]
+    with patch.object(CounterexampleSearch, "holds", return_value=False):
+        found = result(capsys, *command)
+        left = [d for d in found["disjuncts"] if d["status"] == "open"]
+        assert run(command[:-2]) == 0
+    assert "not equivalent" in capsys.readouterr().out
+    assert len(left) == 1
+    for entry in left:
+        assert entry["files"] == [*files]
+        claim = {e.key: e.value for e in onnx.load(files[0]).metadata_props}["eqverify.claim"]
+        assert claim.startswith("equisatisfiable with signs, not equivalent")
+    assert all(d["files"] == [] for d in found["disjuncts"] if d["status"] != "open")
+
+
+def test_per_box(net, tmp_path, capsys):
+    text = query(tmp_path, TWO_BOXES + "(assert (>= Y_0 1000))")
+    found = result(capsys, "reduce", str(net), text, "-o", str(tmp_path / "out.onnx"), "--per-box", "--time-limit", "5")
+    assert [box["files"] for box in found["boxes"]] == [[str(tmp_path / f"out-{k}.onnx")] for k in (1, 2)]
+    assert len(json.loads((tmp_path / "out.boxes.json").read_text())) == 2
+    assert all(box["claim"] == "equivalent" for box in found["boxes"])
+
+
+def test_radius_with_and_without_a_property(net, tmp_path, capsys):
+    text = query(tmp_path, BOX + "(assert (>= Y_0 1000))")
+    out = ["-o", str(tmp_path / "out.onnx")]
+    whole = result(capsys, "reduce", str(net), text, *out)
+    for arguments in ([text, "--around", "property"], [text, "--around", "0.5,0"], ["--around", "0.5,0"]):
+        found = result(capsys, "reduce", str(net), *arguments, "--radius", "0.01", *out)
+        assert found["relus_after"] <= whole["relus_after"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--for-property", "--per-box"], "usage/reduce-mode"),
+        (["--for-property", "--explain"], "usage/reduce-mode"),
+        (["--radius", "1"], "usage/radius"),
+        (["--around", "property"], "usage/radius"),
+    ],
+)
+def test_options_that_do_not_go_together(net, tmp_path, capsys, arguments, code):
+    text = query(tmp_path, BOX + "(assert (>= Y_0 1000))")
+    assert run(["reduce", str(net), text, "-o", str(tmp_path / "out.onnx"), *arguments]) == 2
+    assert code in capsys.readouterr().err
+
+
+def test_a_property_is_needed(net, tmp_path, capsys):
+    assert run(["reduce", str(net), "-o", str(tmp_path / "out.onnx")]) == 2
+    assert "usage/no-property" in capsys.readouterr().err

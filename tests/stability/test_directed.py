@@ -1,0 +1,274 @@
+"""Property-directed mode: every claim against exact enumeration of the inputs that satisfy a disjunct."""
+
+from dataclasses import replace
+from fractions import Fraction
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from bound_checks import at_most
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eqverify.bounds.duality import Multipliers
+from eqverify.domain import Box, Case, Domain, HalfSpace, Polytope, assume
+from eqverify.errors import EqverifyError, LimitError, UsageError
+from eqverify.milp.encoding import Answer, Verdict
+from eqverify.network import outputs_exact
+from eqverify.problem import box_problem
+from eqverify.stability.counterexample import CounterexampleSearch
+from eqverify.stability.directed import prove_directed
+from eqverify.stability.facts import Evidence, Status
+from eqverify.stability.options import StabilityOptions
+from eqverify.stability.portfolio import prove_stability
+from eqverify.testing.chains import chain_network
+from eqverify.testing.oracle import deviations_exact, directed_sets_exact
+from eqverify.testing.strategies import problems, residual_networks
+from eqverify.transform.driver import transform
+
+OPTIONS = StabilityOptions(time_limit=20.0, unit_time_limit=1.0, split_inputs=0)
+MAX_REGIONS = 300
+
+
+class Liar:
+    """Answers LP questions with whatever numbers hypothesis likes."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def load(self, model):
+        self.model = model
+
+    def maximise(self, row, seconds):
+        numbers = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from((0.0, 1.0, -1.0, 0.5, 1e-12, 1e9))
+        seed = self.data.draw(st.lists(numbers, min_size=3, max_size=3))
+        draw = lambda size: np.resize(np.array(seed), size)  # noqa: E731
+        multipliers = Multipliers(draw(self.model.units), draw(self.model.units), draw(self.model.bound.size))
+        return multipliers, draw(self.model.width)
+
+
+class Silent:
+    """A MILP solver that proposes nonsense and proves nothing."""
+
+    description = "silent"
+
+    def __init__(self, polytope):
+        self.size = polytope.box.size
+
+    def add_units(self, block):
+        pass
+
+    def assume(self, rows, bound):
+        pass
+
+    def exceeds(self, row, threshold, time_limit):
+        return Answer(Verdict.CANDIDATE, np.full(self.size, 0.25))
+
+
+def exact_of(directed):
+    """What is true of the inputs that satisfy the disjunct, None where there are none."""
+    (case,) = directed.problem.cases
+    return directed_sets_exact(
+        directed.problem.network, Domain((case.polytope,)), case.unsafe[0], max_regions=MAX_REGIONS
+    )
+
+
+def judge(problem, results):
+    """Compare all results with exact ranges; True if any was compared."""
+    compared = False
+    for found in results:
+        try:
+            exact = exact_of(found)
+        except EqverifyError:  # too many regions, or a polytope without points
+            continue
+        compared = True
+        if found.status == "unsat":
+            assert exact is None
+            assert found.evidence in (Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidence.SOLVER)
+        elif found.status == "sat":
+            x = [Fraction(v) for v in found.point.tolist()]
+            y = outputs_exact(problem.network, x)
+            case = problem.cases[found.case]
+            assert all(row.holds(x, y) for row in case.unsafe[found.index])
+            assert ((found.point >= case.polytope.box.lower) & (found.point <= case.polytope.box.upper)).all()
+        elif found.status == "open" and exact is not None:
+            judge_open(found, exact)
+    return compared
+
+
+def judge_open(found, exact):
+    for layer in found.facts.layers:
+        for unit, true in enumerate(exact.layers[layer.name]):
+            assert at_most(layer.lower[unit], true.lower), (layer.name, unit)
+            assert at_most(-layer.upper[unit], -true.upper), (layer.name, unit)
+            assert layer.status[unit] != Status.UNSTABLE
+            if layer.status[unit] == Status.INACTIVE:
+                assert true.upper <= 0
+            if layer.status[unit] == Status.ACTIVE:
+                assert true.lower >= 0
+    reduced = transform(found.problem, found.facts)
+    (case,) = found.problem.cases
+    try:
+        gaps = deviations_exact(
+            found.problem.network, reduced.network, Domain((case.polytope,)), rows=case.unsafe[0], max_regions=400
+        )
+    except LimitError:
+        return
+    for gap, eps in zip(gaps, reduced.epsilon.tolist(), strict=True):
+        assert not np.isfinite(eps) or gap.value <= Fraction(eps)
+
+
+def results_of(problem, options=OPTIONS, **keywords):
+    if not any(case.unsafe for case in problem.cases):
+        return []
+    return list(prove_directed(problem, options, **keywords))
+
+
+def blind():
+    """Counterexamples are never recognised, so that what is proved of sets with points comes to light."""
+    return patch.object(CounterexampleSearch, "holds", return_value=False)
+
+
+@given(problem=problems(parts=2))
+def test_claims_hold_exactly(problem):
+    judge(problem, results_of(problem, certified_only=True))
+
+
+@given(problem=problems(parts=2))
+def test_what_is_proved_of_sets_with_points_holds_exactly(problem):
+    with blind():
+        judge(problem, results_of(problem, certified_only=True))
+
+
+@given(problem=problems(parts=2))
+def test_claims_of_splitting_hold_exactly(problem):
+    with blind(), patch("eqverify.stability.directed.SPLIT_BOXES", 64):
+        options = replace(OPTIONS, split_inputs=12, node_limit=100)
+        judge(problem, results_of(problem, options, certified_only=True))
+
+
+@given(problem=problems(networks=residual_networks(), parts=1))
+def test_claims_hold_exactly_with_the_solver(problem):
+    with blind():
+        judge(problem, results_of(problem))
+
+
+@given(problem=problems(parts=1), data=st.data())
+def test_lying_solvers_do_no_harm(problem, data):
+    with blind():
+        judge(problem, results_of(problem, hints=lambda: Liar(data), solver_factory=Silent))
+
+
+@given(problem=problems(parts=2))
+def test_facts_of_the_domain_are_a_start(problem):
+    facts = prove_stability(problem, OPTIONS)
+    with blind():
+        judge(problem, results_of(problem, facts=facts, certified_only=True))
+
+
+def one_case(network, rows, lower, upper, polytope=None):
+    """A problem with one box and one disjunct."""
+    base = box_problem(network, np.array(lower, dtype=float), np.array(upper, dtype=float))
+    part = polytope or base.domain.polytopes[0]
+    return replace(base, specification=replace(base.specification, cases=(Case(part, (tuple(rows),)),)))
+
+
+def at_least(bound, output=0, strict=False):
+    """y_output >= bound, or > where strict."""
+    return HalfSpace({}, {output: Fraction(-1)}, Fraction(-bound), strict)
+
+
+IDENTITY = chain_network([(np.eye(1), np.zeros(1)), (np.eye(1), np.zeros(1))])
+"""y = max(0, x)."""
+
+
+def only(problem, **keywords):
+    (found,) = prove_directed(problem, OPTIONS, **keywords)
+    return found
+
+
+def test_the_first_layer_gains():
+    found = only(one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1]))
+    assert found.status == "sat"
+    with blind():
+        found = only(one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1]), certified_only=True)
+    (layer,) = found.facts.layers
+    assert layer.status.tolist() == [Status.ACTIVE]
+    assert 0.25 < layer.lower[0] <= 0.5
+    assert found.signs[layer.name].tolist() == [1]
+    assert layer.evidence.tolist() == [Evidence.DUAL]
+
+
+def test_strict_constraints_are_closed_for_proofs_and_open_for_points():
+    touching = only(one_case(IDENTITY, [at_least(1, strict=True)], [-1], [1]), certified_only=True)
+    assert touching.status == "open"  # the closed set is {1}: not empty, and 1 does not satisfy it
+    below = only(one_case(IDENTITY, [HalfSpace({}, {0: Fraction(1)}, Fraction(0), True)], [-1], [1]))
+    assert below.status == "open"  # y < 0 never holds, y <= 0 does
+    assert only(one_case(IDENTITY, [at_least(Fraction(11, 10), strict=True)], [-1], [1])).status == "unsat"
+
+
+def test_equations_and_inputs_in_a_disjunct():
+    equation = [HalfSpace({}, {0: Fraction(1)}, Fraction(1, 2)), at_least(Fraction(1, 2))]
+    assert only(one_case(IDENTITY, equation, [-1], [1])).status != "unsat"
+    mixed = [at_least(Fraction(1, 2)), HalfSpace({0: Fraction(1)}, {0: Fraction(1)}, Fraction(1, 2))]  # x + y <= 1/2
+    assert only(one_case(IDENTITY, mixed, [-1], [1])).status == "unsat"
+    split = [mixed[0], HalfSpace({0: Fraction(1)}, {}, Fraction(1, 3))]  # y >= 1/2 and x <= 1/3
+    assert only(one_case(IDENTITY, split, [-1], [1])).status == "unsat"
+
+
+def test_linear_constraints_of_the_domain_are_used():
+    part = Polytope(Box(np.array([-1.0]), np.array([1.0])), np.array([[1.0]]), np.array([0.25]))
+    found = only(one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1], part), certified_only=True)
+    assert (found.status, found.evidence) == ("unsat", Evidence.DUAL)
+
+
+def test_a_row_that_cannot_be_rounded_is_left_out():
+    huge = HalfSpace({}, {0: Fraction(10) ** 400}, Fraction(0))
+    assert not len(assume([huge], np.ones(1), np.ones(1)))
+    third = assume([HalfSpace({}, {0: Fraction(1, 3)}, Fraction(1, 3))], np.ones(1), np.array([2.0]))
+    assert Fraction(third.bound[0]) >= Fraction(1, 3) + 2 * abs(Fraction(third.outputs[0, 0]) - Fraction(1, 3))
+    assert not len(assume([HalfSpace({}, {0: Fraction(1, 3)}, Fraction(0))], np.ones(1), np.array([np.inf])))
+
+
+def test_a_found_input_ends_the_work():
+    base = box_problem(IDENTITY, -np.ones(1), np.ones(1))
+    unsafe = ((at_least(2),), (at_least(0),), (at_least(Fraction(1, 2)), at_least(-1)))
+    cases = (Case(base.domain.polytopes[0], unsafe),)
+    problem = replace(base, specification=replace(base.specification, cases=cases))
+    assert [found.status for found in prove_directed(problem, OPTIONS)] == ["unsat", "sat", "skipped"]
+
+
+def test_facts_about_one_set_are_not_taken_for_another():
+    problem = one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1])
+    other = one_case(IDENTITY, [at_least(Fraction(3, 4))], [-1], [1])
+    with blind():
+        found, different = only(problem, certified_only=True), only(other, certified_only=True)
+    found.facts.require(found.problem)
+    for wrong in (problem, different.problem):
+        with pytest.raises(UsageError, match="facts/other-problem"):
+            found.facts.require(wrong)
+        with pytest.raises(UsageError, match="facts/other-problem"):
+            transform(wrong, found.facts)
+    with pytest.raises(UsageError, match="facts/other-problem"):
+        transform(found.problem, prove_stability(problem, OPTIONS))
+
+
+def test_a_property_without_output_condition():
+    with pytest.raises(UsageError, match="directed/no-condition"):
+        prove_directed(box_problem(IDENTITY, -np.ones(1), np.ones(1)), OPTIONS)
+
+
+class Infeasible(Silent):
+    """A solver that calls everything infeasible."""
+
+    def exceeds(self, row, threshold, time_limit):
+        return Answer(Verdict.NEVER)
+
+
+def test_a_solvers_word_is_marked():
+    random = np.random.default_rng(1)
+    layers = [(random.normal(size=(8, 2)), random.normal(size=8)), (random.normal(size=(1, 8)), np.zeros(1))]
+    problem = one_case(chain_network(layers), [at_least(0)], [-1, -1], [1, 1])
+    with blind():
+        found = only(problem, solver_factory=Infeasible)
+    assert (found.status, found.evidence) == ("unsat", Evidence.SOLVER)
