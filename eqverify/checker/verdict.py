@@ -117,9 +117,11 @@ def conclude(replay: Replay, established: Established, certificate: Certificate,
     for relu, layer in zip(replay.network.relus, certificate.layers, strict=True):
         hull, evidence = established.hull(relu.source), established.evidence[relu.source]
         high, low = hull.upper[0], hull.lower[0]
-        _unless(relu.name, hull, "check/not-stable", (layer.status == 1) & (high > 0) | (layer.status == 2) & (low < 0))
-        _unless(relu.name, hull, "check/bound", (low < layer.lower) | (high > layer.upper))
-        _unless(relu.name, hull, "check/evidence", (layer.status != 0) & (evidence > layer.evidence))
+        unsigned = (layer.status == 1) & (high > 0) | (layer.status == 2) & (low < 0)
+        outside, dearer = (low < layer.lower) | (high > layer.upper), (layer.status != 0) & (evidence > layer.evidence)
+        _unless(relu.name, hull, "check/not-stable", "the sign of a unit was not established", unsigned)
+        _unless(relu.name, hull, "check/bound", "a bound of a unit was not established", outside)
+        _unless(relu.name, hull, "check/evidence", "a unit needed dearer evidence than is claimed", dearer)
     found = deviations(around(replay), reduced, certificate.layers, certificate.relations, certificate.meanings)
     if not (found <= certificate.epsilon).all():
         output = int(np.argmin(found <= certificate.epsilon))
@@ -131,12 +133,12 @@ def conclude(replay: Replay, established: Established, certificate: Certificate,
     return Verdict(True, certificate.claim, float(eps.max(initial=0.0)), tuple(eps.tolist()), established.trusted)
 
 
-def _unless(node: str, hull: Interval, code: str, failed: BoolArray) -> None:
+def _unless(node: str, hull: Interval, code: str, message: str, failed: BoolArray) -> None:
     """Raise for the first unit of which a claim failed."""
     if failed.any():
         unit = int(np.argmax(failed))
         raise RejectedError(
-            code, "a claim about a unit was not established", place=Place(node=node, unit=unit),
+            code, message, place=Place(node=node, unit=unit),
             value=f"[{hull.lower[0, unit]!r}, {hull.upper[0, unit]!r}]",
         )  # fmt: skip
 
