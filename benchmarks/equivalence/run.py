@@ -107,7 +107,7 @@ def main() -> None:
             known = list(csv.DictReader(stream))
     done = {tuple(row[k] for k in FIELDS[:4]) for row in known}
     with arguments.output.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, FIELDS)
+        writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
         if not known:
             writer.writeheader()
         for domain in arguments.domains:

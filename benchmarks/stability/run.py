@@ -53,6 +53,9 @@ def worker(family: str, name: str, engine: str, limit: float, folder: Path) -> N
     import numpy as np
 
     import eqverify
+    import eqverify.milp.isa  # imported here, so that no engine pays for it
+    import eqverify.milp.leo
+    import eqverify.stability.portfolio
     from eqverify.api.loading import load_network, load_problem
     from eqverify.problem import box_problem
 

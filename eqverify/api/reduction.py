@@ -85,9 +85,10 @@ class Reduction:
         kept: dict[str, tuple[int, int]] = {}
         for meaning in self.transformed.meanings.values():
             for group in meaning.groups:
-                kept[group.source] = (group.units.size, 0)
-            if meaning.groups:  # carriers are listed with the last layer that they pass
-                kept[meaning.groups[-1].source] = (meaning.groups[-1].units.size, len(meaning.carriers))
+                units, carriers = kept.get(group.source, (0, 0))
+                # carriers are listed with the last layer that they pass
+                passing = len(meaning.carriers) if group is meaning.groups[-1] else 0
+                kept[group.source] = (units + group.units.size, carriers + passing)
         return layer_rows(self.facts, kept)
 
     @property

@@ -28,6 +28,7 @@ from eqverify.report.layers import LayerRow
 from eqverify.stability.budget import Budget
 
 if TYPE_CHECKING:
+    from eqverify.api.reduction import Reduction
     from eqverify.frontend.vnnlib import Query
 
 _ATTACK_SHARE = 0.02
@@ -46,10 +47,10 @@ class Verification:
     Attributes:
         verdict: `sat`, `unsat`, `unknown` or `timed-out`.
         backend: who gave the answer: ``attack`` for an input found by gradient steps.
-        witness: for `sat`, the input and onnxruntime's outputs; for two networks, inputs and exact outputs of both.
+        witness: for `sat`, the input and onnxruntime's outputs.
         evidence: for `unsat`, what the parts rest on: ``bounds`` is arithmetic only.
         reason: for `unknown`.
-        relus_before: of the original network; 0 for two networks.
+        relus_before: of the original network.
         relus_after: of the largest network that a backend was asked about; None if none was.
         layers: its table of layers, empty where nothing was reduced.
         seconds: wall time by stage.
@@ -92,11 +93,11 @@ def verify(
 ) -> Verification:
     """Decide whether an input satisfies a property (for a counterexample query: whether there is a counterexample).
 
-    Gradient steps look for such an input first; then the network is reduced on the property's inputs, and the backend
-    is asked about one part of the input set and one disjunct of the output condition after the other, with output
-    constraints relaxed by the proved eps. Whatever a backend finds is replayed on the original network; where it does
-    not hold there, the backend is asked about the original network itself.  A query about two networks goes to
-    `decide_pair_query` instead.
+    Gradient steps look for such an input first; then bounds, and a reduction directed by each disjunct of the output
+    condition (`reduce_for_property`), decide what they can; the backend is asked about one disjunct that is left after
+    the other, on its own reduced network, with output constraints relaxed by the proved eps.  Whatever a backend finds
+    is replayed on the original network; where it does
+    not hold there, the backend is asked about the original network itself.
 
     Args:
         query: path or query, version 1.0 or 2.x.
@@ -121,33 +122,35 @@ def verify(
     decider = make_backend(backend) if isinstance(backend, str) else backend
     run = _Run(Budget(timeout), decider, reduction, seed, progress)
     parsed = load_query(query) if isinstance(query, str | Path) else query
-    if len(parsed.networks) > 1:
-        return _decide_pair(parsed, networks, timeout, seed, progress)
+    if len(parsed.networks) == 2:
+        return _verify_pair(parsed, networks, timeout, seed, progress)
     problem, data = _load(parsed, networks)
     return run.decide(problem, data)
 
 
-def _decide_pair(
+def _verify_pair(
     query: Query,
     networks: PathOrNetwork | Mapping[str, PathOrNetwork],
     timeout: float,
     seed: int,
     progress: Progress,
 ) -> Verification:
-    """The answer about two networks: by `decide_pair_query`, whatever the backend."""
+    """A query about two networks, by the methods of `eqverify.equivalent`; backends and reduction have no part in it.
+
+    The assignment of `sat` was confirmed in rationals; its outputs are exact ones, rounded once.
+    """
     from eqverify.api.equivalence import decide_pair_query
 
-    found = decide_pair_query(query, _named(query, networks), timeout, seed=seed, progress=progress)
-    late = found.answer == "unknown" and found.seconds >= timeout
+    given = _declared(query, networks)
+    answer = decide_pair_query(query, given, timeout, seed=seed, progress=progress)
     witness = None
-    if found.answer == "sat":
-        names = [network.name for network in query.networks]
-        x, y = ([float(v) for name in names for v in values[name]] for values in (found.inputs, found.outputs))
+    if answer.answer == "sat":
+        x, y = ([float(v) for one in side.values() for v in one] for side in (answer.inputs, answer.outputs))
         witness = Witness(np.array(x), np.array(y))
-    evidence = (found.evidence,) if found.answer == "unsat" else ()
-    verdict: Verdict = "timed-out" if late else found.answer
-    reason = found.reason if verdict == "unknown" else ""
-    return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), {"decide": found.seconds})
+    late = answer.answer == "unknown" and answer.seconds >= timeout
+    verdict: Verdict = "timed-out" if late else answer.answer
+    evidence = (answer.evidence,) if answer.answer == "unsat" else ()
+    return Verification(verdict, "equiv", witness, evidence, answer.reason, 0, None, (), {"equiv": answer.seconds})
 
 
 def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> tuple[Problem, bytes]:
@@ -167,17 +170,25 @@ def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -
 
 def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> PathOrNetwork:
     """The one network of the query."""
-    (declared,) = query.networks
-    return _named(query, networks)[declared.name]
-
-
-def _named(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> dict[str, PathOrNetwork]:
-    """The networks by declared name."""
     declared = [network.name for network in query.networks]
-    given = dict(networks) if isinstance(networks, Mapping) else {"": networks}
+    alone = len(declared) == 1 and (query.version == "1.0" or (isinstance(networks, Mapping) and "" in networks))
+    if alone and isinstance(networks, Mapping) and len(networks) == 1:
+        return next(iter(networks.values()))
+    given = _declared(query, networks)
+    if len(declared) != 1:
+        raise InputError(
+            "verify/networks",
+            "properties of more than two networks are not decided by this command",
+            place=Place(file=query.source),
+            value=", ".join(declared),
+        )
+    return given[declared[0]]
+
+
+def _declared(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> Mapping[str, PathOrNetwork]:
+    """The networks by the names that the query declares."""
+    given = networks if isinstance(networks, Mapping) else {query.networks[0].name: networks}
     wanted = [network.name for network in query.networks if network.equal_to is None]
-    if len(declared) == len(given) == 1 and (query.version == "1.0" or "" in given):
-        return {declared[0]: next(iter(given.values()))}
     if sorted(given) != sorted(wanted):
         raise UsageError(
             "usage/networks",
@@ -237,6 +248,8 @@ class _Part:
     number: int
     question: Question
     original: bool
+    basis: str = ""
+    """The solver that the reduction rests on, if it does."""
 
 
 class _Run:
@@ -279,19 +292,22 @@ class _Run:
         )
 
     def _parts(self, problem: Problem, sides: list[_Side]) -> list[_Part]:
-        """The questions, about the reduced network where one can be had."""
-        network, epsilons = problem.network, [Fraction(0)] * problem.network.output_size
+        """The questions, about reduced networks where these can be had."""
         chosen = [(side, number) for side in sides for number in range(len(side.case.unsafe))]
         if self.reduction:
             chosen = [pair for side in sides for pair in self._presolved(side)]
             self._lap("presolve")
             if chosen and not any(side.replayer.witness for side in sides):
-                network, epsilons = self._reduced(problem)
+                parts = self._reduced(problem, chosen)
                 self._lap("reduce")
-        return [
-            _Part(side, number, _question(network, side.case, number, epsilons), network is problem.network)
-            for side, number in chosen
-        ]
+                return parts
+        return [self._original(side, number) for side, number in chosen]
+
+    @staticmethod
+    def _original(side: _Side, number: int) -> _Part:
+        """A part about the original network."""
+        zero = [Fraction(0)] * side.network.output_size
+        return _Part(side, number, _question(side.network, side.case, number, zero), True)
 
     def _presolved(self, side: _Side) -> list[tuple[_Side, int]]:
         """The disjuncts of a case that bounds leave open."""
@@ -309,21 +325,47 @@ class _Run:
 
     def _split(self, side: _Side, number: int) -> bool:
         """Whether a short splitting of the inputs refutes a disjunct; it may meet a witness too."""
-        zero = [Fraction(0)] * side.network.output_size
-        question = _question(side.network, side.case, number, zero)
+        question = self._original(side, number).question
         return split_question(question, side.replayer, Budget(self.budget.left * _SPLIT_SHARE)).proved
 
-    def _reduced(self, problem: Problem) -> tuple[Network, list[Fraction]]:
-        from eqverify.api.reduction import reduce
+    def _reduced(self, problem: Problem, chosen: list[tuple[_Side, int]]) -> list[_Part]:
+        """Parts about networks that are reduced for their own disjunct, without those that are decided on the way."""
+        from eqverify.api.directed import reduce_for_property
 
+        sides = list(dict.fromkeys(side for side, _ in chosen))
+        numbers = {side: [number for other, number in chosen if other is side] for side in sides}
+        cases = tuple(
+            Case(side.case.polytope, tuple(side.case.unsafe[number] for number in numbers[side])) for side in sides
+        )
+        narrowed = replace(problem, specification=replace(problem.specification, cases=cases))
         share = max(1.0, self.budget.left * _REDUCTION_SHARE)
         try:
-            result = reduce(problem, time_limit=share, unit_time_limit=1.0, progress=self.progress)
+            result = reduce_for_property(
+                narrowed, time_limit=share, unit_time_limit=1.0, seed=self.seed, progress=self.progress
+            )
         except InputError as error:
             self.reasons.append(f"not reduced: {error.code}")
-            return problem.network, [Fraction(0)] * problem.network.output_size
-        self.layers = result.layers
-        return result.network, [Fraction(value) for value in result.epsilons.tolist()]
+            return [self._original(side, number) for side, number in chosen]
+        parts = []
+        for found in result.disjuncts:
+            side, number = sides[found.case], numbers[sides[found.case]][found.index]
+            if found.counterexample is not None and side.replayer(found.counterexample[None]):
+                break
+            if found.status == "unsat":
+                self.evidence["bounds" if found.evidence != "solver" else f"solver ({found.how})"] = None
+            elif found.reduction is None:
+                parts.append(self._original(side, number))
+            else:
+                parts.append(self._part(side, number, found.reduction))
+        return parts
+
+    def _part(self, side: _Side, number: int, reduction: Reduction) -> _Part:
+        """A part about a network reduced for it."""
+        if reduction.network.relu_count >= sum(row.kept or 0 for row in self.layers):
+            self.layers = reduction.layers
+        epsilons = [Fraction(value) for value in reduction.epsilons.tolist()]
+        basis = "" if reduction.certified else reduction.facts.solver or "solver"
+        return _Part(side, number, _question(reduction.network, side.case, number, epsilons), False, basis)
 
     def _ask(self, problem: Problem, parts: list[_Part]) -> Verification:
         """Ask in rounds: what timed out is asked again while there is time."""
@@ -341,14 +383,12 @@ class _Run:
                     self._lap("decide")
                     return self._answer(problem, "sat", reply.backend, part.side.replayer.witness)
                 if reply.verdict == "unsat":
-                    self.evidence[reply.evidence] = None
+                    self.evidence.update(dict.fromkeys(filter(None, (reply.evidence, part.basis))))
                     backend = reply.backend
                 elif reply.verdict == "timed-out":
                     again.append(part)
                 elif not part.original:
-                    zero = [Fraction(0)] * problem.network.output_size
-                    question = _question(problem.network, part.side.case, part.number, zero)
-                    again.append(replace(part, question=question, original=True))
+                    again.append(self._original(part.side, part.number))
                 else:
                     stuck += 1
                     self.reasons.append(reply.reason)

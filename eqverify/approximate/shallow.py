@@ -237,10 +237,10 @@ def _assemble(
         terms.append(Term(port.name, Dense(first[:, start : start + port.size])))
         start += port.size
     nodes: list[Node] = [
-        Affine("shallow_ramps", tuple(terms), bias),
-        Relu("shallow_first", "shallow_ramps"),
-        Affine("shallow_pieces", (Term("shallow_first", pieces),), constants),
-        Relu("shallow_second", "shallow_pieces"),
+        Affine("shallow.ramps", tuple(terms), bias),
+        Relu("shallow.first", "shallow.ramps"),
+        Affine("shallow.pieces", (Term("shallow.first", pieces),), constants),
+        Relu("shallow.second", "shallow.pieces"),
     ]
     ports, start = [], 0
     units = np.arange(constants.size)
@@ -248,8 +248,8 @@ def _assemble(
         chosen = np.flatnonzero((units % base.size >= start) & (units % base.size < start + port.size))
         rows = chosen % base.size - start
         summed = Sparse.from_entries(rows, chosen, np.ones(chosen.size), (port.size, constants.size))
-        name = f"shallow_sum{number}"
-        nodes.append(Affine(name, (Term("shallow_second", summed),), base[start : start + port.size]))
+        name = f"shallow.sum{number}"
+        nodes.append(Affine(name, (Term("shallow.second", summed),), base[start : start + port.size]))
         ports.append(Port(port.name, port.shape, port.element, name))
         start += port.size
     return Network(original.inputs, tuple(nodes), tuple(ports))

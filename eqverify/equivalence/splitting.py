@@ -18,6 +18,9 @@ from eqverify.equivalence.zonotope import Pusher, Zonotope
 _NUMBERS = 1 << 22
 """Coefficients held at a time on the widest level (32 MB)."""
 
+_THIN = 64
+"""An input that was halved this many times thinner than another one that matters waits for it."""
+
 Attempt = Callable[[FloatArray], bool]
 """Tries candidate inputs (k, input_size); whether a difference was found."""
 
@@ -194,6 +197,11 @@ class Splitter:
         middle = boxes.lower + (boxes.upper - boxes.lower) / 2
         divisible = (middle > boxes.lower) & (middle < boxes.upper)
         score = np.where(divisible, np.nan_to_num(score, nan=0.0, posinf=1e300), -1.0)
+        # Scores are shares, which do not fall as an input shrinks: without this one input can be halved for ever.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.nan_to_num((boxes.upper - boxes.lower) / (self.part.box.upper - self.part.box.lower))
+        widest = np.where(score > 0, share, 0.0).max(axis=1, keepdims=True)
+        score = np.where(share * _THIN < widest, np.minimum(score, 0.0), score)
         dimension = np.argmax(score, axis=1)
         rows = np.arange(len(boxes.lower))
         possible = divisible[rows, dimension]

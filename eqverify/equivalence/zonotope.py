@@ -131,7 +131,10 @@ class Pusher:
             bounds.append(level_bounds(level, w))
             states[number], new = activate(level, w, bounds[-1])
             count += len(new)
-            blame = np.abs(np.moveaxis(w.generators[:, :, new], 2, 1)) @ shares
+            size = np.abs(w.generators)
+            # The error of a difference is due to what its unit of g depends on, too.
+            size[:, :, level.g : level.g + level.pairs] += size[:, :, level.partner]
+            blame = np.moveaxis(size[:, :, new], 2, 1) @ shares
             blame /= np.maximum(blame.sum(axis=2, keepdims=True), 1e-300)
             shares = np.concatenate([shares, blame], axis=1)
         return _Forward(affine(self.joint.target, x, states, count), bounds, shares)

@@ -71,14 +71,25 @@ def test_a_box_without_float32_numbers_keeps_the_point():
     assert found.witness.x[0] == 0.1
 
 
-def test_backends_that_claim_sat_without_a_witness_are_not_believed():
+@pytest.fixture
+def plainly(monkeypatch):
+    """Reduce without regard to the property: a directed reduction would decide these problems itself."""
+
+    def reduced(self, problem, chosen):
+        result = eq.reduce(problem, engine="crown")
+        return [self._part(side, number, result) for side, number in chosen]
+
+    monkeypatch.setattr(verification._Run, "_reduced", reduced)
+
+
+def test_backends_that_claim_sat_without_a_witness_are_not_believed(plainly):
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     answer = eq.verify(query_of(asked), asked.network, backend=FixedBackend("sat", [[0.0] * 20]), timeout=5)
     assert answer.verdict == "unknown"
     assert "does not hold" in answer.reason
 
 
-def test_a_candidate_that_fails_leads_to_the_original_network():
+def test_a_candidate_that_fails_leads_to_the_original_network(plainly):
     """First the reduced network, then, as that cannot be trusted for it, the original."""
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     backend = FixedBackend("sat")
@@ -87,7 +98,7 @@ def test_a_candidate_that_fails_leads_to_the_original_network():
     assert backend.asked[-1].network.relu_count == asked.network.relu_count
 
 
-def test_each_disjunct_falls_back_to_itself():
+def test_each_disjunct_falls_back_to_itself(plainly):
     asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "0.25")]])
     backend = FixedBackend("sat")
     eq.verify(query_of(asked), asked.network, backend=backend, timeout=5)
@@ -111,7 +122,7 @@ def query_of(asked):
     return make(asked.specification, "1.0")
 
 
-def test_what_bounds_settle_is_no_question():
+def test_what_bounds_settle_is_no_question(plainly):
     asked = problem(absolute(1.0), [[([1], "0.5")], [([1], "0.25")]])
     backend = FixedBackend("sat")
     answer = eq.verify(query_of(asked), asked.network, backend=backend, timeout=5)
@@ -128,3 +139,28 @@ def test_questions_about_a_reduced_network_are_relaxed_by_its_eps():
     assert evaluate(question.network, np.zeros((1, 20)))[0, 0] <= 0
     unrelaxed = verification._question(cancelling(1.25), case, 0, [Fraction(0)])
     assert evaluate(unrelaxed.network, np.zeros((1, 20)))[0, 0] > 0
+
+
+def test_a_directed_reduction_decides_what_it_can():
+    asked = problem(cancelling(1.0), [[([1], "0.5")]])
+    backend = FixedBackend("unknown")
+    answer = eq.verify(query_of(asked), asked.network, backend=backend, timeout=20)
+    assert answer.verdict == "unsat"
+    assert backend.asked == []
+
+
+def test_what_rests_on_a_solver_says_so(monkeypatch):
+    """A backend's arithmetic about a network whose reduction rests on a solver is no arithmetic alone."""
+
+    def reduced(self, problem, chosen):
+        result = eq.reduce(problem, engine="crown")
+        parts = [self._part(side, number, result) for side, number in chosen]
+        assert not any(part.basis for part in parts)
+        for part in parts:
+            part.basis = "SCIP"
+        return parts
+
+    monkeypatch.setattr(verification._Run, "_reduced", reduced)
+    asked = problem(cancelling(1.0), [[([1], "0.5")]])
+    answer = eq.verify(query_of(asked), asked.network, backend=FixedBackend("unsat"), timeout=5)
+    assert set(answer.evidence) == {"a lie", "SCIP"}

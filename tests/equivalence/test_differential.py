@@ -176,6 +176,14 @@ def test_methods_find_differences_without_the_search(seed: int, monkeypatch: pyt
         assert max(gaps) > Fraction(float(exact) * 0.98)
 
 
+def test_no_input_is_halved_for_ever() -> None:
+    """Seed 892: a difference reads one input, and the sign of its unit depends on the other."""
+    f, g, domain = random_pair(892)
+    exact = max(deviation.value for deviation in deviations_exact(f, g, domain))
+    found = verdict(f, g, domain, float(exact) * 1.1, "splitting", timeout=30.0)
+    assert (found.verdict, found.boxes < 5000) == ("equivalent", True)
+
+
 def test_the_border_is_left_to_exact_arithmetic() -> None:
     """At the exact deviation bounds with rounding stay open, and the boxes are given up."""
     f = chain_network([(np.array([[1.0], [-1.0]]), np.zeros(2)), (np.array([[1.0, 1.0]]), np.zeros(1))])

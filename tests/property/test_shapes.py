@@ -50,6 +50,7 @@ def test_dense_and_residual_networks(shape, data):
         assert error.code in EXPECTED, error
         return
     assert all(within(problem, result, x) for x in points(data, problem))
+    assert sum(row.kept or 0 for row in result.layers) == result.network.relu_count
 
 
 @pytest.mark.parametrize("shape", ["sequential", "residual", "structured", "auto"])
