@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from eqverify.arrays import FloatArray
+from eqverify.arrays import BoolArray, FloatArray
 from eqverify.checker.certificate import Certificate, read_certificate
 from eqverify.checker.deviation import deviations
 from eqverify.checker.numbers import Floats, Rationals
@@ -116,18 +116,12 @@ def conclude(replay: Replay, established: Established, certificate: Certificate,
     """
     for relu, layer in zip(replay.network.relus, certificate.layers, strict=True):
         hull, evidence = established.hull(relu.source), established.evidence[relu.source]
-        failed = {
-            "check/not-stable": (layer.status == 1) & (hull.upper[0] > 0) | (layer.status == 2) & (hull.lower[0] < 0),
-            "check/bound": (hull.lower[0] < layer.lower) | (hull.upper[0] > layer.upper),
-            "check/evidence": (layer.status != 0) & (evidence > layer.evidence),
-        }
-        for code, units in failed.items():
-            if units.any():
-                unit = int(np.argmax(units))
-                raise RejectedError(
-                    code, "a claim about a unit was not established", place=Place(node=relu.name, unit=unit),
-                    value=f"[{hull.lower[0, unit]!r}, {hull.upper[0, unit]!r}]",
-                )  # fmt: skip
+        high, low = hull.upper[0], hull.lower[0]
+        unsigned = (layer.status == 1) & (high > 0) | (layer.status == 2) & (low < 0)
+        outside, dearer = (low < layer.lower) | (high > layer.upper), (layer.status != 0) & (evidence > layer.evidence)
+        _unless(relu.name, hull, "check/not-stable", "the sign of a unit was not established", unsigned)
+        _unless(relu.name, hull, "check/bound", "a bound of a unit was not established", outside)
+        _unless(relu.name, hull, "check/evidence", "a unit needed dearer evidence than is claimed", dearer)
     found = deviations(around(replay), reduced, certificate.layers, certificate.relations, certificate.meanings)
     if not (found <= certificate.epsilon).all():
         output = int(np.argmin(found <= certificate.epsilon))
@@ -137,6 +131,16 @@ def conclude(replay: Replay, established: Established, certificate: Certificate,
         )  # fmt: skip
     eps: FloatArray = certificate.epsilon
     return Verdict(True, certificate.claim, float(eps.max(initial=0.0)), tuple(eps.tolist()), established.trusted)
+
+
+def _unless(node: str, hull: Interval, code: str, message: str, failed: BoolArray) -> None:
+    """Raise for the first unit of which a claim failed."""
+    if failed.any():
+        unit = int(np.argmax(failed))
+        raise RejectedError(
+            code, message, place=Place(node=node, unit=unit),
+            value=f"[{hull.lower[0, unit]!r}, {hull.upper[0, unit]!r}]",
+        )  # fmt: skip
 
 
 def around(replay: Replay) -> Region:

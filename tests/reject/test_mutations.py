@@ -58,7 +58,8 @@ def mutate_array(random, arrays):
             else [0, 1, -1, 1e-300, 1e300, np.inf, np.nan]
         )
         value = random.choice(choices)
-        array.flat[spot] = np.clip(value, -128, 127) if array.dtype == np.int8 else value
+        limit = {"int8": 127, "float32": 1e30}.get(array.dtype.name, np.inf)
+        array.flat[spot] = np.clip(value, -limit, limit)
     elif kind == "sign":
         array.flat[spot] *= -1
     elif kind == "swap":
