@@ -38,7 +38,7 @@ _LARGER = 1 + 2.0**-20
 def check(
     network: str | Path,
     query: str | Path,
-    reduced: str | Path,
+    reduced: str | Path | None,
     certificate: str | Path,
     *,
     arithmetic: Arithmetic = "float",
@@ -48,7 +48,7 @@ def check(
     Args:
         network: the original ONNX file.
         query: the VNN-LIB file.
-        reduced: the reduced ONNX file.
+        reduced: the reduced ONNX file; None for a certificate that a disjunct of the output condition is ``unsat``.
         certificate: the certificate.
         arithmetic: ``float`` is float64 with a-priori error bounds, ``exact`` rational.
 
@@ -60,8 +60,8 @@ def check(
     """
     from eqverify.checker import check_bytes
 
-    files = [_bytes(Path(path)) for path in (network, query, reduced, certificate)]
-    return check_bytes(files[0], files[1], files[2], files[3], arithmetic)
+    first, second, last = (_bytes(Path(path)) for path in (network, query, certificate))
+    return check_bytes(first, second, None if reduced is None else _bytes(Path(reduced)), last, arithmetic)
 
 
 def _bytes(path: Path) -> bytes:
@@ -113,7 +113,7 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
 
     facts.require(problem)
     if files:
-        _require_files(problem)
+        require_files(problem)
     replay = Replay(problem.network, problem.domain, Floats())
 
     def repeat(proofs: Sequence[Proof]) -> Facts:
@@ -165,7 +165,13 @@ def _confirmed(layer: LayerFacts, established: Established) -> LayerFacts:
     return LayerFacts(layer.name, layer.source, lower, upper, status, evidence)
 
 
-def _require_files(problem: Problem) -> None:
+def require_files(problem: Problem) -> None:
+    """Raise unless a certificate can be written for this problem.
+
+    Raises:
+        UsageError: `certificate/no-files`.
+        InputError: `certificate/opaque`, `certificate/assumed`.
+    """
     if problem.tail is not None:
         raise InputError(
             "certificate/opaque",
@@ -174,7 +180,9 @@ def _require_files(problem: Problem) -> None:
         )
     if problem.assumed is not None:
         raise InputError(
-            "certificate/assumed", "no certificates are written for results that use the output condition so far"
+            "certificate/assumed",
+            "no certificates are written for reductions that use the output condition",
+            hint="reduce_for_property(..., certificate=True) writes them for disjuncts that are unsat",
         )
     if problem.files.keys() != {"network", "property"}:
         raise UsageError(

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from eqverify.api.numbered import save_all
+from eqverify.api.numbered import numbered, save_all
 from eqverify.api.reduction import Reduction, reduce
 from eqverify.arrays import ByteArray, FloatArray
 from eqverify.domain import Conjunction
+from eqverify.errors import UsageError
+from eqverify.files import atomic_write
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.report.claims import DIRECTED_CLAIM
@@ -24,6 +26,7 @@ from eqverify.transform.driver import Shape
 
 if TYPE_CHECKING:
     from eqverify.api.properties import Version
+    from eqverify.api.refutation import Refuted
     from eqverify.domain import Polytope
 
 Verdict = Literal["unsat", "open", "sat", "skipped"]
@@ -48,6 +51,7 @@ class DirectedDisjunct:
         signs: for ``open``, by ReLU node (n,): 1 for units with z >= 0, -1 for those with z <= 0 where the rows hold,
             if that is not known on all inputs of the case; 0 for all others.
         seconds: measured wall time.
+        certificate: for ``unsat``, if certificates were asked for and the checker confirms it: what `check` verifies.
     """
 
     case: int
@@ -61,6 +65,7 @@ class DirectedDisjunct:
     reduction: Reduction | None
     signs: Mapping[str, ByteArray] | None
     seconds: float
+    certificate: Refuted | None = None
 
     def as_dict(self) -> dict[str, object]:
         """All measured numbers, for JSON."""
@@ -76,6 +81,7 @@ class DirectedDisjunct:
             "epsilon": None if self.reduction is None else self.reduction.epsilon,
             "signs": {} if self.signs is None else {name: _listed(sign) for name, sign in self.signs.items()},
             "reduction": None if self.reduction is None else self.reduction.as_dict(),
+            "certificate": None if self.certificate is None else self.certificate.as_dict(),
             "seconds": self.seconds,
         }
 
@@ -88,11 +94,13 @@ class DirectedReduction:
         problem: network and property.
         disjuncts: all disjuncts of all cases, in order.
         seconds: measured wall time by stage, summed over the disjuncts.
+        with_certificates: whether certificates were asked for.
     """
 
     problem: Problem
     disjuncts: tuple[DirectedDisjunct, ...]
     seconds: Mapping[str, float]
+    with_certificates: bool = False
 
     @property
     def verdict(self) -> Literal["unsat", "open", "sat"]:
@@ -147,6 +155,30 @@ class DirectedReduction:
         reductions = [d.reduction for d in self.remaining if d.reduction is not None]
         return save_all(reductions, path, property, fold_property, property_version)
 
+    def save_certificates(self, path: str | Path) -> tuple[Path | None, ...]:
+        """Write the certificates of disjuncts that are ``unsat``; existing files are replaced in one step.
+
+        The number of the disjunct, over all cases in the order of `disjuncts` and from 1, is put before the suffix:
+        ``C-1.cert``, ``C-2.cert``, ...; a property with a single disjunct gets the file named.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The file of each disjunct; None where there is no certificate.
+
+        Raises:
+            UsageError: `usage/certificate` where no certificates were asked for.
+        """
+        if not self.with_certificates:
+            raise UsageError("usage/certificate", "there are no certificates", hint="reduce with certificate=True")
+        files = numbered(Path(path), len(self.disjuncts))
+        pairs = [(f, d.certificate) for f, d in zip(files, self.disjuncts, strict=True)]
+        for file, made in pairs:
+            if made is not None:
+                atomic_write(file, made.data)
+        return tuple(None if made is None else file for file, made in pairs)
+
     def as_dict(self) -> dict[str, object]:
         """All measured numbers, for JSON."""
         return {
@@ -179,6 +211,7 @@ def reduce_for_property(
     dtype: Literal["float32", "float64"] | None = None,
     shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
+    certificate: bool = False,
     progress: Progress = silent,
 ) -> DirectedReduction:
     """Decide each disjunct of the output condition, or make a network for just that disjunct.
@@ -202,6 +235,8 @@ def reduce_for_property(
         dtype: as `reduce`.
         shape: as `reduce`.
         max_epsilon: as `reduce`.
+        certificate: also make a certificate for each disjunct that is ``unsat``, which `check` verifies.  There is none
+            where a solver's word is all there is, or where the checker's rounding does not confirm the proof.
         progress: called with stage, done, total.
 
     Returns:
@@ -209,15 +244,26 @@ def reduce_for_property(
         found to be ``sat``.
 
     Raises:
-        UsageError: `facts/other-problem`; `directed/no-condition` where the property has no output condition.
+        UsageError: `facts/other-problem`; `directed/no-condition` where the property has no output condition;
+            `certificate/no-files` where certificates are asked for and the problem was not read from files,
+            `usage/certificate-facts` where they are and `facts` are given.
         InputError: `directed/tail` for a network with an opaque tail, or as `reduce`.
         ContradictionError: as `reduce`.
     """
     options = StabilityOptions("portfolio", time_limit, unit_time_limit, seed, node_limit, split_inputs=split_inputs)
     seconds: dict[str, float] = {}
     disjuncts: list[DirectedDisjunct] = []
-    for proof in prove_directed(problem, options, facts=facts, certified_only=certified_only, progress=progress):
-        start, reduction = time.perf_counter(), None
+    if certificate:
+        _require_certifiable(problem, facts)
+    for proof in prove_directed(
+        problem, options, facts=facts, certified_only=certified_only, progress=progress, record=certificate
+    ):
+        start, reduction, refuted = time.perf_counter(), None, None
+        if certificate and proof.status == "unsat":
+            from eqverify.api.refutation import certify_unsat
+
+            refuted = certify_unsat(problem, proof)
+            seconds["certificate"] = seconds.get("certificate", 0.0) + time.perf_counter() - start
         if proof.status == "open" and proof.facts is not None:
             reduction = reduce(
                 proof.problem,
@@ -229,14 +275,28 @@ def reduce_for_property(
             )
         parts = {stage.name: stage.seconds for stage in proof.stages}
         took = sum(parts.values()) + time.perf_counter() - start
-        disjuncts.append(_disjunct(problem, proof, reduction, took))
+        disjuncts.append(_disjunct(problem, proof, reduction, took, refuted))
         rest = {} if reduction is None else {k: v for k, v in reduction.seconds.items() if k != "stability"}
         for name, value in (*parts.items(), *rest.items()):
             seconds[name] = seconds.get(name, 0.0) + value
-    return DirectedReduction(problem, tuple(disjuncts), seconds)
+    return DirectedReduction(problem, tuple(disjuncts), seconds, certificate)
 
 
-def _disjunct(problem: Problem, proof: Directed, reduction: Reduction | None, seconds: float) -> DirectedDisjunct:
+def _require_certifiable(problem: Problem, facts: Facts | None) -> None:
+    from eqverify.api.certificate import require_files
+
+    require_files(problem)
+    if facts is not None:
+        raise UsageError(
+            "usage/certificate-facts",
+            "certificates of disjuncts do not hold what was proved before",
+            hint="leave out the facts, or the certificates",
+        )
+
+
+def _disjunct(
+    problem: Problem, proof: Directed, reduction: Reduction | None, seconds: float, certificate: Refuted | None
+) -> DirectedDisjunct:
     case = problem.cases[proof.case]
     evidence = proof.evidence.name.lower() if proof.status == "unsat" else None
     return DirectedDisjunct(
@@ -251,4 +311,5 @@ def _disjunct(problem: Problem, proof: Directed, reduction: Reduction | None, se
         reduction,
         proof.signs,
         seconds,
+        certificate,
     )

@@ -7,16 +7,16 @@ functions here return None for "empty" where others would raise `ContradictionEr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
-from eqverify.bounds.ascent import Ascent
+from eqverify.bounds.ascent import Ascent, Slopes
 from eqverify.bounds.crown import chunks, open_units, widest
 from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine
-from eqverify.bounds.lp import HintSource, LpLayer, lp_for_network
+from eqverify.bounds.lp import HintSource, LpBound, LpLayer, lp_for_network
 from eqverify.bounds.pullback import Ground, relax
 from eqverify.domain import Assumption
 from eqverify.network import Affine, Network, Relu
@@ -38,6 +38,10 @@ class Question:
     lower: FloatArray
     upper: FloatArray
     assumed: Assumption
+
+
+def _ignore(*found: object) -> None:
+    """The listener that keeps nothing."""
 
 
 def meet(one: Interval, other: Interval) -> Interval | None:
@@ -64,18 +68,22 @@ def feed_forward(question: Question, known: Bounds) -> dict[str, Interval] | Non
     return bounds
 
 
-def emptiness(question: Question, bounds: Bounds, iterations: int) -> bool:
-    """Whether optimised slopes and multipliers show that the set is empty: a negative bound of the zero row (B-9).
+def emptiness(question: Question, bounds: Bounds, iterations: int) -> Slopes | None:
+    """Optimised slopes and multipliers that show that the set is empty: a negative bound of the zero row (B-9).
 
     Args:
         question: the set.
         bounds: intervals of all nodes on it, as from `feed_forward`.
         iterations: gradient steps, at most.
+
+    Returns:
+        None where nothing is shown.
     """
     if not len(question.assumed):
-        return False
+        return None
     ascent = Ascent(_ground(question, bounds), None, np.zeros(1, dtype=np.int64), np.ones(1), assumed=question.assumed)
-    return bool((ascent.run(iterations).upper < 0).any())
+    found = ascent.run(iterations)
+    return found if (found.upper < 0).any() else None
 
 
 def _ground(question: Question, bounds: Bounds) -> Ground:
@@ -89,6 +97,7 @@ def directed_slopes(
     wanted: Mapping[str, BoolArray],
     iterations: int,
     stop: Callable[[], bool] = lambda: False,
+    listen: Callable[[str, Interval, Slopes], None] = _ignore,
 ) -> dict[str, Interval] | None:
     """One round of optimised slopes and multipliers over all layers; later layers use what earlier ones gained.
 
@@ -98,6 +107,7 @@ def directed_slopes(
         wanted: by pre-activation node, (n,) bool: the units to work on, if they are open.
         iterations: gradient steps per bound, at most.
         stop: asked before each layer.
+        listen: told of each layer's slopes, and of the bounds known before.
 
     Returns:
         Intervals of all nodes, not wider than `bounds`; None where the set is empty.
@@ -110,19 +120,28 @@ def directed_slopes(
             continue
         units = np.flatnonzero(wanted[node.name] & open_units(found[node.name])[0])
         if units.size:
-            z = meet(found[node.name], _optimised(question, found, node, units, iterations))
+            slopes = _optimised(question, found, node, units, iterations)
+            for one in slopes:
+                listen(node.name, found[node.name], one)
+            z = meet(found[node.name], _said(slopes, node.size))
             found = None if z is None else feed_forward(question, {**found, node.name: z})
     return found
 
 
-def _optimised(question: Question, bounds: Bounds, node: Affine, units: IntArray, iterations: int) -> Interval:
-    """(1, n) what optimised slopes say of some units; infinite for others."""
-    ground = _ground(question, bounds)
-    lower, upper = np.full((1, node.size), -np.inf), np.full((1, node.size), np.inf)
+def _optimised(question: Question, bounds: Bounds, node: Affine, units: IntArray, iterations: int) -> list[Slopes]:
+    """Optimised slopes for both bounds of some units."""
+    ground, result = _ground(question, bounds), []
     rows, signs = np.concatenate([units, units]), np.concatenate([np.ones(units.size), -np.ones(units.size)])
     for part in chunks(units.size, 1, widest(question.network)):
         both = slice(2 * part.start, 2 * part.stop)
-        found = Ascent(ground, node, rows[both], signs[both], assumed=question.assumed).run(iterations)
+        result.append(Ascent(ground, node, rows[both], signs[both], assumed=question.assumed).run(iterations))
+    return result
+
+
+def _said(slopes: Sequence[Slopes], size: int) -> Interval:
+    """(1, n) what slopes say of their units; infinite for others."""
+    lower, upper = np.full((1, size), -np.inf), np.full((1, size), np.inf)
+    for found in slopes:
         above = found.signs > 0
         upper[0, found.units[above]] = found.upper[0, above]
         lower[0, found.units[~above]] = -found.upper[0, ~above]
@@ -136,10 +155,14 @@ class DirectedLp:
     Attributes:
         layer: the program.
         values: all nodes as expressions over its columns.
+        kept: by ReLU node, (n,) bool: the units that are columns.
+        active: likewise: the stably active ones that are not.
     """
 
     layer: LpLayer
     values: Mapping[str, Expression]
+    kept: Mapping[str, BoolArray]
+    active: Mapping[str, BoolArray]
 
 
 def directed_lp(question: Question, bounds: Bounds, hints: HintSource | None = None) -> DirectedLp:
@@ -152,7 +175,7 @@ def directed_lp(question: Question, bounds: Bounds, hints: HintSource | None = N
     units = {relu.source: bounds[relu.source] for relu in question.network.relus}
     box = question.lower, question.upper
     layer, values = lp_for_network(question.network, kept, active, box, units, assumed=question.assumed, hints=hints)
-    return DirectedLp(layer, values)
+    return DirectedLp(layer, values, kept, active)
 
 
 def lp_bounds(
@@ -162,6 +185,7 @@ def lp_bounds(
     units: IntArray,
     seconds: Callable[[], float],
     propose: Callable[[FloatArray], None],
+    listen: Callable[[int, int, LpBound], None] = _ignore,
 ) -> Interval:
     """(1, n) what the linear program says of some units of a pre-activation node; infinite for others.
 
@@ -172,6 +196,7 @@ def lp_bounds(
         units: the units.
         seconds: the time left, asked before each question; no more questions at 0.
         propose: told of inputs (input_size,) that the solver takes for extreme ones.
+        listen: told of each bound: unit, 1 for one from above and -1 for one from below, and the bound.
     """
     size = bounds[name].lower.shape[1]
     lower, upper = np.full((1, size), -np.inf), np.full((1, size), np.inf)
@@ -183,6 +208,7 @@ def lp_bounds(
             if left <= 0:
                 return Interval(lower, upper)
             found = program.layer.bound(z.rows[unit], sense, seconds=left)
+            listen(unit, sense, found)
             if found.point is not None:
                 propose(found.point)
             reached = float(np.nextafter(found.value + sense * z.error[unit], sense * np.inf))

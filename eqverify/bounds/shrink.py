@@ -16,6 +16,7 @@ from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds.assumed import add_assumed
 from eqverify.bounds.crown import crown_bounds
 from eqverify.bounds.directed import Question
+from eqverify.bounds.frontier import SplitTree
 from eqverify.bounds.interval import Bounds, Interval
 from eqverify.bounds.pullback import Ground, Pullback, relax
 from eqverify.bounds.refine import most_boxes
@@ -30,12 +31,14 @@ class Cover:
         upper: (boxes, input_size).
         bounds: by pre-activation node, (1, n) the hull of what holds on the boxes; empty without boxes.
         bounded: how many boxes were bounded.
+        tree: the halvings; its leaves are the boxes, and those that miss the set.
     """
 
     lower: FloatArray
     upper: FloatArray
     bounds: Bounds
     bounded: int
+    tree: SplitTree
 
 
 def shrink(
@@ -63,20 +66,57 @@ def shrink(
     batch = min(batch, most_boxes(question.network))
     lower, upper = question.lower[None], question.upper[None]
     stuck: list[tuple[FloatArray, FloatArray]] = []
-    hull = _Hull(question, known)
-    bounded = 0
+    hull, tree = _Hull(question, known), _Tree()
+    numbers, bounded = np.zeros(1, dtype=np.int64), 0
     while len(lower) and bounded < max_boxes and not stop():
         taken, rest = slice(0, batch), slice(batch, None)
         found = _bound(question, known, lower[taken], upper[taken])
         bounded += len(lower[taken])
         own = lower[taken][~found.misses], upper[taken][~found.misses]
         propose(own[0] + (own[1] - own[0]) / 2)
-        halves, whole = _halves(*own, found.widest[~found.misses])
+        at = found.widest[~found.misses]
+        halves, whole = _halves(*own, at)
+        added = tree.split(numbers[taken][~found.misses][~whole], at[~whole], halves[1])
+        numbers = np.concatenate([numbers[rest], added])
         stuck.append((own[0][whole], own[1][whole]))
         lower, upper = np.concatenate([lower[rest], halves[0]]), np.concatenate([upper[rest], halves[1]])
     lower = np.concatenate([*(low for low, _ in stuck), lower])
     upper = np.concatenate([*(high for _, high in stuck), upper])
-    return hull.of(lower, upper, batch, bounded)
+    return hull.of(lower, upper, batch, bounded, tree.done())
+
+
+class _Tree:
+    """Records halvings."""
+
+    def __init__(self) -> None:
+        self._count = 1
+        self._parents = [np.array([-1])]
+        self._sides = [np.zeros(1, dtype=np.int8)]
+        self._splits: list[tuple[IntArray, IntArray, FloatArray]] = []
+
+    def split(self, parents: IntArray, dimension: IntArray, upper: FloatArray) -> IntArray:
+        """Halve boxes; the numbers of the lower halves, then of the upper ones.
+
+        Args:
+            parents: (k,) their numbers.
+            dimension: (k,) where.
+            upper: (2 k, input_size) upper corners of the halves.
+        """
+        count = parents.size
+        self._splits.append((parents, dimension, upper[np.arange(count), dimension]))
+        self._parents.append(np.concatenate([parents, parents]))
+        self._sides.append(np.repeat([0, 1], count).astype(np.int8))
+        self._count += 2 * count
+        return np.arange(self._count - 2 * count, self._count)
+
+    def done(self) -> SplitTree:
+        """The tree."""
+        dimension, at = np.full(self._count, -1), np.zeros(self._count)
+        for parents, cut, middle in self._splits:
+            dimension[parents], at[parents] = cut, middle
+        part = np.zeros(self._count, dtype=np.int64)
+        goals = np.zeros((self._count, 0), dtype=np.uint8)
+        return SplitTree(np.concatenate(self._parents), np.concatenate(self._sides), part, dimension, at, goals)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +183,7 @@ class _Hull:
     question: Question
     known: Bounds
 
-    def of(self, lower: FloatArray, upper: FloatArray, batch: int, bounded: int) -> Cover:
+    def of(self, lower: FloatArray, upper: FloatArray, batch: int, bounded: int, tree: SplitTree) -> Cover:
         """The cover by these boxes, bounded once more; those that turn out to miss the set are left out."""
         kept: list[BoolArray] = []
         hull: dict[str, Interval] = {}
@@ -161,4 +201,4 @@ class _Hull:
                 old = hull.get(name, Interval(low, high))
                 hull[name] = Interval(np.minimum(old.lower, low), np.maximum(old.upper, high))
         mask = np.concatenate([np.zeros(0, dtype=bool), *kept])
-        return Cover(lower[mask], upper[mask], hull, bounded + len(lower))
+        return Cover(lower[mask], upper[mask], hull, bounded + len(lower), tree)

@@ -3,7 +3,7 @@
 The format is in specs/certificate.md.
 """
 
-from eqverify.certificate.build import Claim, build_certificate
+from eqverify.certificate.build import Claim, Refutation, build_certificate
 from eqverify.certificate.trees import checkable_proofs
 
-__all__ = ["Claim", "build_certificate", "checkable_proofs"]
+__all__ = ["Claim", "Refutation", "build_certificate", "checkable_proofs"]

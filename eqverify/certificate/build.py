@@ -12,6 +12,7 @@ import numpy as np
 from eqverify.arrays import Float32Array, FloatArray, IntArray
 from eqverify.bounds import Interval
 from eqverify.bounds.ascent import Slopes
+from eqverify.bounds.frontier import SplitTree
 from eqverify.certificate.codec import Writer
 from eqverify.certificate.multipliers import line_slopes, pruned
 from eqverify.network import Network
@@ -20,11 +21,13 @@ from eqverify.stability.facts import LayerFacts, Status
 from eqverify.stability.proofs import (
     Believed,
     BranchProof,
+    CoverProof,
     DerivedProof,
     LinearProof,
     Proof,
     SlopesProof,
     SplitProof,
+    ZeroProof,
 )
 from eqverify.transform.unit_map import Meaning, Relation
 
@@ -57,7 +60,24 @@ class Claim:
     about: Mapping[str, str]
 
 
-def build_certificate(problem: Problem, proofs: Sequence[Proof], claim: Claim | None) -> bytes:
+@dataclass(frozen=True, slots=True, eq=False)
+class Refutation:
+    """The claim that no input of a case satisfies a disjunct of the output condition.
+
+    Attributes:
+        digests: SHA-256 (hex) of the files ``network`` and ``property``.
+        case: index of the case in the property.
+        disjunct: number of the disjunct within it, from 0.
+        about: free text for readers, such as versions.
+    """
+
+    digests: Mapping[str, str]
+    case: int
+    disjunct: int
+    about: Mapping[str, str]
+
+
+def build_certificate(problem: Problem, proofs: Sequence[Proof], claim: Claim | Refutation | None) -> bytes:
     """The bytes of a certificate.
 
     Args:
@@ -76,9 +96,12 @@ class _Builder:
         self.relus = {relu.name: index for index, relu in enumerate(self.network.relus)}
         self.targets = {relu.source: index for index, relu in reversed(list(enumerate(self.network.relus)))}
 
-    def build(self, proofs: Sequence[Proof], claim: Claim | None) -> bytes:
+    def build(self, proofs: Sequence[Proof], claim: Claim | Refutation | None) -> bytes:
         head: dict[str, Any] = {"format": "eqverify certificate", "version": FORMAT}
-        if claim is not None:
+        if isinstance(claim, Refutation):
+            place = {"case": claim.case, "disjunct": claim.disjunct}
+            head |= {"about": dict(claim.about), "claim": "unsat", "digests": dict(claim.digests), **place}
+        elif claim is not None:
             head |= self._claim(claim)
         head["steps"] = list(self._steps(proofs))
         return self.writer.bytes_with(head)
@@ -150,6 +173,10 @@ class _Builder:
             return self._box_tree(proof)
         if isinstance(proof, BranchProof):
             return self._sign_tree(proof)
+        if isinstance(proof, ZeroProof):
+            return {"kind": "zero", **self._zero_hints(proof.found)}
+        if isinstance(proof, CoverProof):
+            return {"kind": "cover", **self._boxes(proof.tree)}
         assert isinstance(proof, Believed)
         return {"kind": "solver", **self._sign(proof.node, proof.part, proof.unit, proof.sign)}
 
@@ -163,31 +190,42 @@ class _Builder:
         if not useful.any():
             return None
         alpha = {name: (slopes.columns[name], values[:, useful]) for name, values in slopes.alpha.items()}
+        nu = slopes.nu[:, useful]
         place = {"node": self.targets[node], "part": parts.start, "count": parts.stop - parts.start}
-        return {**place, **self._hints(slopes.units[useful], slopes.signs[useful], alpha, {}, None)}
+        return {**place, **self._rows_of(slopes.units[useful], slopes.signs[useful]), **self._hints(alpha, {}, nu=nu)}
 
     def _linear_rows(self, proofs: Sequence[LinearProof]) -> dict[str, Any]:
+        units, signs = np.array([p.unit for p in proofs]), np.array([p.sign for p in proofs])
+        place = {"node": self.targets[proofs[0].node], "part": proofs[0].part, "count": 1}
+        return {**place, **self._rows_of(units, signs), **self._linear_hints(proofs)}
+
+    def _zero_hints(self, found: Slopes | LinearProof) -> dict[str, Any]:
+        if isinstance(found, LinearProof):
+            return self._linear_hints([found])
+        return self._hints(
+            {name: (found.columns[name], values) for name, values in found.alpha.items()}, {}, nu=found.nu
+        )
+
+    def _linear_hints(self, proofs: Sequence[LinearProof]) -> dict[str, Any]:
         found = [line_slopes(proof) for proof in proofs]
         columns = {name: np.flatnonzero(mask) for name, mask in proofs[0].kept.items()}
         alpha = {name: (own, np.stack([one[0][name] for one in found])[None]) for name, own in columns.items()}
         lam = {name: (own, np.stack([one[1][name] for one in found])[None]) for name, own in columns.items()}
-        mu = np.stack([one[2] for one in found])[None]
-        units, signs = np.array([p.unit for p in proofs]), np.array([p.sign for p in proofs])
-        place = {"node": self.targets[proofs[0].node], "part": proofs[0].part, "count": 1}
-        return {**place, **self._hints(units, signs, alpha, lam, mu if mu.size else None)}
+        constraints = np.stack([one[2] for one in found])[None]
+        if proofs[0].assumed:
+            return self._hints(alpha, lam, nu=constraints)
+        return self._hints(alpha, lam, mu=constraints)
+
+    def _rows_of(self, units: IntArray, signs: FloatArray | IntArray) -> dict[str, Any]:
+        return {"units": self.writer.array(units, "i4"), "signs": self.writer.array(signs, "i1")}
 
     def _hints(
-        self, units: IntArray, signs: FloatArray | IntArray, alpha: Slanted, lam: Slanted, mu: FloatArray | None
+        self, alpha: Slanted, lam: Slanted, *, mu: FloatArray | None = None, nu: FloatArray | None = None
     ) -> dict[str, Any]:
         array = self.writer.array
-        return {
-            "units": array(units, "i4"),
-            "signs": array(signs, "i1"),
-            "alpha": self._slopes(alpha),
-            "lam": self._slopes(lam),
-            "beta": [],
-            "mu": None if mu is None else array(mu),
-        }
+        slopes = {"alpha": self._slopes(alpha), "lam": self._slopes(lam), "beta": []}
+        hints = {**slopes, "mu": None if mu is None or not mu.size else array(mu)}
+        return hints if nu is None or not nu.size else {**hints, "nu": array(nu)}
 
     def _slopes(self, slopes: Slanted) -> list[list[int]]:
         array = self.writer.array
@@ -198,7 +236,7 @@ class _Builder:
         ]
 
     def _box_tree(self, proof: SplitProof) -> dict[str, Any]:
-        array, tree = self.writer.array, proof.tree
+        array = self.writer.array
         goals = [
             (self.targets[name], unit, -int(signs[unit]))
             for name, signs in proof.signs.items()
@@ -207,14 +245,20 @@ class _Builder:
         nodes, units, signs = np.array(goals).T
         return {
             "kind": "box-tree",
-            "parent": array(tree.parent, "i4"),
-            "side": array(tree.side, "i1"),
-            "part": array(tree.part, "i4"),
-            "dimension": array(tree.dimension, "i4"),
-            "at": array(tree.at),
+            **self._boxes(proof.tree),
+            "part": array(proof.tree.part, "i4"),
             "nodes": array(nodes, "i4"),
             "units": array(units, "i4"),
             "signs": array(signs, "i1"),
+        }
+
+    def _boxes(self, tree: SplitTree) -> dict[str, Any]:
+        array = self.writer.array
+        return {
+            "parent": array(tree.parent, "i4"),
+            "side": array(tree.side, "i1"),
+            "dimension": array(tree.dimension, "i4"),
+            "at": array(tree.at),
         }
 
     def _sign_tree(self, proof: BranchProof) -> dict[str, Any]:

@@ -24,8 +24,7 @@ def line_slopes(proof: LinearProof) -> tuple[dict[str, FloatArray], dict[str, Fl
         proof: the multipliers and their model.
 
     Returns:
-        By ReLU node, lower and upper slopes of its kept units, (k,) in [0, 1]; and the multipliers of the linear input
-        constraints.  Nothing is trusted: any numbers are valid.
+        By ReLU node, lower and upper slopes of its kept units, (k,) in [0, 1]; and the multipliers of the constraints.  Nothing is trusted: any numbers are valid.
     """
     model, multipliers = proof.model, proof.multipliers
     below, above, mu = (
@@ -34,6 +33,7 @@ def line_slopes(proof: LinearProof) -> tuple[dict[str, FloatArray], dict[str, Fl
     )
     row = np.zeros(model.width)
     row[: proof.row.size] = proof.sign * proof.row
+    row[: model.matrix.shape[1]] -= mu @ model.matrix
     alpha, lam = np.zeros(model.units), np.array(model.lam)
     for unit in reversed(range(model.units)):
         arrived = row[model.first + unit]

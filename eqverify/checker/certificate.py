@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.checker.region import Hints
-from eqverify.domain import Domain
+from eqverify.domain import Domain, Specification
 from eqverify.errors import Place, RejectedError
 from eqverify.network import Affine, Network
 
 MAGIC = b"eqverify certificate 1\n"
+_COVER_ENTRIES = 1 << 24
 _TYPES = {"f8": "<f8", "f4": "<f4", "i4": "<i4", "i1": "|i1"}
 
 
@@ -85,7 +86,22 @@ class Solver:
     part: int
 
 
-Step = Pass | BoxTree | SignTree | Solver
+@dataclass(frozen=True, slots=True, eq=False)
+class Cover:
+    """Halvings of the input box; what holds on the leaves that do not miss the set in question holds on it."""
+
+    lower: FloatArray
+    upper: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Zero:
+    """Multipliers for the zero row, which show that no input is in question."""
+
+    hints: Hints
+
+
+Step = Pass | BoxTree | SignTree | Solver | Cover | Zero
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,13 +167,40 @@ def read_certificate(
     return reader.read(reduced)
 
 
-def read_steps(data: bytes, network: Network, domain: Domain) -> tuple[Step, ...]:
+def read_steps(data: bytes, network: Network, domain: Domain, assumed: int | None = None) -> tuple[Step, ...]:
     """The steps alone, of a certificate that need not claim anything.
+
+    Args:
+        data: the bytes of the file.
+        network, domain: what it must be about.
+        assumed: how many constraints on outputs and inputs are assumed; None where none may be.
 
     Raises:
         RejectedError: `certificate/...`.
     """
-    return _Reader(data, network, domain).steps()
+    return _Reader(data, network, domain, assumed).steps()
+
+
+def read_disjunct(
+    data: bytes, network: Network, specification: Specification, files: Mapping[str, bytes]
+) -> tuple[int, int]:
+    """The case and the disjunct, from 0, that a certificate claims to be unsatisfiable.
+
+    Args:
+        data: the bytes of the file.
+        network, specification: what it must be about.
+        files: the bytes of the files ``network`` and ``property``.
+
+    Raises:
+        RejectedError: `certificate/...`.
+    """
+    reader = _Reader(data, network, specification.domain)
+    reader.compare(files)
+    if reader.field(reader.head, "claim") != "unsat":
+        _reject("claim", "a claim about a reduced network, which was not given", str(reader.head["claim"])[:40])
+    case = reader.integer(reader.field(reader.head, "case"), 0, len(specification.cases) - 1)
+    last = len(specification.cases[case].unsafe) - 1
+    return case, reader.integer(reader.field(reader.head, "disjunct"), 0, last)
 
 
 def _reject(code: str, message: str, value: object = None, node: str | None = None) -> NoReturn:
@@ -165,8 +208,8 @@ def _reject(code: str, message: str, value: object = None, node: str | None = No
 
 
 class _Reader:
-    def __init__(self, data: bytes, network: Network, domain: Domain) -> None:
-        self.network, self.domain = network, domain
+    def __init__(self, data: bytes, network: Network, domain: Domain, assumed: int | None = None) -> None:
+        self.network, self.domain, self.assumed = network, domain, assumed
         self.parts = len(domain.polytopes)
         self.sizes = np.array([network.sizes[relu.name] for relu in network.relus] + [1])
         start = len(MAGIC) + 8
@@ -283,6 +326,8 @@ class _Reader:
         kinds: dict[object, Callable[[object], Step]] = {
             "pass": self._pass, "box-tree": self._box_tree, "sign-tree": self._sign_tree, "solver": self._solver,
         }  # fmt: skip
+        if self.assumed is not None:
+            kinds |= {"cover": self._cover, "zero": self._zero}
         kind = self.field(step, "kind")
         if not isinstance(kind, str) or kind not in kinds:
             _reject("step", "an unknown kind of step", str(kind)[:40])
@@ -323,8 +368,42 @@ class _Reader:
                 found[name] = chosen, self.floats(values, (*shape, chosen.size), low=0.0)
             slopes.append(found)
         mu = self.field(entry, "mu")
+        nu = entry.get("nu") if isinstance(entry, dict) else None
+        if nu is not None and self.assumed is None:
+            _reject("multipliers", "multipliers on an output condition that is not assumed")
         alpha, lam, beta = slopes
-        return Hints(alpha, lam, beta, None if mu is None else self.floats(mu, (*shape, constraints), low=0.0))
+        return Hints(
+            alpha, lam, beta,
+            None if mu is None else self.floats(mu, (*shape, constraints), low=0.0),
+            None if nu is None else self.floats(nu, (*shape, self.assumed), low=0.0),
+        )  # fmt: skip
+
+    def _zero(self, step: object) -> Zero:
+        hints = self._hints(step, (1, 1), self.domain.polytopes[0].bound.size)
+        if hints.beta:
+            _reject("multipliers", "multipliers on signs without a split")
+        return Zero(hints)
+
+    def _cover(self, step: object) -> Cover:
+        """The leaves of a tree of boxes over the one part that there is."""
+        parent = self.integers(self.field(step, "parent"), (None,), -1, None)
+        count = parent.size
+        side = self.integers(self.field(step, "side"), (count,), 0, 1)
+        dimension = self.integers(self.field(step, "dimension"), (count,), -1, self.domain.size - 1)
+        at = self.floats(self.field(step, "at"), (count,))
+        _children(parent, side, dimension >= 0)
+        if (parent < 0).sum() != 1:
+            _reject("tree", "not one root")
+        if count * self.domain.size > _COVER_ENTRIES:
+            _reject("tree", "more boxes than are looked at", count)
+        lower, upper = (np.repeat(bound[:1], count, axis=0) for bound in (self.domain.lower, self.domain.upper))
+        for node in range(1, count):
+            up, cut = parent[node], dimension[parent[node]]
+            lower[node], upper[node] = lower[up], upper[up]
+            if not lower[up, cut] <= at[up] <= upper[up, cut]:
+                _reject("tree", "a box is split outside of itself")
+            (upper if side[node] == 0 else lower)[node, cut] = at[up]
+        return Cover(lower[dimension < 0], upper[dimension < 0])
 
     def _box_tree(self, step: object) -> BoxTree:
         parent = self.integers(self.field(step, "parent"), (None,), -1, None)

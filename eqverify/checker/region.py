@@ -1,12 +1,12 @@
 """Bounds over a batch of boxes: intervals, and rows pulled back with any slopes and multipliers.
 
-Statements B-0 to B-3, B-6 and B-7 of specs/bounds.md.  All bounds are float64, (boxes, n), and hold on the part of the
-domain inside each box; rows are numbers of either arithmetic, (boxes or 1, m, n).
+Statements B-0 to B-3, B-6, B-7 and B-9 of specs/bounds.md.  All bounds are float64, (boxes, n), and hold on the part of
+the domain inside each box; rows are numbers of either arithmetic, (boxes or 1, m, n).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,7 +14,8 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.checker.numbers import TINY, Floats, Numbers
-from eqverify.network import Affine, Dense, Network, Relu
+from eqverify.domain import Assumption
+from eqverify.network import Affine, Dense, Network, Port, Relu
 
 ALL = slice(None)
 Columns = IntArray | slice
@@ -55,12 +56,14 @@ class Hints:
         alpha, lam: by ReLU node, columns (k,) and lower (upper) slopes, clipped to [0, 1].
         beta: by pre-activation node, columns (k,) and multipliers >= 0 on side * z >= 0.
         mu: multipliers >= 0 on the linear constraints  matrix x <= bound  of the boxes' part, or None.
+        nu: multipliers >= 0 on the assumed constraints on outputs and inputs, or None.
     """
 
     alpha: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
     lam: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
     beta: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
     mu: FloatArray | None = None
+    nu: FloatArray | None = None
 
     def take(self, boxes: slice, rows: slice) -> Hints:
         """Some boxes and rows."""
@@ -68,7 +71,8 @@ class Hints:
             {name: (columns, values[boxes, rows]) for name, (columns, values) in one.items()}
             for one in (self.alpha, self.lam, self.beta)
         )
-        return Hints(alpha, lam, beta, None if self.mu is None else self.mu[boxes, rows])
+        mu, nu = (None if one is None else one[boxes, rows] for one in (self.mu, self.nu))
+        return Hints(alpha, lam, beta, mu, nu)
 
 
 class Lines(NamedTuple):
@@ -120,6 +124,7 @@ class Region:
         lines: by ReLU node.
         sides: by pre-activation node, (boxes, n): 1 where z >= 0 is given, -1 where z <= 0 is, else 0.
         constraints: (matrix, bound): matrix x <= bound holds for all points in question.
+        assumed: constraints on outputs and inputs that hold for all points in question.
         cancels: whether rows may cancel exactly, so that it is worth to see where nothing is rounded.
     """
 
@@ -129,6 +134,7 @@ class Region:
     lines: dict[str, Lines] = field(default_factory=dict)
     sides: Mapping[str, FloatArray] = field(default_factory=dict)
     constraints: tuple[FloatArray, FloatArray] | None = None
+    assumed: Assumption | None = None
     cancels: bool = False
     losses: dict[str, Numbers] = field(default_factory=dict)
 
@@ -148,7 +154,8 @@ class Region:
         bounds = {name: one.take(boxes) for name, one in self.bounds.items()}
         sides = {name: side[boxes] for name, side in self.sides.items()}
         error = {name: one[boxes] if len(one) > 1 else one for name, one in self.losses.items()}
-        return Region(self.network, self.numbers, bounds, cut, sides, self.constraints, self.cancels, error)
+        kept = self.constraints, self.assumed, self.cancels
+        return Region(self.network, self.numbers, bounds, cut, sides, *kept, error)
 
     def interval(self, node: Affine) -> Interval:
         """Bounds from those of the sources (B-1); a component that reads only zeros is its bias, exactly."""
@@ -215,6 +222,10 @@ class Region:
             pull.start(target, chosen, signs[rows])
             result[boxes, rows] = pull.run()
         return result
+
+    def zero(self, hints: Hints) -> FloatArray:
+        """Upper bounds (boxes, m) of 0 by multipliers: a box where one is negative has no point in question (B-9)."""
+        return Pull(self, hints).run()
 
     def _chunks(self, rows: int) -> Iterator[tuple[slice, slice]]:
         """Boxes and rows whose coefficients fit the limit; one box at a time where arithmetic is exact."""
@@ -301,21 +312,35 @@ class Pull:
             return self._inputs()
 
     def _multipliers(self, hints: Hints) -> None:
-        """Terms that are not negative on the set in question (B-6, B-7)."""
-        region, numbers = self.region, self.region.numbers
+        """Terms that are not negative on the set in question (B-6, B-7, B-9)."""
+        region, numbers, inputs = self.region, self.region.numbers, self.region.network.inputs
         for name, (columns, beta) in hints.beta.items():
             sides = region.sides[name][:, None, columns]
             self.add(name, *self._spread(name, numbers.of(sides * np.maximum(beta, 0.0)), columns))
         if hints.mu is not None and region.constraints is not None:
-            mu, matrix, bound = (numbers.of(a) for a in (np.maximum(hints.mu, 0.0), *region.constraints))
-            amount, size = numbers.product(mu, matrix), numbers.product(mu, np.abs(matrix))
-            loss, start = numbers.gamma(len(bound) + 2), 0
-            self.shift(numbers.dot(mu, bound[None]))
-            self.lose(loss * numbers.dot(mu, np.abs(bound)[None]))
-            for port in region.network.inputs:
+            matrix, bound = region.constraints
+            self._constraints(hints.mu, bound, [(inputs, matrix)])
+        if hints.nu is not None and region.assumed is not None:
+            assumed = region.assumed
+            both = [(region.network.outputs, assumed.outputs), (inputs, assumed.inputs)]
+            self._constraints(hints.nu, assumed.bound, both)
+
+    def _constraints(
+        self, multipliers: FloatArray, bound: FloatArray, sides: Iterable[tuple[Iterable[Port], FloatArray]]
+    ) -> None:
+        """Add  multipliers (bound - sum of matrix times ports); each matrix has the columns of its ports in order."""
+        numbers = self.region.numbers
+        factors, limit = numbers.of(np.maximum(multipliers, 0.0)), numbers.of(bound)
+        loss = numbers.gamma(len(bound) + 2)
+        self.shift(numbers.dot(factors, limit[None]))
+        self.lose(loss * numbers.dot(factors, np.abs(limit)[None]))
+        for ports, matrix in sides:
+            exact, start = numbers.of(matrix), 0
+            amount, size = numbers.product(factors, exact), numbers.product(factors, np.abs(exact))
+            for port in ports:
                 chosen = slice(start, start + port.size)
-                self.lose(loss * self._reach(size[:, :, chosen], port.name, ALL))
-                self.add(port.name, -amount[:, :, chosen], ALL)
+                self.lose(loss * self._reach(size[:, :, chosen], port.source, ALL))
+                self.add(port.source, -amount[:, :, chosen], ALL)
                 start += port.size
 
     def _affine(self, node: Affine, values: Numbers, columns: Columns) -> None:

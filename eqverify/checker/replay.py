@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from eqverify.checker.certificate import BoxTree, Pass, Rows, SignTree, Solver, Step
+from eqverify.checker.certificate import BoxTree, Cover, Pass, Rows, SignTree, Solver, Step, Zero
 from eqverify.checker.numbers import SLACK, TINY, Floats
-from eqverify.checker.region import Interval, Region, lines
-from eqverify.domain import Domain
+from eqverify.checker.region import Hints, Interval, Region, lines
+from eqverify.domain import Assumption, Domain
 from eqverify.errors import Place, RejectedError
 from eqverify.network import Affine, Dense, Network, Relu, gamma, split_inputs
 
@@ -19,6 +19,10 @@ DERIVED, DUAL, TREE, SOLVER = 1, 2, 3, 4
 """Kinds of evidence; what is established after a dearer step may rest on it."""
 
 _BATCH = 1 << 22
+
+
+class EmptySetError(RejectedError):
+    """There is no input in question: an error, unless constraints on outputs are assumed and that is the claim."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +84,7 @@ class Replay:
 
         Raises:
             RejectedError: `check/...` where a step does not show what it should.
+            EmptySetError: no input is in question; a `RejectedError` as well.
         """
         for step in steps:
             if isinstance(step, Pass):
@@ -91,6 +96,11 @@ class Replay:
             elif isinstance(step, SignTree):
                 self._kind = max(self._kind, TREE)
                 self._sign_tree(step)
+            elif isinstance(step, Zero):
+                self._zero(step)
+            elif isinstance(step, Cover):
+                self._kind = max(self._kind, TREE)
+                self._cover(step)
             else:
                 self._kind = SOLVER
                 self._believe(step)
@@ -114,7 +124,7 @@ class Replay:
         new, empty = old.meet(found)
         if empty.any():
             place = Place(node=name)
-            raise RejectedError("check/contradiction", "two bounds of a unit exclude each other", place=place)
+            raise EmptySetError("check/contradiction", "two bounds of a unit exclude each other", place=place)
         if (new.lower > old.lower).any() or (new.upper < old.upper).any():
             order = [node.name for node in self.network.nodes]
             self._stale.update(order[order.index(name) + 1 :] if name in order else order)
@@ -175,6 +185,46 @@ class Replay:
                 lower[parts, unit] = np.maximum(lower[parts, unit], -found[:, row])
         self._learn(rows.node, Interval(lower, upper))
 
+    def assume(self, assumed: Assumption) -> None:
+        """From here on only the inputs whose outputs satisfy these constraints are in question (B-9)."""
+        self.region.assumed = assumed
+
+    def _zero(self, step: Zero) -> None:
+        if not float(self._bounded(step.hints)[0, 0]) < 0:
+            raise RejectedError("check/zero", "the multipliers do not show that no input is in question")
+        raise EmptySetError("check/contradiction", "the constraints exclude each other")
+
+    def _bounded(self, hints: Hints) -> FloatArray:
+        """The zero row on the one part that there is."""
+        self.region.constraints = self.domain.polytopes[0].matrix, self.domain.polytopes[0].bound
+        found = self.region.zero(hints)
+        self.region.constraints = None
+        return found
+
+    def _cover(self, step: Cover) -> None:
+        """Take the hull of what holds on the boxes that do not miss the set in question (B-11)."""
+        known, assumed = self.region, self.region.assumed
+        assert assumed is not None
+        width = max(self.network.sizes.values())
+        size = 1 if self.numbers.exact else max(1, min(256, _BATCH // (2 * width * width)))
+        nu = np.concatenate([np.eye(len(assumed)), np.ones((1, len(assumed)))])[None]
+        hull: dict[str, Interval] = {}
+        for start in range(0, len(step.lower), size):
+            some = slice(start, start + size)
+            region = Region(self.network, self.numbers, {}, assumed=assumed)
+            missing = fill(region, known.bounds, step.lower[some], step.upper[some])
+            missing |= (region.zero(Hints(nu=nu)) < 0).any(axis=1)
+            for name in {port.name for port in self.network.inputs} | set(self._targets):
+                lower, upper = (bound[~missing] for bound in region.bounds[name])
+                if len(lower):
+                    low, high = lower.min(axis=0, keepdims=True), upper.max(axis=0, keepdims=True)
+                    old = hull.get(name, Interval(low, high))
+                    hull[name] = Interval(np.minimum(old.lower, low), np.maximum(old.upper, high))
+        if not hull:
+            raise EmptySetError("check/contradiction", "no box is left")
+        for name, interval in hull.items():
+            self._learn(name, interval)
+
     def _believe(self, step: Solver) -> None:
         self.words.add((step.node, step.unit))
         self._limit(step.node, step.part, step.unit, step.sign, 0.0)
@@ -226,6 +276,37 @@ class Replay:
         else:
             lower[part, unit] = max(lower[part, unit], -most if most > -np.inf else upper[part, unit])
         self._learn(node, Interval(lower, upper))
+
+
+def fill(region: Region, known: Mapping[str, Interval], lower: FloatArray, upper: FloatArray) -> BoolArray:
+    """Bounds of all nodes on boxes, by intervals and CROWN; (boxes,) bool where they exclude what is known.
+
+    Args:
+        region: without bounds.
+        known: intervals (1, n) of inputs and nodes.
+        lower, upper: (boxes, input_size).
+    """
+    network, vacuous = region.network, np.zeros(len(lower), dtype=bool)
+    for name, z in input_bounds(network, lower, upper).items():
+        region.bounds[name], empty = z.meet(known[name])
+        vacuous |= empty
+    targets = {relu.source for relu in network.relus}
+    for node in network.nodes:
+        if isinstance(node, Relu):
+            z = region.bounds[node.source]
+            region.lines[node.name] = lines(region.numbers, z)
+            z = Interval(np.maximum(z.lower, 0.0), np.maximum(z.upper, 0.0))
+        else:
+            z = region.interval(node)
+        z, empty = z.meet(known[node.name])
+        vacuous |= empty
+        region.bounds[node.name] = z
+        mask = z.open()
+        if node.name in targets and isinstance(node, Affine) and region.lines and mask.any():
+            units = np.flatnonzero(mask.any(axis=0))[None]
+            region.bounds[node.name], empty = z.meet(_scattered(region.two_sided(node.name, units), units, z))
+            vacuous |= empty
+    return vacuous
 
 
 def _told(sides: FloatArray | ByteArray) -> Interval:

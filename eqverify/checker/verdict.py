@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray
-from eqverify.checker.certificate import Certificate, read_certificate
+from eqverify.checker.certificate import Certificate, read_certificate, read_disjunct, read_steps
 from eqverify.checker.deviation import deviations
 from eqverify.checker.numbers import Floats, Rationals
 from eqverify.checker.region import Interval, Region
-from eqverify.checker.replay import Established, Replay, input_bounds
-from eqverify.domain import Domain
+from eqverify.checker.replay import EmptySetError, Established, Replay, input_bounds
+from eqverify.domain import Assumption, Case, Domain, Specification, assume
 from eqverify.errors import EqverifyError, Place, RejectedError, UsageError
 from eqverify.frontend.onnx import parse_network, unpacked
 from eqverify.frontend.vnnlib import lower, parse_query
@@ -29,9 +30,12 @@ class Verdict:
 
     Attributes:
         verified: whether the claim was established.
-        claim: ``equivalent`` on the property's inputs up to `epsilon`.
-        epsilon: the largest of the claimed deviations; infinite where rejected.
+        claim: ``equivalent`` on the property's inputs up to `epsilon`, or ``unsat``: no input of one case of the
+            property satisfies one disjunct of its output condition.
+        epsilon: the largest of the claimed deviations; infinite where rejected, and for ``unsat``.
         epsilons: the claimed deviation of each output.
+        case: index of the case, for ``unsat``.
+        disjunct: number of the disjunct within it, from 0.
         solver_trusted: units whose sign rests on a solver's word.
         code: why it was rejected, or empty.
         reason: the same for people.
@@ -42,6 +46,8 @@ class Verdict:
     claim: str = ""
     epsilon: float = float("inf")
     epsilons: tuple[float, ...] = ()
+    case: int | None = None
+    disjunct: int | None = None
     solver_trusted: int = 0
     code: str = ""
     reason: str = ""
@@ -52,8 +58,10 @@ class Verdict:
         return {
             "verdict": "verified" if self.verified else "rejected",
             "claim": self.claim or None,
-            "epsilon": self.epsilon if self.verified else None,
+            "epsilon": self.epsilon if self.verified and self.claim != "unsat" else None,
             "epsilons": list(self.epsilons),
+            "case": self.case,
+            "disjunct": self.disjunct,
             "solver_trusted": self.solver_trusted if self.verified else None,
             "code": self.code or None,
             "reason": self.reason or None,
@@ -62,16 +70,20 @@ class Verdict:
     def __str__(self) -> str:
         if not self.verified:
             return f"rejected {self.code} {self.reason}"
+        if self.claim == "unsat":
+            place = f"case={self.case} disjunct={self.disjunct}"
+            return f"verified unsat {place} solver-trusted units: {self.solver_trusted}"
         return f"verified eps={self.epsilon!r} ({self.claim}) solver-trusted units: {self.solver_trusted}"
 
 
 def check_bytes(
-    network: bytes, query: bytes, reduced: bytes, certificate: bytes, arithmetic: Arithmetic = "float"
+    network: bytes, query: bytes, reduced: bytes | None, certificate: bytes, arithmetic: Arithmetic = "float"
 ) -> Verdict:
     """Re-establish the claim of a certificate.
 
     Args:
         network, query, reduced, certificate: the bytes of the four files; models and properties may be packed by gzip.
+            None for `reduced` where the claim is ``unsat``.
         arithmetic: ``float`` with a-priori error bounds, or ``exact``.
 
     Returns:
@@ -83,12 +95,15 @@ def check_bytes(
     if arithmetic not in ("float", "exact"):
         raise UsageError("usage/arithmetic", "unknown arithmetic", value=arithmetic, hint="use float or exact")
     try:
-        original, domain = _model(network), lower(parse_query(decode(query))).domain
-        written = _model(reduced)
+        original, specification = _model(network), lower(parse_query(decode(query)))
+        numbers = Floats() if arithmetic == "float" else Rationals()
+        if reduced is None:
+            return refuted(original, specification, numbers, certificate, {"network": network, "property": query})
+        domain, written = specification.domain, _model(reduced)
         require_arity(original, domain, written)
         files = {"network": network, "property": query, "reduced": reduced}
         found = read_certificate(certificate, original, domain, written, files)
-        replay = Replay(original, domain, Floats() if arithmetic == "float" else Rationals())
+        replay = Replay(original, domain, numbers)
         return conclude(replay, replay.run(found.steps), found, written)
     except EqverifyError as error:
         reason = " ".join(str(part) for part in (error.message, error.place, error.value or "") if str(part))
@@ -131,6 +146,45 @@ def conclude(replay: Replay, established: Established, certificate: Certificate,
         )  # fmt: skip
     eps: FloatArray = certificate.epsilon
     return Verdict(True, certificate.claim, float(eps.max(initial=0.0)), tuple(eps.tolist()), established.trusted)
+
+
+def refuted(
+    network: Network, specification: Specification, numbers: Floats, certificate: bytes, files: Mapping[str, bytes]
+) -> Verdict:
+    """Establish that no input of a case satisfies a disjunct.
+
+    Raises:
+        RejectedError: `certificate/...`, or `check/...` where the steps do not show it.
+    """
+    if len(specification.networks) != 1 or specification.domain.size != network.input_size:
+        raise RejectedError("check/arity", "the property is about another network")
+    if specification.output_size != network.output_size:
+        raise RejectedError("check/arity", "the property has another number of outputs than the network")
+    case, disjunct = read_disjunct(certificate, network, specification, files)
+    replay, assumed = directed_replay(network, specification.cases[case], disjunct, numbers)
+    steps = read_steps(certificate, network, replay.domain, len(assumed))
+    try:
+        replay.run(steps)
+    except EmptySetError:
+        return Verdict(True, "unsat", case=case, disjunct=disjunct, solver_trusted=replay.established().trusted)
+    raise RejectedError(
+        "check/not-empty", "the steps do not show that no input satisfies the disjunct", value=f"{case} {disjunct}"
+    )
+
+
+def directed_replay(network: Network, case: Case, disjunct: int, numbers: Floats) -> tuple[Replay, Assumption]:
+    """The state before the steps on the inputs of a case that satisfy a disjunct, and what is assumed there.
+
+    The exact constraints imply the assumed ones, rounded with bounds on the outputs established here (S-3).  Those of
+    the polytope come after those of the disjunct.
+    """
+    polytope = case.polytope
+    replay = Replay(network, Domain((polytope,)), numbers)
+    outputs = np.concatenate([replay.region.bounds[port.source].magnitude[0] for port in network.outputs])
+    rows = assume(case.unsafe[disjunct], polytope.box.magnitude, outputs)
+    assumed = rows.with_inputs(polytope.matrix, polytope.bound)
+    replay.assume(assumed)
+    return replay, assumed
 
 
 def _unless(node: str, hull: Interval, code: str, message: str, failed: BoolArray) -> None:

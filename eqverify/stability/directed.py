@@ -17,6 +17,7 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds import Interval, crown_bounds
+from eqverify.bounds.ascent import Slopes
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.directed import (
     DirectedLp,
@@ -28,7 +29,7 @@ from eqverify.bounds.directed import (
     lp_bounds,
     meet,
 )
-from eqverify.bounds.lp import HintSource
+from eqverify.bounds.lp import HintSource, LpBound
 from eqverify.bounds.shrink import shrink
 from eqverify.domain import Polytope, assume
 from eqverify.errors import InputError, Place, UsageError
@@ -40,6 +41,15 @@ from eqverify.stability.counterexample import CounterexampleSearch
 from eqverify.stability.factories import ScipFactory
 from eqverify.stability.facts import PROOFS, Evidence, Facts, LayerFacts, Stage, Status
 from eqverify.stability.options import StabilityOptions
+from eqverify.stability.proofs import (
+    Believed,
+    CoverProof,
+    DerivedProof,
+    LinearProof,
+    Proof,
+    SlopesProof,
+    ZeroProof,
+)
 
 ITERATIONS = 20
 """Gradient steps per bound, as for bounds on the whole domain."""
@@ -80,6 +90,7 @@ class Directed:
         signs: for ``open``, by ReLU node (n,): 1 where z >= 0, -1 where z <= 0 was proved on D' and not on the
             polytope; else 0.
         stages: what was done.
+        proofs: for ``unsat``, if they were asked for: the steps of the proof, in order.  None where it is a solver's.
     """
 
     case: int
@@ -92,6 +103,7 @@ class Directed:
     point: FloatArray | None = None
     signs: Mapping[str, ByteArray] | None = None
     stages: tuple[Stage, ...] = ()
+    proofs: tuple[Proof, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,6 +177,7 @@ def prove_directed(
     progress: Progress = silent,
     solver_factory: SolverFactory | None = None,
     hints: Callable[[], HintSource] | None = None,
+    record: bool = False,
 ) -> tuple[Directed, ...]:
     """Decide the disjuncts of a property one after the other, or find what is stable where they hold.
 
@@ -176,6 +189,7 @@ def prove_directed(
         progress: told of each disjunct.
         solver_factory: makes the MILP model; SCIP by default.
         hints: makes the source of LP multipliers; HiGHS by default.
+        record: whether to keep the steps of proofs, for certificates; `facts` are taken for known by them.
 
     Returns:
         One result per disjunct, in order; where one is ``sat``, those that are open are ``skipped``.  Trusted: float64
@@ -198,7 +212,7 @@ def prove_directed(
         )
     nodes = -1 if options.node_limit is None else options.node_limit
     tools = Tools(
-        None if certified_only else solver_factory or ScipFactory(options.seed, nodes), hints or (lambda: None)
+        None if certified_only else solver_factory or ScipFactory(options.seed, nodes), hints or (lambda: None), record
     )
     starts: dict[int, Start] = {}
     proofs = []
@@ -234,10 +248,12 @@ class Tools:
     Attributes:
         solver_factory: makes a MILP model, None for never.
         hints: makes a source of LP multipliers, or gives None for HiGHS.
+        record: whether to keep the steps of proofs.
     """
 
     solver_factory: SolverFactory | None
     hints: Callable[[], HintSource | None]
+    record: bool = False
 
 
 class _Proof:
@@ -265,6 +281,7 @@ class _Proof:
         self.evidence = {name: kinds.copy() for name, kinds in start.evidence.items()}
         self.outcome: tuple[Outcome, Evidence, str] | None = None
         self.stages: list[Stage] = []
+        self.proofs: list[Proof] = []
         self.solver = ""
         self.worked = False
 
@@ -297,7 +314,15 @@ class _Proof:
         facts = self._facts() if status == "open" else None
         signs = self._signs() if status == "open" else None
         found = self.search.found
-        return Directed(*self.place, self.problem, status, evidence, how, facts, found, signs, tuple(self.stages))
+        # a checker notes what bounds that exclude each other say when it has taken them all
+        proofs = (*self.proofs, DerivedProof("crown", {})) if status == "unsat" and self.proofs else ()
+        return Directed(
+            *self.place, self.problem, status, evidence, how, facts, found, signs, tuple(self.stages), proofs
+        )
+
+    def _record(self, proof: Proof) -> None:
+        if self.tools.record:
+            self.proofs.append(proof)
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -354,7 +379,9 @@ class _Proof:
         self._try([])
 
     def _refute_by_slopes(self) -> None:
-        if emptiness(self.question, self.bounds, ITERATIONS):
+        found = emptiness(self.question, self.bounds, ITERATIONS)
+        if found is not None:
+            self._record(ZeroProof(found))
             self._empty(Evidence.DUAL, "optimised slopes")
 
     def _split(self) -> None:
@@ -372,6 +399,7 @@ class _Proof:
             stop=lambda: self.search.found is not None or (share.exhausted() and not fixed),
             propose=self.search.try_points,
         )
+        self._record(CoverProof(cover.tree))
         self._note(f"{cover.bounded} boxes, {len(cover.lower)} left")
         self._try([])
         if self.outcome is None and not len(cover.lower):
@@ -403,7 +431,11 @@ class _Proof:
                 return
 
     def _tighten_slopes(self) -> None:
-        found = directed_slopes(self.question, self.bounds, self._open(), ITERATIONS, self.budget.exhausted)
+        def listen(name: str, known: Interval, slopes: Slopes) -> None:
+            self._record(SlopesProof({name: known}, np.zeros(1, dtype=np.int64), {name: (slopes,)}))
+
+        stop = self.budget.exhausted
+        found = directed_slopes(self.question, self.bounds, self._open(), ITERATIONS, stop, listen)
         self._learn(found, Evidence.DUAL, "optimised slopes")
 
     def _program(self) -> DirectedLp | None:
@@ -417,7 +449,9 @@ class _Proof:
         program = self._program()
         if program is None:
             return
-        if program.layer.empty(seconds=self.budget.left) is not None:
+        nothing = program.layer.empty(seconds=self.budget.left)
+        if nothing is not None:
+            self._record(ZeroProof(_linear(program, "", 0, 1, nothing)))
             self._empty(Evidence.DUAL, "a linear program")
             return
         points: list[FloatArray] = []
@@ -438,7 +472,13 @@ class _Proof:
         self, program: DirectedLp, name: str, units: BoolArray, share: Budget, points: list[FloatArray]
     ) -> Interval:
         order = self._nearest(name, units)
-        return lp_bounds(program, self.bounds, name, order, lambda: share.left, points.append)
+
+        def listen(unit: int, sense: int, found: LpBound) -> None:
+            z = self.bounds[name]
+            if found.value < z.upper[0, unit] if sense > 0 else found.value > z.lower[0, unit]:
+                self._record(_linear(program, name, unit, sense, found))
+
+        return lp_bounds(program, self.bounds, name, order, lambda: share.left, points.append, listen)
 
     def _nearest(self, name: str, units: BoolArray) -> IntArray:
         """The units, those whose interval lies nearest to one sign first."""
@@ -464,6 +504,8 @@ class _Proof:
                     asked, sign = self._ask_unit(solver, program, name, unit)
                     questions += asked
                     silence = 0 if sign else silence + 1
+                    if sign:
+                        self._record(Believed(name, 0, unit, -sign))
                     known[name] = _with_sign(known[name], unit, sign)
             if self.outcome is None:
                 self._learn(feed_forward(self.question, known), Evidence.SOLVER, "bounds that exclude each other")
@@ -532,6 +574,17 @@ class _Proof:
             sign = np.where(z.upper[0] <= 0, -1, np.where(z.lower[0] >= 0, 1, 0))
             signs[relu.name] = np.where(new, sign, 0).astype(np.int8)
         return signs
+
+
+def _linear(program: DirectedLp, name: str, unit: int, sense: int, found: LpBound) -> LinearProof:
+    """A bound by the linear program, of a unit or (without a name) of the zero row."""
+    row, error = np.zeros(0), 0.0
+    if name:
+        row, error = program.values[name].rows[unit], float(program.values[name].error[unit])
+    return LinearProof(
+        name, 0, unit, sense, found.value, row, error, program.kept, program.active,
+        program.layer.model, found.multipliers, assumed=True,
+    )  # fmt: skip
 
 
 def _with_sign(z: Interval, unit: int, sign: int) -> Interval:

@@ -70,7 +70,7 @@ class LinearProof:
     """One bound by multipliers of the triangle relaxation on one part of the domain.
 
     Attributes:
-        node: the pre-activation node.
+        node: the pre-activation node; empty for the zero row.
         part: of the domain.
         unit: the component.
         sign: 1 for an upper bound of z, -1 for one of -z.
@@ -81,6 +81,7 @@ class LinearProof:
         active: likewise: the stably active ones that are not; all others are stably inactive.
         model: the relaxation.
         multipliers: of its rows.
+        assumed: whether the model's constraints are those on outputs and inputs that are assumed.
     """
 
     node: str
@@ -94,6 +95,29 @@ class LinearProof:
     active: Mapping[str, BoolArray]
     model: Triangles
     multipliers: Multipliers
+    assumed: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZeroProof:
+    """That no input satisfies the assumed constraints: a negative bound of the zero row.
+
+    Attributes:
+        found: slopes and multipliers, or multipliers of a linear program.
+    """
+
+    found: Slopes | LinearProof
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoverProof:
+    """Boxes some of which miss the inputs that satisfy the assumed constraints; bounds hold on the rest.
+
+    Attributes:
+        tree: the boxes.
+    """
+
+    tree: SplitTree
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +155,9 @@ def believed(bounds: Bounds) -> list[Proof]:
     ]
 
 
-Proof: TypeAlias = DerivedProof | SlopesProof | SplitProof | LinearProof | BranchProof | Believed
+Proof: TypeAlias = (
+    DerivedProof | SlopesProof | SplitProof | LinearProof | BranchProof | Believed | ZeroProof | CoverProof
+)
 ProofListener: TypeAlias = Callable[[Proof], None]
 
 
