@@ -82,7 +82,12 @@ def split_sides(found: LinearBound) -> Interval:
 
 
 def crown_bounds(
-    network: Network, lower: FloatArray, upper: FloatArray, known: Bounds | None = None, outputs: bool = False
+    network: Network,
+    lower: FloatArray,
+    upper: FloatArray,
+    known: Bounds | None = None,
+    outputs: bool = False,
+    alone: bool = False,
 ) -> dict[str, Interval]:
     """Bounds of all nodes over boxes; pre-activations that intervals leave open by CROWN.
 
@@ -92,6 +97,7 @@ def crown_bounds(
         upper: (boxes, input_size).
         known: proved intervals of some nodes, (boxes or 1, n), used wherever they are tighter.
         outputs: whether the output nodes get CROWN bounds too.
+        alone: whether the bounds of a box must not depend on the boxes beside it: lists of open units are filled up.
 
     Returns:
         An interval per input and node.  Trusted: float64 arithmetic, and `known`.
@@ -116,7 +122,11 @@ def crown_bounds(
             mask = np.ones_like(z.lower, dtype=bool) if node.name in wanted else open_units(z)
             units = target_units(node, mask)
             if units.size:
-                z = replace_units(z, units, tighten(ground, node.name, units), node.name)
+                tight = tighten(ground, node.name, units)
+                if alone:
+                    asked = np.take_along_axis(mask, np.broadcast_to(units, tight.lower.shape), 1)
+                    tight = Interval(np.where(asked, tight.lower, -np.inf), np.where(asked, tight.upper, np.inf))
+                z = replace_units(z, units, tight, node.name)
         bounds[node.name] = z
     return bounds
 

@@ -136,7 +136,7 @@ class _Bounded:
 
 def _bound(question: Question, known: Bounds, lower: FloatArray, upper: FloatArray) -> _Bounded:
     network, assumed = question.network, question.assumed
-    bounds = crown_bounds(network, lower, upper)
+    bounds = crown_bounds(network, lower, upper, alone=True)
     misses = np.zeros(len(lower), dtype=bool)
     for name, interval in known.items():
         z = bounds[name]

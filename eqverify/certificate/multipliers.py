@@ -24,7 +24,8 @@ def line_slopes(proof: LinearProof) -> tuple[dict[str, FloatArray], dict[str, Fl
         proof: the multipliers and their model.
 
     Returns:
-        By ReLU node, lower and upper slopes of its kept units, (k,) in [0, 1]; and the multipliers of the constraints.  Nothing is trusted: any numbers are valid.
+        By ReLU node, lower and upper slopes of its kept units, (k,) in [0, 1]; and the multipliers of the constraints.
+        Nothing is trusted: any numbers are valid.
     """
     model, multipliers = proof.model, proof.multipliers
     below, above, mu = (

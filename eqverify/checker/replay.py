@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -203,7 +203,7 @@ class Replay:
 
     def _cover(self, step: Cover) -> None:
         """Take the hull of what holds on the boxes that do not miss the set in question (B-11)."""
-        known, assumed = self.region, self.region.assumed
+        known, assumed = self.region.bounds, self.region.assumed
         assert assumed is not None
         width = max(self.network.sizes.values())
         size = 1 if self.numbers.exact else max(1, min(256, _BATCH // (2 * width * width)))
@@ -212,7 +212,9 @@ class Replay:
         for start in range(0, len(step.lower), size):
             some = slice(start, start + size)
             region = Region(self.network, self.numbers, {}, assumed=assumed)
-            missing = fill(region, known.bounds, step.lower[some], step.upper[some])
+            missing = fill(region, step.lower[some], step.upper[some])
+            for name, z in known.items():
+                missing |= z.meet(region.bounds[name])[1]
             missing |= (region.zero(Hints(nu=nu)) < 0).any(axis=1)
             for name in {port.name for port in self.network.inputs} | set(self._targets):
                 lower, upper = (bound[~missing] for bound in region.bounds[name])
@@ -278,35 +280,31 @@ class Replay:
         self._learn(node, Interval(lower, upper))
 
 
-def fill(region: Region, known: Mapping[str, Interval], lower: FloatArray, upper: FloatArray) -> BoolArray:
-    """Bounds of all nodes on boxes, by intervals and CROWN; (boxes,) bool where they exclude what is known.
+def fill(region: Region, lower: FloatArray, upper: FloatArray) -> BoolArray:
+    """Bounds of all nodes on boxes from the boxes alone, by intervals and CROWN; (boxes,) bool where they are void.
 
     Args:
         region: without bounds.
-        known: intervals (1, n) of inputs and nodes.
         lower, upper: (boxes, input_size).
     """
-    network, vacuous = region.network, np.zeros(len(lower), dtype=bool)
-    for name, z in input_bounds(network, lower, upper).items():
-        region.bounds[name], empty = z.meet(known[name])
-        vacuous |= empty
+    network, void = region.network, np.zeros(len(lower), dtype=bool)
+    region.bounds.update(input_bounds(network, lower, upper))
     targets = {relu.source for relu in network.relus}
     for node in network.nodes:
         if isinstance(node, Relu):
             z = region.bounds[node.source]
             region.lines[node.name] = lines(region.numbers, z)
-            z = Interval(np.maximum(z.lower, 0.0), np.maximum(z.upper, 0.0))
-        else:
-            z = region.interval(node)
-        z, empty = z.meet(known[node.name])
-        vacuous |= empty
-        region.bounds[node.name] = z
+            region.bounds[node.name] = Interval(np.maximum(z.lower, 0.0), np.maximum(z.upper, 0.0))
+            continue
+        region.bounds[node.name] = z = region.interval(node)
         mask = z.open()
-        if node.name in targets and isinstance(node, Affine) and region.lines and mask.any():
-            units = np.flatnonzero(mask.any(axis=0))[None]
-            region.bounds[node.name], empty = z.meet(_scattered(region.two_sided(node.name, units), units, z))
-            vacuous |= empty
-    return vacuous
+        if node.name in targets and region.lines and mask.any():
+            units = _target_units(node, mask)
+            found = _scattered(region.two_sided(node.name, units), units, z)
+            found = Interval(np.where(mask, found.lower, -np.inf), np.where(mask, found.upper, np.inf))
+            region.bounds[node.name], empty = z.meet(found)
+            void |= empty
+    return void
 
 
 def _told(sides: FloatArray | ByteArray) -> Interval:
