@@ -85,17 +85,24 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     print_pairs(pairs)
 
 
-def print_disjuncts(result: DirectedReduction, files: Sequence[Sequence[Path]], seconds: Mapping[str, float]) -> None:
+def print_disjuncts(
+    result: DirectedReduction,
+    files: Sequence[Sequence[Path]],
+    proved: Sequence[Path | None],
+    seconds: Mapping[str, float],
+) -> None:
     """A line per disjunct, and what the networks of those that are left are good for."""
     table = _table("case", "disjunct", "status", "ReLUs", "eps", "seconds")
     table.add_column("by")
     written = iter(files)
-    for found in result.disjuncts:
+    for found, certificate in zip(result.disjuncts, proved, strict=True):
         relus = eps = "-"
         by = found.how if found.evidence is None else f"{found.evidence}: {found.how}"
         if found.reduction is not None:
             relus, eps = str(found.reduction.network.relu_count), f"{found.reduction.epsilon:.3g}"
             by = ", ".join(map(str, next(written)))
+        if certificate is not None:
+            by += f" ({certificate})"
         place = str(found.case + 1), str(found.index + 1)
         table.add_row(*place, found.status, relus, eps, f"{found.seconds:.2f}", Text(by))
     _console().print(table)

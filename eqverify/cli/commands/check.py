@@ -12,15 +12,17 @@ def check(
     network: Path,
     query: Path,
     reduced: Path,
-    certificate: Path,
+    certificate: Path | None = None,
     /,
     *,
     arithmetic: Literal["float", "exact"] = "float",
     json: Json = False,
 ) -> int:
-    """Verify a reduction from its certificate, with code that shares nothing with the prover.
+    """Verify a certificate, with code that shares nothing with the prover.
 
-    Prints one line, `verified eps=...` or `rejected CODE ...`; the exit status is 0 only for the first.
+    Of a reduction: `check NETWORK PROPERTY REDUCED CERTIFICATE`.  That a disjunct of the output condition is unsat:
+    `check NETWORK PROPERTY CERTIFICATE`.  Prints one line, `verified ...` or `rejected CODE ...`; the exit status is 0
+    only for the first.
 
     Parameters
     ----------
@@ -29,7 +31,7 @@ def check(
     query:
         The VNN-LIB file.
     reduced:
-        The reduced ONNX file.
+        The reduced ONNX file; left out for a certificate of a disjunct.
     certificate:
         What `eqverify reduce --certificate` wrote.
     arithmetic:
@@ -40,7 +42,8 @@ def check(
     from eqverify.api.certificate import check as run
     from eqverify.cli import render
 
-    verdict = run(network, query, reduced, certificate, arithmetic=arithmetic)
+    files = (None, reduced) if certificate is None else (reduced, certificate)
+    verdict = run(network, query, *files, arithmetic=arithmetic)
     if json:
         render.print_json(verdict.as_dict())
     else:

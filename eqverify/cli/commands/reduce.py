@@ -86,7 +86,8 @@ def reduce(
     picture:
         Also draw the layers before and after (.svg, .png, .pdf).
     certificate:
-        Also write a certificate, which `eqverify check` verifies.
+        Also write a certificate, which `eqverify check` verifies; with --for-property one for each disjunct that is
+        unsat, with the number of the disjunct before the suffix (C-1.cert, ...).
     certified_only:
         Keep units whose sign only a solver vouches for.
     tree_time_limit:
@@ -104,7 +105,7 @@ def reduce(
             require_folder(path)
     several = for_property or per_box
     if (for_property and per_box) or (
-        several and (cross_check or picture or explain or options.resume or certificate or certified_only)
+        several and (cross_check or picture or explain or options.resume or certified_only or (certificate and per_box))
     ):
         raise UsageError(
             "usage/reduce-mode",
@@ -112,10 +113,11 @@ def reduce(
             value="--for-property and --per-box"
             if for_property and per_box
             else "--for-property or --per-box with others",
-            hint="--cross-check, --picture, --explain, --resume and certificates are about one network on one domain",
+            hint="--cross-check, --picture, --explain, --resume and --certified-only, and --certificate with --per-box, "
+            "are about one network on one domain",
         )
     start = time.perf_counter()
-    saving = Saving(output, property_out, fold_property, property_version)
+    saving = Saving(output, property_out, fold_property, property_version, certificate)
     common = Common(dtype, shape, max_epsilon)
     with shown_progress() as progress:
         problem = _problem(network, query, radius, around)

@@ -31,6 +31,7 @@ class Saving:
     property_out: Path | None
     fold_property: bool
     property_version: Literal["1.0", "2.0"] | None
+    certificate: Path | None = None
 
     def keywords(self) -> dict[str, Any]:
         """For `Reduction.save` and its like."""
@@ -63,19 +64,27 @@ def reduce_disjuncts(
         node_limit=options.node_limit,
         split_inputs=options.split_inputs,
         **asdict(common),
+        certificate=saving.certificate is not None,
         progress=progress,
     )
     files = result.save(saving.output, **saving.keywords())
+    count = len(result.disjuncts)
+    proved = [None] * count if saving.certificate is None else result.save_certificates(saving.certificate)
     total = {**seconds, **result.seconds, "total": sum(seconds.values()) + time.perf_counter() - start}
     if json:
         found = result.as_dict()
         listed = iter(files)
         entries = [
-            {**d.as_dict(), "files": _names(next(listed)) if d.status == "open" else []} for d in result.disjuncts
+            {
+                **d.as_dict(),
+                "files": _names(next(listed)) if d.status == "open" else [],
+                "certificate_file": None if own is None else str(own),
+            }
+            for d, own in zip(result.disjuncts, proved, strict=True)
         ]
         render.print_json({**found, "disjuncts": entries, "seconds": total})
         return
-    render.print_disjuncts(result, files, total)
+    render.print_disjuncts(result, files, proved, total)
 
 
 def reduce_boxes(

@@ -1,0 +1,99 @@
+"""Disjuncts of small problems that no input satisfies, with their certificates."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from certificate_cases import box, cut_box, random_network, unpack
+
+import eqverify as eq
+from eqverify.checker import check_bytes
+from eqverify.domain import Conjunction, Domain, HalfSpace
+from eqverify.domain import Case as Part
+from eqverify.export.onnx import write_network
+from eqverify.export.vnnlib import format_specification
+from eqverify.network import Network, evaluate_nodes
+from eqverify.problem import domain_problem
+
+
+@dataclass(frozen=True)
+class Refutation:
+    """A certificate that a disjunct is unsat, and the exact problem."""
+
+    network: bytes
+    query: bytes
+    certificate: bytes
+    original: Network
+    domain: Domain
+    disjuncts: tuple[Conjunction, ...]
+
+    def check(self, certificate=None, arithmetic="float", **files):
+        found = replace(self, certificate=self.certificate if certificate is None else certificate, **files)
+        return check_bytes(found.network, found.query, None, found.certificate, arithmetic)
+
+
+def highest(network: Network, domain: Domain, output: int) -> Fraction:
+    """About the largest value of an output, from samples."""
+    polytope = domain.polytopes[0]
+    random = np.random.default_rng(0)
+    x = random.uniform(polytope.box.lower, polytope.box.upper, (20000, polytope.box.size))
+    x = x[(x @ polytope.matrix.T <= polytope.bound).all(axis=1)]
+    values = evaluate_nodes(network, x)[network.outputs[0].source]
+    return Fraction(float(values[:, output].max()))
+
+
+def at_least(bound: Fraction, output: int) -> HalfSpace:
+    return HalfSpace({}, {output: Fraction(-1)}, -Fraction(bound))
+
+
+def save(folder: str, network: Network, domain: Domain, disjuncts: tuple[Conjunction, ...]) -> tuple[Path, Path]:
+    specification = domain_problem(network, domain).specification
+    specification = replace(specification, cases=tuple(Part(p, disjuncts) for p in domain.polytopes))
+    model, query = Path(folder, "net.onnx"), Path(folder, "prop.vnnlib")
+    model.write_bytes(write_network(network, metadata={}, producer="test", dtype="float32"))
+    query.write_text(format_specification(specification))
+    return model, query
+
+
+def reduced(network: Network, domain: Domain, disjuncts: tuple[Conjunction, ...], **options):
+    """The result, and the bytes of both files."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, query = save(folder, network, domain, disjuncts)
+        result = eq.reduce_for_property(eq.load_problem(model, query), certificate=True, time_limit=20, **options)
+        return result, model.read_bytes(), query.read_bytes()
+
+
+def refuted(network: Network, domain: Domain, *, margin: float, output=0, **options) -> Refutation:
+    """Two disjuncts: one that some input satisfies is not among them; the second is never certified by name."""
+    top = highest(network, domain, output)
+    disjuncts = ((at_least(top + Fraction(margin), output),), (at_least(top + 100, output),))
+    result, model, query = reduced(network, domain, disjuncts, **options)
+    first = result.disjuncts[0]
+    assert first.status == "unsat"
+    assert first.certificate is not None
+    return Refutation(model, query, first.certificate.data, result.problem.network, domain, disjuncts)
+
+
+RECIPES = {
+    "slopes": lambda: refuted(random_network(3, (2, 6, 6, 2), 0.7), box(2), margin=4.0, split_inputs=0),
+    "rounds": lambda: refuted(random_network(3, (3, 8, 8, 2), 0.5), box(3), margin=1.0, split_inputs=0),
+    "cover": lambda: refuted(random_network(3, (2, 6, 6, 2), 0.7), box(2), margin=0.2),
+    "constraints": lambda: refuted(random_network(6, (4, 8, 8, 2), 0.7), cut_box(4), margin=1.0, split_inputs=0),
+}
+
+
+@cache
+def case(name: str) -> Refutation:
+    """One of the recipes, made once."""
+    return RECIPES[name]()
+
+
+def kinds(one: Refutation) -> set[str]:
+    """The kinds of steps, and whether rows have multipliers of assumed constraints."""
+    head, _ = unpack(one.certificate)
+    return {s["kind"] for s in head["steps"]} | {"nu" for s in head["steps"] for r in s.get("rows", []) if "nu" in r}
