@@ -97,7 +97,7 @@ def directed_slopes(
     wanted: Mapping[str, BoolArray],
     iterations: int,
     stop: Callable[[], bool] = lambda: False,
-    listen: Callable[[str, Interval, Slopes], None] = _ignore,
+    listen: Callable[[str, Bounds, Slopes], None] = _ignore,
 ) -> dict[str, Interval] | None:
     """One round of optimised slopes and multipliers over all layers; later layers use what earlier ones gained.
 
@@ -107,7 +107,7 @@ def directed_slopes(
         wanted: by pre-activation node, (n,) bool: the units to work on, if they are open.
         iterations: gradient steps per bound, at most.
         stop: asked before each layer.
-        listen: told of each layer's slopes, and of the bounds known before.
+        listen: told of each layer's slopes, and of the bounds of all nodes known before.
 
     Returns:
         Intervals of all nodes, not wider than `bounds`; None where the set is empty.
@@ -122,7 +122,7 @@ def directed_slopes(
         if units.size:
             slopes = _optimised(question, found, node, units, iterations)
             for one in slopes:
-                listen(node.name, found[node.name], one)
+                listen(node.name, found, one)
             z = meet(found[node.name], _said(slopes, node.size))
             found = None if z is None else feed_forward(question, {**found, node.name: z})
     return found

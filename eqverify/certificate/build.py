@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from eqverify.arrays import Float32Array, FloatArray, IntArray
-from eqverify.bounds import Interval
+from eqverify.bounds import Bounds
 from eqverify.bounds.ascent import Slopes
 from eqverify.bounds.frontier import SplitTree
 from eqverify.certificate.codec import Writer
@@ -35,6 +35,7 @@ FORMAT = 1
 KINDS = ("inactive", "active", "parallel", "antiparallel")
 Slanted = Mapping[str, tuple[IntArray, FloatArray | Float32Array]]
 """By ReLU node, columns (k,) and slopes or multipliers (boxes, rows, k)."""
+_Values = TypeVar("_Values", FloatArray, Float32Array)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,14 +168,14 @@ class _Builder:
         if isinstance(proof, SlopesProof):
             parts = slice(int(proof.parts[0]), int(proof.parts[-1]) + 1)
             pairs = [(node, slopes) for node, chunks in proof.slopes.items() for slopes in chunks]
-            rows = [self._slope_rows(node, slopes, proof.known[node], parts) for node, slopes in pairs]
+            rows = [self._slope_rows(node, slopes, proof.known, parts) for node, slopes in pairs]
             return {"kind": "pass", "rows": [one for one in rows if one is not None]}
         if isinstance(proof, SplitProof):
             return self._box_tree(proof)
         if isinstance(proof, BranchProof):
             return self._sign_tree(proof)
         if isinstance(proof, ZeroProof):
-            return {"kind": "zero", **self._zero_hints(proof.found)}
+            return {"kind": "zero", **self._zero_hints(proof)}
         if isinstance(proof, CoverProof):
             return {"kind": "cover", **self._boxes(proof.tree)}
         assert isinstance(proof, Believed)
@@ -183,8 +184,9 @@ class _Builder:
     def _sign(self, node: str, part: int, unit: int, sign: int) -> dict[str, Any]:
         return {"node": self.targets[node], "part": part, "unit": unit, "sign": sign}
 
-    def _slope_rows(self, node: str, slopes: Slopes, known: Interval, parts: slice) -> dict[str, Any] | None:
+    def _slope_rows(self, node: str, slopes: Slopes, bounds: Bounds, parts: slice) -> dict[str, Any] | None:
         """The rows that gained anything."""
+        known = bounds[node]
         before = np.where(slopes.signs > 0, known.upper[parts, slopes.units], -known.lower[parts, slopes.units])
         useful = (slopes.upper < before).any(axis=0)
         if not useful.any():
@@ -192,28 +194,43 @@ class _Builder:
         alpha = {name: (slopes.columns[name], values[:, useful]) for name, values in slopes.alpha.items()}
         nu = slopes.nu[:, useful]
         place = {"node": self.targets[node], "part": parts.start, "count": parts.stop - parts.start}
-        return {**place, **self._rows_of(slopes.units[useful], slopes.signs[useful]), **self._hints(alpha, {}, nu=nu)}
+        return {
+            **place,
+            **self._rows_of(slopes.units[useful], slopes.signs[useful]),
+            **self._hints(alpha, self._chords(bounds, alpha, nu), nu=nu),
+        }
 
     def _linear_rows(self, proofs: Sequence[LinearProof]) -> dict[str, Any]:
         units, signs = np.array([p.unit for p in proofs]), np.array([p.sign for p in proofs])
         place = {"node": self.targets[proofs[0].node], "part": proofs[0].part, "count": 1}
         return {**place, **self._rows_of(units, signs), **self._linear_hints(proofs)}
 
-    def _zero_hints(self, found: Slopes | LinearProof) -> dict[str, Any]:
+    def _zero_hints(self, proof: ZeroProof) -> dict[str, Any]:
+        found = proof.found
         if isinstance(found, LinearProof):
             return self._linear_hints([found])
-        return self._hints(
-            {name: (found.columns[name], values) for name, values in found.alpha.items()}, {}, nu=found.nu
-        )
+        alpha = {name: (found.columns[name], values) for name, values in found.alpha.items()}
+        return self._hints(alpha, self._chords(proof.known, alpha, found.nu), nu=found.nu)
+
+    def _chords(self, bounds: Bounds, alpha: Slanted, nu: FloatArray) -> Slanted:
+        """With assumed constraints, the upper slopes that were used: those of tighter bounds may give worse ones."""
+        chords = {}
+        for name, (columns, values) in alpha.items() if nu.size else ():
+            z = bounds[self.network.by_name[name].sources[0]]
+            lower, upper = z.lower[:, None, columns], z.upper[:, None, columns]
+            chords[name] = columns, np.broadcast_to(upper / (upper - lower), values.shape)
+        return chords
 
     def _linear_hints(self, proofs: Sequence[LinearProof]) -> dict[str, Any]:
         found = [line_slopes(proof) for proof in proofs]
         columns = {name: np.flatnonzero(mask) for name, mask in proofs[0].kept.items()}
         alpha = {name: (own, np.stack([one[0][name] for one in found])[None]) for name, own in columns.items()}
         lam = {name: (own, np.stack([one[1][name] for one in found])[None]) for name, own in columns.items()}
-        constraints = np.stack([one[2] for one in found])[None]
+        constraints = np.stack([one[3] for one in found])[None]
         if proofs[0].assumed:
-            return self._hints(alpha, lam, nu=constraints)
+            tau = {name: (own, np.stack([one[2][name] for one in found])[None]) for name, own in columns.items()}
+            used = {name: _used(*pair) for name, pair in tau.items()}
+            return {**self._hints(alpha, lam, nu=constraints), "tau": self._slopes(used)}
         return self._hints(alpha, lam, mu=constraints)
 
     def _rows_of(self, units: IntArray, signs: FloatArray | IntArray) -> dict[str, Any]:
@@ -290,7 +307,7 @@ def _bundle(proof: Proof) -> tuple[object, ...]:
     return (type(proof),)
 
 
-def _used(columns: IntArray, values: Float32Array) -> tuple[IntArray, Float32Array]:
+def _used(columns: IntArray, values: _Values) -> tuple[IntArray, _Values]:
     """Without the columns that are 0 everywhere."""
     used = values.any(axis=(0, 1))
     return columns[used], values[:, :, used]

@@ -16,16 +16,19 @@ from eqverify.arrays import FloatArray
 from eqverify.bounds.signtree import SignTree
 from eqverify.stability.proofs import LinearProof
 
+Units = dict[str, FloatArray]
+"""By ReLU node, a number for each kept unit."""
 
-def line_slopes(proof: LinearProof) -> tuple[dict[str, FloatArray], dict[str, FloatArray], FloatArray]:
+
+def line_slopes(proof: LinearProof) -> tuple[Units, Units, Units, FloatArray]:
     """Slopes that give about the same bound.
 
     Args:
         proof: the multipliers and their model.
 
     Returns:
-        By ReLU node, lower and upper slopes of its kept units, (k,) in [0, 1]; and the multipliers of the constraints.
-        Nothing is trusted: any numbers are valid.
+        Lower slopes, upper slopes, both in [0, 1], and multipliers on the bounds of z (0 where nothing is assumed); and
+        the multipliers of the constraints.  Nothing is trusted: any numbers are valid.
     """
     model, multipliers = proof.model, proof.multipliers
     below, above, mu = (
@@ -35,7 +38,7 @@ def line_slopes(proof: LinearProof) -> tuple[dict[str, FloatArray], dict[str, Fl
     row = np.zeros(model.width)
     row[: proof.row.size] = proof.sign * proof.row
     row[: model.matrix.shape[1]] -= mu @ model.matrix
-    alpha, lam = np.zeros(model.units), np.array(model.lam)
+    alpha, lam, tau = np.zeros(model.units), np.array(model.lam), np.zeros(model.units)
     for unit in reversed(range(model.units)):
         arrived = row[model.first + unit]
         if arrived < 0:
@@ -44,12 +47,27 @@ def line_slopes(proof: LinearProof) -> tuple[dict[str, FloatArray], dict[str, Fl
         elif arrived > 0:
             lam[unit] = min(model.lam[unit] * above[unit] / arrived, 1.0)
             row[: model.rows.shape[1]] += lam[unit] * arrived * model.rows[unit]
-    lower, upper, start = {}, {}, 0
+        if proof.assumed:
+            tau[unit] = _on_bounds(arrived, below[unit], above[unit], model.lam[unit])
+            row[: model.rows.shape[1]] -= tau[unit] * model.rows[unit]
+    lower, upper, bounds, start = {}, {}, {}, 0
     for name, mask in proof.kept.items():
         count = int(mask.sum())
         lower[name], upper[name] = alpha[start : start + count], lam[start : start + count]
+        bounds[name] = tau[start : start + count]
         start += count
-    return lower, upper, mu
+    return lower, upper, bounds, mu
+
+
+def _on_bounds(arrived: float, below: float, above: float, lam: float) -> float:
+    """What multipliers say beyond slopes: of u - z, or where negative of z - l.
+
+    Both lines together bound z:  h >= z  and  h <= lam z + t  give  (1 - lam) (u - z) >= 0, and h >= 0 with the second
+    gives  lam (z - l) >= 0;  h <= u with the first gives  u - z >= 0.
+    """
+    y, w = (below - min(below, -arrived), above) if arrived < 0 else (below, above - min(above, arrived))
+    both = min(y, w)
+    return float(both * (1.0 - lam) - (w - both) * lam + (y - both))
 
 
 def pruned(tree: SignTree) -> SignTree:

@@ -356,26 +356,29 @@ class _Reader:
 
     def _hints(self, entry: object, shape: tuple[int, int], constraints: int) -> Hints:
         slopes: list[dict[str, tuple[IntArray, FloatArray]]] = []
-        for key in ("alpha", "lam", "beta"):
+        more = self.assumed is not None and isinstance(entry, dict) and "tau" in entry
+        for key in ("alpha", "lam", "beta", "tau") if more else ("alpha", "lam", "beta"):
             found: dict[str, tuple[IntArray, FloatArray]] = {}
             for item in self.list_of(self.field(entry, key)):
                 index, columns, values = (*self.list_of(item), None, None, None)[:3]
                 relu = self.network.relus[self.integer(index, 0, len(self.network.relus) - 1)]
                 chosen = self.integers(columns, (None,), 0, self.network.sizes[relu.name] - 1)
-                name = relu.source if key == "beta" else relu.name
+                name = relu.source if key in ("beta", "tau") else relu.name
+                low = -np.inf if key == "tau" else 0.0
                 if name in found or np.unique(chosen).size != chosen.size:
                     _reject("duplicate", "two entries for one unit", node=relu.name)
-                found[name] = chosen, self.floats(values, (*shape, chosen.size), low=0.0)
+                found[name] = chosen, self.floats(values, (*shape, chosen.size), low=low)
             slopes.append(found)
         mu = self.field(entry, "mu")
         nu = entry.get("nu") if isinstance(entry, dict) else None
         if nu is not None and self.assumed is None:
             _reject("multipliers", "multipliers on an output condition that is not assumed")
-        alpha, lam, beta = slopes
+        alpha, lam, beta, tau = *slopes[:3], slopes[3] if more else {}
         return Hints(
             alpha, lam, beta,
             None if mu is None else self.floats(mu, (*shape, constraints), low=0.0),
             None if nu is None else self.floats(nu, (*shape, self.assumed), low=0.0),
+            tau,
         )  # fmt: skip
 
     def _zero(self, step: object) -> Zero:

@@ -57,6 +57,7 @@ class Hints:
         beta: by pre-activation node, columns (k,) and multipliers >= 0 on side * z >= 0.
         mu: multipliers >= 0 on the linear constraints  matrix x <= bound  of the boxes' part, or None.
         nu: multipliers >= 0 on the assumed constraints on outputs and inputs, or None.
+        tau: by pre-activation node, columns and multipliers on their bounds: of u - z, or where negative of z - l.
     """
 
     alpha: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
@@ -64,15 +65,16 @@ class Hints:
     beta: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
     mu: FloatArray | None = None
     nu: FloatArray | None = None
+    tau: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
 
     def take(self, boxes: slice, rows: slice) -> Hints:
         """Some boxes and rows."""
-        alpha, lam, beta = (
+        alpha, lam, beta, tau = (
             {name: (columns, values[boxes, rows]) for name, (columns, values) in one.items()}
-            for one in (self.alpha, self.lam, self.beta)
+            for one in (self.alpha, self.lam, self.beta, self.tau)
         )
         mu, nu = (None if one is None else one[boxes, rows] for one in (self.mu, self.nu))
-        return Hints(alpha, lam, beta, mu, nu)
+        return Hints(alpha, lam, beta, mu, nu, tau)
 
 
 class Lines(NamedTuple):
@@ -317,6 +319,13 @@ class Pull:
         for name, (columns, beta) in hints.beta.items():
             sides = region.sides[name][:, None, columns]
             self.add(name, *self._spread(name, numbers.of(sides * np.maximum(beta, 0.0)), columns))
+        for name, (columns, tau) in hints.tau.items():
+            factors, z = numbers.of(tau), region.bounds[name]
+            above = numbers.positive(factors)
+            lower, upper = (numbers.of(bound[:, columns]) for bound in z)
+            self.shift(numbers.dot(above, upper) + numbers.dot(factors - above, lower))
+            self.lose(numbers.gamma(2 * columns.size + 4) * self._reach(np.abs(factors), name, columns))
+            self.add(name, *self._spread(name, -factors, columns))
         if hints.mu is not None and region.constraints is not None:
             matrix, bound = region.constraints
             self._constraints(hints.mu, bound, [(inputs, matrix)])

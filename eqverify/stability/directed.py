@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from eqverify.bounds import Interval, crown_bounds
+from eqverify.bounds import Bounds, Interval, crown_bounds
 from eqverify.bounds.ascent import Slopes
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.directed import (
@@ -381,7 +381,7 @@ class _Proof:
     def _refute_by_slopes(self) -> None:
         found = emptiness(self.question, self.bounds, ITERATIONS)
         if found is not None:
-            self._record(ZeroProof(found))
+            self._record(ZeroProof(self.bounds, found))
             self._empty(Evidence.DUAL, "optimised slopes")
 
     def _split(self) -> None:
@@ -431,8 +431,8 @@ class _Proof:
                 return
 
     def _tighten_slopes(self) -> None:
-        def listen(name: str, known: Interval, slopes: Slopes) -> None:
-            self._record(SlopesProof({name: known}, np.zeros(1, dtype=np.int64), {name: (slopes,)}))
+        def listen(name: str, known: Bounds, slopes: Slopes) -> None:
+            self._record(SlopesProof(known, np.zeros(1, dtype=np.int64), {name: (slopes,)}))
 
         stop = self.budget.exhausted
         found = directed_slopes(self.question, self.bounds, self._open(), ITERATIONS, stop, listen)
@@ -451,7 +451,7 @@ class _Proof:
             return
         nothing = program.layer.empty(seconds=self.budget.left)
         if nothing is not None:
-            self._record(ZeroProof(_linear(program, "", 0, 1, nothing)))
+            self._record(ZeroProof(self.bounds, _linear(program, "", 0, 1, nothing)))
             self._empty(Evidence.DUAL, "a linear program")
             return
         points: list[FloatArray] = []

@@ -103,9 +103,11 @@ class ZeroProof:
     """That no input satisfies the assumed constraints: a negative bound of the zero row.
 
     Attributes:
+        known: by pre-activation node, (1, n) what was known before.
         found: slopes and multipliers, or multipliers of a linear program.
     """
 
+    known: Bounds
     found: Slopes | LinearProof
 
 

@@ -13,8 +13,8 @@ from certificate_cases import box, cut_box, random_network, unpack
 
 import eqverify as eq
 from eqverify.checker import check_bytes
-from eqverify.domain import Conjunction, Domain, HalfSpace
 from eqverify.domain import Case as Part
+from eqverify.domain import Conjunction, Domain, HalfSpace
 from eqverify.export.onnx import write_network
 from eqverify.export.vnnlib import format_specification
 from eqverify.network import Network, evaluate_nodes

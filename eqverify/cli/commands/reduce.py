@@ -113,8 +113,8 @@ def reduce(
             value="--for-property and --per-box"
             if for_property and per_box
             else "--for-property or --per-box with others",
-            hint="--cross-check, --picture, --explain, --resume and --certified-only, and --certificate with --per-box, "
-            "are about one network on one domain",
+            hint="--cross-check, --picture, --explain, --resume and --certified-only are about one network on one domain, "
+            "and so is --certificate except with --for-property",
         )
     start = time.perf_counter()
     saving = Saving(output, property_out, fold_property, property_version, certificate)
