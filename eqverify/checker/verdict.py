@@ -34,24 +34,24 @@ class Verdict:
             property satisfies one disjunct of its output condition.
         epsilon: the largest of the claimed deviations; infinite where rejected, and for ``unsat``.
         epsilons: the claimed deviation of each output.
-        case: index of the case, for ``unsat``.
-        disjunct: number of the disjunct within it, from 0.
         solver_trusted: units whose sign rests on a solver's word.
         code: why it was rejected, or empty.
         reason: the same for people.
         exit_status: 0 verified, 1 rejected, 4 refused because it would take too long.
+        case: index of the case, for ``unsat``.
+        disjunct: number of the disjunct within it, from 0.
     """
 
     verified: bool
     claim: str = ""
     epsilon: float = float("inf")
     epsilons: tuple[float, ...] = ()
-    case: int | None = None
-    disjunct: int | None = None
     solver_trusted: int = 0
     code: str = ""
     reason: str = ""
     exit_status: int = 0
+    case: int | None = None
+    disjunct: int | None = None
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""

@@ -69,9 +69,9 @@ def reduced(network: Network, domain: Domain, disjuncts: tuple[Conjunction, ...]
 
 
 def refuted(network: Network, domain: Domain, *, margin: float, output=0, **options) -> Refutation:
-    """Two disjuncts: one that some input satisfies is not among them; the second is never certified by name."""
+    """The first of three disjuncts, where an output is above all its values; some inputs satisfy the third."""
     top = highest(network, domain, output)
-    disjuncts = ((at_least(top + Fraction(margin), output),), (at_least(top + 100, output),))
+    disjuncts = ((at_least(top + Fraction(margin), output),), (at_least(top + 100, output),), (at_least(top, output),))
     result, model, query = reduced(network, domain, disjuncts, **options)
     first = result.disjuncts[0]
     assert first.status == "unsat"
@@ -80,10 +80,11 @@ def refuted(network: Network, domain: Domain, *, margin: float, output=0, **opti
 
 
 RECIPES = {
-    "slopes": lambda: refuted(random_network(3, (2, 6, 6, 2), 0.7), box(2), margin=4.0, split_inputs=0),
-    "rounds": lambda: refuted(random_network(3, (3, 8, 8, 2), 0.5), box(3), margin=1.0, split_inputs=0),
+    "slopes": lambda: refuted(random_network(3, (2, 6, 6, 2), 0.7), box(2), margin=8.0, split_inputs=0),
+    "rounds": lambda: refuted(random_network(3, (3, 8, 8, 2), 0.6), box(3), margin=0.3, split_inputs=0),
+    "program": lambda: refuted(random_network(5, (2, 6, 6, 2), 0.6), box(2), margin=0.02, split_inputs=0),
     "cover": lambda: refuted(random_network(3, (2, 6, 6, 2), 0.7), box(2), margin=0.2),
-    "constraints": lambda: refuted(random_network(6, (4, 8, 8, 2), 0.7), cut_box(4), margin=1.0, split_inputs=0),
+    "constraints": lambda: refuted(random_network(5, (4, 8, 8, 2), 0.6), cut_box(4), margin=2.0, split_inputs=0),
 }
 
 
@@ -94,6 +95,11 @@ def case(name: str) -> Refutation:
 
 
 def kinds(one: Refutation) -> set[str]:
-    """The kinds of steps, and whether rows have multipliers of assumed constraints."""
+    """The kinds of steps, and the hints in them."""
     head, _ = unpack(one.certificate)
-    return {s["kind"] for s in head["steps"]} | {"nu" for s in head["steps"] for r in s.get("rows", []) if "nu" in r}
+    found = set()
+    for step in head["steps"]:
+        found.add(step["kind"])
+        for entry in (*step.get("rows", []), step):
+            found |= {hint for hint in ("alpha", "lam", "nu", "tau") if entry.get(hint)}
+    return found

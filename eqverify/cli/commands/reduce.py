@@ -113,8 +113,8 @@ def reduce(
             value="--for-property and --per-box"
             if for_property and per_box
             else "--for-property or --per-box with others",
-            hint="--cross-check, --picture, --explain, --resume and --certified-only are about one network on one domain, "
-            "and so is --certificate except with --for-property",
+            hint="--cross-check, --picture, --explain, --resume and certificates are about one network on one domain; "
+            "only --certificate goes with --for-property",
         )
     start = time.perf_counter()
     saving = Saving(output, property_out, fold_property, property_version, certificate)

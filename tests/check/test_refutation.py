@@ -1,0 +1,285 @@
+"""Certificates that a disjunct is unsat: verified in both arithmetics, true, and rejected where anything is wrong."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from certificate_cases import box, case as reduction, pack, random_network, unpack
+from refutation_cases import RECIPES, at_least, case, highest, kinds, reduced, save
+
+import eqverify as eq
+from eqverify.checker import check_bytes
+from eqverify.checker.numbers import Floats, Rationals
+from eqverify.checker.region import Hints
+from eqverify.checker.verdict import directed_replay
+from eqverify.cli.main import run
+from eqverify.domain import Case as Part
+from eqverify.domain import HalfSpace
+from eqverify.errors import UsageError
+from eqverify.problem import box_problem
+from eqverify.testing.oracle import directed_sets_exact
+
+MNIST = Path("../shared/vnncomp/mnist_fc")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("arithmetic", ["float", "exact"])
+def test_certificates_verify_in_both_arithmetics(name, arithmetic):
+    verdict = case(name).check(arithmetic=arithmetic)
+    assert verdict.verified, verdict
+    assert str(verdict) == "verified unsat case=0 disjunct=0 solver-trusted units: 0"
+    assert verdict.as_dict()["epsilon"] is None
+
+
+def test_the_recipes_reach_every_kind_of_step_and_hint():
+    found = set().union(*(kinds(case(name)) for name in RECIPES))
+    assert found == {"pass", "zero", "cover", "alpha", "lam", "nu", "tau"}
+
+
+@pytest.mark.parametrize("name", ["slopes", "cover"])
+def test_what_is_verified_is_true(name):
+    one = case(name)
+    assert directed_sets_exact(one.original, one.domain, one.disjuncts[0], max_regions=2000) is None
+
+
+@pytest.mark.parametrize("numbers", [Floats(), Rationals()], ids=["float", "exact"])
+@pytest.mark.parametrize("seed", range(6))
+def test_any_multipliers_give_bounds_on_the_inputs_that_satisfy_the_disjunct(numbers, seed):
+    """Against exact ranges over the set, with random slopes and multipliers; it has points, so that 0 is no less."""
+    random = np.random.default_rng(seed)
+    network, domain = random_network(seed, (2, 4, 3, 2), 0.3), box(2)
+    top = highest(network, domain, 0)
+    rows = (at_least(top - Fraction(1, 2), 0), HalfSpace({0: Fraction(1, 3)}, {1: Fraction(-1, 7)}, Fraction(5)))
+    exact = directed_sets_exact(network, domain, rows, max_regions=2000)
+    replay, assumed = directed_replay(network, Part(domain.polytopes[0], (rows,)), 0, numbers)
+    for relu in network.relus:
+        size = network.sizes[relu.name]
+        units, signs = np.repeat(np.arange(size), 2), np.tile([1.0, -1.0], size)
+        shape, columns = (1, units.size), {r.name: np.arange(network.sizes[r.name]) for r in network.relus}
+        hints = Hints(
+            alpha={name: (own, random.random((*shape, own.size))) for name, own in columns.items()},
+            lam={name: (own, random.random((*shape, own.size))) for name, own in columns.items()},
+            nu=random.random((*shape, len(assumed))),
+            tau={r.source: (columns[r.name], random.normal(size=(*shape, columns[r.name].size))) for r in network.relus},
+        )
+        assert (replay.region.zero(hints) >= 0).all()
+        found = replay.region.maxima(relu.source, units[None], signs, hints)[0]
+        for unit, sign, value in zip(units, signs, found, strict=True):
+            true = exact.layers[relu.name][unit]
+            assert Fraction(float(value)) >= (true.upper if sign > 0 else -true.lower)
+
+
+def changed(name, change):
+    head, arrays = unpack(case(name).certificate)
+    change(head, arrays)
+    return case(name).check(pack(head, arrays))
+
+
+def zero(head):
+    return next(step for step in head["steps"] if step["kind"] == "zero")
+
+
+def negative(head, arrays):
+    arrays[zero(head)["nu"]].flat[0] = -1.0
+
+
+def nothing(head, arrays):
+    arrays[zero(head)["nu"]][:] = 0.0
+
+
+def without_steps(head, arrays):
+    head["steps"] = []
+
+
+def without_zero(head, arrays):
+    head["steps"] = [step for step in head["steps"] if step["kind"] != "zero"]
+
+
+def another_disjunct(head, arrays):
+    head["disjunct"] = 2
+
+
+def no_such_disjunct(head, arrays):
+    head["disjunct"] = 3
+
+
+def no_such_case(head, arrays):
+    head["case"] = 1
+
+
+def another_claim(head, arrays):
+    head["claim"] = "equivalent"
+
+
+def another_property(head, arrays):
+    head["digests"]["property"] = "0" * 64
+
+
+def cut_cover(head, arrays):
+    (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
+    for key in ("parent", "side", "dimension", "at"):
+        arrays[tree[key]] = arrays[tree[key]][:-1]
+
+
+def root_only(head, arrays):
+    (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
+    for key in ("parent", "side", "dimension", "at"):
+        arrays[tree[key]] = arrays[tree[key]][:1]
+    arrays[tree["dimension"]][0] = -1
+
+
+def split_outside(head, arrays):
+    (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
+    arrays[tree["at"]][0] = 1e6
+
+
+def endless_nu(head, arrays):
+    arrays[zero(head)["nu"]].flat[0] = np.inf
+
+
+WRONG = [
+    ("slopes", negative, "certificate/negative"),
+    ("slopes", endless_nu, "certificate/not-finite"),
+    ("slopes", nothing, "check/zero"),
+    ("slopes", without_steps, "check/not-empty"),
+    ("slopes", without_zero, "check/not-empty"),
+    ("slopes", another_disjunct, "check/zero"),
+    ("slopes", no_such_disjunct, "certificate/range"),
+    ("slopes", no_such_case, "certificate/range"),
+    ("slopes", another_claim, "certificate/claim"),
+    ("slopes", another_property, "certificate/digest"),
+    ("cover", cut_cover, "certificate/tree"),
+    ("cover", root_only, "check/not-empty"),
+    ("cover", split_outside, "certificate/tree"),
+    ("cover", another_disjunct, "check/not-empty"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "code"), WRONG, ids=lambda value: getattr(value, "__name__", None))
+def test_what_is_wrong_is_rejected(name, change, code):
+    verdict = changed(name, change)
+    assert not verdict.verified
+    assert verdict.code == code
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_mutated_multipliers_never_show_a_satisfiable_disjunct_to_be_unsat(name):
+    """The third disjunct of each case has a point: no change to any array or step may verify it."""
+    random = np.random.default_rng(4)
+    for _ in range(60):
+        head, arrays = unpack(case(name).certificate)
+        another_disjunct(head, arrays)
+        for _ in range(int(random.integers(1, 4))):
+            array = arrays[int(random.integers(len(arrays)))]
+            if array.size:
+                place = int(random.integers(array.size))
+                array.flat[place] = array.flat[place] + random.choice([-1, 1, 0.5, 1e6]) * (array.dtype.kind == "f")
+        if random.random() < 0.3 and len(head["steps"]) > 1:
+            del head["steps"][int(random.integers(len(head["steps"])))]
+        verdict = case(name).check(pack(head, arrays))
+        assert not verdict.verified
+        assert verdict.code
+
+
+def test_certificates_of_one_kind_are_not_taken_for_the_other():
+    one, other = case("slopes"), reduction("boxes")
+    assert check_bytes(other.network, other.query, None, other.certificate).code == "certificate/claim"
+    found = check_bytes(one.network, one.query, one.network, one.certificate)
+    assert found.code in ("certificate/field", "certificate/claim", "certificate/step", "certificate/multipliers")
+
+
+def test_steps_of_assumed_constraints_are_no_steps_of_a_reduction():
+    head, arrays = unpack(reduction("boxes").certificate)
+    steps = unpack(case("slopes").certificate)[0]["steps"]
+    for step in steps:
+        if step["kind"] == "zero":
+            assert reduction("boxes").check(pack({**head, "steps": [step]}, arrays)).code == "certificate/step"
+    row = next(row for step in head["steps"] for row in step.get("rows", []))
+    row["nu"] = 0
+    assert reduction("boxes").check(pack(head, arrays)).code == "certificate/multipliers"
+
+
+def test_a_changed_network_or_property_is_rejected():
+    one, other = case("slopes"), case("cover")
+    assert not one.check(network=other.network).verified
+    assert one.check(query=one.query + b"\n; a comment").code == "certificate/digest"
+
+
+def test_a_satisfiable_disjunct_gets_no_certificate():
+    network, domain = random_network(3, (2, 6, 6, 2), 0.7), box(2)
+    top = highest(network, domain, 0)
+    disjuncts = ((at_least(top - 1, 0),), (at_least(top + 100, 0),))
+    result, *_ = reduced(network, domain, disjuncts)
+    assert [d.status for d in result.disjuncts][0] == "sat"
+    assert result.disjuncts[0].certificate is None
+
+
+def test_a_solvers_word_is_no_certificate():
+    """Where only SCIP shows that a disjunct is unsat, there is none."""
+    network, domain = random_network(2, (4, 8, 8, 2), 0.6), RECIPES_CUT()
+    top = highest(network, domain, 0)
+    result, *_ = reduced(network, domain, ((at_least(top + Fraction(6, 10), 0),),), split_inputs=0)
+    (found,) = result.disjuncts
+    assert found.evidence == "solver"
+    assert found.certificate is None
+
+
+def RECIPES_CUT():  # noqa: N802
+    from certificate_cases import cut_box
+
+    return cut_box(4)
+
+
+def test_files_and_the_command(tmp_path, capsys):
+    network, domain = random_network(3, (2, 6, 6, 2), 0.7), box(2)
+    top = highest(network, domain, 0)
+    model, query = save(str(tmp_path), network, domain, ((at_least(top + 4, 0),), (at_least(top + 50, 0),)))
+    out, certificate = tmp_path / "out.onnx", tmp_path / "c.cert"
+    files = [str(model), str(query)]
+    assert run(["reduce", *files, "-o", str(out), "--for-property", "--certificate", str(certificate)]) in (0, None)
+    capsys.readouterr()
+    for number in (1, 2):
+        assert run(["check", *files, str(tmp_path / f"c-{number}.cert")]) == 0
+        line = capsys.readouterr().out.strip()
+        assert line == f"verified unsat case=0 disjunct={number - 1} solver-trusted units: 0"
+    assert run(["check", *files, str(model)]) == 1
+
+
+def test_what_has_no_certificate_is_refused(tmp_path):
+    problem = box_problem(random_network(1), -np.ones(2), np.ones(2))
+    with pytest.raises(UsageError, match="certificate/no-files"):
+        eq.reduce_for_property(problem, certificate=True)
+    model, query = save(str(tmp_path), random_network(3), box(2), ((at_least(Fraction(1000), 0),),))
+    loaded = eq.load_problem(model, query)
+    facts = eq.prove(loaded, time_limit=5)
+    with pytest.raises(UsageError, match="usage/certificate-facts"):
+        eq.reduce_for_property(loaded, facts=facts, certificate=True)
+    with pytest.raises(UsageError, match="usage/certificate"):
+        eq.reduce_for_property(loaded).save_certificates(tmp_path / "c.cert")
+
+
+@pytest.mark.skipif(not MNIST.exists(), reason="needs the benchmark of VNN-COMP")
+def test_all_disjuncts_of_an_image_classifier():
+    model, query = MNIST / "onnx/mnist-net_256x2.onnx", MNIST / "vnnlib/prop_0_0.03.vnnlib.gz"
+    result = eq.reduce_for_property(eq.load_problem(model, query), certificate=True, time_limit=30)
+    assert result.counts["unsat"] == len(result.disjuncts) == 9
+    data = [model.read_bytes(), query.read_bytes()]
+    assert gzip.decompress(data[1])
+    for number, found in enumerate(result.disjuncts):
+        assert found.certificate is not None
+        verdict = check_bytes(*data, None, found.certificate.data)
+        assert verdict.verified
+        assert verdict.disjunct == number
+    head, arrays = unpack(result.disjuncts[0].certificate.data)
+    moved = pack(replace_disjunct(head, 1), arrays)
+    # the numbers of one disjunct may happen to show another: what counts is that it is that one which is shown
+    assert check_bytes(*data, None, moved).disjunct in (None, 1)
+
+
+def replace_disjunct(head, number):
+    return {**head, "disjunct": number}
