@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -9,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from certificate_cases import box, cut_box, random_network, unpack
+from certificate_cases import box, cut_box, pack, random_network, unpack
 
 import eqverify as eq
 from eqverify.checker import check_bytes
@@ -69,14 +70,22 @@ def reduced(network: Network, domain: Domain, disjuncts: tuple[Conjunction, ...]
 
 
 def refuted(network: Network, domain: Domain, *, margin: float, output=0, **options) -> Refutation:
-    """The first of three disjuncts, where an output is above all its values; some inputs satisfy the third."""
+    """The first of three disjuncts, where an output is above all its values; some inputs satisfy the third.
+
+    It is proved for a property that has no other, since an input that satisfies one ends the work.
+    """
     top = highest(network, domain, output)
-    disjuncts = ((at_least(top + Fraction(margin), output),), (at_least(top + 100, output),), (at_least(top, output),))
-    result, model, query = reduced(network, domain, disjuncts, **options)
-    first = result.disjuncts[0]
+    bounds = (top + Fraction(margin), top + 100, top - Fraction(1, 100))
+    disjuncts = tuple((at_least(bound, output),) for bound in bounds)
+    result, _, _ = reduced(network, domain, disjuncts[:1], **options)
+    (first,) = result.disjuncts
     assert first.status == "unsat"
     assert first.certificate is not None
-    return Refutation(model, query, first.certificate.data, result.problem.network, domain, disjuncts)
+    with tempfile.TemporaryDirectory() as folder:
+        model, query = (path.read_bytes() for path in save(folder, network, domain, disjuncts))
+    head, arrays = unpack(first.certificate.data)
+    head["digests"]["property"] = hashlib.sha256(query).hexdigest()
+    return Refutation(model, query, pack(head, arrays), result.problem.network, domain, disjuncts)
 
 
 RECIPES = {
