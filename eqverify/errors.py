@@ -102,6 +102,10 @@ class RejectedError(EqverifyError):
     exit_status = 1
 
 
+class EmptySetError(RejectedError):
+    """There is no input in question: an error, unless constraints on outputs are assumed and that is the claim."""
+
+
 class UsageError(EqverifyError):
     """The call itself is wrong: options that exclude each other, a file that is not there."""
 

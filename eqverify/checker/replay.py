@@ -12,17 +12,13 @@ from eqverify.checker.certificate import BoxTree, Cover, Pass, Rows, SignTree, S
 from eqverify.checker.numbers import SLACK, TINY, Floats
 from eqverify.checker.region import Hints, Interval, Region, lines
 from eqverify.domain import Assumption, Domain
-from eqverify.errors import Place, RejectedError
+from eqverify.errors import EmptySetError, Place, RejectedError
 from eqverify.network import Affine, Dense, Network, Relu, gamma, split_inputs
 
 DERIVED, DUAL, TREE, SOLVER = 1, 2, 3, 4
 """Kinds of evidence; what is established after a dearer step may rest on it."""
 
 _BATCH = 1 << 22
-
-
-class EmptySetError(RejectedError):
-    """There is no input in question: an error, unless constraints on outputs are assumed and that is the claim."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,9 +13,9 @@ from eqverify.checker.certificate import Certificate, read_certificate, read_dis
 from eqverify.checker.deviation import deviations
 from eqverify.checker.numbers import Floats, Rationals
 from eqverify.checker.region import Interval, Region
-from eqverify.checker.replay import EmptySetError, Established, Replay, input_bounds
+from eqverify.checker.replay import Established, Replay, input_bounds
 from eqverify.domain import Assumption, Case, Domain, Specification, assume
-from eqverify.errors import EqverifyError, Place, RejectedError, UsageError
+from eqverify.errors import EmptySetError, EqverifyError, Place, RejectedError, UsageError
 from eqverify.frontend.onnx import parse_network, unpacked
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.frontend.vnnlib.reader import decode
