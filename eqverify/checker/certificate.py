@@ -356,7 +356,9 @@ class _Reader:
 
     def _hints(self, entry: object, shape: tuple[int, int], constraints: int) -> Hints:
         slopes: list[dict[str, tuple[IntArray, FloatArray]]] = []
-        more = self.assumed is not None and isinstance(entry, dict) and "tau" in entry
+        more = isinstance(entry, dict) and "tau" in entry
+        if self.assumed is None and (more or (isinstance(entry, dict) and entry.get("nu") is not None)):
+            _reject("multipliers", "multipliers on an output condition that is not assumed")
         for key in ("alpha", "lam", "beta", "tau") if more else ("alpha", "lam", "beta"):
             found: dict[str, tuple[IntArray, FloatArray]] = {}
             for item in self.list_of(self.field(entry, key)):
@@ -371,8 +373,6 @@ class _Reader:
             slopes.append(found)
         mu = self.field(entry, "mu")
         nu = entry.get("nu") if isinstance(entry, dict) else None
-        if nu is not None and self.assumed is None:
-            _reject("multipliers", "multipliers on an output condition that is not assumed")
         alpha, lam, beta, tau = *slopes[:3], slopes[3] if more else {}
         return Hints(
             alpha, lam, beta,

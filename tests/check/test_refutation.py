@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from certificate_cases import box, cut_box, pack, random_network, unpack
 from certificate_cases import case as reduction
+from hypothesis import given, settings
 from refutation_cases import RECIPES, at_least, case, highest, kinds, reduced, save
 
 import eqverify as eq
+from eqverify.certificate import Refutation as Steps
+from eqverify.certificate import build_certificate
 from eqverify.checker import check_bytes
 from eqverify.checker.numbers import Floats, Rationals
 from eqverify.checker.region import Hints
-from eqverify.checker.verdict import directed_replay
+from eqverify.checker.verdict import directed_replay, refuted
 from eqverify.cli.main import run
 from eqverify.domain import Case as Part
-from eqverify.domain import HalfSpace
-from eqverify.errors import UsageError
+from eqverify.domain import Domain, HalfSpace
+from eqverify.errors import EqverifyError, UsageError
 from eqverify.problem import box_problem
+from eqverify.stability.directed import prove_directed
+from eqverify.stability.options import StabilityOptions
 from eqverify.testing.oracle import directed_sets_exact
+from eqverify.testing.strategies import problems
 
 MNIST = Path("../shared/vnncomp/mnist_fc")
 
@@ -201,8 +208,36 @@ def test_steps_of_assumed_constraints_are_no_steps_of_a_reduction():
         if step["kind"] == "zero":
             assert reduction("boxes").check(pack({**head, "steps": [step]}, arrays)).code == "certificate/step"
     row = next(row for step in head["steps"] for row in step.get("rows", []))
-    row["nu"] = 0
-    assert reduction("boxes").check(pack(head, arrays)).code == "certificate/multipliers"
+    for key, value in (("nu", 0), ("tau", [])):
+        row[key] = value
+        assert reduction("boxes").check(pack(head, arrays)).code == "certificate/multipliers"
+        del row[key]
+
+
+@given(problem=problems(parts=2))
+@settings(max_examples=30)
+def test_what_is_verified_is_true_of_any_problem(problem):
+    """All steps that were recorded are tried for every disjunct: what the checker verifies, exact enumeration shows."""
+    todo = [(c, k) for c, part in enumerate(problem.cases) for k in range(len(part.unsafe))]
+    if not todo:
+        return
+    options = StabilityOptions(time_limit=20.0, split_inputs=12, node_limit=100)
+    with patch("eqverify.stability.directed.SPLIT_BOXES", 64):
+        proofs = prove_directed(problem, options, certified_only=True, record=True)
+    for found in proofs:
+        for number, disjunct in todo:
+            data = build_certificate(found.problem, found.proofs, Steps({}, number, disjunct, {}))
+            try:
+                verdict = refuted(problem.network, problem.specification, Floats(), data, {})
+            except EqverifyError:
+                continue
+            part = problem.cases[number]
+            try:
+                exact = directed_sets_exact(problem.network, Domain((part.polytope,)), part.unsafe[disjunct])
+            except EqverifyError:  # too many regions, or a polytope without points
+                continue
+            assert verdict.verified
+            assert exact is None
 
 
 def test_a_changed_network_or_property_is_rejected():
