@@ -91,7 +91,7 @@ def test_a_unit_that_is_constant_on_one_part_only(branch_nodes):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_runs_with_a_node_limit_are_the_same_every_time(seed):
-    runs = [prove(random_problem(seed), node_limit=50, branch_nodes=60) for _ in range(2)]
+    runs = [prove(random_problem(seed), node_limit=50, branch_nodes=60, time_limit=3600.0) for _ in range(2)]
     for one, two in zip(runs[0][0].layers, runs[1][0].layers, strict=True):
         for attribute in ("lower", "upper", "status", "evidence"):
             assert np.array_equal(getattr(one, attribute), getattr(two, attribute))
