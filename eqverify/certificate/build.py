@@ -32,6 +32,8 @@ from eqverify.stability.proofs import (
 from eqverify.transform.unit_map import Meaning, Relation
 
 FORMAT = 1
+SMALLEST = 1e-60
+"""Of multipliers on assumed constraints (specs/certificate.md, K-9)."""
 KINDS = ("inactive", "active", "parallel", "antiparallel")
 Slanted = Mapping[str, tuple[IntArray, FloatArray | Float32Array]]
 """By ReLU node, columns (k,) and slopes or multipliers (boxes, rows, k)."""
@@ -229,7 +231,7 @@ class _Builder:
         constraints = np.stack([one[3] for one in found])[None]
         if proofs[0].assumed:
             tau = {name: (own, np.stack([one[2][name] for one in found])[None]) for name, own in columns.items()}
-            used = {name: _used(*pair) for name, pair in tau.items()}
+            used = {name: _used(own, _normal(values)) for name, (own, values) in tau.items()}
             return {**self._hints(alpha, lam, nu=constraints), "tau": self._slopes(used)}
         return self._hints(alpha, lam, mu=constraints)
 
@@ -242,7 +244,7 @@ class _Builder:
         array = self.writer.array
         slopes = {"alpha": self._slopes(alpha), "lam": self._slopes(lam), "beta": []}
         hints = {**slopes, "mu": None if mu is None or not mu.size else array(mu)}
-        return hints if nu is None or not nu.size else {**hints, "nu": array(nu)}
+        return hints if nu is None or not nu.size else {**hints, "nu": array(_normal(nu))}
 
     def _slopes(self, slopes: Slanted) -> list[list[int]]:
         array = self.writer.array
@@ -305,6 +307,11 @@ def _bundle(proof: Proof) -> tuple[object, ...]:
     if isinstance(proof, LinearProof):
         return LinearProof, proof.node, proof.part
     return (type(proof),)
+
+
+def _normal(multipliers: FloatArray) -> FloatArray:
+    """Without those that are too small for certificates."""
+    return np.where(np.abs(multipliers) < SMALLEST, 0.0, multipliers)
 
 
 def _used(columns: IntArray, values: _Values) -> tuple[IntArray, _Values]:

@@ -22,6 +22,8 @@ from eqverify.errors import Place, RejectedError
 from eqverify.network import Affine, Network
 
 MAGIC = b"eqverify certificate 1\n"
+SMALLEST = 1e-60
+"""Of multipliers that are not 0, where a bound of the zero row may rest on them."""
 _COVER_ENTRIES = 1 << 24
 _TYPES = {"f8": "<f8", "f4": "<f4", "i4": "<i4", "i1": "|i1"}
 
@@ -374,17 +376,16 @@ class _Reader:
         mu = self.field(entry, "mu")
         nu = entry.get("nu") if isinstance(entry, dict) else None
         alpha, lam, beta, tau = *slopes[:3], slopes[3] if more else {}
-        return Hints(
-            alpha, lam, beta,
-            None if mu is None else self.floats(mu, (*shape, constraints), low=0.0),
-            None if nu is None else self.floats(nu, (*shape, self.assumed), low=0.0),
-            tau,
-        )  # fmt: skip
+        on_inputs = None if mu is None else self.floats(mu, (*shape, constraints), low=0.0)
+        on_outputs = None if nu is None else self.floats(nu, (*shape, self.assumed), low=0.0)
+        _require_normal(on_outputs, *(values for _, values in tau.values()))
+        return Hints(alpha, lam, beta, on_inputs, on_outputs, tau)
 
     def _zero(self, step: object) -> Zero:
         hints = self._hints(step, (1, 1), self.domain.polytopes[0].bound.size)
         if hints.beta:
             _reject("multipliers", "multipliers on signs without a split")
+        _require_normal(hints.mu)
         return Zero(hints)
 
     def _cover(self, step: object) -> Cover:
@@ -503,6 +504,13 @@ class _Reader:
         if array.dtype.kind != kind or not fits:
             _reject("shape", "an array of another type or shape", f"{array.dtype} {array.shape} for {kind} {shape}")
         return array
+
+
+def _require_normal(*multipliers: FloatArray | None) -> None:
+    """The zero row may be scaled at will: where it is so small that products underflow, error bounds mean nothing."""
+    for values in multipliers:
+        if values is not None and ((values != 0) & (np.abs(values) < SMALLEST)).any():
+            _reject("tiny", "a multiplier is so small that products with it could underflow")
 
 
 def _children(parent: IntArray, side: IntArray, inner: BoolArray) -> IntArray:

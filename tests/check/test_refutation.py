@@ -96,6 +96,10 @@ def negative(head, arrays):
     arrays[zero(head)["nu"]].flat[0] = -1.0
 
 
+def tiny_nu(head, arrays):
+    arrays[zero(head)["nu"]][:] = 1e-320
+
+
 def nothing(head, arrays):
     arrays[zero(head)["nu"]][:] = 0.0
 
@@ -153,6 +157,7 @@ def endless_nu(head, arrays):
 WRONG = [
     ("slopes", negative, "certificate/negative"),
     ("slopes", endless_nu, "certificate/not-finite"),
+    ("slopes", tiny_nu, "certificate/tiny"),
     ("slopes", nothing, "check/zero"),
     ("slopes", without_steps, "check/not-empty"),
     ("slopes", without_zero, "check/not-empty"),
