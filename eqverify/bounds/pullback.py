@@ -234,7 +234,7 @@ class Pullback:
             bias, error = bias[row.columns], error[:, row.columns]
         self._shift(row.values @ bias, _times(np.abs(row.values), error))
         for term in node.terms:
-            columns = self.ground.columns(term.source)
+            columns = self.ground.columns(term.source) if isinstance(term.map, Dense) else None
             self.add(term.source, Row(_backward(term.map, row, columns), columns))
 
     def _through_relu(self, node: Relu, row: Row) -> None:

@@ -18,8 +18,8 @@ from eqverify.network.linear import LinearMap
 
 Scalar = TypeVar("Scalar", np.float64, np.object_)
 
-_CHUNK_NUMBERS = 1 << 23
-"""Numbers of unfolded input held at a time (64 MB)."""
+_CHUNK_NUMBERS = 1 << 17
+"""Padded numbers worked on at a time: 1 MB, so that they stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +107,15 @@ class Convolution(LinearMap):
         """Where the input lies in its padded form."""
         return (slice(None), slice(None), *(slice(b, b + n) for b, n in zip(self.before, self.extents, strict=True)))
 
-    def _unfolded(self, x: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
-        """(batch, in) -> (batch, groups, channels per group * window, output positions)."""
+    def _padded(self, x: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+        """(batch, in) -> (batch, channels, *padded extents)."""
         padded = np.zeros(self._padded_shape(len(x)), dtype=x.dtype)
         padded[self._inside] = x.reshape(len(x), self.channels, *self.extents)
+        return padded
+
+    def _unfolded(self, x: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+        """(batch, in) -> (batch, groups, channels per group * window, output positions)."""
+        padded = self._padded(x)
         parts = [padded[read] for read in self._windows()]
         columns = np.stack(parts, axis=2)
         return columns.reshape(len(x), self.groups, self.fan_in, math.prod(self.output_extents))
@@ -125,30 +130,35 @@ class Convolution(LinearMap):
         return padded[self._inside].reshape(batch, -1)
 
     def _chunks(self, rows: int) -> Iterator[slice]:
-        numbers = self.groups * self.fan_in * math.prod(self.output_extents)
-        step = max(1, _CHUNK_NUMBERS // numbers)
+        step = max(1, _CHUNK_NUMBERS // math.prod(self._padded_shape(1)))
         return (slice(start, start + step) for start in range(0, rows, step))
 
     @cached_property
-    def _matrices(self) -> FloatArray:
-        """The kernel as (groups, out channels per group, channels per group * window)."""
-        return self.kernel.reshape(self.groups, -1, self.fan_in)
+    def _taps(self) -> FloatArray:
+        """The kernel by position of the window: (window, groups, out channels per group, in channels per group)."""
+        taps = self.kernel.reshape(self.groups, -1, self.kernel.shape[1], math.prod(self.window))
+        return np.ascontiguousarray(taps.transpose(3, 0, 1, 2))
 
     def forward(self, x: FloatArray) -> FloatArray:
         rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         result = np.empty((len(rows), self.shape[0]))
         for chunk in self._chunks(len(rows)):
-            part = self._matrices @ self._unfolded(rows[chunk])
-            result[chunk] = part.reshape(len(part), -1)
+            padded = self._padded(rows[chunk])
+            total = np.zeros((len(padded), self.groups, self._taps.shape[2], math.prod(self.output_extents)))
+            for tap, read in zip(self._taps, self._windows(), strict=True):
+                total += tap @ padded[read].reshape(len(padded), self.groups, self.kernel.shape[1], -1)
+            result[chunk] = total.reshape(len(padded), -1)
         return result.reshape(*x.shape[:-1], self.shape[0])
 
     def backward(self, y: FloatArray) -> FloatArray:
         rows = y.reshape(math.prod(y.shape[:-1]), y.shape[-1])
         result = np.empty((len(rows), self.shape[1]))
-        outputs = self.kernel.shape[0] // self.groups
         for chunk in self._chunks(len(rows)):
-            part = rows[chunk].reshape(-1, self.groups, outputs, math.prod(self.output_extents))
-            result[chunk] = self._folded(self._matrices.transpose(0, 2, 1) @ part)
+            part = rows[chunk].reshape(-1, self.groups, self._taps.shape[2], math.prod(self.output_extents))
+            padded = np.zeros(self._padded_shape(len(part)))
+            for tap, read in zip(self._taps.transpose(0, 1, 3, 2), self._windows(), strict=True):
+                padded[read] += (tap @ part).reshape(len(part), self.channels, *self.output_extents)
+            result[chunk] = padded[self._inside].reshape(len(part), -1)
         return result.reshape(*y.shape[:-1], self.shape[1])
 
     @cached_property
@@ -163,8 +173,8 @@ class Convolution(LinearMap):
         return self.forward(np.eye(self.shape[1])).T
 
     def _exact_matrices(self) -> ExactArray:
-        weights = np.array([Fraction(w) for w in self._matrices.ravel().tolist()], dtype=object)
-        return weights.reshape(self._matrices.shape)
+        weights = np.array([Fraction(w) for w in self.kernel.ravel().tolist()], dtype=object)
+        return weights.reshape(self.groups, -1, self.fan_in)
 
     def forward_exact(self, x: ExactArray) -> ExactArray:
         columns = self._unfolded(x.reshape(1, -1))[0]
