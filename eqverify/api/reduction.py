@@ -248,7 +248,8 @@ def reduce(
         The reduction; nothing is written yet.
 
     Raises:
-        UsageError: `certificate/no-files` where a certificate is asked for and the problem was not read from files.
+        UsageError: `certificate/no-files` where a certificate is asked for and the problem was not read from files;
+            `reduce/cross-check-directed` for a cross-check of a network for one disjunct.
         InputError: the network cannot be reduced or written; `certificate/opaque`.
         ContradictionError: two proofs, or a proof and onnxruntime, contradict each other.
         RejectedError: `reduce/refuted` where the cross-check found a deviation above eps.
@@ -256,6 +257,8 @@ def reduce(
     """
     from eqverify.export.joining import join
 
+    if cross_check is not None:
+        _require_whole_domain(problem)
     clock = _Clock()
     if facts is None:
         facts = prove_stability(
@@ -439,13 +442,16 @@ def _points(problem: Problem, facts: Facts, count: int = 200) -> FloatArray:
     return points[inside] if inside.any() else points[:0]
 
 
-def _confirm(problem: Problem, network: Network, epsilons: FloatArray, timeout: float) -> CrossCheck:
+def _require_whole_domain(problem: Problem) -> None:
     if problem.assumed is not None:
         raise UsageError(
             "reduce/cross-check-directed",
             "the cross-check compares networks on whole domains",
             hint="leave it out for a network that was made for one disjunct",
         )
+
+
+def _confirm(problem: Problem, network: Network, epsilons: FloatArray, timeout: float) -> CrossCheck:
     from eqverify.equivalence.exact import cross_check
 
     answer = cross_check(problem.network, network, problem.domain, epsilons, timeout=timeout)
