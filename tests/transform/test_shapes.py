@@ -111,6 +111,23 @@ def test_residual_puts_units_into_the_first_layer_that_can_hold_them():
     assert [node.name for node in result.network.nodes if isinstance(node, Relu)] == ["h1"]
 
 
+def test_sequential_puts_a_unit_into_an_earlier_layer_where_that_saves_a_carrier():
+    """v2 = x0 - x1 reads no unit of the first layer: there it spares the carrier of its row, and the second layer
+    carries y - v1 - v2 = x2 anyway, so that it needs no carrier more for v2 + x2."""
+    network = chain_network(
+        [
+            (np.array([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]), np.array([0.0, 5, 5, 5])),
+            (np.array([[1.0, 0, 1, 0], [0, 1, -1, 0], [0, 0, 0, 1]]), np.array([-5.5, 0, 0])),
+            (np.array([[1.0, 1, 1]]), np.array([-5.0])),
+        ]
+    )
+    result = made(network, "sequential", dtype="float64")
+    assert result.network.relu_count == 6
+    assert [len(m.carriers) for m in result.meanings.values()] == [2, 1]
+    assert [m.pairs() for m in result.meanings.values()] == [[("relu0", 0), ("relu1", 1)], [("relu1", 0)]]
+    assert result.worst < 1e-12
+
+
 def test_auto_takes_the_least_cost_and_says_so():
     result = made(deep(), "auto", dtype="float64")
     assert result.shape == "residual"
