@@ -150,6 +150,19 @@ def test_per_box_with_all_that_is_about_one_network(net, tmp_path, capsys):
     ]
 
 
+def test_a_limit_of_eps_that_float64_would_keep_is_told_in_all_modes(net, left_open, tmp_path, capsys):
+    folder = tmp_path / "boxes"
+    folder.mkdir()
+    text = query(folder, TWO_BOXES + "(assert (>= Y_0 1000))")
+    limit = ["--max-epsilon", "0", "--dtype", "float32"]
+    out = ["-o", str(tmp_path / "out.onnx")]
+    for command in (["reduce", str(net), text, *out], ["reduce", str(net), text, *out, "--per-box"], left_open):
+        assert run([*command, *limit]) == 0
+        assert "--dtype float64" in capsys.readouterr().out
+        assert run([*command, "--dtype", "float64", "--max-epsilon", "1e-4"]) == 0
+        assert "--dtype float64" not in capsys.readouterr().out
+
+
 def test_explain_is_part_of_the_json(net, tmp_path, capsys):
     text = query(tmp_path, BOX + "(assert (>= Y_0 1000))")
     command = ["reduce", str(net), text, "-o", str(tmp_path / "out.onnx")]
