@@ -333,28 +333,10 @@ def _write(
     max_epsilon: float,
 ) -> tuple[bytes, Network, FloatArray]:
     """The file's bytes, the network they hold, and eps proved for just that network."""
-    from eqverify.export.onnx import write_network
     from eqverify.frontend.onnx import parse_network
     from eqverify.transform.deviation import prove_deviation
 
-    metadata = {
-        "eqverify.version": eqverify.__version__,
-        "eqverify.network": problem.network.digest,
-        "eqverify.domain": problem.domain_digest,
-        "eqverify.claim": _claim(problem),
-        "eqverify.epsilon": json.dumps(transformed.epsilon.tolist()),
-        "eqverify.evidence": json.dumps(facts.evidence_counts()),
-    }
-    if not np.isfinite(transformed.epsilon).all():
-        raise InputError(
-            "reduce/no-bound",
-            "no finite deviation can be proved: the bounds leave the range of float64",
-            value=transformed.epsilon.tolist(),
-            hint="the weights or the input bounds are extremely large",
-        )
-    tail = problem.tail
-    opset = {} if tail is None else {"opset": tail.opset}
-    data = write_network(transformed.network, metadata=metadata, producer="eqverify", dtype=element, **opset)
+    data = _file(problem, facts, transformed.network, transformed.epsilon, element)
     network = parse_network(data)
     if _same_chain(network, transformed.network):
         return data, network, transformed.epsilon
@@ -368,7 +350,32 @@ def _write(
             value=f"{epsilons.max():.3e} > {max_epsilon:.3e} >= {transformed.worst:.3e}",
             hint="this is a defect of eqverify; please report it with the files",
         )
-    return data, network, epsilons
+    return _file(problem, facts, transformed.network, epsilons, element), network, epsilons
+
+
+def _file(
+    problem: Problem, facts: Facts, network: Network, epsilons: FloatArray, element: Literal["float32", "float64"]
+) -> bytes:
+    """The ONNX file, which says what is claimed of it."""
+    from eqverify.export.onnx import write_network
+
+    if not np.isfinite(epsilons).all():
+        raise InputError(
+            "reduce/no-bound",
+            "no finite deviation can be proved: the bounds leave the range of float64",
+            value=epsilons.tolist(),
+            hint="the weights or the input bounds are extremely large",
+        )
+    metadata = {
+        "eqverify.version": eqverify.__version__,
+        "eqverify.network": problem.network.digest,
+        "eqverify.domain": problem.domain_digest,
+        "eqverify.claim": _claim(problem),
+        "eqverify.epsilon": json.dumps(epsilons.tolist()),
+        "eqverify.evidence": json.dumps(facts.evidence_counts()),
+    }
+    opset = {} if problem.tail is None else {"opset": problem.tail.opset}
+    return write_network(network, metadata=metadata, producer="eqverify", dtype=element, **opset)
 
 
 def _claim(problem: Problem) -> str:

@@ -118,6 +118,16 @@ def test_facts_cannot_be_proved_where_a_disjunct_is_assumed():
             eq.reduce(found.reduction.problem, facts=found.reduction.facts, cross_check=judge)
 
 
+def test_the_file_states_the_deviation_that_was_proved_for_what_was_read_back(tmp_path):
+    problem = box_problem(network(), -np.ones(2), np.ones(2))
+    reduce = eq.reduce  # all modules are loaded by now, so that only the second proof is another one
+    with patch("eqverify.transform.deviation.prove_deviation", lambda *arguments: np.array([0.5, 0.25])):
+        result = reduce(problem, engine="crown", shape="residual", max_epsilon=1.0)
+    result.save(tmp_path / "out.onnx")
+    stated = {entry.key: entry.value for entry in onnx.load(tmp_path / "out.onnx").metadata_props}["eqverify.epsilon"]
+    assert json.loads(stated) == result.epsilons.tolist() == [0.5, 0.25]
+
+
 def test_one_network_per_box(tmp_path):
     (gap,) = [example for example in all_handmade() if example.name == "union-gap"]
     problem = domain_problem(gap.network, gap.domain)
