@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import ClassVar
-
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
