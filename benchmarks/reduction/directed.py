@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -18,11 +19,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from run import data_root, instances
+from run import data_root, every_nth, instances
 
 FIELDS = (
     "benchmark", "network", "property", "status", "verdict", "expected", "disjuncts", "unsat", "open", "sat", "skipped",
-    "solver_evidence", "relus_before", "relus_kept", "relus_kept_median", "epsilon", "seconds",
+    "solver_evidence", "relus_before", "relus_kept", "relus_kept_median", "epsilon", "load", "seconds",
 )  # fmt: skip
 
 
@@ -46,6 +47,7 @@ def run_one(
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "eqverify", "reduce", str(root / network), str(path), "--for-property"]
         command += ["-o", f"{folder}/out.onnx", "--json", "--time-limit", str(limits[0])]
+        row["load"] = round(os.getloadavg()[0], 1)
         start = time.perf_counter()
         try:
             done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=limits[1])
@@ -79,7 +81,8 @@ def summary(rows: list[dict[str, str]]) -> str:
     """Two markdown tables: medians per family, then one line per instance."""
     columns = (
         "benchmark", "network size", "runs", "errors", "wrong", "unsat", "sat", "open", "disjuncts proved unsat",
-        "ReLUs kept per open disjunct (median)", "seconds (median)", "seconds (max)",
+        "ReLUs kept per open disjunct (median)", "share kept", "eps (max)", "seconds (median)", "seconds (max)",
+        "load (median)",
     )  # fmt: skip
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     good = [row for row in rows if row["status"] == "ok"]
@@ -91,10 +94,14 @@ def summary(rows: list[dict[str, str]]) -> str:
         proved = sum(int(row["unsat"]) for row in mine)
         kept = [int(k) for row in mine for k in row["relus_kept"].split()]
         seconds = [float(row["seconds"]) for row in mine]
+        epsilons = [float(row["epsilon"]) for row in mine if row["epsilon"]]
+        load = statistics.median(float(row["load"]) for row in mine)
+        middle = statistics.median(kept) if kept else None
         cells = (
             key[0], f"{key[1]} ReLUs", len(mine), errors, sum(map(wrong, mine)), *verdicts,
-            f"{proved} of {tried} that were tried", statistics.median(kept) if kept else "-",
-            f"{statistics.median(seconds):.1f}", f"{max(seconds):.1f}",
+            f"{proved} of {tried} that were tried", "-" if middle is None else f"{middle:g}",
+            "-" if middle is None else f"{100 * middle / key[1]:.1f} %", f"{max(epsilons):.1e}" if epsilons else "-",
+            f"{statistics.median(seconds):.1f}", f"{max(seconds):.1f}", f"{load:.1f}",
         )  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     columns = ("benchmark", "network", "property", "verdict", "expected", "disjuncts", "unsat", "open", "relus_before",
@@ -109,13 +116,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--benchmarks", nargs="+", default=["acasxu", "mnist_fc", "oval21"])
     parser.add_argument("--properties", default="", help="parts of property names, separated by commas")
+    parser.add_argument("--every", type=int, default=1, help="take each n-th instance, network by network")
     parser.add_argument("--output", type=Path, default=Path("directed.csv"))
     parser.add_argument("--time-limit", type=float, default=6.0)
     parser.add_argument("--limit", type=float, default=120.0, help="seconds for one instance, all in all")
     options = parser.parse_args()
     rows = list(csv.DictReader(options.output.open())) if options.output.exists() else []
     done = {(row["benchmark"], row["network"], row["property"]) for row in rows}
-    todo = [(b, n, q) for b in options.benchmarks for n, q in instances(b, options.properties)]
+    todo = [
+        (b, n, q) for b in options.benchmarks for n, q in every_nth(instances(b, options.properties), options.every)
+    ]
     todo = [(b, n, q) for b, n, q in todo if (b, Path(n).stem, Path(q).stem) not in done]
     known = {benchmark: expected(benchmark) for benchmark in options.benchmarks}
     with options.output.open("a", newline="") as stream:

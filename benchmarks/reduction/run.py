@@ -38,6 +38,12 @@ def instances(benchmark: str, properties: str) -> list[tuple[str, str]]:
     return [pair for pair in pairs if not parts or any(part in pair[1] for part in parts)]
 
 
+def every_nth(pairs: list[tuple[str, str]], step: int) -> list[tuple[str, str]]:
+    """Each n-th of (network, property) pairs, which are listed network by network first: all networks have a share."""
+    networks = list(dict.fromkeys(network for network, _ in pairs))
+    return sorted(pairs, key=lambda pair: networks.index(pair[0]))[::step]
+
+
 def run_one(benchmark: str, network: str, query: str, arguments: list[str]) -> dict[str, object]:
     """Run one reduction in a process of its own and return its row."""
     root = data_root() / benchmark

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -19,13 +20,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from run import data_root, instances
+from run import data_root, every_nth, instances
 
 SHAPES = ("leo", "sequential", "residual", "structured")
 FIELDS = (
     "benchmark", "network", "property", "status", "relus", "open", "solver_evidence",
     *(f"{shape}_{what}" for shape in SHAPES for what in ("relus", "weights", "epsilon")),
-    "not_more_than_leo", "samples", "largest_deviation", "within_epsilon", "seconds",
+    "not_more_than_leo", "samples", "largest_deviation", "within_epsilon", "load", "seconds",
 )  # fmt: skip
 
 
@@ -101,6 +102,7 @@ def run_one(benchmark: str, network: str, query: str, options: argparse.Namespac
     row: dict[str, object] = {"benchmark": benchmark, "network": Path(network).stem, "property": Path(query).stem}
     command = [sys.executable, __file__, "--child", str(root / network), str(path), "--engine", options.engine]
     command += ["--time-limit", str(options.time_limit), "--samples", str(options.samples)]
+    row["load"] = round(os.getloadavg()[0], 1)
     start = time.perf_counter()
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     row["seconds"] = round(time.perf_counter() - start, 1)
@@ -124,25 +126,20 @@ def percent(shares: list[float | None]) -> str:
 def summary(rows: list[dict[str, str]]) -> str:
     """Two markdown tables: medians per network, and every instance."""
     lines = [
-        "Share of the ReLUs kept, medians.\n",
+        "Share of the ReLUs kept, medians per network and per family.\n",
         (
-            "| benchmark | network | instances | LEO | sequential | residual | structured | eps (largest, sequential) "
-            "| more than LEO | samples above eps |"
+            "| benchmark | network | instances | LEO | sequential | residual | structured | eps (sequential, median) "
+            "| eps (largest) | more than LEO | samples above eps | load (median) |"
         ),
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---" * 12 + "|",
     ]
     good = [row for row in rows if row["status"] == "ok"]
-    for key in sorted({(row["benchmark"], row["network"]) for row in good}):
-        mine = [row for row in good if (row["benchmark"], row["network"]) == key]
-        shares = " | ".join(percent([kept(row, shape) for row in mine]) for shape in SHAPES)
-        epsilon = max(float(row["sequential_epsilon"]) for row in mine)
-        more = sum(row["not_more_than_leo"] == "False" for row in mine)
-        above = sum(row["within_epsilon"] == "False" for row in mine)
-        lines.append(f"| {key[0]} | {key[1]} | {len(mine)} | {shares} | {epsilon:.1e} | {more} | {above} |")
-    for benchmark in sorted({row["benchmark"] for row in good}):
-        mine = [row for row in good if row["benchmark"] == benchmark]
-        shares = " | ".join(percent([kept(row, shape) for row in mine]) for shape in SHAPES)
-        lines.append(f"| {benchmark} | all | {len(mine)} | {shares} | | | |")
+    for benchmark in dict.fromkeys(row["benchmark"] for row in good):
+        family = [row for row in good if row["benchmark"] == benchmark]
+        networks = sorted({row["network"] for row in family})
+        if len(networks) <= 6:
+            lines += [_medians(benchmark, name, [row for row in family if row["network"] == name]) for name in networks]
+        lines.append(_medians(benchmark, "all", family))
     lines += [
         "\nReLUs per instance.\n",
         (
@@ -163,12 +160,24 @@ def summary(rows: list[dict[str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _medians(benchmark: str, network: str, rows: list[dict[str, str]]) -> str:
+    """One line of the first table."""
+    shares = " | ".join(percent([kept(row, shape) for row in rows]) for shape in SHAPES)
+    epsilons = [float(row["sequential_epsilon"]) for row in rows]
+    more, above = (sum(row[name] == "False" for row in rows) for name in ("not_more_than_leo", "within_epsilon"))
+    load = statistics.median(float(row["load"]) for row in rows)
+    return (
+        f"| {benchmark} | {network} | {len(rows)} | {shares} | {statistics.median(epsilons):.1e} | {max(epsilons):.1e} "
+        f"| {more} | {above} | {load:.1f} |"
+    )
+
+
 def main() -> None:
     """Run what is missing, then write the tables beside the CSV; fail where a promise is broken."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--child", nargs=2, metavar=("NETWORK", "PROPERTY"), help="one instance, as JSON")
     parser.add_argument("--benchmarks", nargs="+", default=["mnist_fc"])
-    parser.add_argument("--every", type=int, default=1, help="of each network, take each n-th instance")
+    parser.add_argument("--every", type=int, default=1, help="take each n-th instance, network by network")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no instance later than this")
     parser.add_argument("--output", type=Path, default=Path("shapes.csv"))
     parser.add_argument("--time-limit", type=float, default=10.0)
@@ -182,9 +191,7 @@ def main() -> None:
     done = {(row["benchmark"], row["network"], row["property"]) for row in rows}
     todo = []
     for benchmark in options.benchmarks:
-        pairs = instances(benchmark, "")
-        for network in dict.fromkeys(network for network, _ in pairs):
-            todo += [(benchmark, *pair) for pair in pairs if pair[0] == network][:: options.every]
+        todo += [(benchmark, *pair) for pair in every_nth(instances(benchmark, ""), options.every)]
     todo = [(b, n, q) for b, n, q in todo if (b, Path(n).stem, Path(q).stem) not in done]
     start = time.perf_counter()
     with options.output.open("a", newline="") as stream:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eqverify.api.numbered import save_all
+from eqverify.api.numbered import numbered, plot_all, save_all
 from eqverify.api.reduction import Reduction, reduce
 from eqverify.files import atomic_write
 from eqverify.problem import Problem
@@ -72,6 +72,15 @@ class BoxReductions:
         atomic_write(Path(path).with_suffix(".boxes.json"), text.encode())
         return files
 
+    def plot(self, path: str | Path) -> tuple[Path, ...]:
+        """Draw the layers of each part before and after, into files numbered as those of `save`."""
+        return plot_all(self.reductions, path)
+
+    def explain(self) -> str:
+        """For each part what was tried, and for every kept unit a line that says why it is still there."""
+        parts = [f"box {number}\n{reduction.explain()}" for number, reduction in enumerate(self.reductions, 1)]
+        return "\n\n".join(parts)
+
     def _entry(self, index: int, files: tuple[Path, ...]) -> dict[str, object]:
         reduction = self.reductions[index]
         (part,) = reduction.problem.domain.polytopes
@@ -110,7 +119,12 @@ def box_problems(problem: Problem) -> tuple[Problem, ...]:
 
 
 def reduce_per_box(
-    problem: Problem, *, time_limit: float = 60.0, progress: Progress = silent, **options: Any
+    problem: Problem,
+    *,
+    time_limit: float = 60.0,
+    resume: str | Path | None = None,
+    progress: Progress = silent,
+    **options: Any,
 ) -> BoxReductions:
     """Make one reduced network per part of the problem's input set.
 
@@ -120,8 +134,9 @@ def reduce_per_box(
     Args:
         problem: network and domain.
         time_limit: seconds for all proofs of stability together; what one part leaves goes to the later ones.
+        resume: a journal per part, numbered before the suffix where there are several; as `prove_stability`.
         progress: called with stage, done, total.
-        options: the other keywords of `reduce`, but for `facts` and `resume`, which are about one domain.
+        options: the other keywords of `reduce`, but for `facts` and `certificate`, which are about one domain.
 
     Returns:
         A reduction per part; nothing is written yet.
@@ -130,9 +145,11 @@ def reduce_per_box(
         EqverifyError: as `reduce`.
     """
     problems, done, left = box_problems(problem), [], time_limit
-    for number, part in enumerate(problems):
+    journals = [None] * len(problems) if resume is None else numbered(Path(resume), len(problems))
+    for number, (part, journal) in enumerate(zip(problems, journals, strict=True)):
         progress("boxes", number, len(problems))
-        reduction = reduce(part, time_limit=left / (len(problems) - number), progress=progress, **options)
+        share = left / (len(problems) - number)
+        reduction = reduce(part, time_limit=share, resume=journal, progress=progress, **options)
         left = max(left - reduction.seconds["stability"], 1e-3)
         done.append(reduction)
     progress("boxes", len(problems), len(problems))

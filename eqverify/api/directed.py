@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from eqverify.api.numbered import numbered, save_all
+from eqverify.api.numbered import numbered, plot_all, save_all
 from eqverify.api.reduction import Reduction, reduce
 from eqverify.arrays import ByteArray, FloatArray
 from eqverify.domain import Conjunction
@@ -85,6 +85,15 @@ class DirectedDisjunct:
             "seconds": self.seconds,
         }
 
+    def explain(self) -> str:
+        """What the status rests on, then for ``open`` what was tried and why each kept unit is still there."""
+        basis = ": ".join(part for part in (self.evidence, self.how) if part)
+        head = f"case {self.case + 1}, disjunct {self.index + 1}: {self.status}" + (f" by {basis}" if basis else "")
+        if self.reduction is None:
+            return head
+        kept, before = self.reduction.network.relu_count, self.reduction.problem.network.relu_count
+        return f"{head}, {kept} of {before} ReLUs kept where it holds\n{self.reduction.explain()}"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DirectedReduction:
@@ -152,8 +161,22 @@ class DirectedReduction:
         Raises:
             UsageError, InputError: as `Reduction.save`.
         """
-        reductions = [d.reduction for d in self.remaining if d.reduction is not None]
-        return save_all(reductions, path, property, fold_property, property_version)
+        return save_all(self._reductions, path, property, fold_property, property_version)
+
+    def plot(self, path: str | Path) -> tuple[Path, ...]:
+        """Draw the layers before and after for each remaining disjunct, into files numbered as those of `save`."""
+        return plot_all(self._reductions, path)
+
+    def explain(self) -> str:
+        """By disjunct: what it rests on, or what was tried and why each kept unit is still there.
+
+        The bounds of units are those on the inputs of the disjunct's case that satisfy it.
+        """
+        return "\n\n".join(disjunct.explain() for disjunct in self.disjuncts)
+
+    @property
+    def _reductions(self) -> list[Reduction]:
+        return [d.reduction for d in self.remaining if d.reduction is not None]
 
     def save_certificates(self, path: str | Path) -> tuple[Path | None, ...]:
         """Write the certificates of disjuncts that are ``unsat``; existing files are replaced in one step.

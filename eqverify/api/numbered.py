@@ -36,3 +36,11 @@ def save_all(
         reduction.save(file, property=own, fold_property=fold_property, property_version=property_version)
         for reduction, file, own in zip(reductions, networks, queries, strict=True)
     )
+
+
+def plot_all(reductions: Sequence[Reduction], path: str | Path) -> tuple[Path, ...]:
+    """Draw each reduction into a file of its own, with a number before the suffix where there are several."""
+    files = numbered(Path(path), len(reductions))
+    for reduction, file in zip(reductions, files, strict=True):
+        reduction.plot(file)
+    return files

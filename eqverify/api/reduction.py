@@ -248,7 +248,8 @@ def reduce(
         The reduction; nothing is written yet.
 
     Raises:
-        UsageError: `certificate/no-files` where a certificate is asked for and the problem was not read from files.
+        UsageError: `certificate/no-files` where a certificate is asked for and the problem was not read from files;
+            `reduce/cross-check-directed` for a cross-check of a network for one disjunct.
         InputError: the network cannot be reduced or written; `certificate/opaque`.
         ContradictionError: two proofs, or a proof and onnxruntime, contradict each other.
         RejectedError: `reduce/refuted` where the cross-check found a deviation above eps.
@@ -256,6 +257,8 @@ def reduce(
     """
     from eqverify.export.joining import join
 
+    if cross_check is not None:
+        _require_whole_domain(problem)
     clock = _Clock()
     if facts is None:
         facts = prove_stability(
@@ -330,28 +333,10 @@ def _write(
     max_epsilon: float,
 ) -> tuple[bytes, Network, FloatArray]:
     """The file's bytes, the network they hold, and eps proved for just that network."""
-    from eqverify.export.onnx import write_network
     from eqverify.frontend.onnx import parse_network
     from eqverify.transform.deviation import prove_deviation
 
-    metadata = {
-        "eqverify.version": eqverify.__version__,
-        "eqverify.network": problem.network.digest,
-        "eqverify.domain": problem.domain_digest,
-        "eqverify.claim": _claim(problem),
-        "eqverify.epsilon": json.dumps(transformed.epsilon.tolist()),
-        "eqverify.evidence": json.dumps(facts.evidence_counts()),
-    }
-    if not np.isfinite(transformed.epsilon).all():
-        raise InputError(
-            "reduce/no-bound",
-            "no finite deviation can be proved: the bounds leave the range of float64",
-            value=transformed.epsilon.tolist(),
-            hint="the weights or the input bounds are extremely large",
-        )
-    tail = problem.tail
-    opset = {} if tail is None else {"opset": tail.opset}
-    data = write_network(transformed.network, metadata=metadata, producer="eqverify", dtype=element, **opset)
+    data = _file(problem, facts, transformed.network, transformed.epsilon, element)
     network = parse_network(data)
     if _same_chain(network, transformed.network):
         return data, network, transformed.epsilon
@@ -365,7 +350,32 @@ def _write(
             value=f"{epsilons.max():.3e} > {max_epsilon:.3e} >= {transformed.worst:.3e}",
             hint="this is a defect of eqverify; please report it with the files",
         )
-    return data, network, epsilons
+    return _file(problem, facts, transformed.network, epsilons, element), network, epsilons
+
+
+def _file(
+    problem: Problem, facts: Facts, network: Network, epsilons: FloatArray, element: Literal["float32", "float64"]
+) -> bytes:
+    """The ONNX file, which says what is claimed of it."""
+    from eqverify.export.onnx import write_network
+
+    if not np.isfinite(epsilons).all():
+        raise InputError(
+            "reduce/no-bound",
+            "no finite deviation can be proved: the bounds leave the range of float64",
+            value=epsilons.tolist(),
+            hint="the weights or the input bounds are extremely large",
+        )
+    metadata = {
+        "eqverify.version": eqverify.__version__,
+        "eqverify.network": problem.network.digest,
+        "eqverify.domain": problem.domain_digest,
+        "eqverify.claim": _claim(problem),
+        "eqverify.epsilon": json.dumps(epsilons.tolist()),
+        "eqverify.evidence": json.dumps(facts.evidence_counts()),
+    }
+    opset = {} if problem.tail is None else {"opset": problem.tail.opset}
+    return write_network(network, metadata=metadata, producer="eqverify", dtype=element, **opset)
 
 
 def _claim(problem: Problem) -> str:
@@ -439,13 +449,16 @@ def _points(problem: Problem, facts: Facts, count: int = 200) -> FloatArray:
     return points[inside] if inside.any() else points[:0]
 
 
-def _confirm(problem: Problem, network: Network, epsilons: FloatArray, timeout: float) -> CrossCheck:
+def _require_whole_domain(problem: Problem) -> None:
     if problem.assumed is not None:
         raise UsageError(
             "reduce/cross-check-directed",
             "the cross-check compares networks on whole domains",
             hint="leave it out for a network that was made for one disjunct",
         )
+
+
+def _confirm(problem: Problem, network: Network, epsilons: FloatArray, timeout: float) -> CrossCheck:
     from eqverify.equivalence.exact import cross_check
 
     answer = cross_check(problem.network, network, problem.domain, epsilons, timeout=timeout)

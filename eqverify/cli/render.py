@@ -13,6 +13,7 @@ from rich.text import Text
 from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow
 from eqverify.stability.facts import Facts
+from eqverify.transform.driver import FLOAT64_HINT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,9 +79,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     if result.certificate is not None:
         pairs.append(("checker", str(result.certificate.verdict)))
     rounding = [d for d in result.transformed.declined if d.rewrite == "rounding"]
-    pairs += [
-        ("left alone", f"{len(d.units)} active units of {d.layer}: {d.reason}; try --dtype float64") for d in rounding
-    ]
+    pairs += [("left alone", f"{len(d.units)} active units of {d.layer}: {d.reason}") for d in rounding]
     pairs.append(("written", output))
     print_pairs(pairs)
 
@@ -112,6 +111,7 @@ def print_disjuncts(
         ("ReLUs", f"{result.problem.network.relu_count} in the original"),
         ("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())),
     ]
+    pairs += _advice([d.reduction for d in result.remaining if d.reduction is not None])
     if result.remaining:
         pairs.append(("claim", f"{DIRECTED_CLAIM}, not equivalent: each network is for its disjunct only;"))
         pairs.append(("", "unsat there (relaxed by eps) is unsat here, an input found there must be replayed here"))
@@ -128,7 +128,14 @@ def print_boxes(result: BoxReductions, files: Sequence[Sequence[Path]], seconds:
     _console().print(table)
     before = result.problem.network.relu_count
     times = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())
-    print_pairs([("ReLUs", f"{before} in the original"), ("seconds", times)])
+    advice = _advice(result.reductions)
+    print_pairs([("ReLUs", f"{before} in the original"), ("seconds", times), *advice])
+
+
+def _advice(reductions: Sequence[Reduction]) -> list[tuple[str, object]]:
+    """What to do about an eps that is large, or whose limit keeps ReLUs in place, where several networks are listed."""
+    count = sum(reduction.transformed.wants_float64 for reduction in reductions)
+    return [("eps", f"limits {count} of {len(reductions)} networks: {FLOAT64_HINT}")] if count else []
 
 
 def _table(*columns: str) -> Table:

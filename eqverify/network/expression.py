@@ -31,7 +31,7 @@ class Basis:
         input_size: number of inputs.
         columns: by ReLU node, (n,) int64: the column of each unit, -1 where it is none.
         centre: (width,) a centre of each column's range on the domain.
-        radius: (width,) |value - centre| <= radius on the domain.
+        radius: (width,) |value - centre| <= radius on the domain; infinite where bounds left the range of float64.
         long: whether rows are composed in long double, where the platform has one that is longer than float64.
     """
 
@@ -95,8 +95,10 @@ def make_basis(
         lowers.append(np.maximum(lower[chosen], 0.0))
         uppers.append(np.maximum(upper[chosen], 0.0))
     low, high = np.concatenate(lowers), np.concatenate(uppers)
-    centre = np.clip(low + (high - low) / 2, low, high)
-    radius = np.maximum(high - centre, centre - low)
+    with np.errstate(over="ignore", invalid="ignore"):
+        centre = np.clip(low + (high - low) / 2, low, high)
+        radius = np.maximum(high - centre, centre - low)
+    radius = np.where(np.isfinite(radius), radius, np.inf)
     return Basis(network.input_size, columns, centre, np.where(radius > 0, np.nextafter(radius, np.inf), radius), long)
 
 
@@ -106,7 +108,8 @@ class Expression:
 
     Attributes:
         rows: (n, width), of the basis's type.
-        error: (n,) bound on the rounding errors made in composing the rows, and on deviations they stand for.
+        error: (n,) bound on the rounding errors made in composing the rows, and on deviations they stand for; NaN, like
+            infinity, where none is known.
     """
 
     rows: FloatArray
@@ -150,7 +153,7 @@ def affine_expression(node: Affine, values: Mapping[str, Expression], basis: Bas
         rows = np.zeros((node.size, basis.width), dtype=basis.element)
     rows, rounding = _add_constant(rows, node.bias, basis)
     error = error + rounding
-    return Expression(rows, np.where(error > 0, error * safety + UNDERFLOW, 0.0))
+    return Expression(rows, np.where(error == 0, 0.0, error * safety + UNDERFLOW))
 
 
 def _product(linear: LinearMap, rows: FloatArray, basis: Basis) -> tuple[FloatArray, float]:
@@ -209,7 +212,7 @@ def scaled(expression: Expression, factor: float, basis: Basis) -> Expression:
     rows = factor * expression.rows
     exact = abs(math.frexp(factor)[0]) == 0.5 and np.array_equal(rows / factor, expression.rows)
     error = abs(factor) * expression.error + (0.0 if exact else basis.unit * basis.reach(rows))
-    return Expression(rows, np.where(error > 0, error * (1 + 4 * UNIT_ROUNDOFF) + UNDERFLOW, 0.0))
+    return Expression(rows, np.where(error == 0, 0.0, error * (1 + 4 * UNIT_ROUNDOFF) + UNDERFLOW))
 
 
 def stacked(parts: Sequence[Expression], basis: Basis) -> Expression:

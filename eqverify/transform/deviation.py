@@ -41,6 +41,7 @@ _LONG_WORK = 2e8
 """Products in long double that are affordable: about a second."""
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what leaves the range of float64 ends as an infinite bound
 def prove_deviation(
     problem: Problem,
     facts: Facts,

@@ -17,10 +17,17 @@ from dataclasses import replace
 
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts
+from eqverify.transform.passes import ROUNDING
 from eqverify.transform.result import LEO, Made, Shape, Transformed, TransformOptions
 from eqverify.transform.shapes import REALISATIONS, Work
 
-__all__ = ["LEO", "Made", "Shape", "TransformOptions", "Transformed", "transform"]
+__all__ = ["FLOAT64_HINT", "LEO", "Made", "Shape", "TransformOptions", "Transformed", "transform"]
+
+FLOAT64_HINT = "float64 weights (--dtype float64) keep it small"
+"""What to do about an eps above its limit."""
+
+_NEW_WEIGHTS = ("sequential", "residual", "leo")
+"""Shapes that compute weights."""
 
 EXPLODED = 1 << 24
 """Weights of a chain (64 MB as float32) above which the original's graph is preferred."""
@@ -50,8 +57,8 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
     start = time.perf_counter()
     work = Work(problem, facts, options)
     candidates = _candidates(work)
-    best, reason = _chosen(candidates, work)
-    return replace(best, choice=reason, seconds={"transform": time.perf_counter() - start})
+    best = _chosen(candidates, work)
+    return replace(best, seconds={"transform": time.perf_counter() - start})
 
 
 def _candidates(work: Work) -> list[Transformed]:
@@ -69,8 +76,8 @@ def _candidates(work: Work) -> list[Transformed]:
     return candidates
 
 
-def _chosen(candidates: Sequence[Transformed], work: Work) -> tuple[Transformed, str]:
-    """The best candidate, and why it is the best."""
+def _chosen(candidates: Sequence[Transformed], work: Work) -> Transformed:
+    """The best candidate, with why it is the best and whether float64 weights would make a better one."""
     limit = work.options.max_epsilon
 
     def order(candidate: Transformed) -> tuple[bool, int, float]:
@@ -88,13 +95,15 @@ def _chosen(candidates: Sequence[Transformed], work: Work) -> tuple[Transformed,
     listed = [best, *(c for c in candidates if c is not best)]
     reason = "; ".join(_described(candidate) for candidate in listed) + note
     avoided = [c for c in candidates if c.worst > limit and c.network.relu_count < best.network.relu_count]
+    exempted = any(place.rewrite == ROUNDING for place in best.declined)
     if best.worst > limit:
         reason += f"; eps is above {limit:.0e}"
-    elif avoided:
+    elif avoided or exempted:
         reason += f"; fewer ReLUs would bring eps above {limit:.0e}"
-    if (best.worst > limit or avoided) and work.options.dtype == "float32":
-        reason += ": float64 weights (--dtype float64) keep it small"
-    return best, reason
+    # the network's own graph has the weights that it had: other ones do not come into it
+    limited = (best.worst > limit and best.shape in _NEW_WEIGHTS) or bool(avoided) or exempted
+    wants = limited and work.options.dtype == "float32"
+    return replace(best, choice=reason + (f": {FLOAT64_HINT}" if wants else ""), wants_float64=wants)
 
 
 def _described(candidate: Transformed) -> str:

@@ -62,6 +62,7 @@ def normal_basis(problem: Problem, facts: Facts) -> Basis:
     return make_basis(problem.network, kept, (hull.lower, hull.upper), units)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def normal_form(problem: Problem, facts: Facts) -> NormalForm:
     """The normal form of a problem's network on its domain.
 

@@ -16,6 +16,9 @@ from eqverify.transform.deviation import prove_deviation
 from eqverify.transform.realise import realise
 from eqverify.transform.result import Transformed, TransformOptions
 
+ROUNDING = "rounding"
+"""What layers are said to be declined by that keep their weights for the sake of eps."""
+
 
 def by_passes(problem: Problem, facts: Facts, options: TransformOptions) -> Transformed:
     """The network after passes to a fixpoint, in float64, then written and compared.
@@ -38,7 +41,7 @@ def by_passes(problem: Problem, facts: Facts, options: TransformOptions) -> Tran
             return replace(result, fates=fates, declined=(*refused, *declined))
         name, units = rounding[0]
         reason = f"new weights would bring eps to {result.worst:.1e}, above {options.max_epsilon:.1e}"
-        refused.append(Declined("rounding", name, units, reason))
+        refused.append(Declined(ROUNDING, name, units, reason))
         exact.append(name)
 
 

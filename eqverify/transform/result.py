@@ -68,6 +68,7 @@ class Transformed:
         relations: what units without a counterpart equal, as far as the proof needs it.
         fates: units that went though the facts leave them open (for ``leo``: all that went), and what happened to each.
         declined: why others stayed, by pass.
+        wants_float64: whether it is float32 weights that eps, or the number of ReLUs, is limited by.
         seconds: measured wall time.
     """
 
@@ -79,6 +80,7 @@ class Transformed:
     relations: tuple[Relation, ...] = ()
     fates: tuple[Fate, ...] = ()
     declined: tuple[Declined, ...] = ()
+    wants_float64: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property

@@ -99,10 +99,19 @@ def _from_form(work: Work, made: Made, write: Writer) -> Transformed:
 
 
 def _sequential(work: Work) -> Transformed:
-    """A chain whose layers carry past themselves what later ones need."""
+    """A chain whose layers carry past themselves what later ones need; units are in their own layer or the earliest.
+
+    Whichever of the two has fewer units: a unit in an earlier layer spares the carrier of its row there, and may need
+    one for its value afterwards (statement C-2).
+    """
 
     def write(form: ReducedForm, original: Network, element: Element) -> tuple[Network, Mapping[str, Meaning]]:
-        return realise(sequential_chain(merge_tiers(form, element), element), original, element)
+        tierings = [form]
+        early = earliest_tiers(form)
+        if [tier.size for tier in early.tiers] != [tier.size for tier in form.tiers]:
+            tierings.append(early)
+        chains = [sequential_chain(merge_tiers(tiering, element), element) for tiering in tierings]
+        return realise(min(chains, key=lambda chain: chain.relu_count), original, element)
 
     return _from_form(work, "sequential", write)
 

@@ -49,7 +49,7 @@ def affine_rows(node: Affine, values: Mapping[str, Expression], basis: Basis) ->
     constant = _compressed(node.bias[filled], filled, np.full(filled.size, basis.input_size), rows.shape)
     rows, rounding = _added(rows, constant, basis)
     error = error + rounding
-    return Expression(rows, np.where(error > 0, error * safety + UNDERFLOW, 0.0))
+    return Expression(rows, np.where(error == 0, 0.0, error * safety + UNDERFLOW))
 
 
 def reach_of(rows: Compressed, basis: Basis) -> FloatArray:

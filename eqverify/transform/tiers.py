@@ -1,9 +1,10 @@
 """Which neighbouring tiers share a layer of the sequential shape, so that it has as few carriers as possible.
 
-Tiers start as the ReLU layers of the original.  Where simplifications took away what made one tier depend on the one
-before, both fit into one layer.  If tiers a..b do, the layer needs r(a, b) carriers: the rank of all rows after b over
-the columns before a.  That does not depend on how the other tiers are grouped, so the best grouping is a shortest path
-(statement C-2 in `specs/rewrites.md`).  A network whose layers were split is grouped as it was before, or better.
+Tiers are the ReLU layers of the original, or the earliest ones that there can be (`residual.earliest_tiers`).  Where
+simplifications took away what made one tier depend on the one before, both fit into one layer.  If tiers a..b do, the
+layer needs r(a, b) carriers: the rank of all rows after b over the columns before a.  That does not depend on how the
+other tiers are grouped, so the best grouping is a shortest path (statement C-2 in `specs/rewrites.md`).  A network
+whose layers were split is grouped as it was before, or better.
 """
 
 from __future__ import annotations

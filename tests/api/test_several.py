@@ -113,8 +113,19 @@ def test_facts_cannot_be_proved_where_a_disjunct_is_assumed():
         (found,) = eq.reduce_for_property(problem, certified_only=True).disjuncts
     with pytest.raises(UsageError, match="directed/no-facts"):
         eq.prove_stability(found.reduction.problem)
-    with pytest.raises(UsageError, match="reduce/cross-check-directed"):
-        eq.reduce(found.reduction.problem, facts=found.reduction.facts, cross_check="z3")
+    for judge in ("z3", "equiv"):  # the networks may differ where the disjunct does not hold: that refutes nothing
+        with pytest.raises(UsageError, match="reduce/cross-check-directed"):
+            eq.reduce(found.reduction.problem, facts=found.reduction.facts, cross_check=judge)
+
+
+def test_the_file_states_the_deviation_that_was_proved_for_what_was_read_back(tmp_path):
+    problem = box_problem(network(), -np.ones(2), np.ones(2))
+    reduce = eq.reduce  # all modules are loaded by now, so that only the second proof is another one
+    with patch("eqverify.transform.deviation.prove_deviation", lambda *arguments: np.array([0.5, 0.25])):
+        result = reduce(problem, engine="crown", shape="residual", max_epsilon=1.0)
+    result.save(tmp_path / "out.onnx")
+    stated = {entry.key: entry.value for entry in onnx.load(tmp_path / "out.onnx").metadata_props}["eqverify.epsilon"]
+    assert json.loads(stated) == result.epsilons.tolist() == [0.5, 0.25]
 
 
 def test_one_network_per_box(tmp_path):

@@ -98,19 +98,101 @@ def test_radius_with_and_without_a_property(net, tmp_path, capsys):
         assert found["relus_after"] <= whole["relus_after"]
 
 
+@pytest.fixture
+def left_open(net, tmp_path):
+    """A command that leaves two disjuncts open and proves one unsat, for no input is believed."""
+    text = query(
+        tmp_path, BOX + "(assert (or (and (>= Y_0 -1000)) (and (>= Y_0 1000)) (and (<= Y_1 1000) (>= Y_0 -2000))))"
+    )
+    with patch.object(CounterexampleSearch, "holds", return_value=False):
+        yield ["reduce", str(net), text, "-o", str(tmp_path / "out.onnx"), "--for-property", "--time-limit", "2"]
+
+
+def test_for_property_explains_each_disjunct_by_its_own_bounds(left_open, capsys):
+    lines = result(capsys, *left_open, "--explain", "--certified-only")["explain"]
+    heads = [line for line in lines if line.startswith("case 1, disjunct")]
+    assert [head.split(": ")[1].split(" ")[0].rstrip(",") for head in heads] == ["open", "unsat", "open"]
+    assert "ReLUs kept where it holds" in heads[0]
+    first = lines[: lines.index(heads[1])]
+    assert any("undecided, z in [" in line and "left open by" in line for line in first)
+    assert not any("scip" in line for line in lines)
+    assert run([*left_open, "--explain", "--certified-only"]) == 0
+    assert all(head in capsys.readouterr().out for head in heads[1:2])
+
+
+def test_for_property_never_asks_the_solver_where_only_certified_facts_count(left_open, capsys):
+    found = result(capsys, *left_open, "--certified-only")
+    assert found["certified"]
+    stages = [stage["name"] for d in found["disjuncts"] if d["reduction"] for stage in d["reduction"]["stages"]]
+    assert stages
+    assert "scip" not in stages
+
+
+def test_for_property_draws_a_picture_per_network(left_open, tmp_path):
+    assert run([*left_open, "--picture", str(tmp_path / "p.svg")]) == 0
+    assert sorted(p.name for p in tmp_path.glob("p*.svg")) == ["p-1.svg", "p-2.svg"]
+
+
+def test_per_box_with_all_that_is_about_one_network(net, tmp_path, capsys):
+    text = query(tmp_path, TWO_BOXES + "(assert (>= Y_0 1000))")
+    command = ["reduce", str(net), text, "-o", str(tmp_path / "out.onnx"), "--per-box", "--time-limit", "5"]
+    command += ["--cross-check", "z3", "--picture", str(tmp_path / "p.svg"), "--explain", "--certified-only"]
+    command += ["--resume", str(tmp_path / "facts.journal")]
+    found = result(capsys, *command)
+    assert [box["cross_check"] for box in found["boxes"]] == ["equivalent", "equivalent"]
+    assert [box["certified"] for box in found["boxes"]] == [True, True]
+    assert [line for line in found["explain"] if line.startswith("box")] == ["box 1", "box 2"]
+    assert {p.name for p in tmp_path.glob("p-*")} == {"p-1.svg", "p-2.svg"}
+    journals = {p.name: p.stat().st_size for p in tmp_path.glob("facts*")}
+    assert set(journals) == {"facts-1.journal", "facts-2.journal"}
+    assert [box["relus_after"] for box in result(capsys, *command)["boxes"]] == [
+        b["relus_after"] for b in found["boxes"]
+    ]
+
+
+def test_a_limit_of_eps_that_float64_would_keep_is_told_in_all_modes(net, left_open, tmp_path, capsys):
+    folder = tmp_path / "boxes"
+    folder.mkdir()
+    text = query(folder, TWO_BOXES + "(assert (>= Y_0 1000))")
+    limit = ["--max-epsilon", "0", "--dtype", "float32"]
+    out = ["-o", str(tmp_path / "out.onnx")]
+    for command in (["reduce", str(net), text, *out], ["reduce", str(net), text, *out, "--per-box"], left_open):
+        assert run([*command, *limit]) == 0
+        assert "--dtype float64" in capsys.readouterr().out
+        assert run([*command, "--dtype", "float64", "--max-epsilon", "1e-4"]) == 0
+        assert "--dtype float64" not in capsys.readouterr().out
+
+
+def test_explain_is_part_of_the_json(net, tmp_path, capsys):
+    text = query(tmp_path, BOX + "(assert (>= Y_0 1000))")
+    command = ["reduce", str(net), text, "-o", str(tmp_path / "out.onnx")]
+    assert any(line.startswith("tried crown") for line in result(capsys, *command, "--explain")["explain"])
+    assert "explain" not in result(capsys, *command)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "code"),
+    ("arguments", "code", "named"),
     [
-        (["--for-property", "--per-box"], "usage/reduce-mode"),
-        (["--for-property", "--explain"], "usage/reduce-mode"),
-        (["--radius", "1"], "usage/radius"),
-        (["--around", "property"], "usage/radius"),
+        (["--for-property", "--per-box"], "usage/reduce-mode", "--per-box"),
+        (["--for-property", "--workers", "2"], "usage/reduce-mode", "--workers"),
+        (["--for-property", "--resume", "facts.journal"], "usage/reduce-mode", "no journal"),
+        (["--for-property", "--engine", "crown"], "usage/reduce-mode", "--certified-only"),
+        (["--for-property", "--branch-nodes", "5"], "usage/reduce-mode", "--branch-nodes"),
+        (["--for-property", "--cross-check", "z3"], "usage/reduce-mode", "replayed"),
+        (["--for-property", "--cross-check", "equiv"], "usage/reduce-mode", "--certificate"),
+        (["--for-property", "--tree-time-limit", "5"], "usage/reduce-mode", "--tree-time-limit"),
+        (["--per-box", "--certificate", "c.cert"], "usage/reduce-mode", "one file per box"),
+        (["--radius", "1"], "usage/radius", "--around"),
+        (["--around", "property"], "usage/radius", "--radius"),
     ],
 )
-def test_options_that_do_not_go_together(net, tmp_path, capsys, arguments, code):
+def test_options_that_do_not_go_together(net, tmp_path, capsys, arguments, code, named):
     text = query(tmp_path, BOX + "(assert (>= Y_0 1000))")
     assert run(["reduce", str(net), text, "-o", str(tmp_path / "out.onnx"), *arguments]) == 2
-    assert code in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert code in error
+    assert named in " ".join(error.split())
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_a_property_is_needed(net, tmp_path, capsys):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eqverify.domain import box_domain
 from eqverify.errors import ContradictionError, EqverifyError
-from eqverify.network import Affine, Dense, Network, Term
+from eqverify.network import Affine, Convolution, Dense, Identity, Network, Port, Relu, Term, outputs_exact
 from eqverify.problem import domain_problem
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
@@ -172,3 +172,30 @@ def test_rounding_passes_are_left_out_where_epsilon_would_exceed_the_limit():
     assert strict.network.relu_count == 3
     assert strict.epsilon.tolist() == [0.0]
     assert [d.rewrite for d in strict.declined].count("rounding") == 1
+
+
+def test_bounds_beyond_float64_never_make_rounding_vanish():
+    """A unit without finite bounds is read beside a rounded sum: its rounding is unknown then, and not zero."""
+
+    def network(kernels, names):
+        column = [Affine("z1", (Term("X", Dense([[1e300]])),), np.zeros(1)), Relu("h1", "z1")]
+        column += [Affine("z2", (Term("h1", Dense([[1e300]])),), -np.ones(1)), Relu("h2", "z2")]
+        sums = [
+            Affine(name, (Term(before, convolution(k)),), np.zeros(1))
+            for name, before, k in zip(names, ["X", *names], kernels, strict=False)
+        ]
+        shown = Affine("y", (Term(names[-1], Identity(1)), Term("h2", Dense([[3.0]]))), np.zeros(1))
+        twice = Affine("out", (Term("y", Dense([[3.0]])),), np.zeros(1))
+        port = Port("X", (1, 1, 1), "float64", "X")
+        return Network((port,), (*column, *sums, shown, twice), (Port("Y", (1, 1), "float64", "out"),))
+
+    def convolution(weight):
+        return Convolution(np.array([[[weight]]]), (1,), (1,), (1,), (0,), (0,))
+
+    original, reduced = network([0.1, 0.3], ["a", "b"]), network([0.3 * 0.1], ["a"])
+    problem = domain_problem(original, box_domain(-np.ones(1), np.ones(1)))
+    facts = prove_stability(problem, CROWN)
+    assert facts.by_name()["h2"].upper[0] == np.inf
+    assert outputs_exact(original, [Fraction(-1)]) != outputs_exact(reduced, [Fraction(-1)])
+    meanings = {name: Meaning((Group(name, np.arange(1)),)) for name in ("h1", "h2")}
+    assert prove_deviation(problem, facts, reduced, meanings)[0] == np.inf

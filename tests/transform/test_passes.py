@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -236,3 +237,10 @@ def test_a_network_that_gains_nothing_stays_as_it_is():
     assert result.shape == "unchanged"
     assert result.network is network
     assert result.epsilon.tolist() == [0.0]
+
+
+def test_every_pass_has_the_statement_that_it_names():
+    text = (Path(__file__).parents[2] / "specs" / "rewrites.md").read_text()
+    for name, made in REGISTRY.items():
+        heading = next(line for line in text.splitlines() if line.startswith(f"## {made().statement} "))
+        assert f"(`{name}`)" in heading

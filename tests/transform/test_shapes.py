@@ -111,6 +111,23 @@ def test_residual_puts_units_into_the_first_layer_that_can_hold_them():
     assert [node.name for node in result.network.nodes if isinstance(node, Relu)] == ["h1"]
 
 
+def test_sequential_puts_a_unit_into_an_earlier_layer_where_that_saves_a_carrier():
+    """v2 = x0 - x1 reads no unit of the first layer: there it spares the carrier of its row, and the second layer
+    carries y - v1 - v2 = x2 anyway, so that it needs no carrier more for v2 + x2."""
+    network = chain_network(
+        [
+            (np.array([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]), np.array([0.0, 5, 5, 5])),
+            (np.array([[1.0, 0, 1, 0], [0, 1, -1, 0], [0, 0, 0, 1]]), np.array([-5.5, 0, 0])),
+            (np.array([[1.0, 1, 1]]), np.array([-5.0])),
+        ]
+    )
+    result = made(network, "sequential", dtype="float64")
+    assert result.network.relu_count == 6
+    assert [len(m.carriers) for m in result.meanings.values()] == [2, 1]
+    assert [m.pairs() for m in result.meanings.values()] == [[("relu0", 0), ("relu1", 1)], [("relu1", 0)]]
+    assert result.worst < 1e-12
+
+
 def test_auto_takes_the_least_cost_and_says_so():
     result = made(deep(), "auto", dtype="float64")
     assert result.shape == "residual"
@@ -134,9 +151,41 @@ def test_a_chain_that_would_be_too_large_gives_way_to_the_network_s_own_graph(mo
     assert "a chain would have" in result.choice
 
 
-def test_float64_is_suggested_where_float32_would_exceed_the_limit():
-    network = chain_network(
-        [(np.array([[0.1, 0.7], [0.3, -0.2], [0.4, 0.5]]), np.array([0.0, 3.0, 3.0])), (np.ones((1, 3)), np.zeros(1))],
-        element="float32",
-    )
-    assert "--dtype float64" in made(network, "sequential", max_epsilon=0.0).choice
+def rounded():
+    """Two stably active units and an unstable one; weights that are no sums of float32 numbers."""
+    layers = [
+        (np.array([[0.1, 0.7], [0.3, -0.2], [0.4, 0.5]]), np.array([0.0, 3.0, 3.0])),
+        (np.array([[0.7, 0.3, 0.1], [0.3, 0.6, 0.9]]), np.array([0.0, 2.0])),
+        (np.ones((1, 2)), np.zeros(1)),
+    ]
+    return chain_network([(w.astype(np.float32).astype(float), b) for w, b in layers], element="float32")
+
+
+@pytest.mark.parametrize("shape", ["sequential", "residual", "leo", "auto"])
+def test_float64_is_suggested_where_float32_would_exceed_the_limit(shape):
+    """And the network that is written keeps the limit: here it is the original, but for what needs no new weights."""
+    network = rounded()
+    free, limited = (made(network, shape, max_epsilon=limit) for limit in (1e-4, 0.0))
+    assert free.network.relu_count < limited.network.relu_count
+    assert not free.wants_float64
+    assert "float64" not in free.choice
+    assert limited.wants_float64
+    assert limited.choice.endswith("float64 weights (--dtype float64) keep it small")
+    assert limited.epsilon.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("shape", ["sequential", "residual", "leo"])
+def test_float64_is_suggested_where_nothing_keeps_the_limit(shape):
+    """The weights are no float32 numbers, so even the original would be rounded."""
+    network = chain_network([(np.array([[0.1, 0.7]]), np.zeros(1)), (np.array([[0.3]]), np.zeros(1))])
+    result = made(network, shape, max_epsilon=0.0)
+    assert 0 < result.worst < 1e-6
+    assert "eps is above 0e+00: float64 weights (--dtype float64)" in result.choice
+    assert not made(network, shape, dtype="float64", max_epsilon=0.0).wants_float64
+
+
+def test_float64_is_not_suggested_for_weights_that_are_kept():
+    """The sums of the original itself are rounded; other weights would not help."""
+    result = made(two_convolutions(), "structured", max_epsilon=-1.0)
+    assert "eps is above" in result.choice
+    assert not result.wants_float64

@@ -17,6 +17,10 @@ from eqverify.testing.chains import chain_network
 from eqverify.testing.splitting import Split, convolutional_networks, dense_networks, split_pairs, split_relu
 from eqverify.transform.driver import TransformOptions, transform
 
+OPTIONS = StabilityOptions(time_limit=20.0, split_inputs=0)
+"""Branching and SCIP decide all of these networks in no time but for units that reach exactly 0; splitting of the box
+would be spent on such units to the end of its time."""
+
 PAIRS = {"dense": split_pairs(dense_networks()), "convolutional": split_pairs(convolutional_networks())}
 
 
@@ -30,7 +34,7 @@ def test_a_split_network_is_the_same_function(kind, data):
 
 
 @pytest.mark.parametrize("kind", PAIRS)
-@settings(max_examples=max(6, settings().max_examples // 8))
+@settings(max_examples=max(8, settings().max_examples // 4))
 @given(data=st.data())
 def test_the_reduced_split_network_has_no_more_relus_than_the_reduced_original(kind, data):
     pair = data.draw(PAIRS[kind])
@@ -39,7 +43,7 @@ def test_the_reduced_split_network_has_no_more_relus_than_the_reduced_original(k
     for network in pair:
         domain = box_domain(np.full(network.input_size, -width), np.full(network.input_size, width))
         problem = domain_problem(network, domain)
-        facts = prove_stability(problem, StabilityOptions(time_limit=20.0))
+        facts = prove_stability(problem, OPTIONS)
         results.append(transform(problem, facts, TransformOptions(dtype="float64")))
     original, split = results
     assert split.network.relu_count <= original.network.relu_count
@@ -64,7 +68,7 @@ def test_splits_with_rounded_weights_are_undone_within_the_limit_of_eps(element)
     counts = []
     for one in (network, split):
         problem = domain_problem(one, box_domain(-np.ones(4), np.ones(4)))
-        facts = prove_stability(problem, StabilityOptions(time_limit=20.0))
+        facts = prove_stability(problem, OPTIONS)
         result = transform(problem, facts, TransformOptions(dtype=element))
         assert result.worst <= 1e-4
         counts.append(result.network.relu_count)

@@ -9,13 +9,16 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from eqverify.cli.commands.several import Common, Saving, reduce_boxes, reduce_disjuncts
+from eqverify.cli.commands.reduce_modes import require_mode
+from eqverify.cli.commands.several import Checks, Common, Saving, explained, reduce_boxes, reduce_disjuncts
 from eqverify.cli.commands.shared import Json, Options, require_folder
 from eqverify.cli.progress import shown_progress
 from eqverify.errors import UsageError
 from eqverify.problem import Problem
 from eqverify.stability.options import StabilityOptions
 from eqverify.transform.driver import Shape
+
+_TREE_TIME_LIMIT = 30.0
 
 
 def reduce(
@@ -40,7 +43,7 @@ def reduce(
     picture: Path | None = None,
     certificate: Path | None = None,
     certified_only: Annotated[bool, Parameter(negative="")] = False,
-    tree_time_limit: float = 30.0,
+    tree_time_limit: float = _TREE_TIME_LIMIT,
     explain: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
@@ -84,16 +87,17 @@ def reduce(
     cross_check_timeout:
         Seconds for the cross-check.
     picture:
-        Also draw the layers before and after (.svg, .png, .pdf).
+        Also draw the layers before and after (.svg, .png, .pdf); several are numbered as the networks are.
     certificate:
         Also write a certificate, which `eqverify check` verifies; with --for-property one for each disjunct that is
         unsat, with the number of the disjunct before the suffix (C-1.cert, ...).
     certified_only:
         Keep units whose sign only a solver vouches for.
     tree_time_limit:
-        With either of these, seconds for finding proofs of such units that can be checked.
+        With either of these, seconds for finding proofs of such units that can be checked; not with --for-property,
+        which never asks a solver then.
     explain:
-        Also print for each kept unit why it was kept.
+        Also print for each kept unit why it was kept, by disjunct or box where there are several networks.
     json:
         Print one JSON object instead of the table.
     """
@@ -103,38 +107,35 @@ def reduce(
     for path in (output, picture, property_out, certificate):
         if path is not None:
             require_folder(path)
-    several = for_property or per_box
-    if (for_property and per_box) or (
-        several and (cross_check or picture or explain or options.resume or certified_only or (certificate and per_box))
-    ):
-        raise UsageError(
-            "usage/reduce-mode",
-            "these options do not go together",
-            value="--for-property and --per-box"
-            if for_property and per_box
-            else "--for-property or --per-box with others",
-            hint="--cross-check, --picture, --explain, --resume and certificates are about one network on one domain; "
-            "only --certificate goes with --for-property",
-        )
+    require_mode(
+        options,
+        for_property=for_property,
+        per_box=per_box,
+        others={
+            "--cross-check": cross_check is not None,
+            "--certificate": certificate is not None,
+            "--tree-time-limit": tree_time_limit != _TREE_TIME_LIMIT,
+        },
+    )
     start = time.perf_counter()
-    saving = Saving(output, property_out, fold_property, property_version, certificate)
-    common = Common(dtype, shape, max_epsilon)
+    saving = Saving(output, property_out, fold_property, property_version, certificate, picture, explain, json)
+    common = Common(dtype, shape, max_epsilon, certified_only)
+    checks = Checks(cross_check, cross_check_timeout, tree_time_limit)
     with shown_progress() as progress:
         problem = _problem(network, query, radius, around)
         read = time.perf_counter() - start
-        if several:
-            run = reduce_disjuncts if for_property else reduce_boxes
-            run(problem, options, common, saving, progress, json, {"read": read})
+        if for_property:
+            reduce_disjuncts(problem, options, common, saving, progress, {"read": read})
+            return
+        if per_box:
+            reduce_boxes(problem, options, common, checks, saving, progress, {"read": read})
             return
         result = reduction.reduce(
             problem,
             **asdict(options),
             **asdict(common),
-            cross_check=cross_check,
-            cross_check_timeout=cross_check_timeout,
+            **asdict(checks),
             certificate=certificate is not None,
-            certified_only=certified_only,
-            tree_time_limit=tree_time_limit,
             progress=progress,
         )
     files = result.save(output, certificate=certificate, **saving.keywords())
@@ -143,9 +144,8 @@ def reduce(
         result.plot(picture)
     seconds = {"read": read, **result.seconds, "total": time.perf_counter() - start}
     if json:
-        render.print_json(
-            {**result.as_dict(), "output": str(output), "files": [str(file) for file in files], "seconds": seconds}
-        )
+        found = {**result.as_dict(), "output": str(output), "files": [str(file) for file in files], "seconds": seconds}
+        render.print_json({**found, **explained(result, explain)})
         return
     render.print_reduction(result, written, seconds)
     if explain:

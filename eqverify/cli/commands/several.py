@@ -6,12 +6,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from eqverify.problem import Problem
 from eqverify.progress import Progress
 from eqverify.stability.options import StabilityOptions
 from eqverify.transform.driver import Shape
+
+
+class Explained(Protocol):
+    """A result that can say why units were kept."""
+
+    def explain(self) -> str:
+        """Lines of text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +28,30 @@ class Common:
     dtype: Literal["float32", "float64"] | None
     shape: Shape
     max_epsilon: float
+    certified_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """Options of what is checked afterwards, named as those of `eqverify.reduce`."""
+
+    cross_check: Literal["z3", "equiv"] | None
+    cross_check_timeout: float
+    tree_time_limit: float
 
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """What to write, named as the options of `eqverify reduce`."""
+    """What to write and to print, named as the options of `eqverify reduce`."""
 
     output: Path
     property_out: Path | None
     fold_property: bool
     property_version: Literal["1.0", "2.0"] | None
-    certificate: Path | None = None
+    certificate: Path | None
+    picture: Path | None
+    explain: bool
+    json: bool
 
     def keywords(self) -> dict[str, Any]:
         """For `Reduction.save` and its like."""
@@ -48,7 +68,6 @@ def reduce_disjuncts(
     common: Common,
     saving: Saving,
     progress: Progress,
-    json: bool,
     seconds: Mapping[str, float],
 ) -> None:
     """Decide the disjuncts, or write a network for each."""
@@ -68,10 +87,12 @@ def reduce_disjuncts(
         progress=progress,
     )
     files = result.save(saving.output, **saving.keywords())
+    if saving.picture is not None:
+        result.plot(saving.picture)
     count = len(result.disjuncts)
     proved = [None] * count if saving.certificate is None else result.save_certificates(saving.certificate)
     total = {**seconds, **result.seconds, "total": sum(seconds.values()) + time.perf_counter() - start}
-    if json:
+    if saving.json:
         found = result.as_dict()
         listed = iter(files)
         entries = [
@@ -82,18 +103,20 @@ def reduce_disjuncts(
             }
             for d, own in zip(result.disjuncts, proved, strict=True)
         ]
-        render.print_json({**found, "disjuncts": entries, "seconds": total})
+        render.print_json({**found, "disjuncts": entries, "seconds": total, **explained(result, saving.explain)})
         return
     render.print_disjuncts(result, files, proved, total)
+    if saving.explain:
+        print(result.explain())
 
 
 def reduce_boxes(
     problem: Problem,
     options: StabilityOptions,
     common: Common,
+    checks: Checks,
     saving: Saving,
     progress: Progress,
-    json: bool,
     seconds: Mapping[str, float],
 ) -> None:
     """Write a network for each box, and the list."""
@@ -101,18 +124,26 @@ def reduce_boxes(
     from eqverify.cli import render
 
     start = time.perf_counter()
-    chosen = {name: value for name, value in asdict(options).items() if name != "resume"}
-    result = reduce_per_box(problem, **chosen, **asdict(common), progress=progress)
+    result = reduce_per_box(problem, **asdict(options), **asdict(common), **asdict(checks), progress=progress)
     files = result.save(saving.output, **saving.keywords())
+    if saving.picture is not None:
+        result.plot(saving.picture)
     total = {**seconds, **result.seconds, "total": sum(seconds.values()) + time.perf_counter() - start}
-    if json:
+    if saving.json:
         entries = [
             {"box": number, **reduction.as_dict(), "files": _names(own)}
             for number, (reduction, own) in enumerate(zip(result.reductions, files, strict=True), 1)
         ]
-        render.print_json({**result.as_dict(), "boxes": entries, "seconds": total})
+        render.print_json({**result.as_dict(), "boxes": entries, "seconds": total, **explained(result, saving.explain)})
         return
     render.print_boxes(result, files, total)
+    if saving.explain:
+        print(result.explain())
+
+
+def explained(result: Explained, wanted: bool) -> dict[str, object]:
+    """The lines that say why units were kept, for JSON, where they are wanted."""
+    return {"explain": result.explain().splitlines()} if wanted else {}
 
 
 def _names(files: Sequence[Path]) -> list[str]:
