@@ -18,6 +18,7 @@ from eqverify.bounds import Bounds
 from eqverify.equivalence.goals import PairGoals
 from eqverify.equivalence.matching import match_units
 from eqverify.network import UNIT_ROUNDOFF, Affine, Network, gamma
+from eqverify.network.evaluate import UNDERFLOW
 from eqverify.network.expression import (
     Expression,
     affine_expression,
@@ -281,7 +282,8 @@ class _Layout:
         reach = reach + np.abs(goals.rows[:, :n]) @ f.magnitude[:n] + np.abs(goals.constant)
         own = np.abs(a) @ f.output_error + np.abs(b) @ g.output_error
         rounding = gamma(sum(goals.sizes) + max(f.magnitude.size, g.magnitude.size) + 8) * reach
-        plain = np.isin(goals.rows[:, n:], (-1, 0, 1)).all(axis=1) & ~goals.rows[:, :n].any(axis=1)
+        rounding += UNDERFLOW * (1 + reach_f.sum() + reach_g.sum() + f.magnitude[:n].sum())
+        plain = np.isin(goals.rows[:, n:], (-1, 0, 1)).all(axis=1) & ~goals.rows[:, :n].any(axis=1) & ~goals.rounded
         plain &= (np.abs(a).sum(axis=1) <= 1) & (np.abs(b).sum(axis=1) <= 1)
         plain &= (head[:, n] == 0) | (goals.constant == 0)
         error = own + np.where(plain, 0.0, rounding)  # one output, or the difference of two: coefficients round once

@@ -62,9 +62,10 @@ class Decision:
         verdict: ``equivalent``: no input of the domain satisfies a disjunct, proved.  ``different``: `witness` does.
         witness: the difference.
         reach: a proved upper bound of every disjunct's least row over the domain; at most 0 where equivalent.
-        closest: the largest least row seen at a point of the domain.
-        evidence: what was trusted beyond float64 arithmetic: ``bounds`` (nothing), ``solver`` (SCIP) or ``z3``.
-        solver: the solver's name and tolerances where its word was taken.
+        closest: (disjuncts,) the largest least row of each seen at a point of the domain; -inf for none.
+        evidence: what was trusted beyond float64 arithmetic: ``bounds`` (nothing), ``solver`` (SCIP, and perhaps z3
+            for some parts of the domain) or ``z3``.
+        solver: SCIP's name and tolerances where its word was taken.
         boxes: boxes bounded in all.
         left: boxes that are open.
         done: share of the domain's boxes where every disjunct is excluded, by volume over free inputs.
@@ -75,7 +76,7 @@ class Decision:
     verdict: Verdict
     witness: Witness | None
     reach: float
-    closest: float
+    closest: FloatArray
     evidence: Literal["bounds", "solver", "z3"]
     solver: str
     boxes: int
@@ -163,6 +164,8 @@ def decide(
     Raises:
         ContradictionError: two proofs contradict each other.
     """
+    if not len(goals):
+        return Decision("equivalent", None, -np.inf, np.zeros(0), "bounds", "", 0, 0, 1.0, "", {})
     run = _Run((f, g), goals, search, options, progress)
     stages = _stages(run, search.domain)
     last = run.start
@@ -280,11 +283,11 @@ def _z3(run: _Run, deadline: float) -> None:
         run.progress("z3", number, len(run.open_parts))
         if (seconds := deadline - time.monotonic()) <= 0:
             return
-        answer = cross_check(f, g, Domain((part.polytope,)), [epsilon] * f.output_size, timeout=seconds)
+        answer = cross_check(f, g, Domain((part.polytope,)), epsilon, timeout=seconds)
         if answer.verdict == "equivalent":
             for disjunct in range(len(run.goals)):
                 part.splitter.close(disjunct)
-            run.evidence = "z3"
+            run.evidence = "solver" if run.evidence == "solver" else "z3"
         if answer.witness is not None and run.search.take_exact(answer.witness, part.polytope):
             return
 
@@ -305,7 +308,7 @@ def _decision(run: _Run) -> Decision:
         verdict,
         search.found,
         max((outcome.reach for outcome in outcomes), default=float("inf")),
-        float(search.best.max(initial=-np.inf)),
+        search.best,
         run.evidence,
         run.solver,
         sum(outcome.boxes for outcome in outcomes),

@@ -95,7 +95,8 @@ class ProductMilp:
         rows[:, n] += goals.constant
         rows[:, n + 1 : n + 1 + len(f.rows)] = a @ f.outputs[:, n + 1 :]
         rows[:, n + 1 + len(f.rows) :] = b @ g.outputs[:, n + 1 :]
-        return rows, self.joint.target.error
+        reach = np.abs(rows) @ np.concatenate([f.magnitude, g.magnitude[n + 1 :]])
+        return rows, (self.joint.target.error + gamma(4) * reach) * (1 + 8 * UNIT_ROUNDOFF)
 
 
 def _limits(joint: Joint, part: Polytope) -> _Limits:

@@ -58,7 +58,9 @@ class Zonotope:
         reach = self.reach
         lower = np.nextafter(self.centre - reach, -np.inf)
         upper = np.nextafter(self.centre + reach, np.inf)
-        return Interval(np.where(np.isnan(lower), -np.inf, lower), np.where(np.isnan(upper), np.inf, upper))
+        # A centre that is not finite is a sum that overflowed, whatever its sign.
+        known = np.isfinite(self.centre) & ~np.isnan(reach)
+        return Interval(np.where(known, lower, -np.inf), np.where(known, upper, np.inf))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
