@@ -1,4 +1,4 @@
-"""Are two networks equivalent on a domain?  And: the answer to a query about two networks."""
+"""Are two networks equivalent on a domain?  And: the answer to a query about several networks."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ def read_model(path: str | Path) -> bytes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairAnswer:
-    """The answer to a query about two networks.
+    """The answer to a query about two networks or more.
 
     Attributes:
         answer: ``sat``, ``unsat`` or ``unknown``.
@@ -309,10 +309,10 @@ def decide_pair_query(
     seed: int = 0,
     progress: Progress = silent,
 ) -> PairAnswer:
-    """Answer a VNN-LIB 2 query about two networks.
+    """Answer a VNN-LIB 2 query about two networks or more.
 
     Args:
-        query: path or query; it declares two networks.
+        query: path or query.
         networks: by declared name; a network declared ``equal-to`` another may be left out.
         timeout: seconds in all.
         seed: of random points and solver.
@@ -334,13 +334,13 @@ def decide_pair_query(
     query = load_query(query) if isinstance(query, str | Path) else query
     specification = lower(query)
     cases = shared_cases(specification)
-    pair = _named(specification, networks)
+    chosen = _named(specification, networks)
     reasons: list[str] = []
     evidence = "bounds"
     for number, case in enumerate(cases):
-        check = QueryCheck(query, pair, np.concatenate([case.first, case.second]))
+        check = QueryCheck(query, chosen, np.concatenate([case.first, case.second]))
         left = max(timeout - (time.monotonic() - start), 1e-3) / (len(cases) - number)
-        decision = _decide_case(case, pair, check.confirm, DecideOptions(left, seed=seed), progress)
+        decision = _decide_case(case, chosen, check.confirm, DecideOptions(left, seed=seed), progress)
         if decision.verdict == "different":
             names = [signature.name for signature in specification.networks]
             inputs, outputs = (dict(zip(names, values, strict=True)) for values in (check.inputs, check.outputs))
@@ -353,12 +353,12 @@ def decide_pair_query(
 
 
 def _decide_case(
-    case: SharedCase, pair: list[Network], confirm: Replay, options: DecideOptions, progress: Progress
+    case: SharedCase, networks: list[Network], confirm: Replay, options: DecideOptions, progress: Progress
 ) -> Decision:
     """The portfolio on one case, over the shared inputs."""
-    from eqverify.equivalence.product import on_shared_inputs
+    from eqverify.equivalence.product import on_shared_inputs, side_by_side
 
-    size = case.part.box.size
+    size, pair = case.part.box.size, (networks[0], side_by_side(networks[1:]))
     f, g = (on_shared_inputs(n, where, size) for n, where in zip(pair, (case.first, case.second), strict=True))
     domain = Domain((case.part,))
     search = WitnessSearch(f, g, case.goals, domain, replay=confirm, single=_single(*pair), seed=options.seed)

@@ -1,6 +1,6 @@
-"""A specification about two networks as questions over one vector of shared inputs.
+"""A specification about several networks as questions about two over one vector of shared inputs.
 
-Inputs that a case equates, by the rows  x_a - x_b <= 0  and  x_b - x_a <= 0,  become one.  Nothing else is assumed of
+The second of the two is all networks but the first, side by side.  Inputs that a case equates, by the rows  x_a - x_b <= 0  and  x_b - x_a <= 0,  become one.  Nothing else is assumed of
 how the inputs of the two networks are related: what is left over stays an input of its own, with its constraints.
 """
 
@@ -19,12 +19,12 @@ from eqverify.errors import InputError, Place
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedCase:
-    """One case of a specification of two networks.
+    """One case of a specification of several networks.
 
     Attributes:
         part: the inputs, over the shared vector.
         first: (inputs of the first network,) where they stand in the shared vector.
-        second: (inputs of the second,) likewise.
+        second: (inputs of all others,) likewise.
         goals: the case's output condition.
         loose: whether a linear constraint was left out, so that `part` may be larger than what is written.
     """
@@ -42,23 +42,23 @@ class SharedCase:
 
 
 def shared_cases(specification: Specification) -> tuple[SharedCase, ...]:
-    """The cases of a specification of two networks, without those whose equations no input satisfies.
+    """The cases of a specification of several networks, without those whose equations no input satisfies.
 
     Raises:
-        InputError: `equivalence/networks` where it is not about two.
+        InputError: `equivalence/networks` where it is about one.
     """
     networks = specification.networks
-    if len(networks) != 2:
+    if len(networks) < 2:
         raise InputError(
             "equivalence/networks",
-            "the query is not about two networks",
+            "the query is about one network",
             place=Place(file=specification.source),
             value=", ".join(signature.name for signature in networks),
-            hint="declare two networks",
+            hint="declare two networks, or more",
         )
     inputs = [sum(d.size for d in signature.inputs) for signature in networks]
     outputs = [sum(d.size for d in signature.outputs) for signature in networks]
-    cases = (_shared(case, inputs[0], (outputs[0], outputs[1])) for case in specification.cases)
+    cases = (_shared(case, inputs[0], (outputs[0], sum(outputs[1:]))) for case in specification.cases)
     return tuple(case for case in cases if case is not None)
 
 

@@ -29,6 +29,10 @@ _JUDGED = 4
 _EXACT_PRODUCTS = 2_000_000
 """Networks with more products than this are not evaluated in rationals, which takes a microsecond per product."""
 
+_EXACT_SECONDS = 2.0
+"""When so much time has gone into evaluations in rationals, only what floats show counts.  Where two networks agree up
+to rounding, every point looks as if it might show a difference."""
+
 Replay = Callable[[FloatArray], bool]
 """Runs both files at an input (input_size,); whether they show a difference too."""
 
@@ -89,6 +93,7 @@ class WitnessSearch:
         self.found: Witness | None = None
         self.best = np.full(len(goals), -np.inf)
         self.unplayed = 0
+        self._exact_seconds = 0.0
         self._interiors = {part: Interior(part) for part in domain.polytopes}
 
     @cached_property
@@ -130,9 +135,11 @@ class WitnessSearch:
         clear = self.goals.least(certain[None])[0]
         if (clear > 0).any():
             return Witness(point, exact, int(np.argmax(clear)), at_f, at_g, "rounding")
-        if max(products(self.f), products(self.g)) > _EXACT_PRODUCTS:
+        if max(products(self.f), products(self.g)) > _EXACT_PRODUCTS or self._exact_seconds > _EXACT_SECONDS:
             return None
+        start = time.monotonic()
         k = self.goals.holds_exactly(self.f, self.g, exact)
+        self._exact_seconds += time.monotonic() - start
         return None if k is None else Witness(point, exact, k, at_f, at_g, "exact")
 
     def take_exact(self, x: tuple[Fraction, ...], part: Polytope) -> bool:
