@@ -100,9 +100,9 @@ class _Part:
         return int((self.polytope.box.upper > self.polytope.box.lower).sum())
 
     @property
-    def ragged(self) -> bool:
-        """Whether some unit has no partner."""
-        return any(level.lone or level.pairs < level.g for level in self.joint.levels)
+    def ragged(self) -> list[int]:
+        """The networks, 0 for f and 1 for g, with units that have no partner."""
+        return [place for place, alone in enumerate(self.joint.unpaired) if alone.size]
 
     @property
     def units(self) -> int:
@@ -186,11 +186,12 @@ def _stages(run: _Run, domain: Domain) -> Iterator[str]:
     for polytope in domain.polytopes:
         run.parts.append(_make_part(run, polytope))
     yield "bounds"
+    few = max(part.free for part in run.parts) <= run.options.split_inputs
+    small = max(part.units for part in run.parts) <= MILP_UNITS
     if any(part.ragged for part in run.open_parts):
         run.progress("stability", 0, len(run.parts))
-        _sharpen(run)
+        _sharpen(run, run.until(0.4 if few or small else 0.8))
         yield "stability"
-    few = max(part.free for part in run.parts) <= run.options.split_inputs
     small = max(part.units for part in run.parts) <= MILP_UNITS
     plan: list[tuple[Method, float]] = [("splitting", 0.4 if small else 0.9), ("milp", 0.7), ("z3", 0.9)]
     if not few:
@@ -218,20 +219,25 @@ def _bounded_part(run: _Run, polytope: Polytope, bounds: tuple[dict[str, Interva
     return _Part(polytope, bounds, joint, splitter)
 
 
-def _sharpen(run: _Run) -> None:
+def _sharpen(run: _Run, deadline: float) -> None:
     """Better bounds of each network where units have no partner: what is stable needs none."""
-    deadline = run.until(0.4)
     ragged = [k for k, part in enumerate(run.parts) if part.splitter.open.any() and part.ragged]
     for number, k in enumerate(ragged):
         part = run.parts[k]
-        seconds = max(1e-3, (deadline - time.monotonic()) / (2 * (len(ragged) - number)))
-        f, g = (
-            sharpen(network, known, part.polytope, seconds, run.options.seed)
-            for network, known in zip(run.networks, part.bounds, strict=True)
-        )
-        run.parts[k] = _bounded_part(run, part.polytope, (f[0], g[0]))
-        if f[1] or g[1]:
-            run.evidence, run.solver = "solver", f[1] or g[1]
+        until = time.monotonic() + (deadline - time.monotonic()) / (len(ragged) - number)
+        sides = part.ragged
+        for waiting, place in zip(range(len(sides), 0, -1), sides, strict=True):
+            seconds = max(1e-3, (until - time.monotonic()) / waiting)
+            network, known, alone = run.networks[place], part.bounds[place], part.joint.unpaired[place]
+            sharper, solver = sharpen(network, known, alone, part.polytope, seconds, run.options.seed)
+            part = _bounded_part(
+                run, part.polytope, (sharper, part.bounds[1]) if place == 0 else (part.bounds[0], sharper)
+            )
+            if solver:
+                run.evidence, run.solver = "solver", solver
+            if not part.splitter.open.any():
+                break
+        run.parts[k] = part
 
 
 def _split(run: _Run, deadline: float) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.domain import Polytope
 from eqverify.equivalence.goals import PairGoals
-from eqverify.equivalence.joint import Joint, NormalRows
+from eqverify.equivalence.joint import Joint
+from eqverify.equivalence.normal import NormalRows
 from eqverify.equivalence.zonotope import Pusher
 from eqverify.milp.encoding import Answer, UnitBlock
 from eqverify.milp.scip import ScipSolver

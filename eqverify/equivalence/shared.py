@@ -1,7 +1,8 @@
 """A specification about several networks as questions about two over one vector of shared inputs.
 
-The second of the two is all networks but the first, side by side.  Inputs that a case equates, by the rows  x_a - x_b <= 0  and  x_b - x_a <= 0,  become one.  Nothing else is assumed of
-how the inputs of the two networks are related: what is left over stays an input of its own, with its constraints.
+The second of the two is all networks but the first, side by side.  Inputs that a case equates, by the rows
+x_a - x_b <= 0  and  x_b - x_a <= 0,  become one.  Nothing else is assumed of how the inputs of the networks are
+related: what is left over stays an input of its own, with its constraints.
 """
 
 from __future__ import annotations

@@ -121,6 +121,15 @@ def test_a_sum_that_overflowed_is_unknown_whatever_its_sign() -> None:
     assert (found.lower[0, 0], found.upper[0, 0]) == (-np.inf, np.inf)
 
 
+def test_products_that_underflow_are_not_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1e-200 * 1e-200 x is no difference of 0, though floats show none."""
+    f = chain_network([(np.full((1, 1), 1e-200), np.zeros(1)), (np.full((1, 1), 1e-200), np.zeros(1))])
+    goals = epsilon_goals(1, 1, 0.0)
+    assert goals.holds_exactly(f, constant(0.0), [ONE]) == 0
+    deaf(monkeypatch)
+    assert decided(f, constant(0.0), goals, UNIT, "splitting").verdict == "unknown"
+
+
 def test_the_weakest_evidence_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The solver vouches for one part of the domain, Z3 for the other."""
     f = chain_network([(np.ones((2, 1)), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
