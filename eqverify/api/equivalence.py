@@ -1,9 +1,9 @@
-"""Are two networks equivalent on a domain?  And: the answer to a query about two networks."""
+"""Are two networks equivalent on a domain?  And: the answer to a query about several networks."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,9 @@ from eqverify.progress import Progress, silent
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
 
+Epsilon = float | Sequence[float]
+"""An allowed deviation: one number for all outputs, or one for each."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Equivalence:
@@ -32,8 +35,8 @@ class Equivalence:
 
     Attributes:
         verdict: ``equivalent``, ``different`` or ``unknown``.
-        epsilon: a proved bound on |f - g| over the domain, for all outputs; None where none is known, or for top-1.
-        asked: the epsilon that was asked about; None for top-1.
+        epsilons: per output, a proved bound on |f - g| over the domain; None where none is known, or for top-1.
+        asked: the epsilon that was asked about, one number or one per output; None for top-1.
         witness: an input where they differ, with the outputs there; None unless ``different``.
         deviation: the largest |f - g| seen at an input of the domain (in float64); None for top-1.
         replayed: whether onnxruntime ran both files at the witness and showed the difference too; None where networks
@@ -43,13 +46,18 @@ class Equivalence:
     """
 
     verdict: Verdict
-    epsilon: float | None
-    asked: float | None
+    epsilons: tuple[float, ...] | None
+    asked: Epsilon | None
     witness: Witness | None
     deviation: float | None
     replayed: bool | None
     decision: Decision
     seconds: float
+
+    @property
+    def epsilon(self) -> float | None:
+        """The largest of `epsilons`."""
+        return None if self.epsilons is None else max(self.epsilons, default=0.0)
 
     @property
     def reason(self) -> str:
@@ -62,7 +70,8 @@ class Equivalence:
         return {
             "verdict": self.verdict,
             "epsilon": self.epsilon,
-            "asked": self.asked,
+            "epsilons": None if self.epsilons is None else list(self.epsilons),
+            "asked": self.asked if self.asked is None or isinstance(self.asked, int | float) else list(self.asked),
             "deviation": self.deviation,
             "witness": None if self.witness is None else witness_dict(self.witness),
             "replayed": self.replayed,
@@ -92,7 +101,7 @@ def equivalent(
     g: PathOrNetwork,
     domain: str | Path | Query | Specification | Domain,
     *,
-    epsilon: float | None = None,
+    epsilon: Epsilon | None = None,
     top1: bool = False,
     timeout: float = 60.0,
     split_inputs: int = 12,
@@ -100,14 +109,14 @@ def equivalent(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Equivalence:
-    """Decide whether two networks are equivalent on a domain: |f_i - g_i| <= epsilon for every output, or equal top-1.
+    """Decide whether two networks are equivalent on a domain: |f_i - g_i| <= epsilon_i for all outputs, or equal top-1.
 
     Args:
         f: path or network.
         g: path or network with as many inputs and outputs.
         domain: a property, whose output conditions are ignored, or a domain.  A property of two networks must
             equate their inputs.
-        epsilon: the allowed deviation, finite and not negative; not with `top1`.
+        epsilon: the allowed deviation, finite and not negative, one number or one per output; not with `top1`.
         top1: whether to ask for an equal largest output instead: the networks differ where one output is largest for f,
             another for g, and each is strictly ahead of the other there.
         timeout: seconds in all.
@@ -133,16 +142,16 @@ def equivalent(
     search = WitnessSearch(first, second, goals, where, replay=replay, single=_single(first, second), seed=seed)
     options = DecideOptions(timeout, split_inputs, methods, seed)
     if first.digest == second.digest:
-        decision = _same(epsilon)
+        decision = _same(goals)
     else:
         decision = decide(first, second, goals, search, options, progress)
     witness = decision.witness
     return Equivalence(
         decision.verdict,
-        None if epsilon is None else _proved(epsilon, decision),
+        _proved(goals, decision),
         epsilon,
         witness,
-        None if epsilon is None else max(0.0, decision.closest + epsilon) if np.isfinite(decision.closest) else None,
+        _deviation(goals, decision),
         None if witness is None or replay is None else True,
         decision,
         time.monotonic() - start,
@@ -153,30 +162,48 @@ def _question(
     f: PathOrNetwork,
     g: PathOrNetwork,
     domain: str | Path | Query | Specification | Domain,
-    epsilon: float | None,
+    epsilon: Epsilon | None,
     top1: bool,
 ) -> tuple[Network, Network, Domain, PairGoals]:
     """Both networks, the domain and the goals, all fitting each other."""
     if (epsilon is None) == (not top1):
         raise UsageError("equivalence/goal", "either an epsilon or top-1 must be asked for, and not both")
-    if epsilon is not None and not (np.isfinite(epsilon) and epsilon >= 0):
-        raise UsageError("equivalence/epsilon", "an epsilon must be finite and not negative", value=epsilon)
     first, second, where = _load(f), _load(g), load_domain(domain)
     _require_arity(first, second, where)
     sizes = first.input_size, first.output_size
+    if epsilon is not None:
+        _require_epsilon(epsilon, first.output_size)
     return first, second, where, top1_goals(*sizes) if epsilon is None else epsilon_goals(*sizes, epsilon)
 
 
-def _proved(epsilon: float, decision: Decision) -> float | None:
-    """The deviation that is proved, rounded upwards; None for none."""
-    if not np.isfinite(decision.reach):
-        return 0.0 if decision.verdict == "equivalent" else None
-    return max(0.0, float(np.nextafter(epsilon + decision.reach, np.inf)) if decision.reach else epsilon)
+def _require_epsilon(epsilon: Epsilon, outputs: int) -> None:
+    each = (epsilon,) if isinstance(epsilon, int | float) else tuple(epsilon)
+    if not isinstance(epsilon, int | float) and len(each) != outputs:
+        message = "an epsilon is one number, or one for each output"
+        raise UsageError("equivalence/epsilon", message, value=f"{len(each)} for {outputs} outputs")
+    for value in each:
+        if not (np.isfinite(value) and value >= 0):
+            raise UsageError("equivalence/epsilon", "an epsilon must be finite and not negative", value=value)
 
 
-def _same(epsilon: float | None) -> Decision:
+def _proved(goals: PairGoals, decision: Decision) -> tuple[float, ...] | None:
+    """The deviations that are proved, rounded upwards; None for none."""
+    if goals.epsilon is None or decision.reach == np.inf:
+        return None
+    sums = [(e, e + decision.reach) for e in goals.epsilon]
+    return tuple(max(0.0, total if total in (0.0, e) else float(np.nextafter(total, np.inf))) for e, total in sums)
+
+
+def _deviation(goals: PairGoals, decision: Decision) -> float | None:
+    """The largest |f - g| that was seen; None where nothing was looked at."""
+    if goals.epsilon is None or not np.isfinite(decision.closest).any():
+        return None
+    return max(0.0, float((decision.closest + np.repeat(goals.epsilon, 2)).max()))
+
+
+def _same(goals: PairGoals) -> Decision:
     """One and the same network."""
-    return Decision("equivalent", None, -(epsilon or 0.0), -(epsilon or 0.0), "bounds", "", 0, 0, 1.0, "", {})
+    return Decision("equivalent", None, -np.inf, -np.repeat(goals.epsilon or (), 2), "bounds", "", 0, 0, 1.0, "", {})
 
 
 def _load(network: PathOrNetwork) -> Network:
@@ -200,10 +227,10 @@ def load_domain(domain: str | Path | Query | Specification | Domain) -> Domain:
     if len(specification.networks) == 1:
         return specification.domain
     cases = shared_cases(specification)
-    if not all(case.equated for case in cases):
+    if not all(case.equated and not case.loose for case in cases):
         raise InputError(
             "equivalence/inputs",
-            "the property does not say that both networks read the same inputs",
+            "the property does not say that both networks read the same inputs, or not in numbers that floats can hold",
             place=Place(file=specification.source),
             hint="assert (== X_f[i] X_g[i]) for every input, or answer the query with eqverify verify",
         )
@@ -255,7 +282,7 @@ def read_model(path: str | Path) -> bytes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairAnswer:
-    """The answer to a query about two networks.
+    """The answer to a query about two networks or more.
 
     Attributes:
         answer: ``sat``, ``unsat`` or ``unknown``.
@@ -282,10 +309,10 @@ def decide_pair_query(
     seed: int = 0,
     progress: Progress = silent,
 ) -> PairAnswer:
-    """Answer a VNN-LIB 2 query about two networks.
+    """Answer a VNN-LIB 2 query about two networks or more.
 
     Args:
-        query: path or query; it declares two networks.
+        query: path or query.
         networks: by declared name; a network declared ``equal-to`` another may be left out.
         timeout: seconds in all.
         seed: of random points and solver.
@@ -307,13 +334,13 @@ def decide_pair_query(
     query = load_query(query) if isinstance(query, str | Path) else query
     specification = lower(query)
     cases = shared_cases(specification)
-    pair = _named(specification, networks)
+    chosen = _named(specification, networks)
     reasons: list[str] = []
     evidence = "bounds"
     for number, case in enumerate(cases):
-        check = QueryCheck(query, pair, np.concatenate([case.first, case.second]))
+        check = QueryCheck(query, chosen, np.concatenate([case.first, case.second]))
         left = max(timeout - (time.monotonic() - start), 1e-3) / (len(cases) - number)
-        decision = _decide_case(case, pair, check.confirm, DecideOptions(left, seed=seed), progress)
+        decision = _decide_case(case, chosen, check.confirm, DecideOptions(left, seed=seed), progress)
         if decision.verdict == "different":
             names = [signature.name for signature in specification.networks]
             inputs, outputs = (dict(zip(names, values, strict=True)) for values in (check.inputs, check.outputs))
@@ -326,12 +353,12 @@ def decide_pair_query(
 
 
 def _decide_case(
-    case: SharedCase, pair: list[Network], confirm: Replay, options: DecideOptions, progress: Progress
+    case: SharedCase, networks: list[Network], confirm: Replay, options: DecideOptions, progress: Progress
 ) -> Decision:
     """The portfolio on one case, over the shared inputs."""
-    from eqverify.equivalence.product import on_shared_inputs
+    from eqverify.equivalence.product import on_shared_inputs, side_by_side
 
-    size = case.part.box.size
+    size, pair = case.part.box.size, (networks[0], side_by_side(networks[1:]))
     f, g = (on_shared_inputs(n, where, size) for n, where in zip(pair, (case.first, case.second), strict=True))
     domain = Domain((case.part,))
     search = WitnessSearch(f, g, case.goals, domain, replay=confirm, single=_single(*pair), seed=options.seed)
@@ -372,7 +399,7 @@ def pair_query(
     g: PathOrNetwork,
     domain: str | Path | Query | Specification | Domain,
     *,
-    epsilon: float | None = None,
+    epsilon: Epsilon | None = None,
     top1: bool = False,
 ) -> str:
     """The question of `equivalent` as a VNN-LIB 2 query about networks f and g: unsat means equivalent.

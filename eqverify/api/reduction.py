@@ -475,7 +475,7 @@ def _confirm(problem: Problem, network: Network, epsilons: FloatArray, timeout: 
 def _confirm_equivalent(problem: Problem, network: Network, epsilons: FloatArray, timeout: float) -> Equivalence:
     from eqverify.api.equivalence import equivalent
 
-    answer = equivalent(problem.network, network, problem.domain, epsilon=float(epsilons.max()), timeout=timeout)
+    answer = equivalent(problem.network, network, problem.domain, epsilon=epsilons.tolist(), timeout=timeout)
     if answer.witness is not None:
         raise RejectedError(
             "reduce/refuted",

@@ -97,7 +97,7 @@ def verify(
     condition (`reduce_for_property`), decide what they can; the backend is asked about one disjunct that is left after
     the other, on its own reduced network, with output constraints relaxed by the proved eps.  Whatever a backend finds
     is replayed on the original network; where it does not hold there, the backend is asked about the original network
-    itself.  A query about two networks goes to `decide_pair_query` instead.
+    itself.  A query about several networks goes to `decide_pair_query` instead.
 
     Args:
         query: path or query, version 1.0 or 2.x.
@@ -135,7 +135,7 @@ def _decide_pair(
     seed: int,
     progress: Progress,
 ) -> Verification:
-    """The answer about two networks: by `decide_pair_query`, whatever the backend."""
+    """The answer about several networks: by `decide_pair_query`, whatever the backend."""
     from eqverify.api.equivalence import decide_pair_query
 
     found = decide_pair_query(query, _named(query, networks), timeout, seed=seed, progress=progress)

@@ -7,7 +7,8 @@ def capability(name: str) -> list[str]:
     """The lines of one capability of the VNN-LIB 2 standard, named as its option with underscores.
 
     Element types: the analysis is one of real arithmetic, which the standard calls ``real``.  Theories: no hidden
-    nodes; several inputs and outputs; one network; comparisons of several nodes; linear constraints.
+    nodes; several inputs and outputs; any number of networks, whatever they are declared to have in common, which
+    nothing rests on; comparisons of several nodes; linear constraints.
     """
     from eqverify.frontend.onnx import operator_table, opset_range
 
@@ -18,7 +19,7 @@ def capability(name: str) -> list[str]:
         "vnnlib_versions": ["1.0", "2.0"],
         "hidden_node_theories": ["NH"],
         "multiple_input_output_theories": ["SIO", "MIO"],
-        "multiple_network_theories": ["SNET"],
+        "multiple_network_theories": ["SNET", "MENET", "MINET", "MNET"],
         "multiple_node_comparison_theories": ["SNC", "MNC"],
         "arithmetic_complexity_theories": ["BND", "OUTC", "LIN"],
         "optimised_disjunctive_reasoning": ["false"],

@@ -109,7 +109,7 @@ class _Pull:
         size = (np.abs(self.on_inputs) * self.x.magnitude[:, None, :]).sum(axis=2)
         self._shift(amount, gamma(self.x.lower.shape[1] + 4) * size)
         result = np.nextafter(self.constant + self.error * _SAFETY + UNDERFLOW, np.inf)
-        return np.where(np.isnan(result), np.inf, result)
+        return np.where(np.isfinite(self.constant) & ~np.isnan(result), result, np.inf)
 
 
 def _unit_lines(level: Level, z: LevelBounds) -> _Lines:

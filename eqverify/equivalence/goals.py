@@ -17,12 +17,16 @@ from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.domain import Conjunction, HalfSpace
 from eqverify.network import Network, outputs_exact
 
+_LARGEST = 1000
+"""Numbers of rows stay below about 2 to this power."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairGoals:
     """Disjuncts over the inputs x and the outputs (f, g), as float rows  v = rows . (x, f, g) + constant.
 
-    A disjunct is *refuted* on a set where some row of it has v < 0 everywhere (v <= 0 if the row is strict).  A row of
+    A disjunct is *refuted* on a set where some row of it has v < 0 everywhere (v <= 0 if the row is strict); one that
+    holds always has the row v = 1.  A row of
     a disjunct may also be the sum of two of its rows: where f's part of one is the opposite of g's part of the other,
     the sum is about differences f - g, which differential bounds know best (specs/equivalence.md, E-5).
 
@@ -30,19 +34,21 @@ class PairGoals:
         exact: the disjuncts as they are meant; outputs are numbered f's first.
         rows: (r, input_size + outputs of f + outputs of g), each entry within one rounding of what is meant.
         constant: (r,) rounded upwards.
+        rounded: (r,) whether an entry of `rows` is not what is meant.
         strict: (r,) whether v = 0 does not belong to the disjunct.
         disjunct: (r,) which disjunct a row belongs to.
         sizes: input_size, outputs of f, outputs of g.
-        epsilon: where the goals are those of `epsilon_goals`, its epsilon; else None.
+        epsilon: where the goals are those of `epsilon_goals`, its epsilon per output; else None.
     """
 
     exact: tuple[Conjunction, ...]
     rows: FloatArray
     constant: FloatArray
+    rounded: BoolArray
     strict: BoolArray
     disjunct: IntArray
     sizes: tuple[int, int, int]
-    epsilon: float | None = None
+    epsilon: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.exact)
@@ -76,21 +82,22 @@ class PairGoals:
         return None
 
 
-def epsilon_goals(inputs: int, outputs: int, epsilon: float) -> PairGoals:
-    """A difference is |f_i - g_i| > epsilon for some output i; disjunct 2 i is f_i above g_i, 2 i + 1 below.
+def epsilon_goals(inputs: int, outputs: int, epsilon: float | Sequence[float]) -> PairGoals:
+    """A difference is |f_i - g_i| > epsilon_i for some output i; disjunct 2 i is f_i above g_i, 2 i + 1 below.
 
     Args:
         inputs: number of inputs.
         outputs: number of outputs of each network.
-        epsilon: finite, not negative.
+        epsilon: finite, not negative; one number, or one per output.
     """
     one = Fraction(1)
+    each = (float(epsilon),) * outputs if isinstance(epsilon, int | float) else tuple(map(float, epsilon))
     disjuncts = [
-        (HalfSpace({}, {i: -sign * one, outputs + i: sign * one}, -Fraction(epsilon), True),)
-        for i in range(outputs)
+        (HalfSpace({}, {i: -sign * one, outputs + i: sign * one}, -Fraction(allowed), True),)
+        for i, allowed in enumerate(each)
         for sign in (1, -1)
     ]
-    return replace(make_goals(tuple(disjuncts), (inputs, outputs, outputs)), epsilon=epsilon)
+    return replace(make_goals(tuple(disjuncts), (inputs, outputs, outputs)), epsilon=each)
 
 
 def top1_goals(inputs: int, outputs: int) -> PairGoals:
@@ -124,35 +131,51 @@ def make_goals(disjuncts: tuple[Conjunction, ...], sizes: tuple[int, int, int]) 
         disjuncts: half-spaces over the inputs and the outputs of f, then of g.
         sizes: input_size, outputs of f, outputs of g.
     """
-    rows: list[FloatArray] = []
-    constants: list[float] = []
-    strict: list[bool] = []
-    disjunct: list[int] = []
-    for k, conjunction in enumerate(disjuncts):
-        found = [(_row(half, sizes), _upwards(half.bound), half.strict) for half in conjunction]
-        found += _opposites(found, sizes)
-        for row, constant, is_strict in found:
-            rows.append(row)
-            constants.append(constant)
-            strict.append(is_strict)
-            disjunct.append(k)
+    found = [(k, row) for k, conjunction in enumerate(disjuncts) for row in _disjunct_rows(conjunction, sizes)]
     return PairGoals(
         disjuncts,
-        np.array(rows, dtype=np.float64).reshape(-1, sum(sizes)),
-        np.array(constants, dtype=np.float64),
-        np.array(strict, dtype=bool),
-        np.array(disjunct, dtype=np.int64),
+        np.array([row.entries for _, row in found], dtype=np.float64).reshape(-1, sum(sizes)),
+        np.array([row.constant for _, row in found], dtype=np.float64),
+        np.array([row.rounded for _, row in found], dtype=bool),
+        np.array([row.strict for _, row in found], dtype=bool),
+        np.array([k for k, _ in found], dtype=np.int64),
         sizes,
     )
 
 
-def _row(half: HalfSpace, sizes: tuple[int, int, int]) -> FloatArray:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Row:
+    """A row  v = entries . (x, f, g) + constant  of a disjunct, as `PairGoals` has them below each other."""
+
+    entries: FloatArray
+    constant: float
+    rounded: bool
+    strict: bool
+
+
+def _disjunct_rows(conjunction: Conjunction, sizes: tuple[int, int, int]) -> list[_Row]:
+    if not conjunction:
+        return [_Row(np.zeros(sum(sizes)), 1.0, False, False)]
+    rows = [_row(half, sizes) for half in conjunction]
+    return rows + _opposites(rows, sizes)
+
+
+def _row(half: HalfSpace, sizes: tuple[int, int, int]) -> _Row:
     row = np.zeros(sum(sizes))
-    for i, value in half.inputs.items():
-        row[i] = -float(value)
-    for i, value in half.outputs.items():
-        row[sizes[0] + i] = -float(value)
-    return row
+    meant = [(i, -value) for i, value in half.inputs.items()]
+    meant += [(sizes[0] + i, -value) for i, value in half.outputs.items()]
+    scale = _scale([half.bound, *(value for _, value in meant)])
+    for i, value in meant:
+        row[i] = float(value * scale)
+    rounded = any(Fraction(float(row[i])) != value * scale for i, value in meant)
+    return _Row(row, _upwards(half.bound * scale), rounded, half.strict)
+
+
+def _scale(values: Sequence[Fraction]) -> Fraction:
+    """1, or the power of two that brings numbers that are too large for floats into their range."""
+    largest = max(map(abs, values))
+    excess = largest.numerator.bit_length() - largest.denominator.bit_length() - _LARGEST
+    return Fraction(1, 1 << excess) if excess > 0 else Fraction(1)
 
 
 def _upwards(value: Fraction) -> float:
@@ -160,10 +183,7 @@ def _upwards(value: Fraction) -> float:
     return nearest if Fraction(nearest) >= value else float(np.nextafter(nearest, np.inf))
 
 
-_Found = tuple[FloatArray, float, bool]
-
-
-def _opposites(found: list[_Found], sizes: tuple[int, int, int]) -> list[_Found]:
+def _opposites(found: list[_Row], sizes: tuple[int, int, int]) -> list[_Row]:
     """Sums of a row on f alone and a row on g alone with opposite coefficients."""
     inputs, first, second = sizes
     if first != second or len(found) < 2:
@@ -171,9 +191,13 @@ def _opposites(found: list[_Found], sizes: tuple[int, int, int]) -> list[_Found]
     sums = []
     for one in found:
         for other in found:
-            f_part, g_part = one[0][inputs : inputs + first], other[0][inputs + first :]
-            rest = np.concatenate([one[0][:inputs], one[0][inputs + first :], other[0][: inputs + first]])
+            f_part, g_part = one.entries[inputs : inputs + first], other.entries[inputs + first :]
+            rest = np.concatenate(
+                [one.entries[:inputs], one.entries[inputs + first :], other.entries[: inputs + first]]
+            )
             if f_part.any() and not rest.any() and np.array_equal(f_part, -g_part):
-                constant = float(np.nextafter(one[1] + other[1], np.inf)) if one[1] or other[1] else 0.0
-                sums.append((one[0] + other[0], constant, one[2] or other[2]))
+                total = one.constant + other.constant
+                constant = float(np.nextafter(total, np.inf)) if one.constant or other.constant else 0.0
+                rounded, strict = one.rounded or other.rounded, one.strict or other.strict
+                sums.append(_Row(one.entries + other.entries, constant, rounded, strict))
     return sums

@@ -17,103 +17,15 @@ from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds import Bounds
 from eqverify.equivalence.goals import PairGoals
 from eqverify.equivalence.matching import match_units
-from eqverify.network import UNIT_ROUNDOFF, Affine, Network, gamma
-from eqverify.network.expression import (
-    Expression,
-    affine_expression,
-    input_expressions,
-    make_basis,
-    restrict_relu,
-)
+from eqverify.equivalence.normal import NormalRows, normal_rows, relu_signs
+from eqverify.network import UNIT_ROUNDOFF, Network, gamma
+from eqverify.network.evaluate import UNDERFLOW
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NormalRows:
-    """The kept units and the outputs of one network as rows over  x, 1, kept units.
-
-    Attributes:
-        rows: (n, input_size + 1 + n) pre-activations of the kept units, each over earlier ones.
-        error: (n,) how far a row may be from the pre-activation on the box.
-        lower: (n,) proved bounds of the pre-activations on the box.
-        upper: (n,)
-        level: (n,) number of the ReLU layer they belong to, ascending.
-        outputs: (m, input_size + 1 + n).
-        output_error: (m,)
-        magnitude: (input_size + 1 + n,) bounds on the columns.
-    """
-
-    rows: FloatArray
-    error: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    level: IntArray
-    outputs: FloatArray
-    output_error: FloatArray
-    magnitude: FloatArray
-
+_COPY = 1e-6
+"""Active units are copies of each other where their rows differ by less than this share of what they can amount to."""
 
 _SLIVER = 1e-6
 """A unit whose other sign is at most this share of its range may count as stable, at the price of an error."""
-
-
-def relu_signs(network: Network, bounds: Bounds, sliver: float = 0.0) -> list[IntArray]:
-    """Per ReLU layer, (n,): 1 where z >= 0 is proved, -1 where z <= 0 is, else 0.
-
-    Args:
-        network: the network.
-        bounds: proved intervals of all nodes on the box, (1, n) each.
-        sliver: how much of the other sign is put up with, as a share of the unit's range.
-    """
-    signs = []
-    for node in network.relus:
-        lower, upper = bounds[node.source].lower[0], bounds[node.source].upper[0]
-        with np.errstate(invalid="ignore"):
-            tiny = np.nan_to_num(sliver * (upper - lower), nan=0.0, posinf=0.0)
-        signs.append(np.where(upper <= tiny, -1, np.where(lower >= -tiny, 1, 0)))
-    return signs
-
-
-def normal_rows(network: Network, bounds: Bounds, signs: list[IntArray], folded: list[BoolArray]) -> NormalRows:
-    """The normal form on a box.
-
-    A folded unit may have a little of the other sign: max(0, z) is within max(0, -lower) of z, and within max(0, upper)
-    of 0 (E-1).
-
-    Args:
-        network: the network.
-        bounds: proved intervals of all nodes on the box, (1, n) each.
-        signs: per ReLU layer, as what a folded unit counts.
-        folded: per ReLU layer, which units are not kept.
-    """
-    names = [node.name for node in network.relus]
-    kept = {name: ~gone for name, gone in zip(names, folded, strict=True)}
-    active = {name: gone & (sign > 0) for name, sign, gone in zip(names, signs, folded, strict=True)}
-    ranges = {n.name: (bounds[n.source].lower[0], bounds[n.source].upper[0]) for n in network.relus}
-    inputs = [bounds[port.name] for port in network.inputs]
-    box = np.concatenate([i.lower[0] for i in inputs]), np.concatenate([i.upper[0] for i in inputs])
-    basis = make_basis(network, kept, box, ranges)
-    values = input_expressions(network, basis)
-    for node in network.nodes:
-        if isinstance(node, Affine):
-            values[node.name] = affine_expression(node, values, basis)
-            continue
-        h = restrict_relu(values[node.source], active[node.name], basis.columns[node.name], basis)
-        beyond = np.maximum(np.where(active[node.name], -ranges[node.name][0], ranges[node.name][1]), 0.0)
-        error = h.error + np.where(kept[node.name], 0.0, beyond)
-        values[node.name] = Expression(h.rows, np.where(error > 0, error * (1 + 4 * UNIT_ROUNDOFF), 0.0))
-    units = [values[node.source].select(np.flatnonzero(kept[node.name])) for node in network.relus]
-    outputs = [values[port.source] for port in network.outputs]
-    none = np.zeros((0, basis.width))
-    return NormalRows(
-        np.concatenate([none, *(u.rows for u in units)]),
-        np.concatenate([np.zeros(0), *(u.error for u in units)]),
-        np.concatenate([np.zeros(0), *(ranges[name][0][kept[name]] for name in names)]),
-        np.concatenate([np.zeros(0), *(ranges[name][1][kept[name]] for name in names)]),
-        np.repeat(np.arange(len(names)), [int(kept[name].sum()) for name in names]),
-        np.concatenate([o.rows for o in outputs]),
-        np.concatenate([o.error for o in outputs]),
-        basis.magnitude,
-    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,6 +81,12 @@ class Joint:
     paired: IntArray
     units: tuple[tuple[IntArray, IntArray, IntArray], ...]
 
+    @property
+    def unpaired(self) -> tuple[IntArray, IntArray]:
+        """The units of f and of g without partner, (k, 2) each: number of the ReLU layer and number there."""
+        alone = np.setdiff1d(np.arange(len(self.g.rows)), self.paired)
+        return self.f.origin[self.paired < 0], self.g.origin[alone]
+
 
 def make_joint(networks: tuple[Network, Network], bounds: tuple[Bounds, Bounds], goals: PairGoals) -> Joint:
     """Normal forms, pairs and differences.
@@ -180,17 +98,34 @@ def make_joint(networks: tuple[Network, Network], bounds: tuple[Bounds, Bounds],
     """
     sizes = [[network.sizes[node.name] for node in network.relus] for network in networks]
     alike = sizes[0] == sizes[1]
-    sides = zip(networks, bounds, strict=True)
+    sides = list(zip(networks, bounds, strict=True))
     signs = [relu_signs(network, known, 0.0 if alike else _SLIVER) for network, known in sides]
     if alike:
         # A unit is folded where both networks agree on its sign, so that rows stay comparable.
         same = [(one == other) & (one != 0) for one, other in zip(*signs, strict=True)]
-        folded = [same, same]
-    else:
-        folded = [[sign != 0 for sign in side] for side in signs]
-    f, g = (normal_rows(*side) for side in zip(networks, bounds, signs, folded, strict=True))
-    paired = np.arange(len(f.rows)) if alike else match_units(f, g)
-    return _Layout(f, g, paired, goals).joint()
+        f, g = (normal_rows(*side, own, same) for side, own in zip(sides, signs, strict=True))
+        return _Layout(f, g, np.arange(len(f.rows)), goals).joint()
+    raw = [
+        normal_rows(*side, own, [sign < 0 for sign in own], merged=True) for side, own in zip(sides, signs, strict=True)
+    ]
+    paired = match_units(raw[0], raw[1], close=_COPY)
+    copies = [raw[0].origin[paired >= 0], raw[1].origin[paired[paired >= 0]]]
+    f, g = (
+        normal_rows(*side, own, _folded(own, copied), merged=True)
+        for side, own, copied in zip(sides, signs, copies, strict=True)
+    )
+    return _Layout(f, g, match_units(f, g), goals).joint()
+
+
+def _folded(signs: list[IntArray], copies: IntArray) -> list[BoolArray]:
+    """The stable units that are not kept: all but active ones with a copy in the other network, (layer, unit) each.
+
+    A copy costs nothing, neither bounds nor rounding, where folding both would compose their rows twice.
+    """
+    folded = [sign != 0 for sign in signs]
+    for layer, unit in copies.tolist():
+        folded[layer][unit] = False
+    return folded
 
 
 class _Layout:
@@ -281,10 +216,12 @@ class _Layout:
         reach = reach + np.abs(goals.rows[:, :n]) @ f.magnitude[:n] + np.abs(goals.constant)
         own = np.abs(a) @ f.output_error + np.abs(b) @ g.output_error
         rounding = gamma(sum(goals.sizes) + max(f.magnitude.size, g.magnitude.size) + 8) * reach
-        plain = np.isin(goals.rows[:, n:], (-1, 0, 1)).all(axis=1) & ~goals.rows[:, :n].any(axis=1)
+        rounding += UNDERFLOW * (1 + reach_f.sum() + reach_g.sum() + f.magnitude[:n].sum())
+        plain = np.isin(goals.rows[:, n:], (-1, 0, 1)).all(axis=1) & ~goals.rows[:, :n].any(axis=1) & ~goals.rounded
         plain &= (np.abs(a).sum(axis=1) <= 1) & (np.abs(b).sum(axis=1) <= 1)
-        plain &= (head[:, n] == 0) | (goals.constant == 0)
-        error = own + np.where(plain, 0.0, rounding)  # one output, or the difference of two: coefficients round once
+        # One output, or the difference of two: coefficients round once, and so does the constant before epsilon joins.
+        joined = np.where((head[:, n] == 0) | (goals.constant == 0), 0.0, 2 * UNIT_ROUNDOFF * np.abs(head[:, n]))
+        error = own + np.where(plain, joined, rounding)
         none, nothing = np.zeros(0), np.zeros(0, dtype=np.int64)
         return Level(
             0, 0, 0, nothing, head[:, :n], head[:, n] + goals.constant, self._sources(state, len(self.units)),

@@ -9,17 +9,26 @@ import numpy as np
 from eqverify.arrays import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from eqverify.equivalence.joint import NormalRows
+    from eqverify.equivalence.normal import NormalRows
 
 _CLOSE = 0.5
 """Units are paired where their rows differ by less than this share of what they can amount to."""
 
 
-def match_units(f: NormalRows, g: NormalRows) -> IntArray:
+_CANDIDATES = 4
+"""For a unit of one network, so many units of the other are looked at: those with the closest rows."""
+
+
+def match_units(f: NormalRows, g: NormalRows, close: float = _CLOSE) -> IntArray:
     """Pair units level by level: for a level of g, the later level of f that has the most units like its own.
 
     Rows of g are rewritten over f's columns through the pairs found so far, so that units match only where what they
     read does.
+
+    Args:
+        f: one network.
+        g: the other.
+        close: share of what rows can amount to by which those of pairs may differ.
 
     Returns:
         (units of f,) the unit of g, -1 for none; levels are paired one to one and in order.
@@ -34,7 +43,7 @@ def match_units(f: NormalRows, g: NormalRows) -> IntArray:
         best_level = next_level
         for candidate in np.unique(f.level[f.level >= next_level]).tolist():
             units = np.flatnonzero(f.level == candidate)
-            found = _pairs(f, units, own, translated, lost)
+            found = _pairs(f, units, own, translated, lost, close)
             if found[0].size and (best is None or found[0].size > best[0].size):
                 best, best_level = found, candidate
         if best is not None:
@@ -58,20 +67,24 @@ def _translate(
 
 
 def _pairs(
-    f: NormalRows, units: IntArray, own: IntArray, translated: FloatArray, lost: FloatArray
+    f: NormalRows, units: IntArray, own: IntArray, translated: FloatArray, lost: FloatArray, close: float
 ) -> tuple[IntArray, IntArray]:
-    """Greedy pairs (units of f, units of g), the closest first."""
-    size = np.abs(f.rows[units]) @ f.magnitude
-    gap = np.stack(
-        [np.abs(f.rows[units] - row) @ f.magnitude + more for row, more in zip(translated, lost, strict=True)]
-    )
-    share = gap / np.maximum(size, 1e-300)[None]
+    """Greedy pairs (units of f, units of g), the closest first, where closeness is Euclidean; the share decides."""
+    weighted, others = f.rows[units] * f.magnitude, translated * f.magnitude
+    square = (weighted**2).sum(axis=1)[None] + (others**2).sum(axis=1)[:, None] - 2 * others @ weighted.T
+    size = np.abs(weighted).sum(axis=1)
     first, second = [], []
-    for flat in np.argsort(share, axis=None, kind="stable").tolist():
-        row, column = divmod(flat, units.size)
-        if share[row, column] >= _CLOSE:
-            break
-        if units[column] not in first and own[row] not in second:
+    free_f, free_g = np.ones(units.size, dtype=bool), np.ones(own.size, dtype=bool)
+    near = np.argsort(square, axis=1, kind="stable")[:, :_CANDIDATES]
+    order = np.argsort(np.take_along_axis(square, near, axis=1), axis=None, kind="stable")
+    for place in order.tolist():
+        row = place // near.shape[1]
+        column = int(near.flat[place])
+        if not (free_f[column] and free_g[row]):
+            continue
+        gap = np.abs(weighted[column] - others[row]).sum() + lost[row]
+        if gap < close * size[column]:
+            free_f[column] = free_g[row] = False
             first.append(int(units[column]))
             second.append(int(own[row]))
     return np.array(first, dtype=np.int64), np.array(second, dtype=np.int64)

@@ -62,9 +62,10 @@ class Decision:
         verdict: ``equivalent``: no input of the domain satisfies a disjunct, proved.  ``different``: `witness` does.
         witness: the difference.
         reach: a proved upper bound of every disjunct's least row over the domain; at most 0 where equivalent.
-        closest: the largest least row seen at a point of the domain.
-        evidence: what was trusted beyond float64 arithmetic: ``bounds`` (nothing), ``solver`` (SCIP) or ``z3``.
-        solver: the solver's name and tolerances where its word was taken.
+        closest: (disjuncts,) the largest least row of each seen at a point of the domain; -inf for none.
+        evidence: what was trusted beyond float64 arithmetic: ``bounds`` (nothing), ``solver`` (SCIP, and perhaps z3
+            for some parts of the domain) or ``z3``.
+        solver: SCIP's name and tolerances where its word was taken.
         boxes: boxes bounded in all.
         left: boxes that are open.
         done: share of the domain's boxes where every disjunct is excluded, by volume over free inputs.
@@ -75,7 +76,7 @@ class Decision:
     verdict: Verdict
     witness: Witness | None
     reach: float
-    closest: float
+    closest: FloatArray
     evidence: Literal["bounds", "solver", "z3"]
     solver: str
     boxes: int
@@ -99,9 +100,9 @@ class _Part:
         return int((self.polytope.box.upper > self.polytope.box.lower).sum())
 
     @property
-    def ragged(self) -> bool:
-        """Whether some unit has no partner."""
-        return any(level.lone or level.pairs < level.g for level in self.joint.levels)
+    def ragged(self) -> list[int]:
+        """The networks, 0 for f and 1 for g, with units that have no partner."""
+        return [place for place, alone in enumerate(self.joint.unpaired) if alone.size]
 
     @property
     def units(self) -> int:
@@ -163,6 +164,8 @@ def decide(
     Raises:
         ContradictionError: two proofs contradict each other.
     """
+    if not len(goals):
+        return Decision("equivalent", None, -np.inf, np.zeros(0), "bounds", "", 0, 0, 1.0, "", {})
     run = _Run((f, g), goals, search, options, progress)
     stages = _stages(run, search.domain)
     last = run.start
@@ -183,11 +186,12 @@ def _stages(run: _Run, domain: Domain) -> Iterator[str]:
     for polytope in domain.polytopes:
         run.parts.append(_make_part(run, polytope))
     yield "bounds"
+    few = max(part.free for part in run.parts) <= run.options.split_inputs
+    small = max(part.units for part in run.parts) <= MILP_UNITS
     if any(part.ragged for part in run.open_parts):
         run.progress("stability", 0, len(run.parts))
-        _sharpen(run)
+        _sharpen(run, run.until(0.4 if few or small else 0.8))
         yield "stability"
-    few = max(part.free for part in run.parts) <= run.options.split_inputs
     small = max(part.units for part in run.parts) <= MILP_UNITS
     plan: list[tuple[Method, float]] = [("splitting", 0.4 if small else 0.9), ("milp", 0.7), ("z3", 0.9)]
     if not few:
@@ -215,20 +219,25 @@ def _bounded_part(run: _Run, polytope: Polytope, bounds: tuple[dict[str, Interva
     return _Part(polytope, bounds, joint, splitter)
 
 
-def _sharpen(run: _Run) -> None:
+def _sharpen(run: _Run, deadline: float) -> None:
     """Better bounds of each network where units have no partner: what is stable needs none."""
-    deadline = run.until(0.4)
     ragged = [k for k, part in enumerate(run.parts) if part.splitter.open.any() and part.ragged]
     for number, k in enumerate(ragged):
         part = run.parts[k]
-        seconds = max(1e-3, (deadline - time.monotonic()) / (2 * (len(ragged) - number)))
-        f, g = (
-            sharpen(network, known, part.polytope, seconds, run.options.seed)
-            for network, known in zip(run.networks, part.bounds, strict=True)
-        )
-        run.parts[k] = _bounded_part(run, part.polytope, (f[0], g[0]))
-        if f[1] or g[1]:
-            run.evidence, run.solver = "solver", f[1] or g[1]
+        until = time.monotonic() + (deadline - time.monotonic()) / (len(ragged) - number)
+        sides = part.ragged
+        for waiting, place in zip(range(len(sides), 0, -1), sides, strict=True):
+            seconds = max(1e-3, (until - time.monotonic()) / waiting)
+            network, known, alone = run.networks[place], part.bounds[place], part.joint.unpaired[place]
+            sharper, solver = sharpen(network, known, alone, part.polytope, seconds, run.options.seed)
+            part = _bounded_part(
+                run, part.polytope, (sharper, part.bounds[1]) if place == 0 else (part.bounds[0], sharper)
+            )
+            if solver:
+                run.evidence, run.solver = "solver", solver
+            if not part.splitter.open.any():
+                break
+        run.parts[k] = part
 
 
 def _split(run: _Run, deadline: float) -> None:
@@ -280,11 +289,11 @@ def _z3(run: _Run, deadline: float) -> None:
         run.progress("z3", number, len(run.open_parts))
         if (seconds := deadline - time.monotonic()) <= 0:
             return
-        answer = cross_check(f, g, Domain((part.polytope,)), [epsilon] * f.output_size, timeout=seconds)
+        answer = cross_check(f, g, Domain((part.polytope,)), epsilon, timeout=seconds)
         if answer.verdict == "equivalent":
             for disjunct in range(len(run.goals)):
                 part.splitter.close(disjunct)
-            run.evidence = "z3"
+            run.evidence = "solver" if run.evidence == "solver" else "z3"
         if answer.witness is not None and run.search.take_exact(answer.witness, part.polytope):
             return
 
@@ -305,7 +314,7 @@ def _decision(run: _Run) -> Decision:
         verdict,
         search.found,
         max((outcome.reach for outcome in outcomes), default=float("inf")),
-        float(search.best.max(initial=-np.inf)),
+        search.best,
         run.evidence,
         run.solver,
         sum(outcome.boxes for outcome in outcomes),

@@ -1,6 +1,9 @@
-"""Two networks side by side: over one vector of inputs, and as one network that shows the rows of the goals."""
+"""Networks side by side: over one vector of inputs, as one network, and as one that shows the rows of the goals."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,13 +39,32 @@ def _renamed(network: Network, prefix: str, shared: str, indices: IntArray, size
         whole = port.size == size and np.array_equal(where, np.arange(size))
         read = Identity(size) if whole else Selection(where, size)
         nodes.append(Affine(prefix + port.name, (Term(shared, read),), np.zeros(port.size)))
-    for node in network.nodes:
-        if isinstance(node, Relu):
-            nodes.append(Relu(prefix + node.name, prefix + node.source))
-        else:
-            terms = tuple(Term(prefix + term.source, term.map) for term in node.terms)
-            nodes.append(Affine(prefix + node.name, terms, node.bias))
-    return nodes
+    return nodes + [_renamed_node(node, prefix) for node in network.nodes]
+
+
+def side_by_side(networks: Sequence[Network]) -> Network:
+    """One network that reads the inputs of all in order, and shows their outputs in order."""
+    if len(networks) == 1:
+        return networks[0]
+    inputs: list[Port] = []
+    outputs: list[Port] = []
+    nodes: list[Node] = []
+    for number, network in enumerate(networks):
+        prefix = f"{number}:"
+        inputs += [_renamed_port(port, prefix) for port in network.inputs]
+        outputs += [_renamed_port(port, prefix) for port in network.outputs]
+        nodes += [_renamed_node(node, prefix) for node in network.nodes]
+    return Network(tuple(inputs), tuple(nodes), tuple(outputs))
+
+
+def _renamed_port(port: Port, prefix: str) -> Port:
+    return replace(port, name=prefix + port.name, source=prefix + port.source)
+
+
+def _renamed_node(node: Node, prefix: str) -> Node:
+    if isinstance(node, Relu):
+        return Relu(prefix + node.name, prefix + node.source)
+    return Affine(prefix + node.name, tuple(Term(prefix + t.source, t.map) for t in node.terms), node.bias)
 
 
 def product_network(f: Network, g: Network, goals: PairGoals) -> Network:

@@ -14,7 +14,8 @@ import numpy as np
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.domain import Polytope
 from eqverify.equivalence.goals import PairGoals
-from eqverify.equivalence.joint import Joint, NormalRows
+from eqverify.equivalence.joint import Joint
+from eqverify.equivalence.normal import NormalRows
 from eqverify.equivalence.zonotope import Pusher
 from eqverify.milp.encoding import Answer, UnitBlock
 from eqverify.milp.scip import ScipSolver
@@ -95,7 +96,8 @@ class ProductMilp:
         rows[:, n] += goals.constant
         rows[:, n + 1 : n + 1 + len(f.rows)] = a @ f.outputs[:, n + 1 :]
         rows[:, n + 1 + len(f.rows) :] = b @ g.outputs[:, n + 1 :]
-        return rows, self.joint.target.error
+        reach = np.abs(rows) @ np.concatenate([f.magnitude, g.magnitude[n + 1 :]])
+        return rows, (self.joint.target.error + gamma(4) * reach) * (1 + 8 * UNIT_ROUNDOFF)
 
 
 def _limits(joint: Joint, part: Polytope) -> _Limits:

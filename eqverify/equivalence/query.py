@@ -1,4 +1,4 @@
-"""Satisfying assignments of queries about two networks, confirmed in rationals against the query as written."""
+"""Satisfying assignments of queries about several networks, confirmed in rationals against the query as written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A specification about two networks as questions over one vector of shared inputs.
+"""A specification about several networks as questions about two over one vector of shared inputs.
 
-Inputs that a case equates, by the rows  x_a - x_b <= 0  and  x_b - x_a <= 0,  become one.  Nothing else is assumed of
-how the inputs of the two networks are related: what is left over stays an input of its own, with its constraints.
+The second of the two is all networks but the first, side by side.  Inputs that a case equates, by the rows
+x_a - x_b <= 0  and  x_b - x_a <= 0,  become one.  Nothing else is assumed of how the inputs of the networks are
+related: what is left over stays an input of its own, with its constraints.
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ from eqverify.errors import InputError, Place
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedCase:
-    """One case of a specification of two networks.
+    """One case of a specification of several networks.
 
     Attributes:
         part: the inputs, over the shared vector.
         first: (inputs of the first network,) where they stand in the shared vector.
-        second: (inputs of the second,) likewise.
+        second: (inputs of all others,) likewise.
         goals: the case's output condition.
+        loose: whether a linear constraint was left out, so that `part` may be larger than what is written.
     """
 
     part: Polytope
     first: IntArray
     second: IntArray
     goals: PairGoals
+    loose: bool = False
 
     @property
     def equated(self) -> bool:
@@ -40,52 +43,55 @@ class SharedCase:
 
 
 def shared_cases(specification: Specification) -> tuple[SharedCase, ...]:
-    """The cases of a specification of two networks.
+    """The cases of a specification of several networks, without those whose equations no input satisfies.
 
     Raises:
-        InputError: `equivalence/networks` where it is not about two.
+        InputError: `equivalence/networks` where it is about one.
     """
     networks = specification.networks
-    if len(networks) != 2:
+    if len(networks) < 2:
         raise InputError(
             "equivalence/networks",
-            "the query is not about two networks",
+            "the query is about one network",
             place=Place(file=specification.source),
             value=", ".join(signature.name for signature in networks),
-            hint="declare two networks",
+            hint="declare two networks, or more",
         )
     inputs = [sum(d.size for d in signature.inputs) for signature in networks]
     outputs = [sum(d.size for d in signature.outputs) for signature in networks]
-    return tuple(_shared(case, inputs[0], (outputs[0], outputs[1])) for case in specification.cases)
+    cases = (_shared(case, inputs[0], (outputs[0], sum(outputs[1:]))) for case in specification.cases)
+    return tuple(case for case in cases if case is not None)
 
 
-def _shared(case: Case, first: int, outputs: tuple[int, int]) -> SharedCase:
+def _shared(case: Case, first: int, outputs: tuple[int, int]) -> SharedCase | None:
     place = _classes(case.polytope)
     count = int(place.max()) + 1
     box = case.polytope.box
     lower, upper = np.full(count, -np.inf), np.full(count, np.inf)
     np.maximum.at(lower, place, box.lower)
     np.minimum.at(upper, place, box.upper)
+    if (lower > upper).any():
+        return None
     unsafe = tuple(tuple(_moved(row, place) for row in conjunction) for conjunction in case.unsafe)
-    if (lower > upper).any():  # no input satisfies the equations
-        lower, upper, unsafe = np.minimum(lower, upper), np.maximum(lower, upper), ()
-    matrix, bound = _rows(case.polytope, place, count)
+    matrix, bound, loose = _rows(case.polytope, place, count)
     part = Polytope(Box(lower, upper), matrix, bound)
-    return SharedCase(part, place[:first], place[first:], make_goals(unsafe, (count, *outputs)))
+    return SharedCase(part, place[:first], place[first:], make_goals(unsafe, (count, *outputs)), loose)
 
 
-def _rows(polytope: Polytope, place: IntArray, count: int) -> tuple[FloatArray, FloatArray]:
-    """The linear constraints over the shared inputs; a row whose coefficients do not add up exactly is left out."""
-    rows, bounds = [], []
+def _rows(polytope: Polytope, place: IntArray, count: int) -> tuple[FloatArray, FloatArray, bool]:
+    """The linear constraints over the shared inputs, and whether one is left out: its sums are no floats."""
+    rows, bounds, loose = [], [], False
     for row, bound in zip(polytope.matrix, polytope.bound.tolist(), strict=True):
         total = [Fraction(0)] * count
         for i in np.flatnonzero(row).tolist():
             total[place[i]] += Fraction(float(row[i]))
         floats = [float(value) for value in total]
-        if any(floats) and all(Fraction(f) == value for f, value in zip(floats, total, strict=True)):
+        exact = all(Fraction(f) == value for f, value in zip(floats, total, strict=True))
+        if exact and any(floats):
             rows.append(floats)
             bounds.append(bound)
-    return np.array(rows, dtype=np.float64).reshape(-1, count), np.array(bounds, dtype=np.float64)
+        loose |= not exact or not (any(floats) or bound >= 0)
+    return np.array(rows, dtype=np.float64).reshape(-1, count), np.array(bounds, dtype=np.float64), loose
 
 
 def _classes(polytope: Polytope) -> IntArray:

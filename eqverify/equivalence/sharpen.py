@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from eqverify.arrays import IntArray
 from eqverify.bounds import Interval
 from eqverify.domain import Domain, Polytope
 from eqverify.network import Network
@@ -18,13 +19,16 @@ from eqverify.stability.portfolio import prove_stability
 
 
 def sharpen(
-    network: Network, bounds: dict[str, Interval], part: Polytope, seconds: float, seed: int
+    network: Network, bounds: dict[str, Interval], units: IntArray, part: Polytope, seconds: float, seed: int
 ) -> tuple[dict[str, Interval], str]:
     """Bounds with what the portfolio of stability proves about pre-activations on the box of a part.
+
+    Other units keep their bounds: were one found stable and its partner not, neither would have a partner any more.
 
     Args:
         network: the network.
         bounds: proved intervals of all nodes on the part's box, (1, n) each.
+        units: (k, 2) the units in question: number of the ReLU layer and number there.
         part: the part; its linear constraints are not used, so that the result holds on its whole box.
         seconds: time limit.
         seed: of random points and solver.
@@ -35,10 +39,12 @@ def sharpen(
     options = StabilityOptions(time_limit=seconds, unit_time_limit=min(2.0, seconds), seed=seed)
     facts = prove_stability(domain_problem(network, Domain((Polytope(part.box),))), options)
     sharper = dict(bounds)
-    for layer in facts.layers:
+    for number, layer in enumerate(facts.layers):
+        asked = np.zeros(layer.lower.size, dtype=bool)
+        asked[units[units[:, 0] == number, 1]] = True
         lower = np.where(layer.mask(Status.ACTIVE), np.maximum(layer.lower, 0.0), layer.lower)
         upper = np.where(layer.mask(Status.INACTIVE), np.minimum(layer.upper, 0.0), layer.upper)
-        known = Interval(lower[None], upper[None])
+        known = Interval(np.where(asked, lower, -np.inf)[None], np.where(asked, upper, np.inf)[None])
         sharper[layer.source] = sharper[layer.source].intersect(known, layer.source)
     for node in network.relus:
         sharper[node.name] = sharper[node.source].relu()

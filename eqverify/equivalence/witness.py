@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from eqverify.domain import Domain, Polytope
 from eqverify.equivalence.goals import PairGoals
 from eqverify.equivalence.product import ROWS, product_network
 from eqverify.network import UNIT_ROUNDOFF, Affine, Network, evaluate, evaluate_nodes, evaluation_error
+from eqverify.network.evaluate import UNDERFLOW
 from eqverify.stability.falsify import preactivation_gradient
 from eqverify.stability.interior import Interior
 
@@ -26,6 +28,10 @@ _JUDGED = 4
 
 _EXACT_PRODUCTS = 2_000_000
 """Networks with more products than this are not evaluated in rationals, which takes a microsecond per product."""
+
+_EXACT_SECONDS = 2.0
+"""When so much time has gone into evaluations in rationals, only what floats show counts.  Where two networks agree up
+to rounding, every point looks as if it might show a difference."""
 
 Replay = Callable[[FloatArray], bool]
 """Runs both files at an input (input_size,); whether they show a difference too."""
@@ -83,12 +89,17 @@ class WitnessSearch:
     ) -> None:
         self.f, self.g, self.goals, self.domain = f, g, goals, domain
         self.replay, self.single = replay, single
-        self.network = product_network(f, g, goals)
         self.random = np.random.default_rng(seed)
         self.found: Witness | None = None
         self.best = np.full(len(goals), -np.inf)
         self.unplayed = 0
-        self._interiors = [Interior(part) for part in domain.polytopes]
+        self._exact_seconds = 0.0
+        self._interiors = {part: Interior(part) for part in domain.polytopes}
+
+    @cached_property
+    def network(self) -> Network:
+        """The rows of the goals as a network."""
+        return product_network(self.f, self.g, self.goals)
 
     def attempt(self, points: FloatArray, part: Polytope) -> bool:
         """Try points (k, input_size) of a part; True once a witness is found.  What lies outside is ignored."""
@@ -119,13 +130,16 @@ class WitnessSearch:
         exact = tuple(Fraction(v) for v in point.tolist())
         at_f, at_g = (evaluate(network, point[None])[0] for network in (self.f, self.g))
         size = np.abs(self.goals.rows) @ np.abs(np.concatenate([point, at_f, at_g])) + np.abs(self.goals.constant)
-        certain = values[ROWS][0] - error - 4 * UNIT_ROUNDOFF * size
+        tiny = UNDERFLOW * (1 + np.abs(point).sum() + np.abs(at_f).sum() + np.abs(at_g).sum())
+        certain = values[ROWS][0] - error - 4 * UNIT_ROUNDOFF * size - tiny
         clear = self.goals.least(certain[None])[0]
         if (clear > 0).any():
             return Witness(point, exact, int(np.argmax(clear)), at_f, at_g, "rounding")
-        if max(products(self.f), products(self.g)) > _EXACT_PRODUCTS:
+        if max(products(self.f), products(self.g)) > _EXACT_PRODUCTS or self._exact_seconds > _EXACT_SECONDS:
             return None
+        start = time.monotonic()
         k = self.goals.holds_exactly(self.f, self.g, exact)
+        self._exact_seconds += time.monotonic() - start
         return None if k is None else Witness(point, exact, k, at_f, at_g, "exact")
 
     def take_exact(self, x: tuple[Fraction, ...], part: Polytope) -> bool:
@@ -146,9 +160,9 @@ class WitnessSearch:
 
     def sample(self, count: int = 1024) -> bool:
         """Random points and corners of every part, and gradient steps from the best of them."""
-        for index, part in enumerate(self.domain.polytopes):
-            points = self._interiors[index].pull(self._draw(part, count))
-            if self.attempt(points, part) or self.climb(self._starts(points), part, index):
+        for part in self.domain.polytopes:
+            points = self._interiors[part].pull(self._draw(part, count))
+            if self.attempt(points, part) or self.climb(self._starts(points), part):
                 return True
         return False
 
@@ -171,7 +185,7 @@ class WitnessSearch:
         chosen = np.argsort(-np.nan_to_num(least, nan=-np.inf), axis=0, kind="stable")[:8]
         return points[np.unique(chosen)]
 
-    def climb(self, x: FloatArray, part: Polytope, index: int = 0) -> bool:
+    def climb(self, x: FloatArray, part: Polytope) -> bool:
         """Sign-gradient steps on the least row of the disjunct closest to holding at each point (k, input_size)."""
         box = part.box
         for step in _STEPS:
@@ -181,7 +195,7 @@ class WitnessSearch:
             rows: IntArray = np.argmin(np.where(own, values, np.inf), axis=1)
             gradient = preactivation_gradient(self.network, ROWS, rows, x)
             moved = np.clip(x + step * (box.upper - box.lower) * np.sign(gradient), box.lower, box.upper)
-            moved = self._interiors[index].pull(moved)
+            moved = self._interiors[part].pull(moved)
             if self.attempt(moved, part):
                 return True
             better = self.goals.least(evaluate(self.network, moved)).max(axis=1) >= self.goals.least(values).max(axis=1)

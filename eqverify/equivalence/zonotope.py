@@ -58,7 +58,11 @@ class Zonotope:
         reach = self.reach
         lower = np.nextafter(self.centre - reach, -np.inf)
         upper = np.nextafter(self.centre + reach, np.inf)
-        return Interval(np.where(np.isnan(lower), -np.inf, lower), np.where(np.isnan(upper), np.inf, upper))
+        # A centre that is not finite is a sum that overflowed, whatever its sign.
+        known = np.isfinite(self.centre) & ~np.isnan(reach)
+        lower, upper = np.where(known, lower, -np.inf), np.where(known, upper, np.inf)
+        exact = known & (reach == 0)
+        return Interval(np.where(exact, self.centre, lower), np.where(exact, self.centre, upper))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,6 +161,7 @@ def affine(level: Level, x: Zonotope, states: dict[int, Zonotope], count: int) -
     centre = np.broadcast_to(level.constant, (boxes, n))
     slack = np.broadcast_to(level.error + constant * np.abs(level.constant), (boxes, n))
     generators = np.zeros((boxes, count, n))
+    read = []
     for matrix, value in parts:
         if not matrix.any():
             continue
@@ -166,7 +171,11 @@ def affine(level: Level, x: Zonotope, states: dict[int, Zonotope], count: int) -
         generators[:, :known] += flat.reshape(boxes, known, n)
         size = np.abs(value.centre) + np.abs(value.generators).sum(axis=1) + value.slack
         slack = slack + (value.slack + constant * size) @ np.abs(matrix).T
-    return Zonotope(centre, generators, np.where(slack == 0, 0.0, slack * _SAFETY + UNDERFLOW))
+        read.append((matrix, size))
+    zero = slack == 0
+    if zero.any():  # nothing was read, or it underflowed
+        zero &= sum(((size > 0) @ (matrix != 0).T for matrix, size in read), np.zeros((1, n), dtype=bool)) == 0
+    return Zonotope(centre, generators, np.where(zero, 0.0, slack * _SAFETY + UNDERFLOW))
 
 
 def activate(level: Level, w: Zonotope, z: LevelBounds) -> tuple[Zonotope, IntArray]:

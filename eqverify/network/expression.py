@@ -63,7 +63,7 @@ class Basis:
 
     def reach(self, rows: FloatArray) -> FloatArray:
         """(n,) bounds on |rows . basis|, rounded upwards."""
-        size = np.abs(rows).astype(np.float64)
+        size = np.abs(rows).astype(np.float64, copy=False)
         return np.asarray(size @ self.magnitude * (1 + 2 * gamma(self.width + 4)))
 
 

@@ -180,6 +180,40 @@ def test_conjunctions_over_both_outputs() -> None:
     assert eq.decide_pair_query(parse_query(pair_text("", EQUAL, below)), networks).answer == "unsat"
 
 
+THREE = """(vnnlib-version <2.0>)
+(declare-network f (declare-input A real [2]) (declare-output Y real [2]))
+(declare-network g (equal-to f) (declare-input B real [2]) (declare-output Z real [2]))
+(declare-network h (isomorphic-to f) (declare-input C real [2]) (declare-output V real [2]))
+(assert (>= A[0] -1.0)) (assert (<= A[0] 1.0)) (assert (>= A[1] -1.0)) (assert (<= A[1] 1.0))
+(assert (== A[0] B[0])) (assert (== A[1] B[1]))
+(assert (== A[0] C[0])) (assert (>= C[1] -1.0)) (assert (<= C[1] 1.0))
+"""
+
+
+def test_queries_about_three_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """f and g are one network on one input, so that Y = Z; h has an input of its own."""
+    path = tmp_path / "three.vnnlib"
+    arguments = ["verify", str(path), "--network", f"f={tmp_path / 'f.onnx'}", "--network", f"h={tmp_path / 'h.onnx'}"]
+    for name, shift in (("f", 0.0), ("h", 0.125)):
+        data = write_network(network(shift), metadata={}, producer="test", dtype="float32")
+        (tmp_path / f"{name}.onnx").write_bytes(data)
+    path.write_text(THREE + "(assert (> (- (+ (* 2.0 Z[0]) V[0]) (* 2.0 Y[0])) (+ V[0] 0.01)))")
+    assert run(arguments) == 0
+    assert capsys.readouterr().out == "unsat\n"
+    path.write_text(THREE + "(assert (>= (- V[0] Y[0]) 0.2)) (assert (== Z[1] Y[1]))")
+    assert run(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "real" in line] == [f"{name} real [2]" for name in ("A", "Y", "B", "Z", "C", "V")]
+    found = eq.decide_pair_query(path, {"f": network(), "h": network(0.125)})
+    assert found.answer == "sat"
+    assert found.inputs["f"] == found.inputs["g"]
+    assert found.inputs["f"][0] == found.inputs["h"][0]
+    assert list(found.outputs["h"]) == outputs_exact(network(0.125), found.inputs["h"])
+    with pytest.raises(InputError) as error:
+        load_domain(path)
+    assert code_of(error) == "equivalence/inputs"
+
+
 def test_an_unconfirmed_assignment_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eqverify.equivalence.query.QueryCheck.confirm", lambda self, point: False)
     text = pair_text("", EQUAL, "(> Z[0] Y[0])")

@@ -17,7 +17,7 @@ def equiv(
     domain: Path,
     /,
     *,
-    epsilon: float | None = None,
+    epsilon: Annotated[list[float] | None, Parameter(negative="")] = None,
     top1: Annotated[bool, Parameter(negative="")] = False,
     timeout: float = 60.0,
     split_inputs: int = 12,
@@ -39,7 +39,7 @@ def equiv(
         VNN-LIB file, version 1.0 or 2.x, about one network, or about two with equal inputs. Only what it says about
         inputs counts; conditions on outputs are ignored.
     epsilon:
-        Allowed deviation per output.
+        Allowed deviation of every output, or, given several times, of each output in turn.
     top1:
         Ask for an equal largest output instead; a tie counts as agreement.
     timeout:
@@ -57,15 +57,16 @@ def equiv(
     from eqverify.cli import render
     from eqverify.files import atomic_write
 
+    allowed = epsilon[0] if epsilon is not None and len(epsilon) == 1 else epsilon
     if query_out is not None:
         require_folder(query_out)
-        atomic_write(query_out, pair_query(f, g, domain, epsilon=epsilon, top1=top1).encode())
+        atomic_write(query_out, pair_query(f, g, domain, epsilon=allowed, top1=top1).encode())
     with shown_progress() as progress:
         answer = equivalent(
             f,
             g,
             domain,
-            epsilon=epsilon,
+            epsilon=allowed,
             top1=top1,
             timeout=timeout,
             split_inputs=split_inputs,
