@@ -13,15 +13,17 @@ import numpy as np
 
 from eqverify.api.loading import PathOrNetwork, load_query
 from eqverify.api.properties import fold_case
+from eqverify.bounds import Interval
 from eqverify.deciding.attack import attack
 from eqverify.deciding.backends import make_backend
 from eqverify.deciding.presolve import output_bounds, positive_rows
-from eqverify.deciding.question import Backend, Question, Reply, Verdict
+from eqverify.deciding.question import Backend, Known, Question, Reply, Verdict
 from eqverify.deciding.replay import Replayer, Witness
+from eqverify.deciding.shared import SharedProof, prove_rows
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Case
 from eqverify.errors import EqverifyError, InputError, Place, UsageError
-from eqverify.network import Network
+from eqverify.network import Network, evaluate
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.report.layers import LayerRow
@@ -35,7 +37,8 @@ _ATTACK_SHARE = 0.02
 """The backend's own search comes later; this one finds what is easy, before anything is proved."""
 
 _SPLIT_SHARE = 0.1
-_REDUCTION_SHARE = 0.15
+_SHARED_SHARE = 0.6
+_REDUCTION_SHARE = 0.3
 _LEAST = 5.0
 """Seconds that a backend gets for a question, if there are so many: some take a while to start."""
 
@@ -89,6 +92,7 @@ def verify(
     timeout: float = 60.0,
     reduction: bool = True,
     seed: int = 0,
+    workers: int = 1,
     progress: Progress = silent,
 ) -> Verification:
     """Decide whether an input satisfies a property (for a counterexample query: whether there is a counterexample).
@@ -107,6 +111,8 @@ def verify(
         timeout: seconds in all.
         reduction: whether backends see the reduced network instead of the original.
         seed: of the random points.
+        workers: processes for the proof that serves all disjuncts; they start afresh, so that a script that asks for
+            several needs the usual ``if __name__ == "__main__":``.
         progress: called with stage, done, total.
 
     Returns:
@@ -120,7 +126,7 @@ def verify(
     if not timeout > 0:
         raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
     decider = make_backend(backend) if isinstance(backend, str) else backend
-    run = _Run(Budget(timeout), decider, reduction, seed, progress)
+    run = _Run(Budget(timeout), decider, reduction, seed, workers, progress)
     parsed = load_query(query) if isinstance(query, str | Path) else query
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, networks, timeout, seed, progress)
@@ -216,6 +222,7 @@ class _Side:
         folded: the original with all rows of the condition as outputs.
         members: (disjuncts, rows) bool: which rows each disjunct needs.
         replayer: takes candidates.
+        free_inputs: how many inputs have a range.
     """
 
     def __init__(self, problem: Problem, case: Case, data: bytes) -> None:
@@ -228,6 +235,8 @@ class _Side:
             rows = self.folded.specification.cases[0].unsafe[number]
             self.members[number, [next(iter(row.outputs)) for row in rows]] = True
         self.replayer = Replayer(problem.network, case, lambda points: run_model(data, points))
+        box = case.polytope.box
+        self.free_inputs = int((box.upper > box.lower).sum())
 
 
 @dataclass(slots=True)
@@ -245,8 +254,11 @@ class _Part:
 class _Run:
     """One call of `verify`."""
 
-    def __init__(self, budget: Budget, backend: Backend, reduction: bool, seed: int, progress: Progress) -> None:
-        self.budget, self.backend, self.reduction, self.seed, self.progress = budget, backend, reduction, seed, progress
+    def __init__(
+        self, budget: Budget, backend: Backend, reduction: bool, seed: int, workers: int, progress: Progress
+    ) -> None:
+        self.budget, self.backend, self.reduction = budget, backend, reduction
+        self.seed, self.workers, self.progress = seed, workers, progress
         self.seconds: dict[str, float] = {}
         self.evidence: dict[str, None] = {}
         self.largest: int | None = None
@@ -262,36 +274,46 @@ class _Run:
             self.reasons.append(f"the network has operators that are not piecewise linear: {operators}")
             return self._answer(problem, "unknown", "", None)
         sides = [_Side(problem, case, data) for case in problem.cases]
+        chosen = [(side, number) for side in sides for number in self._open(side)]
+        self._lap("presolve")
         for side in sides:
-            if self._attack(side, len(sides)):
+            if self._attack(side, [number for other, number in chosen if other is side], len(sides)):
                 return self._answer(problem, "sat", "attack", side.replayer.witness)
         self._lap("attack")
-        parts = self._parts(problem, sides)
+        parts = self._parts(problem, chosen)
+        self._lap("reduce")
         for side in sides:
             if side.replayer.witness is not None:
-                return self._answer(problem, "sat", "presolve", side.replayer.witness)
+                return self._answer(problem, "sat", "reduction", side.replayer.witness)
         return self._ask(problem, parts)
 
-    def _attack(self, side: _Side, cases: int) -> bool:
-        """Gradient steps towards every disjunct of a case at once."""
+    def _open(self, side: _Side) -> list[int]:
+        """The disjuncts of a case that bounds leave open; all, where the backend is to see the original."""
+        if not self.reduction or not len(side.members):
+            return list(range(len(side.members)))
+        self.progress("presolve", 0, 1)
+        network = side.folded.network
+        positive = positive_rows(network, output_bounds(network, side.case.polytope.box))
+        numbers = np.flatnonzero(~(side.members & positive).any(axis=1)).tolist()
+        if len(numbers) < len(side.members):
+            self.evidence["bounds"] = None
+        return numbers
+
+    def _attack(self, side: _Side, numbers: list[int], cases: int) -> bool:
+        """Gradient steps towards all disjuncts of a case that are open, at once."""
         self.progress("attack", 0, 1)
         share = Budget(self.budget.left * _ATTACK_SHARE / cases)
         box = side.case.polytope.box
-        return bool(len(side.members)) and attack(
-            side.folded.network, box, side.members, side.replayer, budget=share, seed=self.seed
+        return bool(numbers) and attack(
+            side.folded.network, box, side.members[numbers], side.replayer, budget=share, seed=self.seed
         )
 
-    def _parts(self, problem: Problem, sides: list[_Side]) -> list[_Part]:
+    def _parts(self, problem: Problem, chosen: list[tuple[_Side, int]]) -> list[_Part]:
         """The questions, about reduced networks where these can be had."""
-        chosen = [(side, number) for side in sides for number in range(len(side.case.unsafe))]
-        if self.reduction:
-            chosen = [pair for side in sides for pair in self._presolved(side)]
-            self._lap("presolve")
-            if chosen and not any(side.replayer.witness for side in sides):
-                parts = self._reduced(problem, chosen)
-                self._lap("reduce")
-                return parts
-        return [self._original(side, number) for side, number in chosen]
+        if not self.reduction:
+            return [self._original(side, number) for side, number in chosen]
+        left = [(side, number) for side, number in chosen if not self._split(side, number)]
+        return self._reduced(problem, left)
 
     @staticmethod
     def _original(side: _Side, number: int) -> _Part:
@@ -299,46 +321,55 @@ class _Run:
         zero = [Fraction(0)] * side.network.output_size
         return _Part(side, number, _question(side.network, side.case, number, zero), True)
 
-    def _presolved(self, side: _Side) -> list[tuple[_Side, int]]:
-        """The disjuncts of a case that bounds leave open."""
-        self.progress("presolve", 0, 1)
-        if not len(side.members):
-            return []
-        network, box = side.folded.network, side.case.polytope.box
-        positive = positive_rows(network, output_bounds(network, box))
-        numbers = np.flatnonzero(~(side.members & positive).any(axis=1)).tolist()
-        if int((box.upper > box.lower).sum()) <= SPLIT_INPUTS:
-            numbers = [number for number in numbers if not self._split(side, number)]
-        if len(numbers) < len(side.members):
-            self.evidence["bounds"] = None
-        return [(side, number) for number in numbers]
-
     def _split(self, side: _Side, number: int) -> bool:
-        """Whether a short splitting of the inputs refutes a disjunct; it may meet a witness too."""
+        """Whether a short splitting of few free inputs refutes a disjunct; it may meet a witness too."""
+        if side.free_inputs > SPLIT_INPUTS or side.replayer.witness is not None:
+            return False
         question = self._original(side, number).question
-        return split_question(question, side.replayer, Budget(self.budget.left * _SPLIT_SHARE)).proved
+        proved = split_question(question, side.replayer, Budget(self.budget.left * _SPLIT_SHARE)).proved
+        if proved:
+            self.evidence["bounds"] = None
+        return proved
 
     def _reduced(self, problem: Problem, chosen: list[tuple[_Side, int]]) -> list[_Part]:
         """Parts about networks that are reduced for their own disjunct, without those that are decided on the way."""
+        sides, parts = list(dict.fromkeys(side for side, _ in chosen)), []
+        for place, side in enumerate(sides):
+            if side.replayer.witness is not None:
+                break
+            own = [number for other, number in chosen if other is side]
+            parts += self._reduced_side(problem, side, own, self.budget.share(len(sides) - place))
+        return parts
+
+    def _reduced_side(self, problem: Problem, side: _Side, numbers: list[int], budget: Budget) -> list[_Part]:
+        """The disjuncts of one case: first one proof for all, then one for each."""
         from eqverify.api.directed import reduce_for_property
 
-        sides = list(dict.fromkeys(side for side, _ in chosen))
-        numbers = {side: [number for other, number in chosen if other is side] for side in sides}
-        cases = tuple(
-            Case(side.case.polytope, tuple(side.case.unsafe[number] for number in numbers[side])) for side in sides
-        )
-        narrowed = replace(problem, specification=replace(problem.specification, cases=cases))
-        share = max(1.0, self.budget.left * _REDUCTION_SHARE)
+        facts = None
+        if side.free_inputs > SPLIT_INPUTS:
+            shared = self._shared(_narrowed(problem, side, numbers), side, numbers, budget.left * _SHARED_SHARE)
+            if side.replayer.witness is not None:
+                return []
+            numbers = [number for number, closed in zip(numbers, shared.closed, strict=True) if not closed]
+            facts = shared.facts
+        if not numbers:
+            return []
+        share = max(1.0, budget.left * _REDUCTION_SHARE)
         try:
             result = reduce_for_property(
-                narrowed, time_limit=share, unit_time_limit=1.0, seed=self.seed, progress=self.progress
+                _narrowed(problem, side, numbers),
+                facts=facts,
+                time_limit=share,
+                unit_time_limit=1.0,
+                seed=self.seed,
+                progress=self.progress,
             )
         except InputError as error:
             self.reasons.append(f"not reduced: {error.code}")
-            return [self._original(side, number) for side, number in chosen]
+            return [self._original(side, number) for number in numbers]
         parts = []
         for found in result.disjuncts:
-            side, number = sides[found.case], numbers[sides[found.case]][found.index]
+            number = numbers[found.index]
             if found.counterexample is not None and side.replayer(found.counterexample[None]):
                 break
             if found.status == "unsat":
@@ -349,13 +380,36 @@ class _Run:
                 parts.append(self._part(side, number, found.reduction))
         return parts
 
+    def _shared(self, problem: Problem, side: _Side, numbers: list[int], seconds: float) -> SharedProof:
+        """One proof for all disjuncts of a case; its points are candidates."""
+        members = side.members[numbers]
+        found = prove_rows(
+            problem,
+            side.folded.network,
+            members,
+            seconds,
+            seed=self.seed,
+            workers=self.workers,
+            progress=self.progress,
+        )
+        if found.closed.any():
+            self.evidence["bounds"] = None
+        if found.points.size:
+            values = evaluate(side.folded.network, found.points)
+            met = np.any([(values[:, rows] <= 0).all(axis=1) for rows in members], axis=0)
+            side.replayer(found.points[met])
+        return found
+
     def _part(self, side: _Side, number: int, reduction: Reduction) -> _Part:
         """A part about a network reduced for it."""
         if reduction.network.relu_count >= sum(row.kept or 0 for row in self.layers):
             self.layers = reduction.layers
         epsilons = [Fraction(value) for value in reduction.epsilons.tolist()]
         basis = "" if reduction.certified else reduction.facts.solver or "solver"
-        return _Part(side, number, _question(reduction.network, side.case, number, epsilons), False, basis)
+        question = _question(reduction.network, side.case, number, epsilons)
+        ranges = {f.source: Interval(f.lower[None], f.upper[None]) for f in reduction.facts.layers}
+        known = Known(self._original(side, number).question.network, ranges)
+        return _Part(side, number, replace(question, known=known), False, basis)
 
     def _ask(self, problem: Problem, parts: list[_Part]) -> Verification:
         """Ask in rounds: what timed out is asked again while there is time."""
@@ -409,6 +463,12 @@ class _Run:
     def _lap(self, stage: str) -> None:
         now = time.perf_counter()
         self.seconds[stage], self._last = now - self._last, now
+
+
+def _narrowed(problem: Problem, side: _Side, numbers: list[int]) -> Problem:
+    """The problem of some disjuncts of one case."""
+    case = Case(side.case.polytope, tuple(side.case.unsafe[number] for number in numbers))
+    return replace(problem, specification=replace(problem.specification, cases=(case,)))
 
 
 def _question(network: Network, case: Case, number: int, epsilons: list[Fraction]) -> Question:

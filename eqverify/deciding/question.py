@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from eqverify.arrays import FloatArray
+from eqverify.bounds import Interval
 from eqverify.domain import Box
 from eqverify.network import Network
 from eqverify.stability.budget import Budget
 
 Verdict: TypeAlias = Literal["sat", "unsat", "unknown", "timed-out"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """The disjunct on the original network, and what is proved of the inputs that satisfy it (V-1).
+
+    Attributes:
+        network: the original; each output is a row of the condition.
+        bounds: by pre-activation node, intervals (1, n) that hold at every input that satisfies the disjunct.
+    """
+
+    network: Network
+    bounds: Mapping[str, Interval]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,11 +39,13 @@ class Question:
         network: each output is a row of the condition.
         box: the inputs.
         dtype: type in which all weights can be written.
+        known: for backends that can use proved ranges, instead of `network`; None where nothing was proved.
     """
 
     network: Network
     box: Box
     dtype: Literal["float32", "float64"]
+    known: Known | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -53,13 +53,18 @@ class ScipBackend:
 
     def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
         """As `Backend.decide`."""
-        network, box = question.network, question.box
+        box, told = question.box, None
+        narrow = int((box.upper > box.lower).sum()) <= SPLIT_INPUTS
+        if question.known is not None and not narrow:
+            told = question.known.bounds
+            question = Question(question.known.network, box, question.dtype)
+        network = question.network
         start = budget.left
-        bounds = output_bounds(network, box)
+        bounds = output_bounds(network, box, told)
         pace = start - budget.left
         if positive_rows(network, bounds).any():
             return self._reply("unsat", evidence=_BOUNDS)
-        if int((box.upper > box.lower).sum()) <= SPLIT_INPUTS:
+        if narrow:
             outcome = split_question(question, replay, Budget(budget.left * _SPLIT_SHARE))
             if outcome.proved or outcome.found:
                 return self._reply("unsat" if outcome.proved else "sat", evidence=_BOUNDS)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from eqverify.api.verification import Verification
     from eqverify.frontend.vnnlib import Query
 
+_MOST_WORKERS = 4
+"""Processes by default, at most: each takes time to start, and memory."""
+
 
 def verify(
     query: Path,
@@ -28,6 +31,7 @@ def verify(
     backend: str = "scip",
     reduction: bool = True,
     seed: int = 0,
+    workers: int | None = None,
     json: Json = False,
 ) -> None:
     """Decide whether an input satisfies a property: prints sat, unsat, unknown or timed-out, then the assignment.
@@ -51,12 +55,15 @@ def verify(
         Reduce the network before the backend sees it.
     seed:
         Of random points.
+    workers:
+        Processes for what can be shared out; by default as many as there are cores, up to 4.
     json:
         Print one JSON object instead.
     """
     from eqverify.api import verification
     from eqverify.api.loading import load_query
     from eqverify.cli import assignments, render
+    from eqverify.execution import usable_cores
 
     if result_file is not None:
         require_folder(result_file)
@@ -64,7 +71,14 @@ def verify(
     parsed = load_query(query)
     with shown_progress() as progress:
         answer = verification.verify(
-            parsed, networks, backend=backend, timeout=timeout, reduction=reduction, seed=seed, progress=progress
+            parsed,
+            networks,
+            backend=backend,
+            timeout=timeout,
+            reduction=reduction,
+            seed=seed,
+            workers=min(usable_cores(), _MOST_WORKERS) if workers is None else workers,
+            progress=progress,
         )
     if result_file is not None:
         assignments.write_result(result_file, answer)
