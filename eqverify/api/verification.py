@@ -84,6 +84,11 @@ class Verification:
         }
 
 
+def timed_out(seconds: float) -> Verification:
+    """The answer of a run that was ended at its limit."""
+    return Verification("timed-out", "", None, (), "ended at the limit", 0, None, (), {"decide": seconds})
+
+
 def verify(
     query: str | Path | Query,
     networks: PathOrNetwork | Mapping[str, PathOrNetwork],

@@ -10,11 +10,15 @@ from cyclopts import Parameter
 
 from eqverify.cli.commands.shared import Json, require_folder
 from eqverify.cli.progress import shown_progress
+from eqverify.cli.supervision import supervise
 from eqverify.errors import UsageError
 
 if TYPE_CHECKING:
     from eqverify.api.verification import Verification
     from eqverify.frontend.vnnlib import Query
+
+_GRACE = 0.5
+"""Seconds after the limit until a step that does not look at the time is ended."""
 
 _MOST_WORKERS = 4
 """Processes by default, at most: each takes time to start, and memory."""
@@ -60,16 +64,20 @@ def verify(
     json:
         Print one JSON object instead.
     """
+    if result_file is not None:
+        require_folder(result_file)
+    networks = _named(network)
+    announce = supervise(timeout + _GRACE)
+    if announce is None:
+        _give_up(timeout, result_file, json)
+        return
     from eqverify.api import verification
     from eqverify.api.loading import load_query
     from eqverify.cli import assignments, render
     from eqverify.execution import usable_cores
 
-    if result_file is not None:
-        require_folder(result_file)
-    networks = _named(network)
-    parsed = load_query(query)
     with shown_progress() as progress:
+        parsed = load_query(query)
         answer = verification.verify(
             parsed,
             networks,
@@ -80,12 +88,28 @@ def verify(
             workers=min(usable_cores(), _MOST_WORKERS) if workers is None else workers,
             progress=progress,
         )
+    announce()
     if result_file is not None:
         assignments.write_result(result_file, answer)
     if json:
         render.print_json(answer.as_dict())
     else:
         _print(parsed, answer, serialise_assignments)
+    print(_summary(answer), file=sys.stderr)
+
+
+def _give_up(timeout: float, result_file: Path | None, json: bool) -> None:
+    """Answer for a run that was ended at the limit."""
+    if not json:
+        print("timed-out", flush=True)
+    from eqverify.api.verification import timed_out
+    from eqverify.cli import assignments, render
+
+    answer = timed_out(timeout)
+    if result_file is not None:
+        assignments.write_result(result_file, answer)
+    if json:
+        render.print_json(answer.as_dict())
     print(_summary(answer), file=sys.stderr)
 
 
