@@ -26,12 +26,15 @@ from eqverify.errors import EqverifyError, InputError, Place, UsageError
 from eqverify.network import Network, evaluate
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
-from eqverify.report.layers import LayerRow
+from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.budget import Budget
+from eqverify.stability.facts import Evidence, Facts
+from eqverify.stability.options import StabilityOptions
 
 if TYPE_CHECKING:
     from eqverify.api.reduction import Reduction
     from eqverify.frontend.vnnlib import Query
+    from eqverify.stability.directed import Directed
 
 _ATTACK_SHARE = 0.02
 """The backend's own search comes later; this one finds what is easy, before anything is proved."""
@@ -227,6 +230,7 @@ class _Side:
         folded: the original with all rows of the condition as outputs.
         members: (disjuncts, rows) bool: which rows each disjunct needs.
         replayer: takes candidates.
+        exactly: (output_size,) the eps of the original: zero.
         free_inputs: how many inputs have a range.
     """
 
@@ -234,7 +238,8 @@ class _Side:
         from eqverify.export.runtime import run_model
 
         self.network, self.case = problem.network, case
-        self.folded = fold_case(problem.network, case, [Fraction(0)] * problem.network.output_size, "float64")
+        self.exactly = [Fraction(0)] * problem.network.output_size
+        self.folded = fold_case(problem.network, case, self.exactly, "float64")
         self.members = np.zeros((len(case.unsafe), self.folded.network.output_size), dtype=bool)
         for number in range(len(case.unsafe)):
             rows = self.folded.specification.cases[0].unsafe[number]
@@ -246,14 +251,23 @@ class _Side:
 
 @dataclass(slots=True)
 class _Part:
-    """One disjunct of one case, still open."""
+    """One disjunct of one case, still open.
+
+    Attributes:
+        side: the case.
+        number: of the disjunct.
+        question: what a backend is asked; None until the network is reduced.
+        original: whether that is about the original network, and nothing else.
+        basis: the solver that the reduction, or what is known, rests on, if it does.
+        proof: what was proved of the disjunct, for the reduction.
+    """
 
     side: _Side
     number: int
-    question: Question
+    question: Question | None
     original: bool
     basis: str = ""
-    """The solver that the reduction rests on, if it does."""
+    proof: Directed | None = None
 
 
 class _Run:
@@ -323,14 +337,13 @@ class _Run:
     @staticmethod
     def _original(side: _Side, number: int) -> _Part:
         """A part about the original network."""
-        zero = [Fraction(0)] * side.network.output_size
-        return _Part(side, number, _question(side.network, side.case, number, zero), True)
+        return _Part(side, number, _question(side.network, side.case, number, side.exactly), True)
 
     def _split(self, side: _Side, number: int) -> bool:
         """Whether a short splitting of few free inputs refutes a disjunct; it may meet a witness too."""
         if side.free_inputs > SPLIT_INPUTS or side.replayer.witness is not None:
             return False
-        question = self._original(side, number).question
+        question = _question(side.network, side.case, number, side.exactly)
         proved = split_question(question, side.replayer, Budget(self.budget.left * _SPLIT_SHARE)).proved
         if proved:
             self.evidence["bounds"] = None
@@ -348,8 +361,6 @@ class _Run:
 
     def _reduced_side(self, problem: Problem, side: _Side, numbers: list[int], budget: Budget) -> list[_Part]:
         """The disjuncts of one case: first one proof for all, then one for each."""
-        from eqverify.api.directed import reduce_for_property
-
         facts = None
         if side.free_inputs > SPLIT_INPUTS:
             shared = self._shared(_narrowed(problem, side, numbers), side, numbers, budget.left * _SHARED_SHARE)
@@ -359,31 +370,32 @@ class _Run:
             facts = shared.facts
         if not numbers:
             return []
-        share = max(1.0, budget.left * _REDUCTION_SHARE)
-        try:
-            result = reduce_for_property(
-                _narrowed(problem, side, numbers),
-                facts=facts,
-                time_limit=share,
-                unit_time_limit=1.0,
-                seed=self.seed,
-                progress=self.progress,
-            )
-        except InputError as error:
-            self.reasons.append(f"not reduced: {error.code}")
-            return [self._original(side, number) for number in numbers]
-        parts = []
-        for found in result.disjuncts:
-            number = numbers[found.index]
-            if found.counterexample is not None and side.replayer(found.counterexample[None]):
+        from eqverify.stability.directed import prove_directed
+
+        options = StabilityOptions(
+            time_limit=max(1.0, budget.left * _REDUCTION_SHARE), unit_time_limit=1.0, seed=self.seed
+        )
+        narrowed, parts = _narrowed(problem, side, numbers), []
+        for proof in prove_directed(narrowed, options, facts=facts, progress=self.progress):
+            number = numbers[proof.index]
+            if proof.point is not None and side.replayer(proof.point[None]):
                 break
-            if found.status == "unsat":
-                self.evidence["bounds" if found.evidence != "solver" else f"solver ({found.how})"] = None
-            elif found.reduction is None:
+            if proof.status == "unsat":
+                self.evidence["bounds" if proof.evidence != Evidence.SOLVER else f"solver ({proof.how})"] = None
+            elif proof.facts is None:
                 parts.append(self._original(side, number))
             else:
-                parts.append(self._part(side, number, found.reduction))
+                parts.append(self._proved(side, number, proof, proof.facts))
         return parts
+
+    def _proved(self, side: _Side, number: int, proof: Directed, facts: Facts) -> _Part:
+        """A part of which something is proved: about that, or about a network that is still to be reduced."""
+        basis = facts.solver or "solver" if facts.evidence_counts()["solver"] else ""
+        if side.free_inputs <= SPLIT_INPUTS or not getattr(self.backend, "uses_ranges", False):
+            return _Part(side, number, None, False, basis, proof)
+        self._show(layer_rows(facts))
+        question = _question(side.network, side.case, number, side.exactly)
+        return _Part(side, number, replace(question, known=_known(question.network, facts)), False, basis)
 
     def _shared(self, problem: Problem, side: _Side, numbers: list[int], seconds: float) -> SharedProof:
         """One proof for all disjuncts of a case; its points are candidates."""
@@ -405,16 +417,28 @@ class _Run:
             side.replayer(found.points[met])
         return found
 
-    def _part(self, side: _Side, number: int, reduction: Reduction) -> _Part:
-        """A part about a network reduced for it."""
-        if reduction.network.relu_count >= sum(row.kept or 0 for row in self.layers):
-            self.layers = reduction.layers
-        epsilons = [Fraction(value) for value in reduction.epsilons.tolist()]
-        basis = "" if reduction.certified else reduction.facts.solver or "solver"
-        question = _question(reduction.network, side.case, number, epsilons)
-        ranges = {f.source: Interval(f.lower[None], f.upper[None]) for f in reduction.facts.layers}
-        known = Known(self._original(side, number).question.network, ranges)
-        return _Part(side, number, replace(question, known=known), False, basis)
+    def _question(self, part: _Part) -> Question:
+        """What a backend is asked; the network is reduced now if it is to be."""
+        from eqverify.api.reduction import reduce
+
+        if part.question is not None:
+            return part.question
+        assert part.proof is not None
+        try:
+            reduction = reduce(part.proof.problem, facts=part.proof.facts, progress=self.progress)
+        except InputError as error:
+            self.reasons.append(f"not reduced: {error.code}")
+            part.original = True
+            part.question = _question(part.side.network, part.side.case, part.number, part.side.exactly)
+        else:
+            self._show(reduction.layers)
+            part.question = _reduced_question(part.side, part.number, reduction)
+        return part.question
+
+    def _show(self, layers: tuple[LayerRow, ...]) -> None:
+        """Keep the table of the largest network."""
+        if sum(_left(row) for row in layers) >= sum(_left(row) for row in self.layers):
+            self.layers = layers
 
     def _ask(self, problem: Problem, parts: list[_Part]) -> Verification:
         """Ask in rounds: what timed out is asked again while there is time."""
@@ -448,9 +472,10 @@ class _Run:
 
     def _decide(self, part: _Part, budget: Budget) -> Reply:
         """Ask the backend; a claim of `sat` without a witness, or an error, is `unknown`."""
-        self.largest = max(self.largest or 0, part.question.network.relu_count)
+        question = self._question(part)
+        self.largest = max(self.largest or 0, _open_count(question))
         try:
-            reply = self.backend.decide(part.question, part.side.replayer, budget)
+            reply = self.backend.decide(question, part.side.replayer, budget)
         except EqverifyError as error:
             return Reply("unknown", self.backend.name, reason=f"{error.code}: {error.message}")
         if reply.verdict == "sat" and part.side.replayer.witness is None:
@@ -474,6 +499,28 @@ def _narrowed(problem: Problem, side: _Side, numbers: list[int]) -> Problem:
     """The problem of some disjuncts of one case."""
     case = Case(side.case.polytope, tuple(side.case.unsafe[number] for number in numbers))
     return replace(problem, specification=replace(problem.specification, cases=(case,)))
+
+
+def _reduced_question(side: _Side, number: int, reduction: Reduction) -> Question:
+    """One disjunct of a case, folded into a network that is reduced for it."""
+    epsilons = [Fraction(value) for value in reduction.epsilons.tolist()]
+    original = _question(side.network, side.case, number, side.exactly).network
+    return replace(_question(reduction.network, side.case, number, epsilons), known=_known(original, reduction.facts))
+
+
+def _known(network: Network, facts: Facts) -> Known:
+    return Known(network, {f.source: Interval(f.lower[None], f.upper[None]) for f in facts.layers})
+
+
+def _open_count(question: Question) -> int:
+    """How many ReLUs a backend has to do with."""
+    if question.known is None or question.known.network is not question.network:
+        return question.network.relu_count
+    return sum(int(((z.lower < 0) & (z.upper > 0)).sum()) for z in question.known.bounds.values())
+
+
+def _left(row: LayerRow) -> int:
+    return row.unstable + row.undecided if row.kept is None else row.kept
 
 
 def _question(network: Network, case: Case, number: int, epsilons: list[Fraction]) -> Question:

@@ -70,7 +70,11 @@ Replay: TypeAlias = Callable[[FloatArray], bool]
 
 
 class Backend(Protocol):
-    """Decides questions.  What it fails at is `unknown` with the reason, never an error."""
+    """Decides questions.  What it fails at is `unknown` with the reason, never an error.
+
+    One with an attribute `uses_ranges` that is true is spared the reduced network where many inputs are free: `network`
+    is then the original that `known` is about.
+    """
 
     name: str
     """As in the entry-point group `eqverify.backends`."""

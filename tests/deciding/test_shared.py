@@ -103,7 +103,10 @@ def test_parts_hand_on_what_was_proved(monkeypatch):
 
     def reduced(self, problem, chosen):
         result = eq.reduce(problem, engine="crown")
-        return [self._part(side, number, result) for side, number in chosen]
+        return [
+            verification._Part(side, number, verification._reduced_question(side, number, result), False)
+            for side, number in chosen
+        ]
 
     monkeypatch.setattr(verification._Run, "_reduced", reduced)
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
