@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,16 +14,17 @@ import numpy as np
 
 from eqverify.api.loading import PathOrNetwork, load_query
 from eqverify.api.properties import fold_case
+from eqverify.arrays import BoolArray
 from eqverify.bounds import Interval
 from eqverify.deciding.attack import attack
 from eqverify.deciding.backends import make_backend
 from eqverify.deciding.presolve import output_bounds, positive_rows
-from eqverify.deciding.question import Backend, Known, Question, Reply, Verdict
+from eqverify.deciding.question import Backend, Disjunction, Known, Question, Replay, Reply, Verdict
 from eqverify.deciding.replay import Replayer, Witness
 from eqverify.deciding.shared import SharedProof, prove_rows
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Case
-from eqverify.errors import EqverifyError, InputError, Place, UsageError
+from eqverify.errors import EqverifyError, InputError, LimitError, Place, UsageError
 from eqverify.network import Network, evaluate
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
@@ -33,6 +35,7 @@ from eqverify.stability.options import StabilityOptions
 
 if TYPE_CHECKING:
     from eqverify.api.reduction import Reduction
+    from eqverify.export.folding import Folded
     from eqverify.frontend.vnnlib import Query
     from eqverify.stability.directed import Directed
 
@@ -42,6 +45,10 @@ _ATTACK_SHARE = 0.02
 _SPLIT_SHARE = 0.1
 _SHARED_SHARE = 0.6
 _REDUCTION_SHARE = 0.3
+_STARTS, _TOGETHER_SHARE = 20.0, 0.7
+"""Seconds for each disjunct below which they are asked about together, and the share of time for that: a tool takes up
+to 7 s to start, for each question."""
+
 _LEAST = 5.0
 """Seconds that a backend gets for a question, if there are so many: some take a while to start."""
 
@@ -231,6 +238,7 @@ class _Side:
         members: (disjuncts, rows) bool: which rows each disjunct needs.
         replayer: takes candidates.
         exactly: (output_size,) the eps of the original: zero.
+        facts: what is proved about the network on the case's inputs, once it is.
         free_inputs: how many inputs have a range.
     """
 
@@ -240,10 +248,8 @@ class _Side:
         self.network, self.case = problem.network, case
         self.exactly = [Fraction(0)] * problem.network.output_size
         self.folded = fold_case(problem.network, case, self.exactly, "float64")
-        self.members = np.zeros((len(case.unsafe), self.folded.network.output_size), dtype=bool)
-        for number in range(len(case.unsafe)):
-            rows = self.folded.specification.cases[0].unsafe[number]
-            self.members[number, [next(iter(row.outputs)) for row in rows]] = True
+        self.members = _members(self.folded)[: len(case.unsafe)]
+        self.facts: Facts | None = None
         self.replayer = Replayer(problem.network, case, lambda points: run_model(data, points))
         box = case.polytope.box
         self.free_inputs = int((box.upper > box.lower).sum())
@@ -367,7 +373,7 @@ class _Run:
             if side.replayer.witness is not None:
                 return []
             numbers = [number for number, closed in zip(numbers, shared.closed, strict=True) if not closed]
-            facts = shared.facts
+            facts = side.facts = shared.facts
         if not numbers:
             return []
         from eqverify.stability.directed import prove_directed
@@ -400,15 +406,12 @@ class _Run:
     def _shared(self, problem: Problem, side: _Side, numbers: list[int], seconds: float) -> SharedProof:
         """One proof for all disjuncts of a case; its points are candidates."""
         members = side.members[numbers]
-        found = prove_rows(
-            problem,
-            side.folded.network,
-            members,
-            seconds,
-            seed=self.seed,
-            workers=self.workers,
-            progress=self.progress,
-        )
+        share = Budget(seconds)
+        prove = partial(prove_rows, problem, side.folded.network, members, seed=self.seed, progress=self.progress)
+        try:
+            found = prove(seconds, workers=self.workers)
+        except LimitError:  # a worker process died: one that does without is slower, but lives
+            found = prove(max(share.left, 1.0), workers=1)
         if found.closed.any():
             self.evidence["bounds"] = None
         if found.points.size:
@@ -440,9 +443,53 @@ class _Run:
         if sum(_left(row) for row in layers) >= sum(_left(row) for row in self.layers):
             self.layers = layers
 
+    def _ask_together(self, problem: Problem, parts: list[_Part]) -> list[_Part]:
+        """Ask about all disjuncts of a case at once, where a backend can and starting it often would take the time.
+
+        The network is then one that is reduced for the whole case.  What is not decided like that is asked singly.
+        """
+        decide_any: Callable[[Disjunction, Replay, Budget], Reply] | None = getattr(self.backend, "decide_any", None)
+        for side in dict.fromkeys(part.side for part in parts):
+            own = [part for part in parts if part.side is side]
+            together = len(own) > 1 and self.budget.left < _STARTS * len(own)
+            if decide_any is None or side.facts is None or not together:
+                continue
+            question = self._disjunction(problem, side, [part.number for part in own])
+            if question is None or self.budget.exhausted():
+                continue
+            self.largest = max(self.largest or 0, question.network.relu_count)
+            reply = decide_any(question, side.replayer, Budget(self.budget.left * _TOGETHER_SHARE))
+            if side.replayer.witness is not None:
+                return parts
+            if reply.verdict == "unsat":
+                self.evidence[reply.evidence] = None
+                parts = [part for part in parts if part.side is not side]
+        return parts
+
+    def _disjunction(self, problem: Problem, side: _Side, numbers: list[int]) -> Disjunction | None:
+        """Several disjuncts about one network, reduced on the inputs of their case."""
+        from eqverify.api.reduction import reduce
+
+        narrowed = _narrowed(problem, side, numbers)
+        try:
+            reduction = reduce(narrowed, facts=side.facts, progress=self.progress)
+        except InputError as error:
+            self.reasons.append(f"not reduced: {error.code}")
+            return None
+        self._show(reduction.layers)
+        epsilons = [Fraction(value) for value in reduction.epsilons.tolist()]
+        dtype = _dtype(side.network)
+        folded = fold_case(reduction.network, narrowed.cases[0], epsilons, dtype)
+        return Disjunction(folded.network, side.case.polytope.box, dtype, _members(folded))
+
     def _ask(self, problem: Problem, parts: list[_Part]) -> Verification:
         """Ask in rounds: what timed out is asked again while there is time."""
         total, backend, stuck = len(parts), self.backend.name, 0
+        parts = self._ask_together(problem, parts)
+        for side in {part.side for part in parts}:
+            if side.replayer.witness is not None:
+                self._lap("decide")
+                return self._answer(problem, "sat", backend, side.replayer.witness)
         while parts and not self.budget.exhausted():
             again: list[_Part] = []
             for number, part in enumerate(parts):
@@ -495,6 +542,19 @@ class _Run:
         self.seconds[stage], self._last = now - self._last, now
 
 
+def _dtype(network: Network) -> Literal["float32", "float64"]:
+    return "float64" if network.inputs[0].element == "float64" else "float32"
+
+
+def _members(folded: Folded) -> BoolArray:
+    """(disjuncts, rows) which rows each disjunct of a folded case needs."""
+    unsafe = folded.specification.cases[0].unsafe
+    members = np.zeros((len(unsafe), folded.network.output_size), dtype=bool)
+    for number, rows in enumerate(unsafe):
+        members[number, [next(iter(row.outputs)) for row in rows]] = True
+    return members
+
+
 def _narrowed(problem: Problem, side: _Side, numbers: list[int]) -> Problem:
     """The problem of some disjuncts of one case."""
     case = Case(side.case.polytope, tuple(side.case.unsafe[number] for number in numbers))
@@ -525,6 +585,6 @@ def _left(row: LayerRow) -> int:
 
 def _question(network: Network, case: Case, number: int, epsilons: list[Fraction]) -> Question:
     """One disjunct of a case, folded."""
-    dtype: Literal["float32", "float64"] = "float64" if network.inputs[0].element == "float64" else "float32"
+    dtype = _dtype(network)
     folded = fold_case(network, Case(case.polytope, (case.unsafe[number],)), epsilons, dtype)
     return Question(folded.network, case.polytope.box, dtype)

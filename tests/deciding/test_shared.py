@@ -14,7 +14,7 @@ import eqverify as eq
 from eqverify.api import verification
 from eqverify.api.properties import fold_case
 from eqverify.bounds import Interval
-from eqverify.deciding.question import Known, Question
+from eqverify.deciding.question import Known, Question, Reply
 from eqverify.deciding.scip_backend import ScipBackend
 from eqverify.deciding.shared import prove_rows
 from eqverify.domain import box_domain
@@ -74,6 +74,19 @@ def test_workers_share_the_branching():
     assert shared(asked, 60.0, workers=2).closed.tolist() == [True, False]
 
 
+def test_without_workers_the_proof_goes_on_alone(monkeypatch):
+    def dies(*arguments, workers, **options):
+        if workers > 1:
+            raise LimitError("execution/worker-died", "a worker process ended without an answer")
+        return prove_rows(*arguments, workers=workers, **options)
+
+    monkeypatch.setattr(verification, "prove_rows", dies)
+    asked = problem(cancelling(1.0), [[([1], "0.5")]])
+    query = query_of(asked.specification, "1.0")
+    answer = eq.verify(query, asked.network, backend=FixedBackend("unknown"), timeout=20, workers=2)
+    assert (answer.verdict, answer.evidence) == ("unsat", ("bounds",))
+
+
 def test_a_proof_ends_when_it_is_enough():
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     facts = prove_stability(asked, StabilityOptions(time_limit=60.0), enough=lambda _: True)
@@ -116,3 +129,38 @@ def test_parts_hand_on_what_was_proved(monkeypatch):
     zero = np.zeros((1, 20))
     assert evaluate(question.known.network, zero) == pytest.approx(evaluate(asked.network, zero) - 0.5)
     assert question.known.bounds.keys() == {relu.source for relu in asked.network.relus}
+
+
+class ManyAtOnce(FixedBackend):
+    """Takes several disjuncts at once, and answers them so."""
+
+    def __init__(self, together):
+        super().__init__("unsat")
+        self.together, self.groups = together, []
+
+    def decide_any(self, question, replay, budget):
+        self.groups.append(question.members)
+        return Reply(self.together, self.name, "a lie" if self.together == "unsat" else "")
+
+
+@pytest.mark.parametrize(
+    ("timeout", "said", "groups", "single"),
+    [(30, "unsat", 1, 0), (30, "timed-out", 1, 2), (30, "unknown", 1, 2), (300, "unsat", 0, 2)],
+)
+def test_disjuncts_are_asked_about_together_where_starts_would_take_the_time(
+    monkeypatch, timeout, said, groups, single
+):
+    """What is not decided together is asked singly."""
+
+    def undecided(self, problem, chosen):
+        for side, _ in chosen:
+            side.facts = eq.prove_stability(problem, engine="crown")
+        return [self._original(side, number) for side, number in chosen]
+
+    monkeypatch.setattr(verification._Run, "_parts", undecided)
+    asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "0.25")]])
+    backend = ManyAtOnce(said)
+    answer = eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=backend, timeout=timeout)
+    assert (answer.verdict, answer.evidence) == ("unsat", ("a lie",))
+    assert (len(backend.groups), len(backend.asked)) == (groups, single)
+    assert all(np.array_equal(members, np.eye(2, dtype=bool)) for members in backend.groups)
