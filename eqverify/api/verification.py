@@ -43,7 +43,7 @@ _ATTACK_SHARE = 0.02
 """The backend's own search comes later; this one finds what is easy, before anything is proved."""
 
 _SPLIT_SHARE = 0.1
-_SHARED_SHARE = 0.6
+_SHARED_SHARE = 0.7
 _REDUCTION_SHARE = 0.3
 _STARTS, _TOGETHER_SHARE = 20.0, 0.7
 """Seconds for each disjunct below which they are asked about together, and the share of time for that: a tool takes up

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +22,11 @@ from eqverify.progress import Progress
 from eqverify.stability.facts import Facts
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import WITHOUT_SOLVER, prove_stability
+from eqverify.stability.run import StageSpec
+from eqverify.stability.stages import branching
+
+_PLAN = (*WITHOUT_SOLVER[:-1], StageSpec("branch", partial(branching.branch, share=1.0)))
+"""Nothing comes after branching, so that it may take all of the time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +76,7 @@ def prove_rows(
 
     options = StabilityOptions(time_limit=seconds, seed=seed, workers=workers)
     asked = _with_signs(problem.cases[0], folded)
-    facts = prove_stability(asked, options, progress=progress, plan=WITHOUT_SOLVER, enough=enough)
+    facts = prove_stability(asked, options, progress=progress, plan=_PLAN, enough=enough)
     rows = facts.layers[-1]
     own = replace(
         facts,

@@ -44,13 +44,13 @@ SLACK = 0.02
 GROWTH = 4
 
 
-def branch(run: Run) -> None:
-    """All layers in order, all parts of the domain, in rounds."""
+def branch(run: Run, share: float = SHARE) -> None:
+    """All layers in order, all parts of the domain, in rounds; `share` is of the time left."""
     if not run.options.branch_nodes:
         run.annotate(0, "left out")
         return
     fixed = run.options.node_limit is not None
-    budget = run.budget if fixed else Budget(run.budget.left * SHARE)
+    budget = run.budget if fixed else Budget(run.budget.left * share)
     questions, factor, going = 0, 1, True
     while going and run.table.undecided() and not budget.exhausted():
         before = run.table.undecided()
