@@ -111,7 +111,7 @@ class ProcessExecutor:
         try:
             return self._pool.submit(function, *arguments)
         except BrokenProcessPool as error:
-            raise worker_died() from error
+            raise _worker_died() from error
 
     def share(self, value: Value) -> Shared[Value]:
         """By a file in a folder of our own, removed by `close`."""
@@ -131,13 +131,30 @@ class ProcessExecutor:
         self._folder.cleanup()
 
 
-def worker_died() -> LimitError:
+def outcome(task: Future[Result]) -> Result:
+    """What a task returned, or the error that it raised.
+
+    Raises:
+        LimitError: `execution/worker-died`.
+    """
+    try:
+        return task.result()
+    except BrokenProcessPool as error:
+        raise _worker_died() from error
+
+
+def _worker_died() -> LimitError:
     """The error for a worker that ended by itself."""
     return LimitError(
         "execution/worker-died",
         "a worker process ended without an answer",
         hint="often the machine has too little memory for so many workers: use fewer",
     )
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_executor(workers: int) -> SerialExecutor | ProcessExecutor:

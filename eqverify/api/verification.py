@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,29 +14,41 @@ import numpy as np
 
 from eqverify.api.loading import PathOrNetwork, load_query
 from eqverify.api.properties import fold_case
+from eqverify.arrays import BoolArray
+from eqverify.bounds import Interval
 from eqverify.deciding.attack import attack
 from eqverify.deciding.backends import make_backend
 from eqverify.deciding.presolve import output_bounds, positive_rows
-from eqverify.deciding.question import Backend, Question, Reply, Verdict
+from eqverify.deciding.question import Backend, Disjunction, Known, Question, Replay, Reply, Verdict
 from eqverify.deciding.replay import Replayer, Witness
+from eqverify.deciding.shared import SharedProof, prove_rows
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Case
-from eqverify.errors import EqverifyError, InputError, Place, UsageError
-from eqverify.network import Network
+from eqverify.errors import EqverifyError, InputError, LimitError, Place, UsageError
+from eqverify.network import Network, evaluate
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
-from eqverify.report.layers import LayerRow
+from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.budget import Budget
+from eqverify.stability.facts import Evidence, Facts
+from eqverify.stability.options import StabilityOptions
 
 if TYPE_CHECKING:
     from eqverify.api.reduction import Reduction
+    from eqverify.export.folding import Folded
     from eqverify.frontend.vnnlib import Query
+    from eqverify.stability.directed import Directed
 
 _ATTACK_SHARE = 0.02
 """The backend's own search comes later; this one finds what is easy, before anything is proved."""
 
 _SPLIT_SHARE = 0.1
-_REDUCTION_SHARE = 0.15
+_SHARED_SHARE = 0.7
+_REDUCTION_SHARE = 0.3
+_STARTS, _TOGETHER_SHARE = 20.0, 0.7
+"""Seconds for each disjunct below which they are asked about together, and the share of time for that: a tool takes up
+to 7 s to start, for each question."""
+
 _LEAST = 5.0
 """Seconds that a backend gets for a question, if there are so many: some take a while to start."""
 
@@ -81,6 +94,11 @@ class Verification:
         }
 
 
+def timed_out(seconds: float) -> Verification:
+    """The answer of a run that was ended at its limit."""
+    return Verification("timed-out", "", None, (), "ended at the limit", 0, None, (), {"decide": seconds})
+
+
 def verify(
     query: str | Path | Query,
     networks: PathOrNetwork | Mapping[str, PathOrNetwork],
@@ -89,6 +107,7 @@ def verify(
     timeout: float = 60.0,
     reduction: bool = True,
     seed: int = 0,
+    workers: int = 1,
     progress: Progress = silent,
 ) -> Verification:
     """Decide whether an input satisfies a property (for a counterexample query: whether there is a counterexample).
@@ -107,6 +126,8 @@ def verify(
         timeout: seconds in all.
         reduction: whether backends see the reduced network instead of the original.
         seed: of the random points.
+        workers: processes for the proof that serves all disjuncts; they start afresh, so that a script that asks for
+            several needs the usual ``if __name__ == "__main__":``.
         progress: called with stage, done, total.
 
     Returns:
@@ -120,7 +141,7 @@ def verify(
     if not timeout > 0:
         raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
     decider = make_backend(backend) if isinstance(backend, str) else backend
-    run = _Run(Budget(timeout), decider, reduction, seed, progress)
+    run = _Run(Budget(timeout), decider, reduction, seed, workers, progress)
     parsed = load_query(query) if isinstance(query, str | Path) else query
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, networks, timeout, seed, progress)
@@ -216,37 +237,53 @@ class _Side:
         folded: the original with all rows of the condition as outputs.
         members: (disjuncts, rows) bool: which rows each disjunct needs.
         replayer: takes candidates.
+        exactly: (output_size,) the eps of the original: zero.
+        facts: what is proved about the network on the case's inputs, once it is.
+        free_inputs: how many inputs have a range.
     """
 
     def __init__(self, problem: Problem, case: Case, data: bytes) -> None:
         from eqverify.export.runtime import run_model
 
         self.network, self.case = problem.network, case
-        self.folded = fold_case(problem.network, case, [Fraction(0)] * problem.network.output_size, "float64")
-        self.members = np.zeros((len(case.unsafe), self.folded.network.output_size), dtype=bool)
-        for number in range(len(case.unsafe)):
-            rows = self.folded.specification.cases[0].unsafe[number]
-            self.members[number, [next(iter(row.outputs)) for row in rows]] = True
+        self.exactly = [Fraction(0)] * problem.network.output_size
+        self.folded = fold_case(problem.network, case, self.exactly, "float64")
+        self.members = _members(self.folded)[: len(case.unsafe)]
+        self.facts: Facts | None = None
         self.replayer = Replayer(problem.network, case, lambda points: run_model(data, points))
+        box = case.polytope.box
+        self.free_inputs = int((box.upper > box.lower).sum())
 
 
 @dataclass(slots=True)
 class _Part:
-    """One disjunct of one case, still open."""
+    """One disjunct of one case, still open.
+
+    Attributes:
+        side: the case.
+        number: of the disjunct.
+        question: what a backend is asked; None until the network is reduced.
+        original: whether that is about the original network, and nothing else.
+        basis: the solver that the reduction, or what is known, rests on, if it does.
+        proof: what was proved of the disjunct, for the reduction.
+    """
 
     side: _Side
     number: int
-    question: Question
+    question: Question | None
     original: bool
     basis: str = ""
-    """The solver that the reduction rests on, if it does."""
+    proof: Directed | None = None
 
 
 class _Run:
     """One call of `verify`."""
 
-    def __init__(self, budget: Budget, backend: Backend, reduction: bool, seed: int, progress: Progress) -> None:
-        self.budget, self.backend, self.reduction, self.seed, self.progress = budget, backend, reduction, seed, progress
+    def __init__(
+        self, budget: Budget, backend: Backend, reduction: bool, seed: int, workers: int, progress: Progress
+    ) -> None:
+        self.budget, self.backend, self.reduction = budget, backend, reduction
+        self.seed, self.workers, self.progress = seed, workers, progress
         self.seconds: dict[str, float] = {}
         self.evidence: dict[str, None] = {}
         self.largest: int | None = None
@@ -262,104 +299,197 @@ class _Run:
             self.reasons.append(f"the network has operators that are not piecewise linear: {operators}")
             return self._answer(problem, "unknown", "", None)
         sides = [_Side(problem, case, data) for case in problem.cases]
+        chosen = [(side, number) for side in sides for number in self._open(side)]
+        self._lap("presolve")
         for side in sides:
-            if self._attack(side, len(sides)):
+            if self._attack(side, [number for other, number in chosen if other is side], len(sides)):
                 return self._answer(problem, "sat", "attack", side.replayer.witness)
         self._lap("attack")
-        parts = self._parts(problem, sides)
+        parts = self._parts(problem, chosen)
+        self._lap("reduce")
         for side in sides:
             if side.replayer.witness is not None:
-                return self._answer(problem, "sat", "presolve", side.replayer.witness)
+                return self._answer(problem, "sat", "reduction", side.replayer.witness)
         return self._ask(problem, parts)
 
-    def _attack(self, side: _Side, cases: int) -> bool:
-        """Gradient steps towards every disjunct of a case at once."""
+    def _open(self, side: _Side) -> list[int]:
+        """The disjuncts of a case that bounds leave open; all, where the backend is to see the original."""
+        if not self.reduction or not len(side.members):
+            return list(range(len(side.members)))
+        self.progress("presolve", 0, 1)
+        network = side.folded.network
+        positive = positive_rows(network, output_bounds(network, side.case.polytope.box))
+        numbers = np.flatnonzero(~(side.members & positive).any(axis=1)).tolist()
+        if len(numbers) < len(side.members):
+            self.evidence["bounds"] = None
+        return numbers
+
+    def _attack(self, side: _Side, numbers: list[int], cases: int) -> bool:
+        """Gradient steps towards all disjuncts of a case that are open, at once."""
         self.progress("attack", 0, 1)
         share = Budget(self.budget.left * _ATTACK_SHARE / cases)
         box = side.case.polytope.box
-        return bool(len(side.members)) and attack(
-            side.folded.network, box, side.members, side.replayer, budget=share, seed=self.seed
+        return bool(numbers) and attack(
+            side.folded.network, box, side.members[numbers], side.replayer, budget=share, seed=self.seed
         )
 
-    def _parts(self, problem: Problem, sides: list[_Side]) -> list[_Part]:
+    def _parts(self, problem: Problem, chosen: list[tuple[_Side, int]]) -> list[_Part]:
         """The questions, about reduced networks where these can be had."""
-        chosen = [(side, number) for side in sides for number in range(len(side.case.unsafe))]
-        if self.reduction:
-            chosen = [pair for side in sides for pair in self._presolved(side)]
-            self._lap("presolve")
-            if chosen and not any(side.replayer.witness for side in sides):
-                parts = self._reduced(problem, chosen)
-                self._lap("reduce")
-                return parts
-        return [self._original(side, number) for side, number in chosen]
+        if not self.reduction:
+            return [self._original(side, number) for side, number in chosen]
+        left = [(side, number) for side, number in chosen if not self._split(side, number)]
+        return self._reduced(problem, left)
 
     @staticmethod
     def _original(side: _Side, number: int) -> _Part:
         """A part about the original network."""
-        zero = [Fraction(0)] * side.network.output_size
-        return _Part(side, number, _question(side.network, side.case, number, zero), True)
-
-    def _presolved(self, side: _Side) -> list[tuple[_Side, int]]:
-        """The disjuncts of a case that bounds leave open."""
-        self.progress("presolve", 0, 1)
-        if not len(side.members):
-            return []
-        network, box = side.folded.network, side.case.polytope.box
-        positive = positive_rows(network, output_bounds(network, box))
-        numbers = np.flatnonzero(~(side.members & positive).any(axis=1)).tolist()
-        if int((box.upper > box.lower).sum()) <= SPLIT_INPUTS:
-            numbers = [number for number in numbers if not self._split(side, number)]
-        if len(numbers) < len(side.members):
-            self.evidence["bounds"] = None
-        return [(side, number) for number in numbers]
+        return _Part(side, number, _question(side.network, side.case, number, side.exactly), True)
 
     def _split(self, side: _Side, number: int) -> bool:
-        """Whether a short splitting of the inputs refutes a disjunct; it may meet a witness too."""
-        question = self._original(side, number).question
-        return split_question(question, side.replayer, Budget(self.budget.left * _SPLIT_SHARE)).proved
+        """Whether a short splitting of few free inputs refutes a disjunct; it may meet a witness too."""
+        if side.free_inputs > SPLIT_INPUTS or side.replayer.witness is not None:
+            return False
+        question = _question(side.network, side.case, number, side.exactly)
+        proved = split_question(question, side.replayer, Budget(self.budget.left * _SPLIT_SHARE)).proved
+        if proved:
+            self.evidence["bounds"] = None
+        return proved
 
     def _reduced(self, problem: Problem, chosen: list[tuple[_Side, int]]) -> list[_Part]:
         """Parts about networks that are reduced for their own disjunct, without those that are decided on the way."""
-        from eqverify.api.directed import reduce_for_property
-
-        sides = list(dict.fromkeys(side for side, _ in chosen))
-        numbers = {side: [number for other, number in chosen if other is side] for side in sides}
-        cases = tuple(
-            Case(side.case.polytope, tuple(side.case.unsafe[number] for number in numbers[side])) for side in sides
-        )
-        narrowed = replace(problem, specification=replace(problem.specification, cases=cases))
-        share = max(1.0, self.budget.left * _REDUCTION_SHARE)
-        try:
-            result = reduce_for_property(
-                narrowed, time_limit=share, unit_time_limit=1.0, seed=self.seed, progress=self.progress
-            )
-        except InputError as error:
-            self.reasons.append(f"not reduced: {error.code}")
-            return [self._original(side, number) for side, number in chosen]
-        parts = []
-        for found in result.disjuncts:
-            side, number = sides[found.case], numbers[sides[found.case]][found.index]
-            if found.counterexample is not None and side.replayer(found.counterexample[None]):
+        sides, parts = list(dict.fromkeys(side for side, _ in chosen)), []
+        for place, side in enumerate(sides):
+            if side.replayer.witness is not None:
                 break
-            if found.status == "unsat":
-                self.evidence["bounds" if found.evidence != "solver" else f"solver ({found.how})"] = None
-            elif found.reduction is None:
-                parts.append(self._original(side, number))
-            else:
-                parts.append(self._part(side, number, found.reduction))
+            own = [number for other, number in chosen if other is side]
+            parts += self._reduced_side(problem, side, own, self.budget.share(len(sides) - place))
         return parts
 
-    def _part(self, side: _Side, number: int, reduction: Reduction) -> _Part:
-        """A part about a network reduced for it."""
-        if reduction.network.relu_count >= sum(row.kept or 0 for row in self.layers):
-            self.layers = reduction.layers
+    def _reduced_side(self, problem: Problem, side: _Side, numbers: list[int], budget: Budget) -> list[_Part]:
+        """The disjuncts of one case: first one proof for all, then one for each."""
+        facts = None
+        if side.free_inputs > SPLIT_INPUTS:
+            shared = self._shared(_narrowed(problem, side, numbers), side, numbers, budget.left * _SHARED_SHARE)
+            if side.replayer.witness is not None:
+                return []
+            numbers = [number for number, closed in zip(numbers, shared.closed, strict=True) if not closed]
+            facts = side.facts = shared.facts
+        if not numbers:
+            return []
+        from eqverify.stability.directed import prove_directed
+
+        options = StabilityOptions(
+            time_limit=max(1.0, budget.left * _REDUCTION_SHARE), unit_time_limit=1.0, seed=self.seed
+        )
+        narrowed, parts = _narrowed(problem, side, numbers), []
+        for proof in prove_directed(narrowed, options, facts=facts, progress=self.progress):
+            number = numbers[proof.index]
+            if proof.point is not None and side.replayer(proof.point[None]):
+                break
+            if proof.status == "unsat":
+                self.evidence["bounds" if proof.evidence != Evidence.SOLVER else f"solver ({proof.how})"] = None
+            elif proof.facts is None:
+                parts.append(self._original(side, number))
+            else:
+                parts.append(self._proved(side, number, proof, proof.facts))
+        return parts
+
+    def _proved(self, side: _Side, number: int, proof: Directed, facts: Facts) -> _Part:
+        """A part of which something is proved: about that, or about a network that is still to be reduced."""
+        basis = facts.solver or "solver" if facts.evidence_counts()["solver"] else ""
+        if side.free_inputs <= SPLIT_INPUTS or not getattr(self.backend, "uses_ranges", False):
+            return _Part(side, number, None, False, basis, proof)
+        self._show(layer_rows(facts))
+        question = _question(side.network, side.case, number, side.exactly)
+        return _Part(side, number, replace(question, known=_known(question.network, facts)), False, basis)
+
+    def _shared(self, problem: Problem, side: _Side, numbers: list[int], seconds: float) -> SharedProof:
+        """One proof for all disjuncts of a case; its points are candidates."""
+        members = side.members[numbers]
+        share = Budget(seconds)
+        prove = partial(prove_rows, problem, side.folded.network, members, seed=self.seed, progress=self.progress)
+        try:
+            found = prove(seconds, workers=self.workers)
+        except LimitError:  # a worker process died: one that does without is slower, but lives
+            found = prove(max(share.left, 1.0), workers=1)
+        if found.closed.any():
+            self.evidence["bounds"] = None
+        if found.points.size:
+            values = evaluate(side.folded.network, found.points)
+            met = np.any([(values[:, rows] <= 0).all(axis=1) for rows in members], axis=0)
+            side.replayer(found.points[met])
+        return found
+
+    def _question(self, part: _Part) -> Question:
+        """What a backend is asked; the network is reduced now if it is to be."""
+        from eqverify.api.reduction import reduce
+
+        if part.question is not None:
+            return part.question
+        assert part.proof is not None
+        try:
+            reduction = reduce(part.proof.problem, facts=part.proof.facts, progress=self.progress)
+        except InputError as error:
+            self.reasons.append(f"not reduced: {error.code}")
+            part.original = True
+            part.question = _question(part.side.network, part.side.case, part.number, part.side.exactly)
+        else:
+            self._show(reduction.layers)
+            part.question = _reduced_question(part.side, part.number, reduction)
+        return part.question
+
+    def _show(self, layers: tuple[LayerRow, ...]) -> None:
+        """Keep the table of the largest network."""
+        if sum(_left(row) for row in layers) >= sum(_left(row) for row in self.layers):
+            self.layers = layers
+
+    def _ask_together(self, problem: Problem, parts: list[_Part]) -> list[_Part]:
+        """Ask about all disjuncts of a case at once, where a backend can and starting it often would take the time.
+
+        The network is then one that is reduced for the whole case.  What is not decided like that is asked singly.
+        """
+        decide_any: Callable[[Disjunction, Replay, Budget], Reply] | None = getattr(self.backend, "decide_any", None)
+        for side in dict.fromkeys(part.side for part in parts):
+            own = [part for part in parts if part.side is side]
+            together = len(own) > 1 and self.budget.left < _STARTS * len(own)
+            if decide_any is None or side.facts is None or not together:
+                continue
+            question = self._disjunction(problem, side, [part.number for part in own])
+            if question is None or self.budget.exhausted():
+                continue
+            self.largest = max(self.largest or 0, question.network.relu_count)
+            reply = decide_any(question, side.replayer, Budget(self.budget.left * _TOGETHER_SHARE))
+            if side.replayer.witness is not None:
+                return parts
+            if reply.verdict == "unsat":
+                self.evidence[reply.evidence] = None
+                parts = [part for part in parts if part.side is not side]
+        return parts
+
+    def _disjunction(self, problem: Problem, side: _Side, numbers: list[int]) -> Disjunction | None:
+        """Several disjuncts about one network, reduced on the inputs of their case."""
+        from eqverify.api.reduction import reduce
+
+        narrowed = _narrowed(problem, side, numbers)
+        try:
+            reduction = reduce(narrowed, facts=side.facts, progress=self.progress)
+        except InputError as error:
+            self.reasons.append(f"not reduced: {error.code}")
+            return None
+        self._show(reduction.layers)
         epsilons = [Fraction(value) for value in reduction.epsilons.tolist()]
-        basis = "" if reduction.certified else reduction.facts.solver or "solver"
-        return _Part(side, number, _question(reduction.network, side.case, number, epsilons), False, basis)
+        dtype = _dtype(side.network)
+        folded = fold_case(reduction.network, narrowed.cases[0], epsilons, dtype)
+        return Disjunction(folded.network, side.case.polytope.box, dtype, _members(folded))
 
     def _ask(self, problem: Problem, parts: list[_Part]) -> Verification:
         """Ask in rounds: what timed out is asked again while there is time."""
         total, backend, stuck = len(parts), self.backend.name, 0
+        parts = self._ask_together(problem, parts)
+        for side in {part.side for part in parts}:
+            if side.replayer.witness is not None:
+                self._lap("decide")
+                return self._answer(problem, "sat", backend, side.replayer.witness)
         while parts and not self.budget.exhausted():
             again: list[_Part] = []
             for number, part in enumerate(parts):
@@ -389,9 +519,10 @@ class _Run:
 
     def _decide(self, part: _Part, budget: Budget) -> Reply:
         """Ask the backend; a claim of `sat` without a witness, or an error, is `unknown`."""
-        self.largest = max(self.largest or 0, part.question.network.relu_count)
+        question = self._question(part)
+        self.largest = max(self.largest or 0, _open_count(question))
         try:
-            reply = self.backend.decide(part.question, part.side.replayer, budget)
+            reply = self.backend.decide(question, part.side.replayer, budget)
         except EqverifyError as error:
             return Reply("unknown", self.backend.name, reason=f"{error.code}: {error.message}")
         if reply.verdict == "sat" and part.side.replayer.witness is None:
@@ -411,8 +542,49 @@ class _Run:
         self.seconds[stage], self._last = now - self._last, now
 
 
+def _dtype(network: Network) -> Literal["float32", "float64"]:
+    return "float64" if network.inputs[0].element == "float64" else "float32"
+
+
+def _members(folded: Folded) -> BoolArray:
+    """(disjuncts, rows) which rows each disjunct of a folded case needs."""
+    unsafe = folded.specification.cases[0].unsafe
+    members = np.zeros((len(unsafe), folded.network.output_size), dtype=bool)
+    for number, rows in enumerate(unsafe):
+        members[number, [next(iter(row.outputs)) for row in rows]] = True
+    return members
+
+
+def _narrowed(problem: Problem, side: _Side, numbers: list[int]) -> Problem:
+    """The problem of some disjuncts of one case."""
+    case = Case(side.case.polytope, tuple(side.case.unsafe[number] for number in numbers))
+    return replace(problem, specification=replace(problem.specification, cases=(case,)))
+
+
+def _reduced_question(side: _Side, number: int, reduction: Reduction) -> Question:
+    """One disjunct of a case, folded into a network that is reduced for it."""
+    epsilons = [Fraction(value) for value in reduction.epsilons.tolist()]
+    original = _question(side.network, side.case, number, side.exactly).network
+    return replace(_question(reduction.network, side.case, number, epsilons), known=_known(original, reduction.facts))
+
+
+def _known(network: Network, facts: Facts) -> Known:
+    return Known(network, {f.source: Interval(f.lower[None], f.upper[None]) for f in facts.layers})
+
+
+def _open_count(question: Question) -> int:
+    """How many ReLUs a backend has to do with."""
+    if question.known is None or question.known.network is not question.network:
+        return question.network.relu_count
+    return sum(int(((z.lower < 0) & (z.upper > 0)).sum()) for z in question.known.bounds.values())
+
+
+def _left(row: LayerRow) -> int:
+    return row.unstable + row.undecided if row.kept is None else row.kept
+
+
 def _question(network: Network, case: Case, number: int, epsilons: list[Fraction]) -> Question:
     """One disjunct of a case, folded."""
-    dtype: Literal["float32", "float64"] = "float64" if network.inputs[0].element == "float64" else "float32"
+    dtype = _dtype(network)
     folded = fold_case(network, Case(case.polytope, (case.unsafe[number],)), epsilons, dtype)
     return Question(folded.network, case.polytope.box, dtype)

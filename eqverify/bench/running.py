@@ -27,11 +27,13 @@ class Settings:
         backend: as `eqverify.deciding`.
         reduction: likewise.
         seed: likewise.
+        workers: processes of each run; None for as many as `verify` finds useful.
     """
 
     backend: str
     reduction: bool
     seed: int = 0
+    workers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ def run_instance(instance: Instance, settings: Settings) -> Outcome:
     command = [sys.executable, "-m", "eqverify", "verify", str(query), "--network", f"={network}", "--json"]
     command += ["--timeout", str(instance.timeout), "--backend", settings.backend, "--seed", str(settings.seed)]
     command += [] if settings.reduction else ["--no-reduction"]
+    command += [] if settings.workers is None else ["--workers", str(settings.workers)]
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="eqverify-", ignore_cleanup_errors=True) as folder:
         output, failure = run_group(command, instance.timeout + _GRACE, folder)

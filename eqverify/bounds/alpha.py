@@ -5,7 +5,7 @@ Xu et al. 2021 (arXiv 2011.13824).  The steps are in `eqverify.bounds.ascent`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,7 @@ def optimise_slopes(
     above: Mapping[str, BoolArray] | None = None,
     below: Mapping[str, BoolArray] | None = None,
     iterations: int = 20,
+    stop: Callable[[], bool] = lambda: False,
 ) -> AlphaBounds:
     """Tighten the bounds of chosen units by optimised slopes; later nodes use what earlier ones gained.
 
@@ -53,6 +54,7 @@ def optimise_slopes(
         above: by pre-activation node, (n,) bool: z > 0 is witnessed, so upper bounds are not worked on.
         below: likewise for z < 0 and lower bounds.
         iterations: gradient steps per bound, at most.
+        stop: asked before each batch of units; those that are left keep their bounds.
 
     Returns:
         Intervals of all nodes, not wider than `bounds`, and the slopes.  Trusted: float64 arithmetic, and `bounds`.
@@ -78,7 +80,7 @@ def optimise_slopes(
             z = replace_units(z, units, tighten(ground, node.name, units), node.name) if units.size else z
         if relaxations and node.name in targets:
             rows = _rows(z, targets[node.name], (above or {}).get(node.name), (below or {}).get(node.name))
-            slopes[node.name] = _optimise_node(ground, node, *rows, iterations)
+            slopes[node.name] = _optimise_node(ground, node, *rows, iterations, stop)
             for part in slopes[node.name]:
                 z = _take(z, part, node.name)
         found[node.name] = z
@@ -108,8 +110,10 @@ def _take(z: Interval, part: Slopes, node: str) -> Interval:
 
 
 def _optimise_node(
-    ground: Ground, node: Affine, units: IntArray, signs: FloatArray, iterations: int
+    ground: Ground, node: Affine, units: IntArray, signs: FloatArray, iterations: int, stop: Callable[[], bool]
 ) -> tuple[Slopes, ...]:
     parts = chunks(2 * units.size, ground.boxes, widest(ground.network))
     pieces = (slice(part.start // 2, part.stop // 2) for part in parts)
-    return tuple(Ascent(ground, node, units[p], signs[p]).run(iterations) for p in pieces if units[p].size)
+    return tuple(
+        Ascent(ground, node, units[p], signs[p]).run(iterations) for p in pieces if units[p].size and not stop()
+    )

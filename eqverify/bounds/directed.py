@@ -106,7 +106,7 @@ def directed_slopes(
         bounds: intervals of all nodes on it, as from `feed_forward`.
         wanted: by pre-activation node, (n,) bool: the units to work on, if they are open.
         iterations: gradient steps per bound, at most.
-        stop: asked before each layer.
+        stop: asked before each layer, and between the batches of its units.
         listen: told of each layer's slopes, and of the bounds of all nodes known before.
 
     Returns:
@@ -120,7 +120,7 @@ def directed_slopes(
             continue
         units = np.flatnonzero(wanted[node.name] & open_units(found[node.name])[0])
         if units.size:
-            slopes = _optimised(question, found, node, units, iterations)
+            slopes = _optimised(question, found, node, units, iterations, stop)
             for one in slopes:
                 listen(node.name, found, one)
             z = meet(found[node.name], _said(slopes, node.size))
@@ -128,11 +128,15 @@ def directed_slopes(
     return found
 
 
-def _optimised(question: Question, bounds: Bounds, node: Affine, units: IntArray, iterations: int) -> list[Slopes]:
-    """Optimised slopes for both bounds of some units."""
+def _optimised(
+    question: Question, bounds: Bounds, node: Affine, units: IntArray, iterations: int, stop: Callable[[], bool]
+) -> list[Slopes]:
+    """Optimised slopes for both bounds of some units; of fewer where time is over."""
     ground, result = _ground(question, bounds), []
     rows, signs = np.concatenate([units, units]), np.concatenate([np.ones(units.size), -np.ones(units.size)])
     for part in chunks(units.size, 1, widest(question.network)):
+        if stop():
+            break
         both = slice(2 * part.start, 2 * part.stop)
         result.append(Ascent(ground, node, rows[both], signs[both], assumed=question.assumed).run(iterations))
     return result

@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from eqverify import __version__
+from eqverify.cli import supervision
 from eqverify.cli.commands.bench import bench
 from eqverify.cli.commands.check import check
 from eqverify.cli.commands.demo import demo
@@ -53,6 +54,7 @@ def about(*, name: Annotated[bool, Parameter(negative="")] = False) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line and exit with its status (design, section 6)."""
+    supervision.allow()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -62,13 +62,16 @@ def attack(
     return False
 
 
-def attack_near(network: Network, box: Box, point: FloatArray, replay: Replay) -> bool:
-    """Try a solver's candidate (input_size,) for all rows, and small steps from it."""
+def attack_near(
+    network: Network, box: Box, point: FloatArray, replay: Replay, members: BoolArray | None = None
+) -> bool:
+    """Try a solver's candidate (input_size,), and small steps from it, for all rows or any of `members` as `attack`."""
     if point.shape != box.lower.shape or not np.isfinite(point).all():
         return False
     start = np.clip(point, box.lower, box.upper)
-    members = np.ones((1, network.output_size), dtype=bool)
-    return replay(start[None]) or descend(network, box, members, start[None], replay, lambda: False, _NEAR)
+    wanted = np.ones((1, network.output_size), dtype=bool) if members is None else members
+    starts = np.repeat(start[None], len(wanted), axis=0)
+    return replay(start[None]) or descend(network, box, wanted, starts, replay, lambda: False, _NEAR)
 
 
 def descend(

@@ -15,7 +15,7 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.deciding.attack import attack_near
 from eqverify.deciding.child import run_group
-from eqverify.deciding.question import Question, Replay, Reply
+from eqverify.deciding.question import Disjunction, Question, Replay, Reply
 from eqverify.domain import Case, Declaration, HalfSpace, NetworkSignature, Polytope, Specification
 from eqverify.errors import UsageError
 from eqverify.export.onnx import write_network
@@ -63,6 +63,11 @@ class CommandBackend:
 
     def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
         """As `Backend.decide`."""
+        members = np.ones((1, question.network.output_size), dtype=bool)
+        return self.decide_any(Disjunction(question.network, question.box, question.dtype, members), replay, budget)
+
+    def decide_any(self, question: Disjunction, replay: Replay, budget: Budget) -> Reply:
+        """As `Backend.decide`, about several disjuncts with one start of the tool."""
         with tempfile.TemporaryDirectory(prefix="eqverify-", ignore_cleanup_errors=True) as folder:
             paths = {name: Path(folder) / name for name in ("net.onnx", "prop.vnnlib", "result.txt")}
             data = write_network(question.network, metadata={}, producer="eqverify", dtype=question.dtype)
@@ -80,7 +85,7 @@ class CommandBackend:
             text = result.read_text(errors="replace") if result.is_file() else output
         return self._read(text, failure, question, replay)
 
-    def _read(self, text: str, failure: str, question: Question, replay: Replay) -> Reply:
+    def _read(self, text: str, failure: str, question: Disjunction, replay: Replay) -> Reply:
         first = text.split(maxsplit=1)[0].lower().strip("\"'():,") if text.strip() else ""
         answer = _ANSWERS.get(first, "unknown")
         tool = Path(self.template[0]).name
@@ -88,7 +93,8 @@ class CommandBackend:
             return Reply("unsat", self.name, evidence=f"{self.name}: {tool}")
         if answer == "sat":
             point = assignment(text, question.box.size)
-            if point is not None and attack_near(question.network, question.box, point, replay):
+            near = point is not None and attack_near(question.network, question.box, point, replay, question.members)
+            if near:
                 return Reply("sat", self.name)
             return Reply("unknown", self.name, reason=f"{tool} says sat, without an input that holds on the original")
         if answer == "timed-out" or failure == "time limit":
@@ -102,14 +108,16 @@ def _filled(word: str, values: dict[str, str]) -> str:
     return word
 
 
-def folded_property(question: Question) -> Specification:
-    """The property of a question: the box, and every output at most 0."""
-    rows = range(question.network.output_size)
+def folded_property(question: Disjunction) -> Specification:
+    """The property of a question: the box, and every output of one of the disjuncts at most 0."""
+    size = question.network.output_size
     signature = NetworkSignature(
-        "N", (Declaration("X", "Real", (question.box.size,)),), (Declaration("Y", "Real", (len(rows),)),)
+        "N", (Declaration("X", "Real", (question.box.size,)),), (Declaration("Y", "Real", (size,)),)
     )
-    unsafe = tuple(HalfSpace({}, {k: _ONE}, _ZERO) for k in rows)
-    return Specification((signature,), (Case(Polytope(question.box), (unsafe,)),))
+    unsafe = tuple(
+        tuple(HalfSpace({}, {int(k): _ONE}, _ZERO) for k in np.flatnonzero(rows)) for rows in question.members
+    )
+    return Specification((signature,), (Case(Polytope(question.box), unsafe),))
 
 
 def assignment(text: str, size: int) -> FloatArray | None:

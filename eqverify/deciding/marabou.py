@@ -56,8 +56,7 @@ class MarabouBackend:
             task.write_bytes(pickle.dumps((question.network, plain, budget.left)))
             command = [sys.executable, "-m", "eqverify.deciding.marabou_worker", str(task)]
             _, failure = run_group(command, budget.left + _GRACE, folder)
-            result = task.with_name("result.json")
-            said = json.loads(result.read_text()) if result.is_file() else {}
+            said = _said(task.with_name("result.json"))
         return self._judge(said, failure, question, replay)
 
     def _judge(self, said: dict[str, Any], failure: str, question: Question, replay: Replay) -> Reply:
@@ -75,3 +74,12 @@ class MarabouBackend:
                 return Reply("sat", self.name)
             return Reply("unknown", self.name, reason="Marabou's input does not hold on the original network")
         return Reply("unknown", self.name, reason=f"Marabou: {answer or failure or 'no result'}")
+
+
+def _said(result: Path) -> dict[str, Any]:
+    """What the child wrote; nothing where it was ended before or while it did."""
+    try:
+        said: dict[str, Any] = json.loads(result.read_text())
+    except (OSError, ValueError):
+        return {}
+    return said

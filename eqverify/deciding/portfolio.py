@@ -17,7 +17,8 @@ from eqverify.errors import EqverifyError, UsageError
 from eqverify.stability.budget import Budget
 
 _DEFAULT = "scip,marabou"
-_GRACE = 2.0
+_GRACE = 0.5
+"""Seconds for members to answer at the limit, and to end when they are told to."""
 
 
 class PortfolioBackend:
@@ -47,6 +48,8 @@ class PortfolioBackend:
         try:
             return self._first(members, replay, budget)
         finally:
+            for member in members:
+                member.process.terminate()
             for member in members:
                 member.end()
 
@@ -98,8 +101,7 @@ class _Member:
             self.pipe.send(answer)
 
     def end(self) -> None:
-        """End it, first gently, so that it ends its own children."""
-        self.process.terminate()
+        """End it, which was told to; gently at first, so that it ends its own children."""
         self.process.join(_GRACE)
         if self.process.is_alive():
             self.process.kill()

@@ -5,20 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from eqverify.arrays import BoolArray
-from eqverify.bounds import Interval, crown_bounds, optimise_slopes
+from eqverify.bounds import Bounds, Interval, crown_bounds, optimise_slopes
 from eqverify.domain import Box
 from eqverify.network import Network, join_outputs
 
 
-def output_bounds(network: Network, box: Box) -> dict[str, Interval]:
+def output_bounds(network: Network, box: Box, known: Bounds | None = None) -> dict[str, Interval]:
     """CROWN's bounds of all nodes, (1, n), and those of outputs with optimised slopes where CROWN leaves all rows open.
 
     Args:
         network: its outputs are rows of a condition.
         box: the inputs.
+        known: proved intervals of some nodes, (1, n).
+
+    Raises:
+        ContradictionError: `known` and a bound found here exclude each other.
     """
     lower, upper = box.lower[None], box.upper[None]
-    bounds = crown_bounds(network, lower, upper, outputs=True)
+    bounds = crown_bounds(network, lower, upper, known, outputs=True)
     if positive_rows(network, bounds).all():
         return bounds
     targets = {port.source: bounds[port.source].lower[0] <= 0 for port in network.outputs}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from eqverify.arrays import FloatArray
+from eqverify.arrays import BoolArray, FloatArray
+from eqverify.bounds import Interval
 from eqverify.domain import Box
 from eqverify.network import Network
 from eqverify.stability.budget import Budget
@@ -15,21 +16,53 @@ Verdict: TypeAlias = Literal["sat", "unsat", "unknown", "timed-out"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """The disjunct on the original network, and what is proved of the inputs that satisfy it (V-1).
+
+    Attributes:
+        network: the original; each output is a row of the condition.
+        bounds: by pre-activation node, intervals (1, n) that hold at every input that satisfies the disjunct.
+    """
+
+    network: Network
+    bounds: Mapping[str, Interval]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Question:
     """Is there an input in the box at which every output is at most 0?
 
     One disjunct of a property, folded into the (reduced) network (specs/rewrites.md, P-2): `unsat` here is unsat for
-    the original; an input found here is a candidate only.
+    the original; an input found here is a candidate only.  A `Disjunction` asks about several at once.
 
     Attributes:
         network: each output is a row of the condition.
         box: the inputs.
         dtype: type in which all weights can be written.
+        known: for backends that can use proved ranges, instead of `network`; None where nothing was proved.
     """
 
     network: Network
     box: Box
     dtype: Literal["float32", "float64"]
+    known: Known | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Disjunction:
+    """Is there an input in the box at which all outputs of one of several groups are at most 0?
+
+    Attributes:
+        network: each output is a row of the condition.
+        box: the inputs.
+        dtype: type in which all weights can be written.
+        members: (disjuncts, rows) bool: which rows each disjunct needs.
+    """
+
+    network: Network
+    box: Box
+    dtype: Literal["float32", "float64"]
+    members: BoolArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +87,12 @@ Replay: TypeAlias = Callable[[FloatArray], bool]
 
 
 class Backend(Protocol):
-    """Decides questions.  What it fails at is `unknown` with the reason, never an error."""
+    """Decides questions.  What it fails at is `unknown` with the reason, never an error.
+
+    One with an attribute `uses_ranges` that is true is spared the reduced network where many inputs are free: `network`
+    is then the original that `known` is about.  One with a method `decide_any`, as `decide` for a `Disjunction`, may be
+    asked about all disjuncts of a case at once.
+    """
 
     name: str
     """As in the entry-point group `eqverify.backends`."""

@@ -46,6 +46,7 @@ class ScipBackend:
     """
 
     name = "scip"
+    uses_ranges = True
 
     def __init__(self, argument: str = "", make: SolverMaker = _make_scip) -> None:
         self.make = make
@@ -53,29 +54,37 @@ class ScipBackend:
 
     def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
         """As `Backend.decide`."""
-        network, box = question.network, question.box
+        box, told = question.box, None
+        narrow = int((box.upper > box.lower).sum()) <= SPLIT_INPUTS
+        if question.known is not None and not narrow:
+            told = question.known.bounds
+            question = Question(question.known.network, box, question.dtype)
+        network = question.network
         start = budget.left
-        bounds = output_bounds(network, box)
+        bounds = output_bounds(network, box, told)
         pace = start - budget.left
         if positive_rows(network, bounds).any():
             return self._reply("unsat", evidence=_BOUNDS)
-        if int((box.upper > box.lower).sum()) <= SPLIT_INPUTS:
+        if narrow:
             outcome = split_question(question, replay, Budget(budget.left * _SPLIT_SHARE))
             if outcome.proved or outcome.found:
                 return self._reply("unsat" if outcome.proved else "sat", evidence=_BOUNDS)
         if budget.exhausted():
             return self._reply("timed-out")
-        if pace * _ALPHA_FACTOR < budget.left:
-            bounds = self._tightened(network, box, bounds)
+        if told is None and pace * _ALPHA_FACTOR < budget.left:
+            bounds = self._tightened(network, box, bounds, budget)
         if positive_rows(network, bounds).any():
             return self._reply("unsat", evidence=_BOUNDS)
         return self._by_turns(question, bounds, replay, budget)
 
-    def _tightened(self, network: Network, box: Box, bounds: dict[str, Interval]) -> dict[str, Interval]:
+    def _tightened(
+        self, network: Network, box: Box, bounds: dict[str, Interval], budget: Budget
+    ) -> dict[str, Interval]:
         """Optimised slopes for all units."""
         targets = {relu.source: np.ones(network.sizes[relu.source], dtype=bool) for relu in network.relus}
         targets |= {port.source: np.ones(port.size, dtype=bool) for port in network.outputs}
-        return dict(optimise_slopes(network, box.lower[None], box.upper[None], bounds, targets).bounds)
+        lower, upper = box.lower[None], box.upper[None]
+        return dict(optimise_slopes(network, lower, upper, bounds, targets, stop=budget.exhausted).bounds)
 
     def _by_turns(self, question: Question, bounds: dict[str, Interval], replay: Replay, budget: Budget) -> Reply:
         """Branching and SCIP, each for a slice of time that grows; a slice starts from scratch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TypeAlias
 
 import numpy as np
 
@@ -158,21 +159,32 @@ class Facts:
             )
 
 
+Enough: TypeAlias = Callable[[Mapping[str, Interval]], bool]
+"""Whether bounds, by pre-activation node (parts, n), are all that a caller wants to know."""
+
+
+def never_enough(bounds: Mapping[str, Interval]) -> bool:  # noqa: ARG001
+    """A caller who wants to know everything."""
+    return False
+
+
 class FactTable:
     """Facts while they are being proved.  Bounds are kept per part of the domain.
 
     Attributes:
         network: the network.
         parts: number of parts of the domain.
+        enough: whether what is known suffices.
         bounds: by pre-activation node, proved intervals (parts, n).
         above, below: by pre-activation node, (n,) bool: an input with z > 0 (z < 0) is known.
         listeners: told of each sign that a solver excluded: node, part, unit, whether z > 0 is excluded.
         dearest: the dearest evidence that any bound rests on.
     """
 
-    def __init__(self, network: Network, parts: int) -> None:
+    def __init__(self, network: Network, parts: int, enough: Enough = never_enough) -> None:
         self.network = network
         self.parts = parts
+        self.enough = enough
         self.listeners: list[Callable[[str, int, int, bool], None]] = []
         self.bounds: dict[str, Interval] = {}
         self.above: dict[str, BoolArray] = {}
@@ -258,7 +270,9 @@ class FactTable:
         return status
 
     def undecided(self) -> int:
-        """Units without an answer."""
+        """Units without an answer; 0 where what is known is enough."""
+        if self.enough(self.bounds):
+            return 0
         return sum(int((self.status(name) == Status.UNDECIDED).sum()) for name in self.bounds)
 
     def _confront(self, name: str) -> None:

@@ -7,7 +7,7 @@ belongs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 from eqverify.execution import Executor, make_executor
@@ -15,7 +15,7 @@ from eqverify.milp.encoding import JointFactory, SolverFactory
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.stability.factories import IsaFactory, LeoFactory, ScipFactory
-from eqverify.stability.facts import Facts
+from eqverify.stability.facts import Enough, Facts, never_enough
 from eqverify.stability.options import Engine, StabilityOptions
 from eqverify.stability.proofs import ProofListener, ignore
 from eqverify.stability.run import Run, StageSpec
@@ -31,6 +31,8 @@ def prove_stability(
     joint_factory: JointFactory | None = None,
     executor: Executor | None = None,
     proofs: ProofListener = ignore,
+    plan: Sequence[StageSpec] | None = None,
+    enough: Enough = never_enough,
 ) -> Facts:
     """Decide for every ReLU unit whether it is stable on the problem's domain.
 
@@ -42,6 +44,8 @@ def prove_stability(
         joint_factory: makes the model of the engine ``isa``; SCIP by default.
         executor: where solver questions are asked; by default made, and closed, as `options.workers` says.
         proofs: told how bounds were proved, for certificates.
+        plan: the stages; by default those of the engine.
+        enough: whether what is known suffices; the proof then ends early.
 
     Returns:
         The table of facts.  Trusted: float64 arithmetic; for units with evidence `solver`, also the solver named there;
@@ -58,13 +62,24 @@ def prove_stability(
     joint = joint_factory or IsaFactory(options.seed, nodes)
     chosen = executor or make_executor(options.workers)
     try:
-        run = Run(problem, options, progress, factory, joint, chosen, proofs)
+        run = Run(problem, options, progress, factory, joint, chosen, proofs, enough=enough)
         with closing(run.journal):
-            return run.run(PLANS[options.engine])
+            return run.run(PLANS[options.engine] if plan is None else plan)
     finally:
         if executor is None:
             chosen.close()
 
+
+WITHOUT_SOLVER = (
+    StageSpec("crown", arithmetic.crown, always=True),
+    StageSpec("signs", arithmetic.signs),
+    StageSpec("falsify", search.falsify, always=True),
+    StageSpec("alpha", arithmetic.alpha),
+    StageSpec("split", search.split),
+    StageSpec("lp", linear.lp),
+    StageSpec("branch", branching.branch),
+)
+"""The stages of the portfolio whose proofs are arithmetic."""
 
 PLANS: Mapping[Engine, tuple[StageSpec, ...]] = {
     "crown": (
@@ -72,16 +87,7 @@ PLANS: Mapping[Engine, tuple[StageSpec, ...]] = {
         StageSpec("signs", arithmetic.signs),
         StageSpec("falsify", search.sample, always=True),
     ),
-    "portfolio": (
-        StageSpec("crown", arithmetic.crown, always=True),
-        StageSpec("signs", arithmetic.signs),
-        StageSpec("falsify", search.falsify, always=True),
-        StageSpec("alpha", arithmetic.alpha),
-        StageSpec("split", search.split),
-        StageSpec("lp", linear.lp),
-        StageSpec("branch", branching.branch),
-        StageSpec("scip", solvers.scip),
-    ),
+    "portfolio": (*WITHOUT_SOLVER, StageSpec("scip", solvers.scip)),
     "leo": (
         StageSpec("interval", arithmetic.interval, always=True),
         StageSpec("signs", arithmetic.signs),

@@ -18,13 +18,12 @@ place of the rounds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import numpy as np
 
 from eqverify.arrays import ByteArray, IntArray
-from eqverify.execution import Executor, worker_died
+from eqverify.execution import Executor, outcome
 from eqverify.milp.encoding import SolverFactory, UnitBlock, Verdict
 from eqverify.network import Network, Relu
 from eqverify.network.expression import Basis, Expression, make_basis, restricted_values
@@ -188,10 +187,7 @@ class SignQuestions:
                     break
                 task = self._task(name, unit, z, columns, limit, share.left / waves)
                 futures.append(self.executor.submit(ask_unit, self._recipe, task))
-            try:
-                answers = [future.result() for future in futures]
-            except BrokenProcessPool as error:
-                raise worker_died() from error
+            answers = [outcome(future) for future in futures]
             for unit, replies in zip(batch, answers, strict=False):
                 self._take(name, unit, replies, limit)
                 silent = silent + 1 if all_unknown(replies) else 0

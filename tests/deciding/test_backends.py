@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deciding_helpers import absolute, accepting, budget, chain, never, question
+from deciding_helpers import absolute, accepting, budget, chain, never, question, square
 
 from eqverify.deciding import marabou, portfolio
 from eqverify.deciding.backends import backend_names, make_backend
@@ -17,8 +17,10 @@ from eqverify.deciding.child import run_group
 from eqverify.deciding.command import CommandBackend, assignment
 from eqverify.deciding.marabou import MarabouBackend
 from eqverify.deciding.portfolio import PortfolioBackend
+from eqverify.deciding.question import Disjunction
 from eqverify.deciding.scip_backend import ScipBackend
 from eqverify.errors import UsageError
+from eqverify.network import evaluate
 
 UNSAT = absolute(0.25)
 SAT = absolute(-0.25)
@@ -79,6 +81,30 @@ def test_a_tool_gets_files_that_it_can_read(tmp_path):
     version, category, seconds = (kept / "said").read_text().split()
     assert (version, category) == ("v1", "eqverify")
     assert 1 <= int(seconds) <= 5
+
+
+def test_a_tool_is_asked_about_several_disjuncts_at_once(tmp_path):
+    """Y_0 <= 0 and Y_1 <= 0, or Y_2 <= 0; a candidate of the second counts."""
+    network = chain(([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], [0.5, 0.5, 0.0]))
+    asked = Disjunction(network, square(), "float32", np.array([[True, True, False], [False, False, True]]))
+    kept = tmp_path / "prop"
+    backend = tool(tmp_path, f'cp "$4" {kept}; echo unsat > "$5"')
+    assert backend.decide_any(asked, never, budget()).verdict == "unsat"
+    from eqverify.api.loading import load_query
+    from eqverify.frontend.vnnlib import lower
+
+    (case,) = lower(load_query(kept)).cases
+    assert [sorted(j for row in rows for j in row.outputs) for rows in case.unsafe] == [[0, 1], [2]]
+    backend = tool(tmp_path, 'echo "sat ((X_0 0.0) (X_1 -0.5))" > "$5"')
+    met = []
+
+    def replay(points):
+        values = evaluate(network, points)
+        met.extend((values[:, 2] <= 0).tolist())
+        return bool((values[:, 2] <= 0).any())
+
+    assert backend.decide_any(asked, replay, budget()).verdict == "sat"
+    assert met[0]
 
 
 def test_a_template_says_where_things_go(tmp_path):
@@ -187,6 +213,13 @@ def test_marabou_is_believed_only_with_precautions(said, failure, verdict, reaso
     reply = MarabouBackend()._judge(said, failure, question(UNSAT), never)
     assert reply.verdict == verdict
     assert reason in reply.reason
+
+
+@pytest.mark.parametrize("text", ["", '{"answer": "uns', None])
+def test_a_result_that_marabou_did_not_finish_is_none(tmp_path, text):
+    if text is not None:
+        (tmp_path / "result.json").write_text(text)
+    assert marabou._said(tmp_path / "result.json") == {}
 
 
 def test_without_the_package_marabou_says_how_to_install_it(monkeypatch):

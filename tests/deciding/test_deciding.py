@@ -18,7 +18,6 @@ from eqverify.errors import LimitError
 from eqverify.milp.encoding import Answer, Verdict
 from eqverify.milp.scip import ScipSolver
 from eqverify.network import evaluate
-from eqverify.testing.drawing import Sizes
 from eqverify.testing.strategies import boxes, networks
 
 
@@ -52,10 +51,6 @@ def test_rows_that_are_met_apart_but_not_together():
     assert split_question(asked, never, budget()).proved
     assert solve(asked).verdict is Verdict.NEVER
     assert ScipBackend().decide(asked, never, budget()).verdict == "unsat"
-
-
-def conjunctions():
-    return st.tuples(networks(sizes=Sizes(inputs=2, layers=2, width=3, outputs=3)), boxes(2))
 
 
 @settings(max_examples=30)

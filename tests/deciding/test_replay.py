@@ -71,13 +71,17 @@ def test_a_box_without_float32_numbers_keeps_the_point():
     assert found.witness.x[0] == 0.1
 
 
+def part_of(side, number, reduction):
+    return verification._Part(side, number, verification._reduced_question(side, number, reduction), False)
+
+
 @pytest.fixture
 def plainly(monkeypatch):
     """Reduce without regard to the property: a directed reduction would decide these problems itself."""
 
     def reduced(self, problem, chosen):
         result = eq.reduce(problem, engine="crown")
-        return [self._part(side, number, result) for side, number in chosen]
+        return [part_of(side, number, result) for side, number in chosen]
 
     monkeypatch.setattr(verification._Run, "_reduced", reduced)
 
@@ -154,8 +158,7 @@ def test_what_rests_on_a_solver_says_so(monkeypatch):
 
     def reduced(self, problem, chosen):
         result = eq.reduce(problem, engine="crown")
-        parts = [self._part(side, number, result) for side, number in chosen]
-        assert not any(part.basis for part in parts)
+        parts = [part_of(side, number, result) for side, number in chosen]
         for part in parts:
             part.basis = "SCIP"
         return parts

@@ -55,7 +55,7 @@ def bench(
     timeout:
         Seconds for each instance, instead of those in the lists.
     workers:
-        Processes at a time.
+        Instances at a time; with several, or on a scheduler, each is run by one process.
     scheduler:
         Address of a Dask scheduler, to run on its workers instead.
     seed:
@@ -82,11 +82,12 @@ def bench(
     pool = _pool(workers, scheduler)
     both = with_reduction == without_reduction
     modes = [True, False] if with_reduction and both else [not without_reduction or with_reduction]
+    own = None if workers == 1 and scheduler is None else 1
     runs, details, sums = {}, {}, {}
     for reduction in modes:
         name = f"{backend}, {'with' if reduction else 'without'} reduction"
         file = output / f"{_file_name(backend)}-{'with' if reduction else 'without'}.csv"
-        runs[name] = run_sweep(instances, Settings(backend, reduction, seed), file, pool, _report)
+        runs[name] = run_sweep(instances, Settings(backend, reduction, seed, own), file, pool, _report)
         details[name] = read_details(file.with_suffix(".jsonl"))
         sums[name] = score(instances, runs[name], expected)
     command = shlex.join(["eqverify", *sys.argv[1:]])

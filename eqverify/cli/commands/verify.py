@@ -10,11 +10,18 @@ from cyclopts import Parameter
 
 from eqverify.cli.commands.shared import Json, require_folder
 from eqverify.cli.progress import shown_progress
+from eqverify.cli.supervision import supervise
 from eqverify.errors import UsageError
 
 if TYPE_CHECKING:
     from eqverify.api.verification import Verification
     from eqverify.frontend.vnnlib import Query
+
+_GRACE = 0.5
+"""Seconds after the limit until a step that does not look at the time is ended."""
+
+_MOST_WORKERS = 4
+"""Processes by default, at most: each takes time to start, and memory."""
 
 
 def verify(
@@ -28,6 +35,7 @@ def verify(
     backend: str = "scip",
     reduction: bool = True,
     seed: int = 0,
+    workers: int | None = None,
     json: Json = False,
 ) -> None:
     """Decide whether an input satisfies a property: prints sat, unsat, unknown or timed-out, then the assignment.
@@ -51,27 +59,57 @@ def verify(
         Reduce the network before the backend sees it.
     seed:
         Of random points.
+    workers:
+        Processes for what can be shared out; by default as many as there are cores, up to 4.
     json:
         Print one JSON object instead.
     """
-    from eqverify.api import verification
-    from eqverify.api.loading import load_query
-    from eqverify.cli import assignments, render
-
     if result_file is not None:
         require_folder(result_file)
     networks = _named(network)
-    parsed = load_query(query)
+    announce = supervise(timeout + _GRACE)
+    if announce is None:
+        _give_up(timeout, result_file, json)
+        return
+    from eqverify.api import verification
+    from eqverify.api.loading import load_query
+    from eqverify.cli import assignments, render
+    from eqverify.execution import usable_cores
+
     with shown_progress() as progress:
+        parsed = load_query(query)
         answer = verification.verify(
-            parsed, networks, backend=backend, timeout=timeout, reduction=reduction, seed=seed, progress=progress
+            parsed,
+            networks,
+            backend=backend,
+            timeout=timeout,
+            reduction=reduction,
+            seed=seed,
+            workers=min(usable_cores(), _MOST_WORKERS) if workers is None else workers,
+            progress=progress,
         )
+    announce()
     if result_file is not None:
         assignments.write_result(result_file, answer)
     if json:
         render.print_json(answer.as_dict())
     else:
         _print(parsed, answer, serialise_assignments)
+    print(_summary(answer), file=sys.stderr)
+
+
+def _give_up(timeout: float, result_file: Path | None, json: bool) -> None:
+    """Answer for a run that was ended at the limit."""
+    if not json:
+        print("timed-out", flush=True)
+    from eqverify.api.verification import timed_out
+    from eqverify.cli import assignments, render
+
+    answer = timed_out(timeout)
+    if result_file is not None:
+        assignments.write_result(result_file, answer)
+    if json:
+        render.print_json(answer.as_dict())
     print(_summary(answer), file=sys.stderr)
 
 

@@ -13,10 +13,13 @@ How the effort is spent:
 - an open sign that was not proved is looked for next to the corners that its worst leaves pointed to;
 - what is open then is asked again with `GROWTH` times the nodes, as long as time is left and a round decides any unit.
 
-With a node limit there is no share and one round: the stage then ends by its numbers of nodes.
+The questions about a layer are shared out over the workers.  With a node limit there is no share of time, one round and
+one worker: the stage then ends by its numbers of nodes, with the same result every time.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 
@@ -25,6 +28,7 @@ from eqverify.bounds import Bounds, Interval, interval_bounds
 from eqverify.bounds.branch import prove_signs
 from eqverify.bounds.pullback import ancestors
 from eqverify.bounds.signtree import BranchResult, Question
+from eqverify.execution import outcome
 from eqverify.network import Affine, Relu
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import Evidence, Status
@@ -40,13 +44,13 @@ SLACK = 0.02
 GROWTH = 4
 
 
-def branch(run: Run) -> None:
-    """All layers in order, all parts of the domain, in rounds."""
+def branch(run: Run, share: float = SHARE) -> None:
+    """All layers in order, all parts of the domain, in rounds; `share` is of the time left."""
     if not run.options.branch_nodes:
         run.annotate(0, "left out")
         return
     fixed = run.options.node_limit is not None
-    budget = run.budget if fixed else Budget(run.budget.left * SHARE)
+    budget = run.budget if fixed else Budget(run.budget.left * share)
     questions, factor, going = 0, 1, True
     while going and run.table.undecided() and not budget.exhausted():
         before = run.table.undecided()
@@ -156,14 +160,16 @@ class Layer:
         run = self.run
         known = self._known(part)
         polytope = run.problem.domain.polytopes[part]
-        results = prove_signs(
-            run.problem.network,
-            known,
-            questions,
+        prove = partial(
+            prove_signs,
             constraints=None if polytope.is_box else (polytope.matrix, polytope.bound),
             max_nodes=nodes,
             seconds=budget.left,
         )
+        workers = 1 if run.options.node_limit is not None else min(run.executor.workers, len(questions))
+        share = [questions[k::workers] for k in range(workers)]
+        tasks = [run.executor.submit(prove, run.problem.network, known, own) for own in share]
+        results = [result for task in tasks for result in outcome(task)]
         points = [r.point for r in results if r.point is not None]
         if points:
             run.falsifier.try_points(np.stack(points))

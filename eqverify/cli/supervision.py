@@ -1,0 +1,114 @@
+"""An answer by the limit even where a step hangs: the command goes on in a child process, which its parent watches.
+
+Numerical libraries cannot be interrupted from inside.  Before it prints, the child announces its answer; where none is
+announced at the limit the parent ends it and answers itself, so that exactly one of them does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+_PATIENCE = 5.0
+"""Seconds for printing an answer that was announced."""
+
+_FAREWELL = 0.5
+"""Seconds for a child to end its own children."""
+
+_alone = False
+
+
+def allow() -> None:
+    """Say that this process runs one command line and nothing else, so that it may fork."""
+    global _alone  # noqa: PLW0603 - a fact about the process
+    _alone = True
+
+
+def supervise(seconds: float) -> Callable[[], None] | None:
+    """Go on in a child process.
+
+    Args:
+        seconds: until the child must have announced an answer.
+
+    Returns:
+        In the child, the function that announces an answer, to be called right before it is printed.  In the parent
+        None, once time is over and the child has been ended.  Where forking was not allowed there is no child, and
+        nobody watches.
+
+    Raises:
+        SystemExit: in the parent, with the child's status, when the child has ended.
+    """
+    if not _alone:
+        return lambda: None
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        return lambda: _announce(writer)
+    os.close(writer)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: _send(child, received))
+    if not _heard(reader, seconds):
+        _send(child, signal.SIGSTOP)
+        if not _heard(reader, 0.0):
+            os.close(reader)
+            _end(child)
+            return None
+        _send(child, signal.SIGCONT)
+    raise SystemExit(_status(child))
+
+
+def _announce(writer: int) -> None:
+    """Have the parent wait for what is printed; too late, and there is nothing to print."""
+    try:
+        os.write(writer, b"!")
+    except BrokenPipeError:
+        os._exit(1)
+
+
+def _heard(reader: int, seconds: float) -> bool:
+    """Whether the child announces an answer, or ends, within some seconds."""
+    return bool(select.select([reader], [], [], seconds)[0])
+
+
+def _send(child: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, number)
+
+
+def _end(child: int) -> None:
+    """End a stopped child, first gently, so that it ends its own children."""
+    _send(child, signal.SIGTERM)
+    _send(child, signal.SIGCONT)
+    if _waited(child, _FAREWELL) is None:
+        _send(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _status(child: int) -> int:
+    status = _waited(child, _PATIENCE)
+    if status is None:
+        _send(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _waited(child: int, seconds: float) -> int | None:
+    """The wait status of a child that ends within some seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        if time.monotonic() >= end:
+            return None
+        time.sleep(0.005)

@@ -1,0 +1,64 @@
+"""Exactly one answer, by the limit, whatever the work does: in processes of their own, since they fork."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import os, signal, sys, time
+from eqverify.cli import supervision
+
+supervision.allow()
+announce = supervision.supervise({seconds})
+if announce is None:
+    print("timed-out")
+    sys.exit(0)
+{work}
+"""
+
+STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)"
+
+DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(0.4)\nannounce()\nprint('unsat')"
+"""Comes to an answer between the limit and its end."""
+
+
+def outcome(work, seconds=30.0):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(seconds=seconds, work=work)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    return done.stdout, done.returncode
+
+
+def test_an_answer_in_time_is_the_childs_with_its_status():
+    assert outcome("announce()\nprint('unsat')\nsys.exit(3)") == ("unsat\n", 3)
+
+
+def test_an_error_before_any_answer_is_the_childs():
+    assert outcome("sys.exit(2)") == ("", 2)
+
+
+@pytest.mark.parametrize("work", ["time.sleep(60)", STUBBORN, DEAF])
+def test_what_hangs_is_ended_and_answered_for(work):
+    assert outcome(work, 0.2) == ("timed-out\n", 0)
+
+
+def test_an_answer_that_was_announced_is_not_cut_off():
+    """It is announced at once, and printed after the limit."""
+    assert outcome("announce()\ntime.sleep(0.5)\nprint('unsat')", 0.2) == ("unsat\n", 0)
+
+
+def test_a_child_that_crashes_is_an_error():
+    assert outcome("os.kill(os.getpid(), signal.SIGKILL)") == ("", 137)
+
+
+def test_without_leave_nobody_forks():
+    script = "from eqverify.cli import supervision\nsupervision.supervise(0.0)()\nprint('here')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
+    assert done.stdout == "here\n"
