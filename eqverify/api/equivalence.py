@@ -190,8 +190,15 @@ def _proved(goals: PairGoals, decision: Decision) -> tuple[float, ...] | None:
     """The deviations that are proved, rounded upwards; None for none."""
     if goals.epsilon is None or decision.reach == np.inf:
         return None
-    sums = [(e, e + decision.reach) for e in goals.epsilon]
-    return tuple(max(0.0, total if total in (0.0, e) else float(np.nextafter(total, np.inf))) for e, total in sums)
+    return tuple(max(0.0, _sum_above(e, decision.reach)) for e in goals.epsilon)
+
+
+def _sum_above(epsilon: float, reach: float) -> float:
+    """A float that is not below epsilon + reach: the sum itself where it is exact, or was rounded up to epsilon."""
+    total = epsilon + reach
+    if total == 0 or reach == 0 or (total == epsilon and reach < 0):
+        return total
+    return float(np.nextafter(total, np.inf))
 
 
 def _deviation(goals: PairGoals, decision: Decision) -> float | None:

@@ -167,3 +167,15 @@ def test_each_output_has_its_own_epsilon() -> None:
     with pytest.raises(eq.errors.UsageError) as error:
         eq.equivalent(f, g, UNIT, epsilon=[0.5])
     assert error.value.code == "equivalence/epsilon"
+
+
+def test_a_proved_deviation_is_never_rounded_down():
+    from fractions import Fraction
+
+    from eqverify.api.equivalence import _sum_above
+
+    tiny = 2.0**-60
+    for epsilon in (0.0, 0.1, 1.0):
+        for reach in (0.0, tiny, -tiny, 0.3, -0.3, -epsilon):
+            assert Fraction(_sum_above(epsilon, reach)) >= Fraction(epsilon) + Fraction(reach)
+    assert _sum_above(0.1, -tiny) == 0.1
