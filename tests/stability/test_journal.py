@@ -82,6 +82,30 @@ def test_every_prefix_of_a_journal_resumes_to_the_same_answers(tmp_path):
         assert all((a.status == b.status).all() for a, b in zip(whole.layers, again.layers, strict=True))
 
 
+def branching_problem():
+    """z = 2 max(|x0|, |x1|) - 2.1 is negative on the box, which only branching on signs shows."""
+    first = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
+    layers = [(first, np.zeros(4)), (np.ones((1, 4)), np.array([-2.1])), (np.ones((1, 1)), np.zeros(1))]
+    return box_problem(chain_network(layers), -np.ones(2), np.ones(2))
+
+
+def test_what_branching_showed_is_in_the_journal(tmp_path):
+    path = tmp_path / "run.journal"
+    made, options = branching_problem(), StabilityOptions(resume=path, split_inputs=0)
+    whole = prove_stability(made, options)
+    assert whole.layers[1].evidence[0] == Evidence.TREE
+    data = path.read_bytes()
+    for cut in np.linspace(0, len(data), 6).astype(int):
+        path.write_bytes(data[:cut])
+        again = prove_stability(made, options)
+        for one, two in zip(whole.layers, again.layers, strict=True):
+            assert (one.status == two.status).all()
+            assert (one.evidence == two.evidence).all()
+    path.write_bytes(data)
+    again = prove_stability(made, options)
+    assert sum(stage.questions for stage in again.stages if stage.name in ("lp", "branch", "scip")) == 0
+
+
 KILLED = """
 import sys
 from pathlib import Path
