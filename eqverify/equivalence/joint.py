@@ -190,7 +190,7 @@ class _Layout:
             head[:, :n],
             head[:, n],
             self._sources(state, k),
-            np.where(error > 0, error * (1 + 4 * UNIT_ROUNDOFF), 0.0),
+            np.where(error == 0, 0.0, error * (1 + 4 * UNIT_ROUNDOFF)),
             np.concatenate([g.lower[own], f.lower[lone]]),
             np.concatenate([g.upper[own], f.upper[lone]]),
             f.lower[pairs],

@@ -132,7 +132,7 @@ class _Form:
         h = restrict_relu(z, self.active[node.name], np.where(kept, columns, -1), self.basis)
         beyond = np.maximum(np.where(self.active[node.name], -lower, upper), 0.0)
         error = h.error + np.where(kept, 0.0, beyond)
-        rows, error = h.rows, np.where(error > 0, error * (1 + 4 * UNIT_ROUNDOFF), 0.0)
+        rows, error = h.rows, np.where(error == 0, 0.0, error * (1 + 4 * UNIT_ROUNDOFF))
         for unit in np.flatnonzero(kept).tolist() if merged else ():
             known = self.seen.find(z.rows[unit], float(z.error[unit]), int(columns[unit]))
             if known is not None:

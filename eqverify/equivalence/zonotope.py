@@ -230,7 +230,7 @@ def _apply(w: Zonotope, lam: FloatArray, middle: FloatArray, radius: FloatArray)
     Where the slope is 0, or is 1 and the middle 0, nothing is rounded.
     """
     boxes, count, n = w.generators.shape
-    new = np.flatnonzero((radius > 0).any(axis=0))
+    new = np.flatnonzero((radius != 0).any(axis=0))
     generators = np.empty((boxes, count + new.size, n))
     np.multiply(w.generators, lam[:, None, :], out=generators[:, :count])
     generators[:, count:] = 0.0
@@ -239,5 +239,5 @@ def _apply(w: Zonotope, lam: FloatArray, middle: FloatArray, radius: FloatArray)
     rounded = (lam != 0) & ((lam != 1) | (middle != 0))
     size = np.abs(w.centre) + np.abs(w.generators).sum(axis=1) + np.abs(middle)
     slack = lam * w.slack * (1 + 4 * UNIT_ROUNDOFF) + np.where(rounded, 4 * UNIT_ROUNDOFF * size, 0.0)
-    slack = np.where(lam > 0, slack, 0.0) * _SAFETY + np.where(rounded, UNDERFLOW, 0.0)
+    slack = np.where(lam == 0, 0.0, slack) * _SAFETY + np.where(rounded, UNDERFLOW, 0.0)
     return Zonotope(centre, generators, slack), new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,8 +14,9 @@ from eqverify.arrays import FloatArray
 from eqverify.bounds import Bounds, crown_bounds
 from eqverify.domain import Box, box_domain
 from eqverify.equivalence import DecideOptions, WitnessSearch, decide, epsilon_goals
-from eqverify.equivalence.joint import make_joint
-from eqverify.equivalence.normal import NormalRows, normal_rows, relu_signs
+from eqverify.equivalence.joint import _Layout, make_joint
+from eqverify.equivalence.normal import NormalRows, _Form, normal_rows, relu_signs
+from eqverify.equivalence.zonotope import Zonotope, _apply
 from eqverify.network import Network, evaluate_exact
 from eqverify.testing.chains import chain_network
 from eqverify.testing.strategies import any_networks, boxes
@@ -108,3 +110,25 @@ def test_copies_of_active_units_cost_no_rounding() -> None:
     assert (found.verdict, found.reach, found.evidence) == ("equivalent", 0.0, "bounds")
     joint = make_joint((f, g), (bounds_of(f, UNIT), bounds_of(g, UNIT)), goals)
     assert sum(level.lone for level in joint.levels) == 0
+
+
+def test_an_error_that_is_no_number_is_not_forgotten() -> None:
+    """Where bounds left the range of floats, an error is NaN; it must never become 0."""
+    network = chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    lost = np.full(2, np.nan)
+    form = _Form(network, bounds_of(network, UNIT), [np.ones(2, dtype=np.int64)], [np.ones(2, dtype=bool)])
+    form.visit(network.nodes[0], False)
+    form.values["affine0"] = replace(form.values["affine0"], error=lost)
+    form.visit(network.relus[0], False)
+    assert np.isnan(form.values["relu0"].error).all()
+    rows = replace(rows_of(network, UNIT, merged=False), error=lost)
+    joint = _Layout(rows, rows, np.arange(2), epsilon_goals(2, 1, 0.1)).joint()
+    assert np.isnan(joint.levels[0].error).all()
+
+
+def test_a_generator_that_is_no_number_is_not_left_out() -> None:
+    one = np.ones((1, 1))
+    zonotope = Zonotope(one, np.ones((1, 1, 1)), 0.0 * one)
+    for lam, radius in ((1.0, np.nan), (np.nan, 0.0)):
+        found, _ = _apply(zonotope, lam * one, 0.0 * one, radius * one)
+        assert np.isnan(found.generators.sum() + found.slack.sum())
