@@ -358,10 +358,8 @@ class _Reader:
 
     def _hints(self, entry: object, shape: tuple[int, int], constraints: int) -> Hints:
         slopes: list[dict[str, tuple[IntArray, FloatArray]]] = []
-        more = isinstance(entry, dict) and "tau" in entry
-        if self.assumed is None and (more or (isinstance(entry, dict) and entry.get("nu") is not None)):
-            _reject("multipliers", "multipliers on an output condition that is not assumed")
-        for key in ("alpha", "lam", "beta", "tau") if more else ("alpha", "lam", "beta"):
+        entry = {"tau": [], "nu": None} | entry if isinstance(entry, dict) else entry
+        for key in ("alpha", "lam", "beta", "tau"):
             found: dict[str, tuple[IntArray, FloatArray]] = {}
             for item in self.list_of(self.field(entry, key)):
                 index, columns, values = (*self.list_of(item), None, None, None)[:3]
@@ -373,9 +371,10 @@ class _Reader:
                     _reject("duplicate", "two entries for one unit", node=relu.name)
                 found[name] = chosen, self.floats(values, (*shape, chosen.size), low=low)
             slopes.append(found)
-        mu = self.field(entry, "mu")
-        nu = entry.get("nu") if isinstance(entry, dict) else None
-        alpha, lam, beta, tau = *slopes[:3], slopes[3] if more else {}
+        alpha, lam, beta, tau = slopes
+        mu, nu = (self.field(entry, key) for key in ("mu", "nu"))
+        if self.assumed is None and nu is not None:
+            _reject("multipliers", "multipliers on an output condition that is not assumed")
         on_inputs = None if mu is None else self.floats(mu, (*shape, constraints), low=0.0)
         on_outputs = None if nu is None else self.floats(nu, (*shape, self.assumed), low=0.0)
         _require_normal(on_outputs, *(values for _, values in tau.values()))

@@ -57,7 +57,7 @@ class Hints:
         beta: by pre-activation node, columns (k,) and multipliers >= 0 on side * z >= 0.
         mu: multipliers >= 0 on the linear constraints  matrix x <= bound  of the boxes' part, or None.
         nu: multipliers >= 0 on the assumed constraints on outputs and inputs, or None.
-        tau: by pre-activation node, columns and multipliers on their bounds: of u - z, or where negative of z - l.
+        tau: by pre-activation node, columns and multipliers on ranges [l, u]: of u - z, or where negative of z - l.
     """
 
     alpha: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
@@ -324,7 +324,8 @@ class Pull:
             above = numbers.positive(factors)
             lower, upper = (numbers.of(bound[:, columns]) for bound in z)
             self.shift(numbers.dot(above, upper) + numbers.dot(factors - above, lower))
-            self.lose(numbers.gamma(2 * columns.size + 4) * self._reach(np.abs(factors), name, columns))
+            used = numbers.dot(above, np.abs(upper)) - numbers.dot(factors - above, np.abs(lower))
+            self.lose(numbers.gamma(2 * columns.size + 4) * used)
             self.add(name, *self._spread(name, -factors, columns))
         if hints.mu is not None and region.constraints is not None:
             matrix, bound = region.constraints

@@ -253,8 +253,6 @@ class Replay:
         part = self.domain.polytopes[step.part]
         region.constraints = part.matrix, part.bound
         for node in self.network.nodes:
-            if node.name == step.node:
-                break
             if isinstance(node, Relu):
                 z = bounds[node.source]
                 if node.source in sides:

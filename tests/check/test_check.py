@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from certificate_cases import RECIPES, box, case, certified, cut_box, kinds, random_network, unpack
+from certificate_cases import RECIPES, box, case, certified, cut_box, kinds, pack, random_network, unpack
 
 import eqverify as eq
 from eqverify.checker import check_bytes
@@ -77,7 +77,7 @@ def test_hand_solved_problems(handmade):
 @pytest.mark.parametrize("numbers", [Floats(), Rationals()], ids=["float", "exact"])
 @pytest.mark.parametrize("seed", range(8))
 def test_the_dual_rule_gives_bounds_whatever_the_hints(numbers, seed):
-    """Against exact ranges: random slopes, and multipliers on linear constraints."""
+    """Against exact ranges: random slopes, and multipliers on linear constraints and on ranges, of later units too."""
     random = np.random.default_rng(seed)
     network, domain = random_network(seed, (2, 4, 4, 1)), cut_box(2)
     exact = stable_sets_exact(network, domain)
@@ -91,6 +91,7 @@ def test_the_dual_rule_gives_bounds_whatever_the_hints(numbers, seed):
             alpha={first.name: (columns, random.random((1, size, columns.size)))},
             lam={first.name: (columns, random.random((1, size, columns.size)))},
             mu=random.random((1, size, 1)) * 2,
+            tau={relu.source: (columns, random.normal(size=(1, size, columns.size))) for relu in network.relus},
         )
         part = domain.polytopes[0]
         replay.region.constraints = part.matrix, part.bound
@@ -117,7 +118,10 @@ def test_multipliers_on_splits_give_bounds_where_the_sign_is_given(seed):
         return
     bounds[first.source] = clipped
     region = Region(network, Floats(), bounds, {first.name: lines(Floats(), clipped)}, sides={first.source: side})
-    hints = Hints(beta={first.source: (np.array([0]), random.random((1, 4, 1)) * 2)})
+    hints = Hints(
+        beta={first.source: (np.array([0]), random.random((1, 4, 1)) * 2)},
+        tau={first.source: (np.arange(4), random.normal(size=(1, 4, 4)))},
+    )
     found = region.maxima(second.source, np.arange(4)[None], np.ones(4), hints)[0]
     from eqverify.network import evaluate_nodes
 
@@ -125,6 +129,16 @@ def test_multipliers_on_splits_give_bounds_where_the_sign_is_given(seed):
     values = evaluate_nodes(network, points)
     chosen = values[first.source][:, 0] * side[0, 0] >= 0
     assert (values[second.source][chosen] <= found + 1e-12).all()
+
+
+def test_multipliers_on_ranges_of_later_units_are_valid_in_leaves():
+    one = case("branching")
+    head, arrays = one.parts
+    tree = next(s for s in head["steps"] if s["kind"] == "sign-tree" and s["alpha"])
+    leaves = arrays[tree["alpha"][0][2]].shape[0]
+    arrays += [np.arange(9, dtype=np.int32), np.full((leaves, 1, 9), 1e-3)]
+    head["steps"].append({**tree, "node": 0, "tau": [[1, len(arrays) - 2, len(arrays) - 1]]})
+    assert one.check(pack(head, arrays)).verified
 
 
 def test_exact_bounds_are_not_looser_than_float_bounds():

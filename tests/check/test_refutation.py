@@ -213,10 +213,8 @@ def test_steps_of_assumed_constraints_are_no_steps_of_a_reduction():
         if step["kind"] == "zero":
             assert reduction("boxes").check(pack({**head, "steps": [step]}, arrays)).code == "certificate/step"
     row = next(row for step in head["steps"] for row in step.get("rows", []))
-    for key, value in (("nu", 0), ("tau", [])):
-        row[key] = value
-        assert reduction("boxes").check(pack(head, arrays)).code == "certificate/multipliers"
-        del row[key]
+    row["nu"] = 0
+    assert reduction("boxes").check(pack(head, arrays)).code == "certificate/multipliers"
 
 
 @given(problem=problems(parts=2))

@@ -174,6 +174,31 @@ def top(head):
     return head
 
 
+def range_multipliers(find, value, column=None):
+    """Multipliers on ranges, in the place of the first slopes."""
+
+    def change(head, arrays):
+        one = find(head)
+        layer, columns, values = one["alpha"][0]
+        arrays += [arrays[columns].copy(), np.full(arrays[values].shape, value)]
+        one["tau"] = [[layer, len(arrays) - 2, len(arrays) - 1]]
+        if column is not None:
+            put(arrays, -2, 0, column)
+
+    return change
+
+
+def range_multipliers_twice(head, arrays):
+    range_multipliers(rows, 0.5)(head, arrays)
+    rows(head)["tau"] *= 2
+
+
+def useless_range_multipliers(head, arrays):
+    for tree in head["steps"]:
+        if tree["kind"] == "sign-tree" and tree["alpha"]:
+            range_multipliers(lambda _, one=tree: one, -1e6)(head, arrays)
+
+
 WRONG = {
     # file format
     "no-steps-field": ("boxes", lambda h, a: h.pop("steps"), "certificate/field"),
@@ -218,6 +243,12 @@ WRONG = {
     "row-count": ("boxes", lambda h, a: rows(h).update(count=2), "certificate/range"),
     "row-beta": ("boxes", lambda h, a: rows(h).update(beta=rows(h)["alpha"]), "certificate/multipliers"),
     "slopes-twice": ("boxes", lambda h, a: rows(h)["alpha"].append(rows(h)["alpha"][0]), "certificate/duplicate"),
+    "range-multiplier-infinite": ("boxes", range_multipliers(rows, -np.inf), "certificate/not-finite"),
+    "range-multiplier-tiny": ("boxes", range_multipliers(rows, -1e-320), "certificate/tiny"),
+    "range-multiplier-outside": ("boxes", range_multipliers(rows, 0.5, 99), "certificate/range"),
+    "range-multiplier-twice": ("boxes", range_multipliers_twice, "certificate/duplicate"),
+    "range-multiplier-nan-in-leaf": ("branching", range_multipliers(sign_tree, np.nan), "certificate/not-a-number"),
+    "range-multipliers-useless-in-leaves": ("branching", useless_range_multipliers, "check/not-stable"),
     # trees of boxes
     "tree-leaf-dropped": ("boxes", drop_leaf, "certificate/tree"),
     "tree-cut": ("boxes", cut_tree, "check/tree-open"),
