@@ -14,7 +14,7 @@ from eqverify.bounds import Bounds
 from eqverify.bounds.ascent import Slopes
 from eqverify.bounds.frontier import SplitTree
 from eqverify.certificate.codec import Writer
-from eqverify.certificate.multipliers import line_slopes, pruned
+from eqverify.certificate.multipliers import line_slopes, pruned, range_multipliers
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.stability.facts import LayerFacts, Status
@@ -69,8 +69,8 @@ class Refutation:
 
     Attributes:
         digests: SHA-256 (hex) of the files ``network`` and ``property``.
-        case: index of the case in the property.
-        disjunct: number of the disjunct within it, from 0.
+        case: number of the case in the property, from 1.
+        disjunct: number of the disjunct within it, from 1.
         about: free text for readers, such as versions.
     """
 
@@ -242,9 +242,10 @@ class _Builder:
         self, alpha: Slanted, lam: Slanted, *, mu: FloatArray | None = None, nu: FloatArray | None = None
     ) -> dict[str, Any]:
         array = self.writer.array
-        slopes = {"alpha": self._slopes(alpha), "lam": self._slopes(lam), "beta": []}
-        hints = {**slopes, "mu": None if mu is None or not mu.size else array(mu)}
-        return hints if nu is None or not nu.size else {**hints, "nu": array(_normal(nu))}
+        slopes = {"alpha": self._slopes(alpha), "lam": self._slopes(lam), "tau": []}
+        multipliers = {"mu": mu, "nu": nu}
+        written = {k: None if one is None or not one.size else array(_normal(one)) for k, one in multipliers.items()}
+        return {**slopes, **written}
 
     def _slopes(self, slopes: Slanted) -> list[list[int]]:
         array = self.writer.array
@@ -284,9 +285,9 @@ class _Builder:
         array, question = self.writer.array, proof.result.question
         tree = pruned(proof.result.tree)
         order = tree.leaf[tree.relu < 0]
-        alpha, beta = (
+        alpha, tau = (
             {name: (tree.columns[name], values[order][:, None, :]) for name, values in one.items()}
-            for one in (tree.alpha, tree.beta)
+            for one in (tree.alpha, range_multipliers(tree, self.network))
         )
         return {
             "kind": "sign-tree",
@@ -297,8 +298,9 @@ class _Builder:
             "split": array(np.where(tree.relu < 0, 0, tree.unit), "i4"),
             "alpha": self._slopes(alpha),
             "lam": [],
-            "beta": self._slopes({name: _used(*pair) for name, pair in beta.items()}),
+            "tau": self._slopes({name: _used(*pair) for name, pair in tau.items()}),
             "mu": None,
+            "nu": None,
         }
 
 

@@ -12,8 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from eqverify.arrays import FloatArray
+from eqverify.arrays import Float32Array, FloatArray
 from eqverify.bounds.signtree import SignTree
+from eqverify.network import Network
 from eqverify.stability.proofs import LinearProof
 
 Units = dict[str, FloatArray]
@@ -68,6 +69,22 @@ def _on_bounds(arrived: float, below: float, above: float, lam: float) -> float:
     y, w = (below - min(below, -arrived), above) if arrived < 0 else (below, above - min(above, arrived))
     both = min(y, w)
     return float(both * (1.0 - lam) - (w - both) * lam + (y - both))
+
+
+def range_multipliers(tree: SignTree, network: Network) -> dict[str, Float32Array]:
+    """By ReLU node, (leaves, columns): -beta on the range of z >= 0, which begins at 0; beta on that of z <= 0."""
+    sides = {name: np.zeros((tree.parent.size, columns.size), np.float32) for name, columns in tree.columns.items()}
+    for node in range(1, tree.parent.size):
+        up = tree.parent[node]
+        for signs in sides.values():
+            signs[node] = signs[up]
+        name = network.relus[tree.relu[up]].name
+        sides[name][node, tree.columns[name] == tree.unit[up]] = tree.side[node]
+    rows = {name: np.zeros(beta.shape, np.float32) for name, beta in tree.beta.items()}
+    leaves = np.flatnonzero(tree.relu < 0)
+    for name, own in rows.items():
+        own[tree.leaf[leaves]] = -sides[name][leaves] * tree.beta[name][tree.leaf[leaves]]
+    return rows
 
 
 def pruned(tree: SignTree) -> SignTree:

@@ -186,7 +186,7 @@ def read_steps(data: bytes, network: Network, domain: Domain, assumed: int | Non
 def read_disjunct(
     data: bytes, network: Network, specification: Specification, files: Mapping[str, bytes]
 ) -> tuple[int, int]:
-    """The case and the disjunct, from 0, that a certificate claims to be unsatisfiable.
+    """The case and the disjunct, from 1, that a certificate claims to be unsatisfiable.
 
     Args:
         data: the bytes of the file.
@@ -200,9 +200,9 @@ def read_disjunct(
     reader.compare(files)
     if reader.field(reader.head, "claim") != "unsat":
         _reject("claim", "a claim about a reduced network, which was not given", str(reader.head["claim"])[:40])
-    case = reader.integer(reader.field(reader.head, "case"), 0, len(specification.cases) - 1)
-    last = len(specification.cases[case].unsafe) - 1
-    return case, reader.integer(reader.field(reader.head, "disjunct"), 0, last)
+    case = reader.integer(reader.field(reader.head, "case"), 1, len(specification.cases))
+    last = len(specification.cases[case - 1].unsafe)
+    return case, reader.integer(reader.field(reader.head, "disjunct"), 1, last)
 
 
 def _reject(code: str, message: str, value: object = None, node: str | None = None) -> NoReturn:
@@ -345,8 +345,6 @@ class _Reader:
         units = self.integers(self.field(entry, "units"), (None,), 0, size - 1)
         signs = self._signs(self.field(entry, "signs"), units.size)
         hints = self._hints(entry, (count, units.size), 0 if count > 1 else self.domain.polytopes[part].bound.size)
-        if hints.beta:
-            _reject("multipliers", "multipliers on signs without a split", node=node)
         return Rows(node, part, count, units, signs.astype(np.float64), hints)
 
     def _target(self, entry: object) -> tuple[str, int]:
@@ -358,34 +356,29 @@ class _Reader:
 
     def _hints(self, entry: object, shape: tuple[int, int], constraints: int) -> Hints:
         slopes: list[dict[str, tuple[IntArray, FloatArray]]] = []
-        entry = {"tau": [], "nu": None} | entry if isinstance(entry, dict) else entry
-        for key in ("alpha", "lam", "beta", "tau"):
+        for key in ("alpha", "lam", "tau"):
             found: dict[str, tuple[IntArray, FloatArray]] = {}
             for item in self.list_of(self.field(entry, key)):
                 index, columns, values = (*self.list_of(item), None, None, None)[:3]
                 relu = self.network.relus[self.integer(index, 0, len(self.network.relus) - 1)]
                 chosen = self.integers(columns, (None,), 0, self.network.sizes[relu.name] - 1)
-                name = relu.source if key in ("beta", "tau") else relu.name
+                name = relu.source if key == "tau" else relu.name
                 low = -np.inf if key == "tau" else 0.0
                 if name in found or np.unique(chosen).size != chosen.size:
                     _reject("duplicate", "two entries for one unit", node=relu.name)
                 found[name] = chosen, self.floats(values, (*shape, chosen.size), low=low)
             slopes.append(found)
-        alpha, lam, beta, tau = slopes
+        alpha, lam, tau = slopes
         mu, nu = (self.field(entry, key) for key in ("mu", "nu"))
         if self.assumed is None and nu is not None:
             _reject("multipliers", "multipliers on an output condition that is not assumed")
         on_inputs = None if mu is None else self.floats(mu, (*shape, constraints), low=0.0)
         on_outputs = None if nu is None else self.floats(nu, (*shape, self.assumed), low=0.0)
-        _require_normal(on_outputs, *(values for _, values in tau.values()))
-        return Hints(alpha, lam, beta, on_inputs, on_outputs, tau)
+        _require_normal(on_inputs, on_outputs, *(values for _, values in tau.values()))
+        return Hints(alpha, lam, tau, on_inputs, on_outputs)
 
     def _zero(self, step: object) -> Zero:
-        hints = self._hints(step, (1, 1), self.domain.polytopes[0].bound.size)
-        if hints.beta:
-            _reject("multipliers", "multipliers on signs without a split")
-        _require_normal(hints.mu)
-        return Zero(hints)
+        return Zero(self._hints(step, (1, 1), self.domain.polytopes[0].bound.size))
 
     def _cover(self, step: object) -> Cover:
         """The leaves of a tree of boxes over the one part that there is."""
@@ -443,8 +436,6 @@ class _Reader:
         leaves = np.flatnonzero(relu < 0)
         constraints = self.domain.polytopes[word.part].bound.size
         hints = self._hints(step, (leaves.size, 1), constraints)
-        if not hints.beta.keys() <= {self.network.relus[i].source for i in fixed}:
-            _reject("multipliers", "multipliers on signs that are never split")
         return SignTree(word.node, word.unit, word.sign, word.part, leaves, fixed, hints)
 
     def _solver(self, step: object) -> Solver:

@@ -54,7 +54,6 @@ class Hints:
 
     Attributes:
         alpha, lam: by ReLU node, columns (k,) and lower (upper) slopes, clipped to [0, 1].
-        beta: by pre-activation node, columns (k,) and multipliers >= 0 on side * z >= 0.
         mu: multipliers >= 0 on the linear constraints  matrix x <= bound  of the boxes' part, or None.
         nu: multipliers >= 0 on the assumed constraints on outputs and inputs, or None.
         tau: by pre-activation node, columns and multipliers on ranges [l, u]: of u - z, or where negative of z - l.
@@ -62,19 +61,18 @@ class Hints:
 
     alpha: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
     lam: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
-    beta: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
+    tau: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
     mu: FloatArray | None = None
     nu: FloatArray | None = None
-    tau: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
 
     def take(self, boxes: slice, rows: slice) -> Hints:
         """Some boxes and rows."""
-        alpha, lam, beta, tau = (
+        alpha, lam, tau = (
             {name: (columns, values[boxes, rows]) for name, (columns, values) in one.items()}
-            for one in (self.alpha, self.lam, self.beta, self.tau)
+            for one in (self.alpha, self.lam, self.tau)
         )
         mu, nu = (None if one is None else one[boxes, rows] for one in (self.mu, self.nu))
-        return Hints(alpha, lam, beta, mu, nu, tau)
+        return Hints(alpha, lam, tau, mu, nu)
 
 
 class Lines(NamedTuple):
@@ -124,7 +122,6 @@ class Region:
         network, numbers: the network and the arithmetic.
         bounds: by input or node, as far as it got.
         lines: by ReLU node.
-        sides: by pre-activation node, (boxes, n): 1 where z >= 0 is given, -1 where z <= 0 is, else 0.
         constraints: (matrix, bound): matrix x <= bound holds for all points in question.
         assumed: constraints on outputs and inputs that hold for all points in question.
         cancels: whether rows may cancel exactly, so that it is worth to see where nothing is rounded.
@@ -134,7 +131,6 @@ class Region:
     numbers: Floats
     bounds: dict[str, Interval]
     lines: dict[str, Lines] = field(default_factory=dict)
-    sides: Mapping[str, FloatArray] = field(default_factory=dict)
     constraints: tuple[FloatArray, FloatArray] | None = None
     assumed: Assumption | None = None
     cancels: bool = False
@@ -154,10 +150,9 @@ class Region:
             for name, one in self.lines.items()
         }
         bounds = {name: one.take(boxes) for name, one in self.bounds.items()}
-        sides = {name: side[boxes] for name, side in self.sides.items()}
         error = {name: one[boxes] if len(one) > 1 else one for name, one in self.losses.items()}
         kept = self.constraints, self.assumed, self.cancels
-        return Region(self.network, self.numbers, bounds, cut, sides, *kept, error)
+        return Region(self.network, self.numbers, bounds, cut, *kept, error)
 
     def interval(self, node: Affine) -> Interval:
         """Bounds from those of the sources (B-1); a component that reads only zeros is its bias, exactly."""
@@ -314,11 +309,8 @@ class Pull:
             return self._inputs()
 
     def _multipliers(self, hints: Hints) -> None:
-        """Terms that are not negative on the set in question (B-6, B-7, B-9)."""
+        """Terms that are not negative on the set in question (B-6, B-9)."""
         region, numbers, inputs = self.region, self.region.numbers, self.region.network.inputs
-        for name, (columns, beta) in hints.beta.items():
-            sides = region.sides[name][:, None, columns]
-            self.add(name, *self._spread(name, numbers.of(sides * np.maximum(beta, 0.0)), columns))
         for name, (columns, tau) in hints.tau.items():
             factors, z = numbers.of(tau), region.bounds[name]
             above = numbers.positive(factors)

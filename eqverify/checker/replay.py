@@ -249,7 +249,7 @@ class Replay:
         vacuous = np.zeros(count, dtype=bool)
         sides = {name: side[chosen].astype(np.float64) for name, side in step.sides(self.network).items()}
         error = {node.name: base.error(node) for node in self.network.nodes if isinstance(node, Affine)}
-        region = Region(self.network, self.numbers, bounds, sides=sides, losses=error)
+        region = Region(self.network, self.numbers, bounds, losses=error)
         part = self.domain.polytopes[step.part]
         region.constraints = part.matrix, part.bound
         for node in self.network.nodes:

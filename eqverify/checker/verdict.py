@@ -38,8 +38,8 @@ class Verdict:
         code: why it was rejected, or empty.
         reason: the same for people.
         exit_status: 0 verified, 1 rejected, 4 refused because it would take too long.
-        case: index of the case, for ``unsat``.
-        disjunct: number of the disjunct within it, from 0.
+        case: number of the case, from 1, for ``unsat``.
+        disjunct: number of the disjunct within it, from 1.
     """
 
     verified: bool
@@ -161,7 +161,7 @@ def refuted(
     if specification.output_size != network.output_size:
         raise RejectedError("check/arity", "the property has another number of outputs than the network")
     case, disjunct = read_disjunct(certificate, network, specification, files)
-    replay, assumed = directed_replay(network, specification.cases[case], disjunct, numbers)
+    replay, assumed = directed_replay(network, specification.cases[case - 1], disjunct - 1, numbers)
     steps = read_steps(certificate, network, replay.domain, len(assumed))
     try:
         replay.run(steps)

@@ -136,5 +136,5 @@ def kinds(one: Case) -> set[str]:
     for step in head["steps"]:
         found.add(step["kind"])
         for entry in (*step.get("rows", []), step):
-            found |= {hint for hint in ("alpha", "lam", "beta", "mu") if entry.get(hint)}
+            found |= {hint for hint in ("alpha", "lam", "tau", "mu") if entry.get(hint)}
     return found

@@ -34,7 +34,7 @@ def test_certificates_verify_in_both_arithmetics(name, arithmetic):
 
 def test_the_recipes_reach_every_kind_of_step_and_hint():
     found = set().union(*(kinds(case(name)) for name in RECIPES))
-    assert found == {"pass", "box-tree", "sign-tree", "solver", "alpha", "lam", "beta", "mu"}
+    assert found == {"pass", "box-tree", "sign-tree", "solver", "alpha", "lam", "tau", "mu"}
 
 
 def true_claims(one, certificate=None):
@@ -117,9 +117,8 @@ def test_multipliers_on_splits_give_bounds_where_the_sign_is_given(seed):
     if (clipped.lower > clipped.upper).any():
         return
     bounds[first.source] = clipped
-    region = Region(network, Floats(), bounds, {first.name: lines(Floats(), clipped)}, sides={first.source: side})
+    region = Region(network, Floats(), bounds, {first.name: lines(Floats(), clipped)})
     hints = Hints(
-        beta={first.source: (np.array([0]), random.random((1, 4, 1)) * 2)},
         tau={first.source: (np.arange(4), random.normal(size=(1, 4, 4)))},
     )
     found = region.maxima(second.source, np.arange(4)[None], np.ones(4), hints)[0]

@@ -38,7 +38,7 @@ MNIST = Path("../shared/vnncomp/mnist_fc")
 def test_certificates_verify_in_both_arithmetics(name, arithmetic):
     verdict = case(name).check(arithmetic=arithmetic)
     assert verdict.verified, verdict
-    assert str(verdict) == "verified unsat case=0 disjunct=0 solver-trusted units: 0"
+    assert str(verdict) == "verified unsat case=1 disjunct=1 solver-trusted units: 0"
     assert verdict.as_dict()["epsilon"] is None
 
 
@@ -113,15 +113,15 @@ def without_zero(head, arrays):
 
 
 def another_disjunct(head, arrays):
-    head["disjunct"] = 2
-
-
-def no_such_disjunct(head, arrays):
     head["disjunct"] = 3
 
 
+def no_such_disjunct(head, arrays):
+    head["disjunct"] = 4
+
+
 def no_such_case(head, arrays):
-    head["case"] = 1
+    head["case"] = 2
 
 
 def another_claim(head, arrays):
@@ -229,7 +229,7 @@ def test_what_is_verified_is_true_of_any_problem(problem):
         proofs = prove_directed(problem, options, certified_only=True, record=True)
     for found in proofs:
         for number, disjunct in todo:
-            data = build_certificate(found.problem, found.proofs, Steps({}, number, disjunct, {}))
+            data = build_certificate(found.problem, found.proofs, Steps({}, number + 1, disjunct + 1, {}))
             try:
                 verdict = refuted(problem.network, problem.specification, Floats(), data, {})
             except EqverifyError:
@@ -279,7 +279,7 @@ def test_files_and_the_command(tmp_path, capsys):
     for number in (1, 2):
         assert run(["check", *files, str(tmp_path / f"c-{number}.cert")]) == 0
         line = capsys.readouterr().out.strip()
-        assert line == f"verified unsat case=0 disjunct={number - 1} solver-trusted units: 0"
+        assert line == f"verified unsat case=1 disjunct={number} solver-trusted units: 0"
     assert run(["check", *files, str(model)]) == 1
 
 
@@ -306,8 +306,8 @@ def test_all_disjuncts_of_an_image_classifier():
         assert found.certificate is not None
         verdict = check_bytes(*data, None, found.certificate.data)
         assert verdict.verified
-        assert verdict.disjunct == number
+        assert verdict.disjunct == number + 1
     head, arrays = unpack(result.disjuncts[0].certificate.data)
-    moved = pack({**head, "disjunct": 1}, arrays)
+    moved = pack({**head, "disjunct": 2}, arrays)
     # the numbers of one disjunct may happen to show another: what counts is that it is that one which is shown
-    assert check_bytes(*data, None, moved).disjunct in (None, 1)
+    assert check_bytes(*data, None, moved).disjunct in (None, 2)

@@ -193,6 +193,13 @@ def range_multipliers_twice(head, arrays):
     rows(head)["tau"] *= 2
 
 
+def other_side(head, arrays):
+    """Multipliers on z >= 0 where z <= 0 is given, and the other way round."""
+    for tree in head["steps"]:
+        for _, _, values in tree["tau"] if tree["kind"] == "sign-tree" else ():
+            arrays[values] *= -1
+
+
 def useless_range_multipliers(head, arrays):
     for tree in head["steps"]:
         if tree["kind"] == "sign-tree" and tree["alpha"]:
@@ -241,7 +248,9 @@ WRONG = {
     "row-node-outside": ("boxes", lambda h, a: rows(h).update(node=9), "certificate/range"),
     "row-part-outside": ("boxes", lambda h, a: rows(h).update(part=1), "certificate/range"),
     "row-count": ("boxes", lambda h, a: rows(h).update(count=2), "certificate/range"),
-    "row-beta": ("boxes", lambda h, a: rows(h).update(beta=rows(h)["alpha"]), "certificate/multipliers"),
+    "row-without-tau": ("boxes", lambda h, a: rows(h).pop("tau"), "certificate/field"),
+    "row-on-outputs": ("boxes", lambda h, a: rows(h).update(nu=0), "certificate/multipliers"),
+    "leaf-on-outputs": ("branching", lambda h, a: sign_tree(h).update(nu=0), "certificate/multipliers"),
     "slopes-twice": ("boxes", lambda h, a: rows(h)["alpha"].append(rows(h)["alpha"][0]), "certificate/duplicate"),
     "range-multiplier-infinite": ("boxes", range_multipliers(rows, -np.inf), "certificate/not-finite"),
     "range-multiplier-tiny": ("boxes", range_multipliers(rows, -1e-320), "certificate/tiny"),
@@ -273,17 +282,20 @@ WRONG = {
     "sign-split-outside": ("branching", entry(sign_tree, "split", 0, 99), "certificate/tree"),
     "sign-unit-outside": ("branching", lambda h, a: sign_tree(h).update(unit=99), "certificate/range"),
     "sign-zero": ("branching", lambda h, a: sign_tree(h).update(sign=0), "certificate/sign"),
-    "sign-multiplier-negative": (
-        "branching",
-        lambda h, a: put(a, sign_tree(h)["beta"][0][2], 0, -1.0),
-        "certificate/negative",
-    ),
+    "sign-multipliers-of-the-other-side": ("branching", other_side, "check/not-stable"),
     "constraint-multiplier-negative": (
         "constraints",
         lambda h, a: put(
             a, next(r for s in h["steps"] for r in s.get("rows", []) if r["mu"] is not None)["mu"], 0, -1.0
         ),
         "certificate/negative",
+    ),
+    "constraint-multiplier-tiny": (
+        "constraints",
+        lambda h, a: put(
+            a, next(r for s in h["steps"] for r in s.get("rows", []) if r["mu"] is not None)["mu"], 0, 1e-320
+        ),
+        "certificate/tiny",
     ),
     # words
     "word-part": ("solver", lambda h, a: step(h, "solver").update(part=1), "certificate/range"),
