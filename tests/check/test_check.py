@@ -11,7 +11,7 @@ from certificate_cases import RECIPES, box, case, certified, cut_box, kinds, pac
 import eqverify as eq
 from eqverify.checker import check_bytes
 from eqverify.checker.numbers import Floats, Rationals
-from eqverify.checker.region import Hints, Interval, Region, lines
+from eqverify.checker.region import Hints, Interval, Region
 from eqverify.checker.replay import Replay
 from eqverify.cli.main import run
 from eqverify.equivalence.exact import cross_check
@@ -93,8 +93,7 @@ def test_the_dual_rule_gives_bounds_whatever_the_hints(numbers, seed):
             mu=random.random((1, size, 1)) * 2,
             tau={relu.source: (columns, random.normal(size=(1, size, columns.size))) for relu in network.relus},
         )
-        part = domain.polytopes[0]
-        replay.region.constraints = part.matrix, part.bound
+        (replay.region.constraints,) = replay.constraints
         found = replay.region.maxima(second.source, units[None], np.full(size, sign), hints)[0]
         for bound, truth in zip(found, exact.layers[second.name], strict=True):
             assert Fraction(bound) >= (truth.upper if sign > 0 else -truth.lower)
@@ -117,7 +116,8 @@ def test_multipliers_on_splits_give_bounds_where_the_sign_is_given(seed):
     if (clipped.lower > clipped.upper).any():
         return
     bounds[first.source] = clipped
-    region = Region(network, Floats(), bounds, {first.name: lines(Floats(), clipped)})
+    bounds[first.name] = Interval(np.maximum(clipped.lower, 0), np.maximum(clipped.upper, 0))
+    region = Region(network, Floats(), bounds)
     hints = Hints(
         tau={first.source: (np.arange(4), random.normal(size=(1, 4, 4)))},
     )

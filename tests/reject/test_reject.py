@@ -206,6 +206,13 @@ def useless_range_multipliers(head, arrays):
             range_multipliers(lambda _, one=tree: one, -1e6)(head, arrays)
 
 
+def other_goal(head, arrays):
+    """A unit that takes both signs is a goal."""
+    layer, unit = stable(head, arrays, 0)
+    before = sum(arrays[one["status"]].size for one in head["layers"][: head["layers"].index(layer)])
+    put(arrays, box_tree(head)["goals"], 0, before + unit)
+
+
 WRONG = {
     # file format
     "no-steps-field": ("boxes", lambda h, a: h.pop("steps"), "certificate/field"),
@@ -249,8 +256,7 @@ WRONG = {
     "row-part-outside": ("boxes", lambda h, a: rows(h).update(part=1), "certificate/range"),
     "row-count": ("boxes", lambda h, a: rows(h).update(count=2), "certificate/range"),
     "row-without-tau": ("boxes", lambda h, a: rows(h).pop("tau"), "certificate/field"),
-    "row-on-outputs": ("boxes", lambda h, a: rows(h).update(nu=0), "certificate/multipliers"),
-    "leaf-on-outputs": ("branching", lambda h, a: sign_tree(h).update(nu=0), "certificate/multipliers"),
+    "row-without-constraints": ("boxes", lambda h, a: rows(h).update(mu=rows(h)["alpha"][0][2]), "certificate/shape"),
     "slopes-twice": ("boxes", lambda h, a: rows(h)["alpha"].append(rows(h)["alpha"][0]), "certificate/duplicate"),
     "range-multiplier-infinite": ("boxes", range_multipliers(rows, -np.inf), "certificate/not-finite"),
     "range-multiplier-tiny": ("boxes", range_multipliers(rows, -1e-320), "certificate/tiny"),
@@ -270,16 +276,12 @@ WRONG = {
     "tree-dimension-outside": ("boxes", entry(box_tree, "dimension", 0, 7), "certificate/range"),
     "tree-part-outside": ("boxes", entry(box_tree, "part", 0, 1), "certificate/range"),
     "tree-at-nan": ("boxes", entry(box_tree, "at", 0, np.nan), "certificate/not-a-number"),
-    "tree-goal-outside": ("boxes", entry(box_tree, "units", 0, 50), "certificate/goals"),
-    "tree-goal-sign": (
-        "boxes",
-        lambda h, a: a[box_tree(h)["signs"]].__imul__(-1),
-        "check/tree-open",
-    ),
+    "tree-goal-outside": ("boxes", entry(box_tree, "goals", 0, 99), "certificate/range"),
+    "tree-goal-of-both-signs": ("boxes", other_goal, "check/tree-open"),
     # trees of signs
     "sign-leaf-dropped": ("branching", drop_sign_leaf, "certificate/tree"),
     "sign-same-side": ("branching", entry(sign_tree, "side", 1, 1), "certificate/duplicate"),
-    "sign-split-outside": ("branching", entry(sign_tree, "split", 0, 99), "certificate/tree"),
+    "sign-split-outside": ("branching", entry(sign_tree, "split", 0, 99), "certificate/unit"),
     "sign-unit-outside": ("branching", lambda h, a: sign_tree(h).update(unit=99), "certificate/range"),
     "sign-zero": ("branching", lambda h, a: sign_tree(h).update(sign=0), "certificate/sign"),
     "sign-multipliers-of-the-other-side": ("branching", other_side, "check/not-stable"),
@@ -316,8 +318,8 @@ WRONG = {
     "relation-to-later": ("boxes", relation(2, 0, 1, 0, 2, 1.0), "certificate/relation"),
     "relation-to-itself": ("boxes", relation(2, 0, 1, 0, 1, 1.0), "certificate/relation"),
     "relation-factor": ("boxes", relation(2, 0, 2, 0, 1, -1.0), "certificate/relation"),
-    "relation-unit-outside": ("boxes", relation(0, 0, 99, -1, -1, 1.0), "certificate/unit"),
-    "relation-layer-outside": ("boxes", relation(0, 9, 0, -1, -1, 1.0), "certificate/unit"),
+    "relation-unit-outside": ("boxes", relation(0, 0, 99, -1, 0, 1.0), "certificate/unit"),
+    "relation-layer-outside": ("boxes", relation(0, 9, 0, -1, 0, 1.0), "certificate/range"),
     "relation-other-missing": ("boxes", relation(2, 0, 2, -1, 1, 1.0), "certificate/unit"),
     "relation-twice": ("boxes", twice(relation(2, 0, 2, 0, 1, 1.0)), "certificate/duplicate"),
     "relation-wrong": ("boxes", relation(2, 1, 2, 0, 1, 1.0), "check/epsilon"),
