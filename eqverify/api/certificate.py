@@ -22,8 +22,7 @@ from eqverify.transform.unit_map import Meaning, Relation
 
 if TYPE_CHECKING:
     from eqverify.checker import Arithmetic, Verdict
-    from eqverify.checker.certificate import Certificate
-    from eqverify.checker.replay import Established, Replay
+    from eqverify.checker.replay import Replay
 
 _KINDS = (Evidence.NONE, Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidence.SOLVER)
 """Evidence by the numbers that certificates use."""
@@ -79,14 +78,13 @@ class Rechecked:
 
     Attributes:
         facts: status and bounds that the checker confirms, with the proofs it was given; other units are undecided.
-        replay, established: its state, for the claim that follows.
+        replay: its state, for the claim that follows.
         lost: units that were stable before.
         unconfirmed: those of them for which no solver was asked: not 0 where rounding decides.
     """
 
     facts: Facts
     replay: Replay
-    established: Established
     lost: int
     unconfirmed: int
 
@@ -107,8 +105,8 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
             `certificate/opaque` for a network that ends in operators that are not piecewise linear.
         RejectedError: a step does not show what it should: a defect.
     """
-    from eqverify.checker.certificate import read_steps
     from eqverify.checker.numbers import Floats
+    from eqverify.checker.reader import Reader
     from eqverify.checker.replay import Replay
 
     facts.require(problem)
@@ -117,9 +115,8 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
     replay = Replay(problem.network, problem.domain, Floats())
 
     def repeat(proofs: Sequence[Proof]) -> Facts:
-        data = build_certificate(problem, proofs, None)
-        established = replay.run(read_steps(data, problem.network, problem.domain))
-        return replace(facts, layers=tuple(_confirmed(layer, established) for layer in facts.layers))
+        replay.run(Reader(build_certificate(problem, proofs, None), problem.network))
+        return replace(facts, layers=tuple(_confirmed(layer, replay) for layer in facts.layers))
 
     def known() -> Bounds:
         return {name: Interval(z.lower, z.upper) for name, z in replay.bounds.items()}
@@ -138,7 +135,7 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
     solver = facts.evidence_counts()["solver"]
     lost = _lost(facts, found)
     facts = replace(found, proofs=tuple(proofs))
-    return Rechecked(facts, replay, replay.established(), lost, max(0, lost - solver))
+    return Rechecked(facts, replay, lost, max(0, lost - solver))
 
 
 def _lost(facts: Facts, found: Facts) -> int:
@@ -153,13 +150,12 @@ def _is_open(word: Believed, facts: Facts) -> bool:
     return int(layer.status[word.unit]) not in (Status.INACTIVE, Status.ACTIVE)
 
 
-def _confirmed(layer: LayerFacts, established: Established) -> LayerFacts:
-    hull = established.hull(layer.source)
-    lower, upper = hull.lower[0], hull.upper[0]
+def _confirmed(layer: LayerFacts, replay: Replay) -> LayerFacts:
+    (lower,), (upper,) = replay.bounds[layer.source].hull()
     shown = np.where(upper <= 0, Status.INACTIVE, np.where(lower >= 0, Status.ACTIVE, Status.UNDECIDED))
     stable = layer.mask(Status.INACTIVE, Status.ACTIVE)
     status = np.where(stable & (shown != layer.status), Status.UNDECIDED, layer.status)
-    kinds = np.array(_KINDS)[established.evidence[layer.source]]
+    kinds = np.array(_KINDS)[replay.evidence[layer.source]]
     unstable = np.where(status == Status.UNSTABLE, Evidence.WITNESS, Evidence.NONE)
     evidence = np.where(np.isin(status, (Status.INACTIVE, Status.ACTIVE)), kinds, unstable)
     return LayerFacts(layer.name, layer.source, lower, upper, status, evidence)
@@ -242,31 +238,25 @@ def certify(
     Raises:
         ContradictionError: `certificate/self-check` where the checker does not verify it.
     """
-    from eqverify.checker.certificate import read_certificate
     from eqverify.checker.deviation import deviations
-    from eqverify.checker.verdict import around, conclude
+    from eqverify.checker.reader import Reader
+    from eqverify.checker.verdict import conclude
 
     layers = [_claimed(layer) for layer in checked.facts.layers]
     stable = [layer.mask(Status.INACTIVE, Status.ACTIVE) for layer in layers]
-    established = checked.established
-    evidence = [
-        np.where(mask, established.evidence[layer.source], 0) for layer, mask in zip(layers, stable, strict=True)
-    ]
+    replay = checked.replay
+    evidence = [np.where(mask, replay.evidence[layer.source], 0) for layer, mask in zip(layers, stable, strict=True)]
+    statuses = [np.where(mask, layer.status, 0) for layer, mask in zip(layers, stable, strict=True)]
     digests = {**problem.files, "reduced": hashlib.sha256(data).hexdigest()}
     about = {"eqverify": eqverify.__version__, "solver": checked.facts.solver}
     nothing = np.zeros(problem.network.output_size)
     claim = Claim(digests, layers, evidence, meanings, relations, nothing, about)
 
-    def read(proofs: Sequence[Proof]) -> tuple[bytes, Certificate]:
-        made = build_certificate(problem, proofs, claim)
-        return made, read_certificate(made, problem.network, problem.domain, network, {"reduced": data})
-
     try:
-        _, draft = read(())
-        found = deviations(around(checked.replay), network, draft.layers, draft.relations, draft.meanings)
-        claim = replace(claim, epsilon=found * _LARGER)
-        made, certificate = read(checked.facts.proofs)
-        verdict = conclude(checked.replay, established, certificate, network)
+        draft = Reader(build_certificate(problem, (), claim), problem.network)
+        claim = replace(claim, epsilon=deviations(replay.region.hull(), network, draft, statuses) * _LARGER)
+        made = build_certificate(problem, checked.facts.proofs, claim)
+        verdict = conclude(replay, Reader(made, problem.network), network)
         return Certified(made, verdict, checked.lost, checked.unconfirmed)
     except EqverifyError as error:
         raise ContradictionError(

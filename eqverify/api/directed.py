@@ -68,11 +68,11 @@ class DirectedDisjunct:
     certificate: Refuted | None = None
 
     def as_dict(self) -> dict[str, object]:
-        """All measured numbers, for JSON."""
+        """All measured numbers, for JSON; cases and disjuncts are counted from 1 there."""
         point = None if self.counterexample is None else self.counterexample.tolist()
         return {
-            "case": self.case,
-            "disjunct": self.index,
+            "case": self.case + 1,
+            "disjunct": self.index + 1,
             "status": self.status,
             "evidence": self.evidence,
             "how": self.how,

@@ -43,11 +43,12 @@ def certify_unsat(problem: Problem, proof: Directed) -> Refuted | None:
         None where the steps do not show it to the checker: where it is a solver's word, or rounding decides.
     """
     from eqverify.checker.numbers import Floats
+    from eqverify.checker.reader import Reader
     from eqverify.checker.verdict import refuted
 
-    claim = Refutation(problem.files, proof.case, proof.index, {"eqverify": eqverify.__version__})
+    claim = Refutation(problem.files, proof.case + 1, proof.index + 1, {"eqverify": eqverify.__version__})
     data = build_certificate(proof.problem, proof.proofs, claim)
     try:
-        return Refuted(data, refuted(problem.network, problem.specification, Floats(), data, {}))
+        return Refuted(data, refuted(problem.network, problem.specification, Floats(), Reader(data, problem.network)))
     except EqverifyError:
         return None

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from eqverify.arrays import Float32Array, FloatArray, IntArray
+from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds import Bounds
 from eqverify.bounds.ascent import Slopes
 from eqverify.bounds.frontier import SplitTree
 from eqverify.certificate.codec import Writer
-from eqverify.certificate.multipliers import line_slopes, pruned
+from eqverify.certificate.multipliers import leaf_slopes, line_slopes, pruned
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.stability.facts import LayerFacts, Status
@@ -35,9 +36,8 @@ FORMAT = 1
 SMALLEST = 1e-60
 """Of multipliers on assumed constraints (specs/certificate.md, K-9)."""
 KINDS = ("inactive", "active", "parallel", "antiparallel")
-Slanted = Mapping[str, tuple[IntArray, FloatArray | Float32Array]]
+Slanted = Mapping[str, tuple[IntArray, npt.NDArray[Any]]]
 """By ReLU node, columns (k,) and slopes or multipliers (boxes, rows, k)."""
-_Values = TypeVar("_Values", FloatArray, Float32Array)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,8 +69,8 @@ class Refutation:
 
     Attributes:
         digests: SHA-256 (hex) of the files ``network`` and ``property``.
-        case: index of the case in the property.
-        disjunct: number of the disjunct within it, from 0.
+        case: number of the case in the property, from 1.
+        disjunct: number of the disjunct within it, from 1.
         about: free text for readers, such as versions.
     """
 
@@ -139,7 +139,7 @@ class _Builder:
 
     def _relations(self, relations: Sequence[Relation]) -> dict[str, Any]:
         rows = [
-            (KINDS.index(r.kind), self.relus[r.layer], r.unit, self.relus.get(r.other_layer, -1), r.other_unit)
+            (KINDS.index(r.kind), self.relus[r.layer], r.unit, self.relus.get(r.other_layer, -1), max(r.other_unit, 0))
             for r in relations
         ]
         names = ("kind", "layer", "unit", "other_layer", "other_unit")
@@ -173,7 +173,7 @@ class _Builder:
             rows = [self._slope_rows(node, slopes, proof.known, parts) for node, slopes in pairs]
             return {"kind": "pass", "rows": [one for one in rows if one is not None]}
         if isinstance(proof, SplitProof):
-            return self._box_tree(proof)
+            return {"kind": "box-tree", **self._boxes(proof.tree), "goals": self.writer.array(self._goals(proof), "i4")}
         if isinstance(proof, BranchProof):
             return self._sign_tree(proof)
         if isinstance(proof, ZeroProof):
@@ -194,12 +194,12 @@ class _Builder:
         if not useful.any():
             return None
         alpha = {name: (slopes.columns[name], values[:, useful]) for name, values in slopes.alpha.items()}
-        nu = slopes.nu[:, useful]
+        mu = slopes.nu[:, useful]
         place = {"node": self.targets[node], "part": parts.start, "count": parts.stop - parts.start}
         return {
             **place,
             **self._rows_of(slopes.units[useful], slopes.signs[useful]),
-            **self._hints(alpha, self._chords(bounds, alpha, nu), nu=nu),
+            **self._hints(alpha, self._chords(bounds, alpha, mu), {}, mu),
         }
 
     def _linear_rows(self, proofs: Sequence[LinearProof]) -> dict[str, Any]:
@@ -212,12 +212,12 @@ class _Builder:
         if isinstance(found, LinearProof):
             return self._linear_hints([found])
         alpha = {name: (found.columns[name], values) for name, values in found.alpha.items()}
-        return self._hints(alpha, self._chords(proof.known, alpha, found.nu), nu=found.nu)
+        return self._hints(alpha, self._chords(proof.known, alpha, found.nu), {}, found.nu)
 
-    def _chords(self, bounds: Bounds, alpha: Slanted, nu: FloatArray) -> Slanted:
+    def _chords(self, bounds: Bounds, alpha: Slanted, mu: FloatArray) -> Slanted:
         """With assumed constraints, the upper slopes that were used: those of tighter bounds may give worse ones."""
         chords = {}
-        for name, (columns, values) in alpha.items() if nu.size else ():
+        for name, (columns, values) in alpha.items() if mu.size else ():
             z = bounds[self.network.by_name[name].sources[0]]
             lower, upper = z.lower[:, None, columns], z.upper[:, None, columns]
             chords[name] = columns, np.broadcast_to(upper / (upper - lower), values.shape)
@@ -229,22 +229,20 @@ class _Builder:
         alpha = {name: (own, np.stack([one[0][name] for one in found])[None]) for name, own in columns.items()}
         lam = {name: (own, np.stack([one[1][name] for one in found])[None]) for name, own in columns.items()}
         constraints = np.stack([one[3] for one in found])[None]
-        if proofs[0].assumed:
-            tau = {name: (own, np.stack([one[2][name] for one in found])[None]) for name, own in columns.items()}
-            used = {name: _used(own, _normal(values)) for name, (own, values) in tau.items()}
-            return {**self._hints(alpha, lam, nu=constraints), "tau": self._slopes(used)}
-        return self._hints(alpha, lam, mu=constraints)
+        tau = {name: (own, np.stack([one[2][name] for one in found])[None]) for name, own in columns.items()}
+        return self._hints(alpha, lam, tau, constraints)
 
     def _rows_of(self, units: IntArray, signs: FloatArray | IntArray) -> dict[str, Any]:
         return {"units": self.writer.array(units, "i4"), "signs": self.writer.array(signs, "i1")}
 
-    def _hints(
-        self, alpha: Slanted, lam: Slanted, *, mu: FloatArray | None = None, nu: FloatArray | None = None
-    ) -> dict[str, Any]:
-        array = self.writer.array
-        slopes = {"alpha": self._slopes(alpha), "lam": self._slopes(lam), "beta": []}
-        hints = {**slopes, "mu": None if mu is None or not mu.size else array(mu)}
-        return hints if nu is None or not nu.size else {**hints, "nu": array(_normal(nu))}
+    def _hints(self, alpha: Slanted, lam: Slanted, tau: Slanted, mu: FloatArray | None = None) -> dict[str, Any]:
+        used = {name: _used(columns, _normal(values)) for name, (columns, values) in tau.items()}
+        return {
+            "alpha": self._slopes(alpha),
+            "lam": self._slopes(lam),
+            "tau": self._slopes(used),
+            "mu": None if mu is None or not mu.size else self.writer.array(_normal(mu)),
+        }
 
     def _slopes(self, slopes: Slanted) -> list[list[int]]:
         array = self.writer.array
@@ -254,28 +252,20 @@ class _Builder:
             if values.size
         ]
 
-    def _box_tree(self, proof: SplitProof) -> dict[str, Any]:
-        array = self.writer.array
-        goals = [
-            (self.targets[name], unit, -int(signs[unit]))
-            for name, signs in proof.signs.items()
-            for unit in np.flatnonzero(signs)
-        ]
-        nodes, units, signs = np.array(goals).T
-        return {
-            "kind": "box-tree",
-            **self._boxes(proof.tree),
-            "part": array(proof.tree.part, "i4"),
-            "nodes": array(nodes, "i4"),
-            "units": array(units, "i4"),
-            "signs": array(signs, "i1"),
-        }
+    def _goals(self, proof: SplitProof) -> list[int]:
+        """The units that got a sign, counted over all layers."""
+        start = dict(
+            zip(self.relus.values(), np.cumsum([0, *(self.network.sizes[name] for name in self.relus)]), strict=False)
+        )
+        pairs = [(start[self.targets[name]], signs) for name, signs in proof.signs.items()]
+        return [int(first + unit) for first, signs in pairs for unit in np.flatnonzero(signs)]
 
     def _boxes(self, tree: SplitTree) -> dict[str, Any]:
         array = self.writer.array
         return {
             "parent": array(tree.parent, "i4"),
             "side": array(tree.side, "i1"),
+            "part": array(tree.part, "i4"),
             "dimension": array(tree.dimension, "i4"),
             "at": array(tree.at),
         }
@@ -283,10 +273,9 @@ class _Builder:
     def _sign_tree(self, proof: BranchProof) -> dict[str, Any]:
         array, question = self.writer.array, proof.result.question
         tree = pruned(proof.result.tree)
-        order = tree.leaf[tree.relu < 0]
-        alpha, beta = (
-            {name: (tree.columns[name], values[order][:, None, :]) for name, values in one.items()}
-            for one in (tree.alpha, tree.beta)
+        alpha, tau = (
+            {name: (tree.columns[name], values[:, None, :]) for name, values in one.items()}
+            for one in leaf_slopes(tree, self.network)
         )
         return {
             "kind": "sign-tree",
@@ -295,10 +284,7 @@ class _Builder:
             "side": array(np.maximum(tree.side, 0), "i1"),
             "relu": array(tree.relu, "i4"),
             "split": array(np.where(tree.relu < 0, 0, tree.unit), "i4"),
-            "alpha": self._slopes(alpha),
-            "lam": [],
-            "beta": self._slopes({name: _used(*pair) for name, pair in beta.items()}),
-            "mu": None,
+            **self._hints(alpha, {}, tau),
         }
 
 
@@ -309,16 +295,16 @@ def _bundle(proof: Proof) -> tuple[object, ...]:
     return (type(proof),)
 
 
-def _normal(multipliers: FloatArray) -> FloatArray:
+def _normal(multipliers: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Without those that are too small for certificates."""
     return np.where(np.abs(multipliers) < SMALLEST, 0.0, multipliers)
 
 
-def _used(columns: IntArray, values: _Values) -> tuple[IntArray, _Values]:
+def _used(columns: IntArray, values: npt.NDArray[Any]) -> tuple[IntArray, npt.NDArray[Any]]:
     """Without the columns that are 0 everywhere."""
     used = values.any(axis=(0, 1))
     return columns[used], values[:, :, used]
 
 
-def _is_single(values: FloatArray | Float32Array) -> bool:
+def _is_single(values: npt.NDArray[Any]) -> bool:
     return bool(np.array_equal(values, np.asarray(values, dtype=np.float32)))

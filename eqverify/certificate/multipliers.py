@@ -12,8 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from eqverify.arrays import FloatArray
+from eqverify.arrays import Float32Array, FloatArray
 from eqverify.bounds.signtree import SignTree
+from eqverify.network import Network
 from eqverify.stability.proofs import LinearProof
 
 Units = dict[str, FloatArray]
@@ -27,7 +28,7 @@ def line_slopes(proof: LinearProof) -> tuple[Units, Units, Units, FloatArray]:
         proof: the multipliers and their model.
 
     Returns:
-        Lower slopes, upper slopes, both in [0, 1], and multipliers on the bounds of z (0 where nothing is assumed); and
+        Lower slopes, upper slopes, both in [0, 1], and multipliers on the ranges of z; and
         the multipliers of the constraints.  Nothing is trusted: any numbers are valid.
     """
     model, multipliers = proof.model, proof.multipliers
@@ -47,9 +48,8 @@ def line_slopes(proof: LinearProof) -> tuple[Units, Units, Units, FloatArray]:
         elif arrived > 0:
             lam[unit] = min(model.lam[unit] * above[unit] / arrived, 1.0)
             row[: model.rows.shape[1]] += lam[unit] * arrived * model.rows[unit]
-        if proof.assumed:
-            tau[unit] = _on_bounds(arrived, below[unit], above[unit], model.lam[unit])
-            row[: model.rows.shape[1]] -= tau[unit] * model.rows[unit]
+        tau[unit] = _on_bounds(arrived, below[unit], above[unit], model.lam[unit])
+        row[: model.rows.shape[1]] -= tau[unit] * model.rows[unit]
     lower, upper, bounds, start = {}, {}, {}, 0
     for name, mask in proof.kept.items():
         count = int(mask.sum())
@@ -68,6 +68,28 @@ def _on_bounds(arrived: float, below: float, above: float, lam: float) -> float:
     y, w = (below - min(below, -arrived), above) if arrived < 0 else (below, above - min(above, arrived))
     both = min(y, w)
     return float(both * (1.0 - lam) - (w - both) * lam + (y - both))
+
+
+def leaf_slopes(tree: SignTree, network: Network) -> tuple[dict[str, Float32Array], dict[str, Float32Array]]:
+    """By ReLU node, (leaves, columns): lower slopes, and multipliers on ranges, in the order of the tree's leaves.
+
+    A split unit has the slope of its side; its beta is -beta on the range of z >= 0, which begins at 0, and beta on
+    that of z <= 0, which ends there.
+    """
+    sides = {name: np.zeros((tree.parent.size, columns.size), np.float32) for name, columns in tree.columns.items()}
+    for node in range(1, tree.parent.size):
+        up = tree.parent[node]
+        for signs in sides.values():
+            signs[node] = signs[up]
+        name = network.relus[tree.relu[up]].name
+        sides[name][node, tree.columns[name] == tree.unit[up]] = tree.side[node]
+    leaves = np.flatnonzero(tree.relu < 0)
+    alpha, tau = {}, {}
+    for name, signs in sides.items():
+        side, slopes = signs[leaves], tree.alpha[name][tree.leaf[leaves]]
+        alpha[name] = np.where(side == 0, slopes, (side + 1) / 2)
+        tau[name] = -side * tree.beta[name][tree.leaf[leaves]]
+    return alpha, tau
 
 
 def pruned(tree: SignTree) -> SignTree:

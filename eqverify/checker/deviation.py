@@ -1,78 +1,42 @@
 """The proof of eps (specs/rewrites.md, D-1 and D-2): rows of the reduced network against rows of the original.
 
-The difference between the pre-activation of a reduced unit and that of the unit i it stands for is a row R on values
-of the original.  Pulled back through the original, where a stable unit is linear and any other only known by its range,
-it is bounded on the domain: |R| <= d.  Then the unit shows h_i + R / 2 + e with |e| <= d / 2, since the ReLU is
-monotone and 1-Lipschitz; e is a symbol.  A carrier shows its own pre-activation z + e, with 0 <= e <= max(0, -min z).
+Both are put into one network, and rows on differences are pulled back through the reduced part first.  The unit that a
+reduced unit with pre-activation z' stands for has z; with |z' - z| <= d on the domain, shown before in the same way,
+it shows h + (z' - z) / 2 + e with |e| <= d / 2, since the ReLU is monotone and 1-Lipschitz.  A carrier shows its own
+z' + e with 0 <= e <= max(0, -min z').  In the original a stable unit is linear, any other only known by its range.
 Rows that agree cancel before anything is rounded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
-from eqverify.checker.certificate import Layer, Meaning, Relations
-from eqverify.checker.numbers import SLACK, TINY, Numbers
-from eqverify.checker.region import ALL, Columns, Interval, Lines, Pull, Region
-from eqverify.network import Affine, Network, Relu
+from eqverify.checker.numbers import Numbers
+from eqverify.checker.reader import Reader, reject
+from eqverify.checker.region import CHUNK, Interval, Lines, Pull, Region
+from eqverify.network import Affine, Network, Relu, Term
 
-SYMBOLS = "\0symbols"
-"""Where rows have coefficients on deviations of which only a range is known; no node can have this name."""
-
-_CHUNK = 1 << 22
-"""Coefficients held at a time on the widest node."""
+PREFIX = "\0"
+"""Of names of the reduced network's nodes; no node of a file can begin with it."""
 
 
-def deviations(
-    region: Region,
-    reduced: Network,
-    layers: Sequence[Layer],
-    relations: Relations,
-    meanings: Sequence[Meaning],
-) -> FloatArray:
-    """Bounds on |original - reduced|, (output_size,).
+class Meaning(NamedTuple):
+    """What the units of a reduced ReLU node show: units of the original's ReLU nodes `layers`, carriers where -1.
 
-    Args:
-        region: the original on one box around the domain, with bounds of all nodes.
-        reduced: the reduced network.
-        layers: which units of the original are inactive (1) and active (2); shown before.
-        relations: what others equal, up to deviations that are bounded here.
-        meanings: by ReLU node of `reduced`, in order.
-    """
-    return _Comparison(region, layers, relations).run(reduced, meanings)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Value:
-    """A node of the reduced network: rows on nodes of the original, a constant, and a deviation from that.
-
-    Attributes:
-        rows: by input or node of the original, (n, size).
-        constant: (n,).
-        error: (n,) float64: the node's value is within this of rows and constant.
+    Their values are within `radius` of their rows; above them for carriers.
     """
 
-    rows: dict[str, Numbers]
-    constant: Numbers
-    error: FloatArray
-
-    def take(self, chosen: IntArray) -> Value:
-        """Some components."""
-        rows = {name: own[chosen] for name, own in self.rows.items()}
-        return Value(rows, self.constant[chosen], self.error[chosen])
-
-    def negated(self) -> Value:
-        """The negative."""
-        return Value({name: -own for name, own in self.rows.items()}, -self.constant, self.error)
+    layers: IntArray
+    units: IntArray
+    radius: FloatArray
 
 
-class _Relation(NamedTuple):
-    """What one unit equals, and by how much at most it does not: `off`."""
+class Relation(NamedTuple):
+    """What one unit equals, up to `off`: 0 for kind 0, z for 1, factor h' for 2, factor (h' - z') for 3."""
 
     kind: int
     unit: int
@@ -83,215 +47,193 @@ class _Relation(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class _Related(Region):
-    """A region with relations, by ReLU node, those about later units first."""
+class Comparison(Region):
+    """One box around the domain, for the nodes of both networks.
 
-    related: dict[str, list[_Relation]] = field(default_factory=dict)
+    Attributes:
+        status: by ReLU node of the original, 0 kept, 1 inactive, 2 active.
+        relations: by ReLU node of the original, those about later units first.
+        meanings: by ReLU node of the reduced network.
+    """
 
+    status: dict[str, IntArray] = field(default_factory=dict)
+    relations: dict[str, list[Relation]] = field(default_factory=dict)
+    meanings: dict[str, Meaning] = field(default_factory=dict)
 
-class _Pull(Pull):
-    """A pull that writes what units equal in their place (D-2), later units first."""
-
-    def relu(self, node: Relu, values: Numbers, columns: Columns) -> None:
-        """Through a ReLU."""
-        region, numbers = self.region, self.region.numbers
-        assert isinstance(region, _Related)
-        self.rows[node.name] = values, columns
-        for relation in region.related.get(node.name, ()):
-            values = self.full(node.name)
-            coefficient = values[:, :, relation.unit]
-            if not coefficient.any():
-                continue
-            off, factor = numbers.of(np.array([relation.off, relation.factor]))
-            self.shift(np.abs(coefficient) * off)
-            self.lose(numbers.unit * np.abs(coefficient) * off)
-            if relation.kind < 2:
-                continue
-            values = values.copy()
-            values[:, :, relation.unit] = numbers.zeros((1,))
-            self.rows[node.name] = values, ALL
-            self._move(relation.other.name, relation, coefficient * factor)
-            if relation.kind == 3:
-                self._move(relation.other.source, relation, -coefficient * factor)
-        super().relu(node, *self.rows.pop(node.name))
-
-    def _move(self, name: str, relation: _Relation, moved: Numbers) -> None:
-        region, numbers = self.region, self.region.numbers
-        if relation.factor != 1 and not numbers.exact:
-            self.lose(numbers.unit * np.abs(moved) * region.bounds[name].magnitude[:, [relation.other_unit]] + TINY)
-        row = numbers.zeros((*moved.shape, region.network.sizes[name]))
-        row[:, :, relation.other_unit] = moved
-        self.add(name, row, ALL)
-
-
-class _Comparison:
-    def __init__(self, region: Region, layers: Sequence[Layer], relations: Relations) -> None:
-        numbers, network = region.numbers, region.network
-        self.numbers, self.original = numbers, network
-        lines = {}
-        for index, (relu, layer) in enumerate(zip(network.relus, layers, strict=True)):
-            status, own = layer.status.copy(), (relations.layer == index) & (relations.kind < 2)
-            units = relations.unit[own]
-            status[units] = np.where(status[units] == 0, relations.kind[own] + 1, status[units])
-            passes = (status == 2).astype(np.float64)[None]
-            top = np.where(status == 0, np.maximum(region.bounds[relu.source].upper, 0.0), 0.0)
-            lines[relu.name] = Lines(numbers.of(passes), numbers.of(passes), numbers.of(top), ALL)
-        self.region = _Related(network, numbers, dict(region.bounds), lines, cancels=True)
-        self.inactive = {relu.name: one.status == 1 for relu, one in zip(network.relus, layers, strict=True)}
-        self.used = 0
-        for index, relu in enumerate(network.relus):  # relations about a layer may rest on those about layers before
-            own = np.flatnonzero(relations.layer == index)
-            chosen = own[np.argsort(-relations.unit[own])]
-            self.region.related[relu.name] = [self._relation(relations, int(number)) for number in chosen]
-
-    def _relation(self, relations: Relations, number: int) -> _Relation:
-        """One relation, with what its premise is off by (S-1 to S-3)."""
-        columns = (relations.kind, relations.layer, relations.unit, relations.other_layer, relations.other_unit)
-        kind, layer, unit, other_layer, other_unit = (int(column[number]) for column in columns)
-        factor, other = float(relations.factor[number]), self.original.relus[other_layer]
-        z = self._row(self.original.relus[layer].source, np.array([unit]), 1.0)
-        if kind >= 2:
-            z = self._sum(z, self._row(other.source, np.array([other_unit]), -factor if kind == 2 else factor))
-        above, below = (_plus(self._maximum(one), one.error)[0] for one in (z, z.negated()))
-        off = (above, below, max(above, below), max(above, below))[kind]
-        return _Relation(kind, unit, other, other_unit, factor, max(0.0, float(off)))
-
-    def run(self, reduced: Network, meanings: Sequence[Meaning]) -> FloatArray:
-        """All nodes of the reduced network in order."""
-        symbols = np.zeros((1, reduced.relu_count))
-        self.region.bounds[SYMBOLS] = Interval(symbols, symbols.copy())
-        values: dict[str, Value] = {}
-        for new, old in zip(reduced.inputs, self.original.inputs, strict=True):
-            eye = self.numbers.of(np.eye(old.size))
-            values[new.name] = Value({old.name: eye}, self.numbers.zeros((old.size,)), np.zeros(old.size))
-        by_node = dict(zip((relu.name for relu in reduced.relus), meanings, strict=True))
-        for node in reduced.nodes:
-            if isinstance(node, Relu):
-                values[node.name] = self._unit(values[node.source], by_node[node.name])
-            else:
-                values[node.name] = self._affine(node, values)
-        found = []
-        for new, old in zip(reduced.outputs, self.original.outputs, strict=True):
-            row = self._row(old.source, np.arange(old.size), -1.0)
-            found.append(self._magnitude(self._sum(values[new.source], row)))
-        return np.concatenate(found)
-
-    def _affine(self, node: Affine, values: dict[str, Value]) -> Value:
-        """W over the rows of the sources; only what is rounded adds to the error."""
-        numbers = self.numbers
-        gamma = numbers.gamma(sum(term.map.fan_in + 4 for term in node.terms) + 4)
-        total = Value({}, numbers.of(node.bias), np.zeros(node.size))
-        for term in node.terms:
-            source = values[term.source]
-            weights = source.error
-            if not numbers.exact:
-                reach = np.abs(source.constant)
-                for name, own in source.rows.items():
-                    reach = reach + self._rounded(own, name, term.map.entry_error == 0)
-                weights = weights + gamma * reach
-            spread = numbers.forward(term.map, numbers.of(weights)[None], absolute=True)[0]
-            error = numbers.up(spread) if numbers.exact else np.where(spread == 0, 0.0, spread * SLACK + TINY)
-            rows = {name: numbers.forward(term.map, own.T).T for name, own in source.rows.items()}
-            constant = numbers.forward(term.map, source.constant[None])[0]
-            total = self._sum(total, Value(rows, constant, error))
-        return total
-
-    def _rounded(self, rows: Numbers, name: str, exact_entries: bool) -> FloatArray:
-        """(n,) reach of the columns that a product rounds: those with a single entry of 1 are only copied."""
-        single = ((rows != 0).sum(axis=0) <= 1) & ((rows == 0) | (rows == 1)).all(axis=0)
-        columns = ~single if exact_entries else np.full(single.shape, True)
-        return np.asarray(np.abs(rows[:, columns]) @ self.region.bounds[name].magnitude[0][columns]) * SLACK
-
-    def _unit(self, z: Value, meaning: Meaning) -> Value:
-        """Outputs of a layer: those of the original's units with half the difference, or z itself for carriers.
-
-        What is left, the other half and what the ReLU cuts off from a carrier, becomes a symbol of a bounded range.
-        """
-        numbers, count = self.numbers, meaning.units.size
-        radius, parts = np.zeros(count), []
-        for layer in np.unique(meaning.layers):
-            chosen = np.flatnonzero(meaning.layers == layer)
-            own = z.take(chosen)
-            if layer < 0:
-                radius[chosen] = np.maximum(0.0, _plus(self._maximum(own.negated()), own.error))
-                parts.append((own, chosen))
-                continue
-            relu, units = self.original.relus[layer], meaning.units[chosen]
-            gap = self._sum(own, self._row(relu.source, units, -1.0))
-            radius[chosen] = _up(self._magnitude(gap) / 2)
-            half = Value({name: rows / 2 for name, rows in gap.rows.items()}, gap.constant / 2, gap.error / 2)
-            unit = numbers.of(np.eye(self.original.sizes[relu.name])[units])
-            parts.append((self._sum(half, Value({relu.name: unit}, numbers.zeros((1,)), np.zeros(1))), chosen))
-        symbols = numbers.zeros((count, self.region.bounds[SYMBOLS].lower.shape[1]))
-        where = self.used + np.arange(count)
-        self.used += count
-        self.region.bounds[SYMBOLS].lower[0, where], self.region.bounds[SYMBOLS].upper[0, where] = -radius, radius
-        symbols[np.arange(count), where] = numbers.of((radius > 0).astype(np.float64))
-        shown = Value({}, numbers.zeros((count,)), np.zeros(count))
-        for part, chosen in parts:
-            for name, rows in part.rows.items():
-                shown.rows.setdefault(name, numbers.zeros((count, rows.shape[1])))[chosen] = rows
-            shown.constant[chosen], shown.error[chosen] = part.constant, part.error
-        return self._sum(shown, Value({SYMBOLS: symbols}, numbers.zeros((1,)), np.zeros(1)))
-
-    def _row(self, source: str, units: IntArray, factor: float) -> Value:
-        """factor * components `units` of a node of the original, one step back where that is exact."""
-        numbers, pull = self.numbers, _Pull(self.region)
-        pull.start(source, units[None], np.full(units.size, np.sign(factor)))
-        rows, constant, error = {name: pull.full(name)[0] for name in pull.rows}, pull.constant[0], np.zeros(units.size)
-        if abs(factor) != 1:
-            size = numbers.of(np.array([abs(factor)]))[0]
-            rows, constant = {name: own * size for name, own in rows.items()}, constant * size
-            if not numbers.exact:
-                reach = np.abs(constant) + sum(
-                    np.abs(own) @ self.region.bounds[n].magnitude[0] for n, own in rows.items()
-                )
-                error = numbers.unit * reach * SLACK + TINY
-        return Value(rows, np.broadcast_to(constant, error.shape), error)
-
-    def _sum(self, left: Value, right: Value) -> Value:
-        """left + right; what is rounded adds to the error, nothing where a summand is 0."""
-        pull = _Pull(self.region)
-        with np.errstate(invalid="ignore", over="ignore"):
-            for value in (left, right):
-                for name, own in value.rows.items():
-                    pull.add(name, own[None], ALL)
-                pull.shift(value.constant[None])
-        error = _plus(left.error, right.error)
-        if not self.numbers.exact:
-            error = _plus(error, np.where(pull.error[0] == 0, 0.0, pull.error[0] * SLACK + TINY))
-        rows = {name: pull.full(name)[0] for name in pull.rows}
-        for name in rows.keys() & self.inactive.keys():  # these outputs are 0
-            rows[name] = np.where(self.inactive[name], self.numbers.zeros((1,)), rows[name])
-        return Value(rows, np.broadcast_to(pull.constant[0], error.shape).copy(), error)
-
-    def _magnitude(self, value: Value) -> FloatArray:
-        """Bounds on the absolute value, exactly 0 where there is nothing."""
-        sides = self._maximum(value), self._maximum(value.negated())
-        return _plus(np.maximum(0.0, np.maximum(*sides)), value.error)
-
-    def _maximum(self, value: Value) -> FloatArray:
-        """Upper bounds of rows and constant, pulled back through the original."""
-        result = np.zeros(value.error.size)
-        nothing = value.constant == 0
-        for rows in value.rows.values():
-            nothing = nothing & ~(rows != 0).any(axis=1)
-        chosen = np.flatnonzero(~nothing)
-        step = max(1, _CHUNK // max(self.original.sizes.values()))
-        for start in range(0, chosen.size, step):
-            pull, some = _Pull(self.region), value.take(chosen[start : start + step])
-            for name, rows in some.rows.items():
-                pull.add(name, rows[None], ALL)
-            pull.shift(some.constant[None])
-            result[chosen[start : start + step]] = pull.run()[0]
+    def maximum(self, *rows: tuple[str, IntArray, float]) -> FloatArray:
+        """Upper bounds (m,) of sums of rows, each a node, components (m,) and a factor; 0 where they cancel."""
+        result = np.empty(rows[0][1].size)
+        step = max(1, CHUNK // max(self.network.sizes.values()))
+        for start in range(0, result.size, step):
+            pull = ComparisonPull(self, cancels=True)
+            for name, units, factor in rows:
+                some = units[start : start + step]
+                pull.start(name, some[None], np.full(some.size, factor))
+            result[start : start + step] = pull.run()[0]
         return result
 
+    def magnitude(self, first: tuple[str, IntArray, float], second: tuple[str, IntArray, float]) -> FloatArray:
+        """Bounds (m,) of the absolute value of a sum of two rows."""
+        negative = ((name, units, -factor) for name, units, factor in (first, second))
+        return np.maximum(0.0, np.maximum(self.maximum(first, second), self.maximum(*negative)))
 
-def _up(values: FloatArray) -> FloatArray:
-    return np.where(values > 0, np.nextafter(values, np.inf), values)
+
+class ComparisonPull(Pull):
+    """A pull that knows what reduced units show (D-1) and what units equal (D-2)."""
+
+    def relu(self, node: Relu, values: Numbers, columns: IntArray) -> None:
+        """Through a ReLU."""
+        region = self.region
+        assert isinstance(region, Comparison)
+        if node.name in region.meanings:
+            self._shown(region, node, self.full(node.name, values, columns), region.meanings[node.name])
+            return
+        self.rows[node.name] = values, columns
+        for relation in region.relations.get(node.name, ()):
+            self._equal(region, node, relation)
+        super().relu(node, *self.rows.pop(node.name))
+
+    def lines(self, node: Relu, rows: int) -> Lines:
+        """Equations for stable units, ranges for others."""
+        region, numbers = self.region, self.region.numbers
+        assert isinstance(region, Comparison)
+        status, upper = region.status[node.name], region.bounds[node.source].upper
+        slope = numbers.of((status == 2).astype(np.float64))[None, None]
+        return slope, slope, numbers.of(np.where(status == 0, np.maximum(upper, 0.0), 0.0))[:, None]
+
+    def _shown(self, region: Comparison, node: Relu, values: Numbers, meaning: Meaning) -> None:
+        numbers, radius, carrier = region.numbers, region.numbers.of(meaning.radius), meaning.layers < 0
+        reach = np.where(carrier, np.maximum(values, 0), np.abs(values)) @ radius
+        self.shift(reach)
+        self.error = self.error + numbers.gamma(radius.size + 2) * reach
+        half = values * numbers.of(np.where(carrier, 1.0, np.where(meaning.radius > 0, 0.5, 0.0)))
+        self.add(node.source, half, np.arange(radius.size))
+        for layer in np.unique(meaning.layers[~carrier]):
+            relu, own = region.network.relus[layer], meaning.layers == layer
+            self.add(relu.name, values[:, :, own], meaning.units[own])
+            self.add(relu.source, -half[:, :, own], meaning.units[own])
+
+    def _equal(self, region: Comparison, node: Relu, relation: Relation) -> None:
+        numbers, values = region.numbers, self.full(node.name, *self.rows[node.name])
+        coefficient = values[:, :, [relation.unit]]
+        if not coefficient.any():
+            return
+        off, factor = numbers.of(np.array([relation.off, relation.factor]))
+        reach = np.abs(coefficient[:, :, 0]) * off
+        self.shift(reach)
+        self.error = self.error + numbers.unit * reach
+        if relation.kind < 2:
+            return
+        values[:, :, relation.unit] = 0
+        self.rows[node.name] = values, np.arange(values.shape[2])
+        moved, other = coefficient * factor, np.array([relation.other_unit])
+        for name, part in ((relation.other.name, moved), (relation.other.source, -moved))[: relation.kind - 1]:
+            if relation.factor != 1 and numbers.unit:
+                self.error = self.error + numbers.unit * (np.abs(moved) @ region.reach(name)[other])
+            self.add(name, part, other)
 
 
-def _plus(left: FloatArray, right: FloatArray) -> FloatArray:
-    """Sums rounded up; exact where a summand is 0."""
-    total = left + right
-    return np.where((left == 0) | (right == 0), total, np.nextafter(total, np.inf))
+def deviations(original: Region, reduced: Network, reader: Reader, statuses: list[IntArray]) -> FloatArray:
+    """Bounds on |original - reduced|, (output_size,), by the unit map and the relations of a certificate.
+
+    Args:
+        original: one box around the domain, with bounds of all nodes.
+        reduced: the reduced network.
+        reader: the certificate.
+        statuses: by ReLU node of the original, what was shown to be inactive (1) and active (2).
+
+    Raises:
+        RejectedError: `certificate/...`.
+    """
+    network, inputs = (
+        original.network,
+        dict(zip((p.name for p in reduced.inputs), original.network.inputs, strict=True)),
+    )
+    names = {name: port.name for name, port in inputs.items()} | {
+        node.name: PREFIX + node.name for node in reduced.nodes
+    }
+    nodes = [_renamed(node, names) for node in reduced.nodes]
+    both = Network(network.inputs, (*network.nodes, *nodes), network.outputs)
+    relus = [relu.name for relu in network.relus]
+    region = Comparison(
+        both, original.numbers, dict(original.bounds), status=dict(zip(relus, map(np.array, statuses), strict=True))
+    )
+    _relate(region, network, reader)
+    entries = reader.items(reader.head, "map")
+    if len(entries) != len(reduced.relus):
+        reject("layers", "not one entry per ReLU node of the reduced network", len(entries))
+    meanings = iter(entries)
+    for node in nodes:
+        if isinstance(node, Affine):
+            region.bounds[node.name] = region.interval(node)
+        else:
+            region.bound(node)
+            region.meanings[node.name] = _meaning(region, network, node, reader, next(meanings))
+    found = []
+    for new, old in zip(reduced.outputs, network.outputs, strict=True):
+        every = np.arange(old.size)
+        found.append(region.magnitude((names[new.source], every, 1.0), (old.source, every, -1.0)))
+    return np.concatenate(found)
+
+
+def _renamed(node: Affine | Relu, names: dict[str, str]) -> Affine | Relu:
+    if isinstance(node, Relu):
+        return Relu(names[node.name], names[node.source])
+    return Affine(names[node.name], tuple(Term(names[term.source], term.map) for term in node.terms), node.bias)
+
+
+def _meaning(region: Comparison, network: Network, node: Relu, reader: Reader, entry: object) -> Meaning:
+    """What the units of a reduced node show, with how far they are from that; and its bounds."""
+    size = region.network.sizes[node.name]
+    layers = reader.integers(entry, "layers", size, -1, len(network.relus) - 1)
+    units, radius = reader.units(entry, "units", layers), np.zeros(size)
+    lower, upper = (bound.copy() for bound in region.bounds[node.name])
+    for layer in np.unique(layers):
+        own = np.flatnonzero(layers == layer)
+        if layer < 0:
+            radius[own] = np.maximum(0.0, region.maximum((node.source, own, -1.0)))
+            continue
+        relu, shown = network.relus[layer], units[own]
+        if np.unique(shown).size != shown.size:
+            reject("duplicate", "two units of one node show the same", node=relu.name)
+        gap = region.magnitude((node.source, own, 1.0), (relu.source, shown, -1.0))
+        radius[own] = np.where(gap > 0, np.nextafter(gap / 2, np.inf), 0.0)
+        z = region.bounds[relu.name]
+        lower[0, own] = np.maximum(lower[0, own], np.nextafter(z.lower[0, shown] - gap, -np.inf))
+        upper[0, own] = np.minimum(upper[0, own], np.nextafter(z.upper[0, shown] + gap, np.inf))
+    region.bounds[node.name] = Interval(lower, upper)
+    return Meaning(layers, units, radius)
+
+
+def _relate(region: Comparison, network: Network, reader: Reader) -> None:
+    """The relations, with what their premises are off by (S-1 to S-3); those about a layer may rest on earlier ones."""
+    entry = reader.field(reader.head, "relations")
+    kind = reader.integers(entry, "kind", None, 0, 3)
+    last, far = len(network.relus) - 1, kind >= 2
+    layer = reader.integers(entry, "layer", kind.size, 0, last)
+    other = np.where(far, reader.integers(entry, "other_layer", kind.size, -1, last), -1)
+    unit, other_unit = reader.units(entry, "unit", layer), reader.units(entry, "other_unit", other)
+    factor = reader.floats(entry, "factor", (kind.size,))
+    before = (other >= 0) & ((other < layer) | ((other == layer) & (other_unit < unit)))
+    if (far & ~(before & (factor > 0))).any():
+        reject("relation", "a relation to a later unit, or with a factor that is not positive")
+    if len({*zip(layer.tolist(), unit.tolist(), strict=True)}) != kind.size:
+        reject("duplicate", "two relations about one unit")
+    for number in np.flatnonzero(~far):
+        status = region.status[network.relus[layer[number]].name]
+        status[unit[number]] = status[unit[number]] or kind[number] + 1
+    for number in np.lexsort((-unit, layer)):
+        relu, k = network.relus[layer[number]], int(kind[number])
+        z = relu.source, unit[[number]], 1.0
+        if k < 2:
+            off = region.maximum((z[0], z[1], 1.0 if k == 0 else -1.0))
+        else:
+            sign = -1.0 if k == 2 else 1.0
+            off = region.magnitude(
+                z, (network.relus[other[number]].source, other_unit[[number]], sign * factor[number])
+            )
+        relation = Relation(
+            k, int(unit[number]), network.relus[other[number]], int(other_unit[number]), float(factor[number]),
+            max(0.0, float(off[0])),
+        )  # fmt: skip
+        region.relations.setdefault(relu.name, []).append(relation)

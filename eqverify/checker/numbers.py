@@ -28,13 +28,13 @@ SLACK = 1.0 + 1e-6
 
 _EXACT_ENTRIES = 1 << 21
 _EXACT_WORK = 40e9
-_HINT = "use --arithmetic float"
 
 
 class Floats:
     """float64.  Sums of products are off by at most gamma |A| |x| in any order of summation."""
 
     exact = False
+    dtype: type = np.float64
     unit: float = UNIT_ROUNDOFF
 
     def gamma(self, terms: int) -> float:
@@ -45,46 +45,28 @@ class Floats:
         """These floats as numbers."""
         return values
 
-    def zeros(self, shape: tuple[int, ...]) -> Numbers:
-        """All 0."""
-        return np.zeros(shape)
-
-    def positive(self, values: Numbers) -> Numbers:
-        """max(0, values)."""
-        return np.maximum(values, 0.0)
+    def matrix(self, linear: LinearMap) -> Numbers:
+        """The matrix of a map."""
+        return linear.dense()
 
     def product(self, left: Numbers, right: Numbers) -> Numbers:
         """(..., m, k) times (k, n)."""
-        *batch, rows, inner = left.shape
-        return np.asarray((left.reshape(-1, inner) @ right).reshape(*batch, rows, right.shape[1]))
-
-    def dot(self, rows: Numbers, vectors: Numbers) -> Numbers:
-        """rows (boxes or 1, m, n) times vectors (boxes or 1, n): (boxes or 1, m)."""
-        if len(vectors) == 1:
-            return np.asarray(rows @ vectors[0])
-        if len(rows) == 1:
-            return np.asarray(vectors @ rows[0].T)
-        return np.asarray(np.matmul(rows, vectors[:, :, None])[:, :, 0])
+        flat = left.reshape(-1, left.shape[-1]) @ right
+        return np.asarray(flat.reshape(*left.shape[:-1], right.shape[1]))
 
     def forward(self, linear: LinearMap, x: Numbers, *, absolute: bool = False) -> Numbers:
         """W x, or |W| x, for each of a batch (k, in)."""
         return (linear.absolute() if absolute else linear).forward(x)
 
-    def rows_of(self, linear: Dense, units: IntArray, columns: IntArray | slice) -> Numbers:
-        """Rows `units`, (boxes or 1, m), of a dense map."""
-        return np.asarray(linear.matrix[:, columns][units])
+    def backward(self, linear: LinearMap, rows: Numbers, used: IntArray, wanted: IntArray) -> Numbers:
+        """Rows (boxes, m, k) on the components `used`, times W; the columns `wanted`."""
+        if self.exact or isinstance(linear, Dense):
+            return self.product(rows, self.matrix(linear)[used][:, wanted])
+        full = np.zeros((*rows.shape[:2], linear.shape[0]))
+        full[:, :, used] = rows
+        return linear.backward(full)[:, :, wanted]
 
-    def backward(self, linear: LinearMap, rows: Numbers, alive: IntArray | slice, columns: IntArray | slice) -> Numbers:
-        """rows (boxes, m, k) on the components `alive`, times W restricted to `columns`."""
-        if isinstance(linear, Dense):
-            return self.product(rows, linear.matrix[alive][:, columns])
-        if not isinstance(alive, slice):
-            full = np.zeros((*rows.shape[:2], linear.shape[0]))
-            full[:, :, alive] = rows
-            rows = full
-        return linear.backward(rows)[:, :, columns]
-
-    def up(self, value: Numbers, error: Numbers | int = 0) -> FloatArray:
+    def up(self, value: Numbers, error: Numbers) -> FloatArray:
         """Floats not below value + error; +inf for NaN."""
         result = np.nextafter(value + error * SLACK + TINY, np.inf)
         return np.where(np.isnan(result), np.inf, result)
@@ -94,6 +76,7 @@ class Rationals(Floats):
     """Exact rationals; matrices are multiplied by python-flint.  Refuses what would take too long."""
 
     exact = True
+    dtype = object
     unit = 0
 
     def __init__(self) -> None:
@@ -108,57 +91,14 @@ class Rationals(Floats):
         """These floats, exactly."""
         if not np.isfinite(values).all():
             raise LimitError("check/exact-infinite", "a bound is infinite: exact arithmetic has no such number")
-        flat = [flint.fmpq(*float(v).as_integer_ratio()) for v in values.ravel()]
-        return _array(flat, values.shape)
+        return _array([flint.fmpq(*v.as_integer_ratio()) for v in values.ravel().tolist()], values.shape)
 
-    def zeros(self, shape: tuple[int, ...]) -> Numbers:
-        """All 0."""
-        return np.full(shape, flint.fmpq(0), dtype=object)
-
-    def positive(self, values: Numbers) -> Numbers:
-        """max(0, values)."""
-        return np.where(values > 0, values, self.zeros((1,)))
-
-    def product(self, left: Numbers, right: Numbers) -> Numbers:
-        """(..., m, k) times (k, n)."""
-        rows, inner, columns = int(np.prod(left.shape[:-1])), left.shape[-1], right.shape[1]
-        self._work += rows * inner * columns
-        if self._work > _EXACT_WORK:
-            raise LimitError("check/exact-too-large", "exact arithmetic would take too long", value="work", hint=_HINT)
-        if not rows * inner * columns:
-            return self.zeros((*left.shape[:-1], columns))
-        a, b = flint.fmpq_mat(rows, inner, list(left.ravel())), flint.fmpq_mat(inner, columns, list(right.ravel()))
-        return _array((a * b).entries(), (*left.shape[:-1], columns))
-
-    def dot(self, rows: Numbers, vectors: Numbers) -> Numbers:
-        """rows (boxes or 1, m, n) times vectors (boxes or 1, n): (boxes or 1, m)."""
-        pairs = zip(*np.broadcast_arrays(np.arange(len(rows)), np.arange(len(vectors))), strict=True)
-        return np.stack([self.product(rows[i], vectors[j][:, None])[:, 0] for i, j in pairs])
-
-    def forward(self, linear: LinearMap, x: Numbers, *, absolute: bool = False) -> Numbers:
-        """W x, or |W| x, for each of a batch (k, in)."""
-        matrix = self._matrix(linear)
-        return self.product(x, (np.abs(matrix) if absolute else matrix).T)
-
-    def rows_of(self, linear: Dense, units: IntArray, columns: IntArray | slice) -> Numbers:
-        """Rows `units`, (boxes or 1, m), of a dense map."""
-        return np.asarray(self._matrix(linear)[:, columns][units])
-
-    def backward(self, linear: LinearMap, rows: Numbers, alive: IntArray | slice, columns: IntArray | slice) -> Numbers:
-        """rows (boxes, m, k) on the components `alive`, times W restricted to `columns`."""
-        return self.product(rows, self._matrix(linear)[alive][:, columns])
-
-    def up(self, value: Numbers, error: Numbers | int = 0) -> FloatArray:
-        """The smallest floats that are not below."""
-        return np.array([_ceiling(v) for v in (value + error).ravel()]).reshape(value.shape)
-
-    def _matrix(self, linear: LinearMap) -> Numbers:
+    def matrix(self, linear: LinearMap) -> Numbers:
+        """The matrix of a map, exactly; made once."""
         if id(linear) not in self._matrices:
             outputs, inputs = linear.shape
             if max(outputs, inputs) * inputs > _EXACT_ENTRIES:
-                raise LimitError(
-                    "check/exact-too-large", "exact arithmetic would take too long", value=linear.shape, hint=_HINT
-                )
+                raise _too_large(linear.shape)
             matrix = self.of(linear.dense())
             if linear.entry_error:  # entries are quotients of floats
                 eye = np.array([[Fraction(i == j) for i in range(inputs)] for j in range(inputs)], dtype=object)
@@ -166,6 +106,34 @@ class Rationals(Floats):
                 matrix = _array([v for column in columns for v in column], (inputs, outputs)).T
             self._matrices[id(linear)] = linear, matrix
         return self._matrices[id(linear)][1]
+
+    def product(self, left: Numbers, right: Numbers) -> Numbers:
+        """(..., m, k) times (k, n)."""
+        rows, inner, columns = int(np.prod(left.shape[:-1])), *right.shape
+        self._work += rows * inner * columns
+        if self._work > _EXACT_WORK:
+            raise _too_large("work")
+        if not rows * inner * columns:
+            return np.zeros((*left.shape[:-1], columns), object)
+        a, b = (
+            flint.fmpq_mat(rows, inner, left.ravel().tolist()),
+            flint.fmpq_mat(inner, columns, right.ravel().tolist()),
+        )
+        return _array((a * b).entries(), (*left.shape[:-1], columns))
+
+    def forward(self, linear: LinearMap, x: Numbers, *, absolute: bool = False) -> Numbers:
+        """W x, or |W| x, for each of a batch (k, in)."""
+        matrix = self.matrix(linear)
+        return self.product(x, (np.abs(matrix) if absolute else matrix).T)
+
+    def up(self, value: Numbers, error: Numbers) -> FloatArray:
+        """The smallest floats that are not below."""
+        return np.array([_ceiling(flint.fmpq(v)) for v in (value + error).ravel()]).reshape(value.shape)
+
+
+def _too_large(value: object) -> LimitError:
+    hint = "use --arithmetic float"
+    return LimitError("check/exact-too-large", "exact arithmetic would take too long", value=value, hint=hint)
 
 
 def _array(values: list[Any], shape: tuple[int, ...]) -> Numbers:

@@ -6,7 +6,7 @@ the domain inside each box; rows are numbers of either arithmetic, (boxes or 1, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,12 +15,16 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.checker.numbers import TINY, Floats, Numbers
 from eqverify.domain import Assumption
-from eqverify.network import Affine, Dense, Network, Port, Relu
+from eqverify.network import Affine, Dense, Network, Node, Relu
 
-ALL = slice(None)
-Columns = IntArray | slice
-_CHUNK = 1 << 22
+CHUNK = 1 << 22
 """Coefficients held at a time on the widest node."""
+
+Lines = tuple[Numbers, Numbers, Numbers]
+"""alpha z <= max(0, z) <= lam z + offset, (boxes, m or 1, n)."""
+
+Slanted = Mapping[str, tuple[IntArray, FloatArray]]
+"""By node, columns (k,) and a number for each of them, (boxes, m, k)."""
 
 
 class Interval(NamedTuple):
@@ -28,11 +32,6 @@ class Interval(NamedTuple):
 
     lower: FloatArray
     upper: FloatArray
-
-    @property
-    def magnitude(self) -> FloatArray:
-        """max |value|."""
-        return np.maximum(np.abs(self.lower), np.abs(self.upper))
 
     def open(self) -> BoolArray:
         """Where both signs are possible as far as is known."""
@@ -43,77 +42,37 @@ class Interval(NamedTuple):
         lower, upper = np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper)
         return Interval(np.minimum(lower, upper), np.maximum(lower, upper)), np.asarray((lower > upper).any(axis=1))
 
-    def take(self, boxes: slice | IntArray) -> Interval:
+    def take(self, boxes: slice | IntArray | BoolArray) -> Interval:
         """Some boxes."""
         return Interval(self.lower[boxes], self.upper[boxes])
+
+    def hull(self) -> Interval:
+        """(1, n) around all boxes."""
+        return Interval(self.lower.min(axis=0, keepdims=True), self.upper.max(axis=0, keepdims=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hints:
-    """Numbers that a prover chose for m rows on each of the boxes; any are valid, arrays are (boxes, m, k).
+    """Numbers that a prover chose for m rows on each of the boxes; any are valid.
 
     Attributes:
-        alpha, lam: by ReLU node, columns (k,) and lower (upper) slopes, clipped to [0, 1].
-        beta: by pre-activation node, columns (k,) and multipliers >= 0 on side * z >= 0.
-        mu: multipliers >= 0 on the linear constraints  matrix x <= bound  of the boxes' part, or None.
-        nu: multipliers >= 0 on the assumed constraints on outputs and inputs, or None.
-        tau: by pre-activation node, columns and multipliers on their bounds: of u - z, or where negative of z - l.
+        alpha, lam: by ReLU node, lower (upper) slopes; clipped to [0, 1].
+        tau: by node, multipliers on ranges [l, u]: of u - z, or where negative of z - l.
+        mu: (boxes, m, k) multipliers >= 0 on the constraints, or None.
     """
 
-    alpha: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
-    lam: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
-    beta: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
+    alpha: Slanted = field(default_factory=dict)
+    lam: Slanted = field(default_factory=dict)
+    tau: Slanted = field(default_factory=dict)
     mu: FloatArray | None = None
-    nu: FloatArray | None = None
-    tau: Mapping[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
 
     def take(self, boxes: slice, rows: slice) -> Hints:
         """Some boxes and rows."""
-        alpha, lam, beta, tau = (
+        alpha, lam, tau = (
             {name: (columns, values[boxes, rows]) for name, (columns, values) in one.items()}
-            for one in (self.alpha, self.lam, self.beta, self.tau)
+            for one in (self.alpha, self.lam, self.tau)
         )
-        mu, nu = (None if one is None else one[boxes, rows] for one in (self.mu, self.nu))
-        return Hints(alpha, lam, beta, mu, nu, tau)
-
-
-class Lines(NamedTuple):
-    """alpha z <= max(0, z) <= lam z + offset, numbers (boxes, n) or (boxes, m, n); units not `alive` are inactive."""
-
-    alpha: Numbers
-    lam: Numbers
-    offset: Numbers
-    alive: Columns
-
-
-def lines(numbers: Floats, z: Interval, alpha: FloatArray | None = None, lam: FloatArray | None = None) -> Lines:
-    """Valid lines with any slopes (B-2); by default the chord above and the side of smaller area below."""
-    lower, upper = z
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        chord = upper / (upper - lower)
-        lam = np.where(np.isfinite(chord), chord, 0.5) if lam is None else lam
-        alpha = (upper >= -lower).astype(np.float64) if alpha is None else alpha
-        alpha, lam = _clipped(alpha, z), _clipped(lam, z)
-        lower, upper = (_like(b, lam) for b in z)
-        stable = (lower >= 0) | (upper <= 0)
-        if numbers.exact:
-            slope, low, high = (numbers.of(np.broadcast_to(a, lam.shape)) for a in (lam, lower, upper))
-            left, right = -slope * low, high - slope * high
-            offset = np.where(stable, numbers.zeros(lam.shape), np.where(left >= right, left, right))
-        else:
-            offset = np.maximum(-lam * lower, (1.0 - lam) * upper) * (1.0 + 8 * numbers.unit) + TINY
-            offset = np.where(stable, 0.0, offset)
-    alive = np.flatnonzero((z.upper > 0).any(axis=0))
-    return Lines(numbers.of(alpha), numbers.of(lam), offset, alive if alive.size < z.upper.shape[1] else ALL)
-
-
-def _like(bound: FloatArray, slopes: FloatArray) -> FloatArray:
-    return bound if slopes.ndim == 2 else bound[:, None, :]
-
-
-def _clipped(slopes: FloatArray, z: Interval) -> FloatArray:
-    lower, upper = _like(z.lower, slopes), _like(z.upper, slopes)
-    return np.where(upper <= 0, 0.0, np.where(lower >= 0, 1.0, np.clip(slopes, 0.0, 1.0)))
+        return Hints(alpha, lam, tau, None if self.mu is None else self.mu[boxes, rows])
 
 
 @dataclass(slots=True, eq=False)
@@ -123,126 +82,139 @@ class Region:
     Attributes:
         network, numbers: the network and the arithmetic.
         bounds: by input or node, as far as it got.
-        lines: by ReLU node.
-        sides: by pre-activation node, (boxes, n): 1 where z >= 0 is given, -1 where z <= 0 is, else 0.
-        constraints: (matrix, bound): matrix x <= bound holds for all points in question.
-        assumed: constraints on outputs and inputs that hold for all points in question.
-        cancels: whether rows may cancel exactly, so that it is worth to see where nothing is rounded.
+        constraints: on inputs and outputs, which hold for all points in question.
+        lines: by ReLU node, those with the default slopes, and the bounds that they are for.
     """
 
     network: Network
     numbers: Floats
     bounds: dict[str, Interval]
-    lines: dict[str, Lines] = field(default_factory=dict)
-    sides: Mapping[str, FloatArray] = field(default_factory=dict)
-    constraints: tuple[FloatArray, FloatArray] | None = None
-    assumed: Assumption | None = None
-    cancels: bool = False
-    losses: dict[str, Numbers] = field(default_factory=dict)
+    constraints: Assumption | None = None
+    lines: dict[str, tuple[Interval, Lines]] = field(default_factory=dict)
 
     @property
     def boxes(self) -> int:
         """Number of boxes."""
         return len(next(iter(self.bounds.values())).lower)
 
-    def take(self, boxes: slice) -> Region:
+    def take(self, boxes: slice | IntArray | BoolArray) -> Region:
         """Some boxes."""
-        if boxes.start == 0 and boxes.stop >= self.boxes:
-            return self
-        cut = {
-            name: Lines(one.alpha[boxes], one.lam[boxes], one.offset[boxes], one.alive)
-            for name, one in self.lines.items()
-        }
         bounds = {name: one.take(boxes) for name, one in self.bounds.items()}
-        sides = {name: side[boxes] for name, side in self.sides.items()}
-        error = {name: one[boxes] if len(one) > 1 else one for name, one in self.losses.items()}
-        kept = self.constraints, self.assumed, self.cancels
-        return Region(self.network, self.numbers, bounds, cut, sides, *kept, error)
+        return Region(self.network, self.numbers, bounds, self.constraints)
 
-    def interval(self, node: Affine) -> Interval:
-        """Bounds from those of the sources (B-1); a component that reads only zeros is its bias, exactly."""
-        numbers = self.numbers
-        constant = numbers.gamma(sum(term.map.fan_in + 2 for term in node.terms) + 3)
-        value = np.broadcast_to(numbers.of(node.bias), (self.boxes, node.size))
-        radius, reads = constant * np.abs(value), np.zeros(value.shape)
-        with np.errstate(invalid="ignore", over="ignore"):
-            for term in node.terms:
-                centre, spread = self._centred(term.source)
-                value = value + numbers.forward(term.map, centre)
-                size = np.abs(centre) + spread
-                radius = radius + numbers.forward(term.map, spread + constant * size, absolute=True)
-                if not numbers.exact:
-                    some = ~(size == 0)
-                    all_read = bool(some.all()) and isinstance(term.map, Dense) and term.map.matrix.all()
-                    reads += 1 if all_read else numbers.forward(term.map, some.astype(np.float64), absolute=True)
-            if not numbers.exact:
-                radius = radius * (1.0 + 2 * constant) + 4 * numbers.unit * np.abs(value)
-            found = Interval(-numbers.up(radius - value), numbers.up(value + radius))
-        if numbers.exact:
-            return found
-        return Interval(np.where(reads == 0, node.bias, found.lower), np.where(reads == 0, node.bias, found.upper))
+    def hull(self) -> Region:
+        """One box around all."""
+        return Region(self.network, self.numbers, {name: z.hull() for name, z in self.bounds.items()})
 
-    def _centred(self, name: str) -> tuple[Numbers, Numbers]:
-        """A centre c and a radius r >= |value - c|."""
+    def reach(self, name: str) -> FloatArray:
+        """(n,) max |value| on any box."""
         lower, upper = self.bounds[name]
-        if self.numbers.exact:
-            low, high = self.numbers.of(lower), self.numbers.of(upper)
-            return (low + high) / 2, (high - low) / 2
-        centre = np.clip(lower + (upper - lower) / 2, lower, upper)
-        radius = np.maximum(upper - centre, centre - lower)
-        return centre, np.where(radius > 0, np.nextafter(radius, np.inf), radius)
+        return np.asarray(np.maximum(np.abs(lower), np.abs(upper)).max(axis=0))
 
-    def error(self, node: Affine) -> Numbers:
-        """(boxes, n): rows of size 1 on each component lose at most this to rounding on their way through."""
-        if node.name not in self.losses:
-            gamma = self.numbers.gamma
-            total = gamma(node.size + 2) * np.abs(node.bias)[None]
-            for term in node.terms:
-                reach = term.map.absolute().forward(self.bounds[term.source].magnitude)
-                total = total + gamma(term.map.fan_out + 4) * reach
-            self.losses[node.name] = total
-        return self.losses[node.name]
+    def alive(self, name: str) -> IntArray:
+        """The components that are not known to be 0."""
+        lower, upper = self.bounds[name]
+        return np.flatnonzero(((upper != 0) | (lower != 0)).any(axis=0))
 
-    def maxima(self, target: str, units: IntArray, signs: FloatArray, hints: Hints | None = None) -> FloatArray:
-        """Upper bounds of signs * z_units of a node on each box.
+    def error(self, node: Affine) -> FloatArray:
+        """(n,): rows of size 1 on each component lose at most this to rounding on their way through."""
+        total = self.numbers.gamma(node.size + 2) * np.abs(node.bias)
+        for term in node.terms:
+            size = term.map.absolute().forward(self.reach(term.source))
+            total = total + self.numbers.gamma(term.map.fan_out + 4) * size
+        return total
+
+    def bound(self, node: Node, known: Interval | None = None, wanted: BoolArray | None = None) -> BoolArray:
+        """Bounds of a node from those before it and what is known; CROWN for open units before a ReLU (B-1 to B-3).
 
         Args:
-            target: an affine node; what stands before it has bounds and lines.
-            units: (boxes or 1, m).
-            signs: (m,) +-1.
-            hints: for these rows.
+            node: the sources have bounds.
+            known: what holds besides.
+            wanted: (boxes, n) the units that need CROWN; by default all.
 
         Returns:
-            (boxes, m).
+            (boxes,) whether bounds exclude each other.
         """
+        if isinstance(node, Relu):
+            lower, upper = self.bounds[node.source]
+            self.bounds[node.name] = Interval(np.maximum(lower, 0.0), np.maximum(upper, 0.0))
+            return np.zeros(self.boxes, dtype=bool)
+        z, _ = self.interval(node).meet(self._signs(node))
+        z, void = z.meet(known) if known is not None else (z, np.zeros(self.boxes, dtype=bool))
+        self.bounds[node.name] = z
+        mask = z.open() if wanted is None else z.open() & wanted
+        before = any(source in self.network.by_name for source in node.sources)
+        if before and mask.any() and any(relu.source == node.name for relu in self.network.relus):
+            units = _chosen(node, mask)
+            count, boxes = units.shape[1], np.arange(self.boxes)[:, None]
+            found = self.maxima(node.name, np.hstack([units, units]), np.repeat([1.0, -1.0], count))
+            # Lists are filled up with units that nobody asked for: what is said of them would depend on the batch.
+            lower, upper = np.full(mask.shape, -np.inf), np.full(mask.shape, np.inf)
+            lower[boxes, units], upper[boxes, units] = -found[:, count:], found[:, :count]
+            crown = Interval(np.where(mask, lower, -np.inf), np.where(mask, upper, np.inf))
+            self.bounds[node.name], more = z.meet(crown)
+            void = void | more
+        return void
+
+    def interval(self, node: Affine) -> Interval:
+        """Bounds from those of the sources (B-1)."""
+        numbers = self.numbers
+        gamma = numbers.gamma(sum(term.map.fan_in + 2 for term in node.terms) + 3)
+        value = np.broadcast_to(numbers.of(node.bias), (self.boxes, node.size))
+        radius = gamma * np.abs(value)
+        with np.errstate(invalid="ignore", over="ignore"):
+            for term in node.terms:
+                lower, upper = self.bounds[term.source]
+                middle = np.clip(lower + (upper - lower) / 2, lower, upper)
+                width = np.maximum(upper - middle, middle - lower)
+                centre, spread = (
+                    numbers.of(v) for v in (middle, np.where(width > 0, np.nextafter(width, np.inf), width))
+                )
+                value = value + numbers.forward(term.map, centre)
+                size = spread + gamma * (np.abs(centre) + spread)
+                radius = radius + numbers.forward(term.map, size, absolute=True)
+            radius = radius + 2 * gamma * radius + 4 * numbers.unit * np.abs(value)
+            return Interval(-numbers.up(-value, radius), numbers.up(value, radius))
+
+    def _signs(self, node: Affine) -> Interval:
+        """Bounds at 0 where all summands have one sign: comparisons only, so that nothing is rounded."""
+        positive, negative = ((side * node.bias > 0).astype(np.float64)[None] for side in (1.0, -1.0))
+        for term in node.terms:
+            lower, upper = self.bounds[term.source]
+            above, below = (upper > 0).astype(np.float64), (lower < 0).astype(np.float64)
+            if isinstance(term.map, Dense):
+                plus, minus = ((side * term.map.matrix > 0).astype(np.float64).T for side in (1.0, -1.0))
+                positive = positive + above @ plus + below @ minus
+                negative = negative + above @ minus + below @ plus
+            else:
+                some = term.map.absolute().forward(np.maximum(above, below))
+                positive, negative = positive + some, negative + some
+        shape = (self.boxes, node.size)
+        positive, negative = np.broadcast_to(positive, shape), np.broadcast_to(negative, shape)
+        return Interval(np.where(negative == 0, 0.0, -np.inf), np.where(positive == 0, 0.0, np.inf))
+
+    def maxima(self, target: str, units: IntArray, signs: FloatArray, hints: Hints | None = None) -> FloatArray:
+        """Upper bounds (boxes, m) of signs * z_units of an affine node; units (boxes or 1, m), signs (m,) +-1."""
         result = np.empty((self.boxes, units.shape[1]))
         for boxes, rows in self._chunks(units.shape[1]):
-            some = self.take(boxes)
-            chosen = units[boxes, rows] if len(units) > 1 else units[:, rows]
-            hint = None if hints is None else hints.take(boxes, rows)
-            pull = Pull(some, hint)
-            pull.start(target, chosen, signs[rows])
+            some = self if boxes.stop - boxes.start == self.boxes else self.take(boxes)
+            pull = Pull(some, Hints() if hints is None else hints.take(boxes, rows))
+            pull.start(target, units[boxes, rows] if len(units) > 1 else units[:, rows], signs[rows])
             result[boxes, rows] = pull.run()
         return result
 
-    def zero(self, hints: Hints) -> FloatArray:
-        """Upper bounds (boxes, m) of 0 by multipliers: a box where one is negative has no point in question (B-9)."""
-        return Pull(self, hints).run()
+    def excluded(self, mu: FloatArray) -> BoolArray:
+        """(boxes,): no point satisfies the constraints, as one of the multipliers (m, k) shows (B-9)."""
+        found = Pull(self, Hints(mu=np.repeat(mu[None], self.boxes, axis=0))).run()
+        return np.asarray((found < 0).any(axis=1))
 
     def _chunks(self, rows: int) -> Iterator[tuple[slice, slice]]:
         """Boxes and rows whose coefficients fit the limit; one box at a time where arithmetic is exact."""
-        most = max(1, _CHUNK // max(self.network.sizes.values()))
+        most = max(1, CHUNK // max(self.network.sizes.values()))
         height = 1 if self.numbers.exact else max(1, most // max(rows, 1))
         for box in range(0, self.boxes, height):
             for row in range(0, rows, most):
                 yield slice(box, min(box + height, self.boxes)), slice(row, min(row + most, rows))
-
-    def two_sided(self, target: str, units: IntArray) -> Interval:
-        """Bounds of z_units, (boxes or 1, m), with the default slopes."""
-        count = units.shape[1]
-        signs = np.repeat([1.0, -1.0], count)
-        found = self.maxima(target, np.concatenate([units, units], axis=1), signs)
-        return Interval(-found[:, count:], found[:, :count])
 
 
 @dataclass(slots=True, eq=False)
@@ -250,199 +222,180 @@ class Pull:
     """Rows on their way back to the inputs (B-3).
 
     Attributes:
-        region: bounds and lines.
+        region: bounds, and constraints.
         hints: slopes and multipliers of the rows.
-        rows: by name, the coefficients that arrived there and the components they stand for.
+        rows: by name, the coefficients that arrived there, and the components that they are on.
         constant, error: (boxes or 1, m) what the bound has so far, and a bound on the rounding errors.
+        cancels: whether rows may cancel exactly, so that it is worth to see where nothing is rounded.
     """
 
     region: Region
-    hints: Hints | None = None
-    rows: dict[str, tuple[Numbers, Columns]] = field(default_factory=dict)
+    hints: Hints = field(default_factory=Hints)
+    cancels: bool = False
+    rows: dict[str, tuple[Numbers, IntArray]] = field(default_factory=dict)
     constant: Numbers = field(init=False)
     error: Numbers = field(init=False)
 
     def __post_init__(self) -> None:
-        self.constant = self.error = self.region.numbers.zeros((1, 1))
+        self.constant = self.error = np.zeros((1, 1), self.region.numbers.dtype)
 
-    def start(self, target: str, units: IntArray, signs: FloatArray) -> None:
-        """Begin with signs * z_units."""
+    def start(self, target: str, units: IntArray, factors: FloatArray) -> None:
+        """Add factors * z_units: units (boxes or 1, m), factors (m,)."""
         region, numbers = self.region, self.region.numbers
-        node = region.network.by_name.get(target)
-        factors = numbers.of(signs)
-        if isinstance(node, Affine) and all(isinstance(term.map, Dense) for term in node.terms):
-            self.constant = numbers.of(node.bias)[units] * factors
+        node, scale = region.network.by_name.get(target), numbers.of(factors)
+        dense = isinstance(node, Affine) and all(isinstance(term.map, Dense) for term in node.terms)
+        if isinstance(node, Affine) and dense and (np.abs(factors) == 1).all():
+            self.shift(numbers.of(node.bias)[units] * scale)
             for term in node.terms:
-                assert isinstance(term.map, Dense)
-                alive = self._alive(term.source)
-                self.add(term.source, numbers.rows_of(term.map, units, alive) * factors[:, None], alive)
+                alive = region.alive(term.source)
+                self.add(term.source, numbers.matrix(term.map)[:, alive][units] * scale[:, None], alive)
             return
-        rows = np.zeros((*units.shape, region.network.sizes[target]))
-        np.put_along_axis(rows, units[:, :, None], np.broadcast_to(signs, units.shape)[:, :, None], axis=2)
-        self.add(target, numbers.of(rows), ALL)
+        rows = np.zeros((*units.shape, region.network.sizes[target]), numbers.dtype)
+        rows[np.arange(len(units))[:, None], np.arange(units.shape[1]), units] = scale
+        self.add(target, rows, np.arange(rows.shape[2]))
 
-    def add(self, name: str, values: Numbers, columns: Columns) -> None:
-        """Add rows on components of a node."""
+    def add(self, name: str, values: Numbers, columns: IntArray) -> None:
+        """Add rows on some components of a node."""
         if name in self.rows:
-            before, total = self.full(name), self._full(name, values, columns)
-            summed = before + total
-            if not self.region.numbers.exact:
-                rounded = np.where((before != 0) & (total != 0), np.abs(summed), 0.0)
-                self.lose(self.region.numbers.unit * self._reach(rounded, name, ALL))
-            values, columns = summed, ALL
+            before, added = self.full(name, *self.rows[name]), self.full(name, values, columns)
+            values, columns = before + added, np.arange(added.shape[2])
+            if self.region.numbers.unit:
+                rounded = np.where((before != 0) & (added != 0), np.abs(values), 0.0)
+                self.error = self.error + self.region.numbers.unit * (rounded @ self.region.reach(name))
         self.rows[name] = values, columns
 
-    def full(self, name: str) -> Numbers:
-        """The coefficients on all components of a node."""
-        return self._full(name, *self.rows[name])
+    def full(self, name: str, values: Numbers, columns: IntArray) -> Numbers:
+        """Rows on all components of a node."""
+        result = np.zeros((*values.shape[:2], self.region.network.sizes[name]), self.region.numbers.dtype)
+        result[:, :, columns] = values
+        return result
+
+    def shift(self, amount: Numbers) -> None:
+        """Add to the constant."""
+        before, self.constant = self.constant, self.constant + amount
+        if self.region.numbers.unit:
+            rounded = np.where((amount != 0) & (before != 0), np.abs(self.constant), 0.0)
+            self.error = self.error + self.region.numbers.unit * rounded
 
     def run(self) -> FloatArray:
         """(boxes, m): pull everything back to the inputs, and bound it there."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            if self.hints is not None:
-                self._multipliers(self.hints)
-            for node in reversed(self.region.network.nodes):
-                if node.name not in self.rows:
-                    continue
-                values, columns = self.rows.pop(node.name)
+        region = self.region
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            self._multipliers()
+            for node in reversed(region.network.nodes):
+                values, columns = self.rows.pop(node.name, (np.zeros(0), np.zeros(0, np.int64)))
                 if not values.any():
                     continue
                 if isinstance(node, Affine):
                     self._affine(node, values, columns)
                 else:
                     self.relu(node, values, columns)
-            return self._inputs()
+            for name, (values, columns) in self.rows.items():
+                self._greatest(name, values, columns)
+            found = region.numbers.up(self.constant, self.error)
+        if self.cancels:  # nothing is left: nothing was rounded
+            found = np.where((self.constant == 0) & (self.error == 0), 0.0, found)
+        return np.broadcast_to(found, (region.boxes, found.shape[1]))
 
-    def _multipliers(self, hints: Hints) -> None:
-        """Terms that are not negative on the set in question (B-6, B-7, B-9)."""
-        region, numbers, inputs = self.region, self.region.numbers, self.region.network.inputs
-        for name, (columns, beta) in hints.beta.items():
-            sides = region.sides[name][:, None, columns]
-            self.add(name, *self._spread(name, numbers.of(sides * np.maximum(beta, 0.0)), columns))
-        for name, (columns, tau) in hints.tau.items():
-            factors, z = numbers.of(tau), region.bounds[name]
-            above = numbers.positive(factors)
-            lower, upper = (numbers.of(bound[:, columns]) for bound in z)
-            self.shift(numbers.dot(above, upper) + numbers.dot(factors - above, lower))
-            self.lose(numbers.gamma(2 * columns.size + 4) * self._reach(np.abs(factors), name, columns))
-            self.add(name, *self._spread(name, -factors, columns))
-        if hints.mu is not None and region.constraints is not None:
-            matrix, bound = region.constraints
-            self._constraints(hints.mu, bound, [(inputs, matrix)])
-        if hints.nu is not None and region.assumed is not None:
-            assumed = region.assumed
-            both = [(region.network.outputs, assumed.outputs), (inputs, assumed.inputs)]
-            self._constraints(hints.nu, assumed.bound, both)
-
-    def _constraints(
-        self, multipliers: FloatArray, bound: FloatArray, sides: Iterable[tuple[Iterable[Port], FloatArray]]
-    ) -> None:
-        """Add  multipliers (bound - sum of matrix times ports); each matrix has the columns of its ports in order."""
-        numbers = self.region.numbers
-        factors, limit = numbers.of(np.maximum(multipliers, 0.0)), numbers.of(bound)
-        loss = numbers.gamma(len(bound) + 2)
-        self.shift(numbers.dot(factors, limit[None]))
-        self.lose(loss * numbers.dot(factors, np.abs(limit)[None]))
-        for ports, matrix in sides:
-            exact, start = numbers.of(matrix), 0
-            amount, size = numbers.product(factors, exact), numbers.product(factors, np.abs(exact))
+    def _multipliers(self) -> None:
+        """Add terms that are not negative on the set in question (B-6, B-7, B-9)."""
+        region, numbers = self.region, self.region.numbers
+        for name, (columns, tau) in self.hints.tau.items():
+            factors = numbers.of(tau)
+            self._greatest(name, factors, columns)
+            self.add(name, -factors, columns)
+        if self.hints.mu is None or region.constraints is None:
+            return
+        given, factors = region.constraints, numbers.of(self.hints.mu)
+        gamma, limit = numbers.gamma(len(given) + 2), numbers.of(given.bound)[None, None]
+        self.shift(_dot(factors, limit))
+        self.error = self.error + gamma * _dot(factors, np.abs(limit))
+        for ports, matrix in ((region.network.outputs, given.outputs), (region.network.inputs, given.inputs)):
+            start, amount = 0, numbers.product(factors, numbers.of(-matrix))
             for port in ports:
-                chosen = slice(start, start + port.size)
-                self.lose(loss * self._reach(size[:, :, chosen], port.source, ALL))
-                self.add(port.source, -amount[:, :, chosen], ALL)
-                start += port.size
+                chosen, start = slice(start, start + port.size), start + port.size
+                if not amount[:, :, chosen].any():
+                    continue
+                if numbers.unit:
+                    size = factors @ np.abs(matrix[:, chosen])
+                    self.error = self.error + gamma * (size @ region.reach(port.source))
+                self.add(port.source, amount[:, :, chosen], np.arange(port.size))
 
-    def _affine(self, node: Affine, values: Numbers, columns: Columns) -> None:
+    def _greatest(self, name: str, values: Numbers, columns: IntArray) -> None:
+        """Add the largest value that rows on some components of a node have on each box."""
         numbers = self.region.numbers
-        self.shift(numbers.dot(values, numbers.of(node.bias)[None, columns]))
-        if not numbers.exact:
+        lower, upper = (numbers.of(bound[:, None, columns]) for bound in self.region.bounds[name])
+        above, below = np.maximum(values, 0), np.minimum(values, 0)
+        self.shift(_dot(above, upper) + _dot(below, lower))
+        if numbers.unit:
+            size = _dot(above, np.abs(upper)) - _dot(below, np.abs(lower))
+            self.error = self.error + numbers.gamma(2 * columns.size + 4) * size
+
+    def _affine(self, node: Affine, values: Numbers, columns: IntArray) -> None:
+        region, numbers = self.region, self.region.numbers
+        self.shift(_dot(values, numbers.of(node.bias[None, None, columns])))
+        if numbers.unit:
             size = np.abs(values)
-            if self.region.cancels and not any(term.map.entry_error for term in node.terms):  # a single 1 only copies
+            if self.cancels and not any(term.map.entry_error for term in node.terms):  # a single 1 only copies
                 size = np.where(((size != 0).sum(axis=2) == 1) & (size.sum(axis=2) == 1), 0.0, 1.0)[:, :, None] * size
-            self.lose(numbers.dot(size, self.region.error(node)[:, columns]))
+            self.error = self.error + size @ region.error(node)[columns]
         for term in node.terms:
-            alive = self._alive(term.source)
+            alive = region.alive(term.source)
             self.add(term.source, numbers.backward(term.map, values, columns, alive), alive)
 
-    def relu(self, node: Relu, values: Numbers, columns: Columns) -> None:
-        """Through a ReLU: its lines."""
-        region, numbers = self.region, self.region.numbers
-        line = region.lines[node.name]
-        if self.hints is not None and (node.name in self.hints.alpha or node.name in self.hints.lam):
-            line = self._own_lines(node, self.hints, values.shape[1])
-        alpha, lam, offset = (one[..., columns] for one in (line.alpha, line.lam, line.offset))
-        positive = numbers.positive(values)
-        negative = values - positive
-        lift = numbers.dot(positive, offset) if offset.ndim == 2 else (positive * offset).sum(axis=2)
+    def relu(self, node: Relu, values: Numbers, columns: IntArray) -> None:
+        """Through a ReLU: alpha z <= max(0, z) <= lam z + offset."""
+        numbers, lines = self.region.numbers, self.lines(node, values.shape[1])
+        alpha, lam, offset = (one[:, :, columns] for one in lines)
+        above, below = np.maximum(values, 0), np.minimum(values, 0)
+        lift, pulled = _dot(above, offset), above * lam
+        pulled += below * alpha
         self.shift(lift)
-        pulled = positive * _per_row(lam) + negative * _per_row(alpha)
-        if not numbers.exact:
-            self.lose(numbers.gamma(values.shape[2] + 2) * lift)
-            inexact = np.abs(pulled)
-            if region.cancels:
-                inexact = np.where((pulled != values) & (pulled != 0), inexact, 0.0)
-            self.lose(2 * numbers.unit * self._reach(inexact, node.source, columns))
+        if numbers.unit:
+            self.error = self.error + numbers.gamma(columns.size + 2) * lift
+            if not self.cancels:  # else slopes are 0 or 1
+                self.error = self.error + 2 * numbers.unit * (np.abs(pulled) @ self.region.reach(node.source)[columns])
         self.add(node.source, pulled, columns)
 
-    def _own_lines(self, node: Relu, hints: Hints, rows: int) -> Lines:
-        z = self.region.bounds[node.source]
-        slopes: list[FloatArray | None] = []
-        for one, default in ((hints.alpha, 0), (hints.lam, 1)):
-            if node.name not in one:
-                slopes.append(None)
-                continue
-            columns, values = one[node.name]
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                chord = np.nan_to_num(z.upper / (z.upper - z.lower), nan=0.5)
-            start = chord if default else (z.upper >= -z.lower).astype(np.float64)
-            full = np.repeat(start[:, None, :], rows, axis=1)
-            full[:, :, columns] = values
-            slopes.append(full)
-        return lines(self.region.numbers, z, *slopes)
+    def lines(self, node: Relu, rows: int) -> Lines:
+        """Valid lines with any slopes in [0, 1] (B-2).
 
-    def _inputs(self) -> FloatArray:
-        numbers = self.region.numbers
-        for name in self.rows:
-            rows = self.full(name)
-            positive = numbers.positive(rows)
-            lower, upper = self.region.bounds[name]
-            amount = numbers.dot(positive, numbers.of(upper)) + numbers.dot(rows - positive, numbers.of(lower))
-            self.shift(amount)
-            if not numbers.exact:
-                self.lose(numbers.gamma(rows.shape[2] + 4) * self._reach(np.abs(rows), name, ALL))
-        found = numbers.up(self.constant, self.error)
-        return np.broadcast_to(found, (self.region.boxes, found.shape[1]))
-
-    def shift(self, amount: Numbers) -> None:
-        """Add to the constant."""
-        before, self.constant = self.constant, self.constant + amount
-        if not self.region.numbers.exact:
-            self.lose(self.region.numbers.unit * np.where((amount != 0) & (before != 0), np.abs(self.constant), 0.0))
-
-    def lose(self, error: Numbers) -> None:
-        """Add to the rounding errors."""
-        if not self.region.numbers.exact:
-            self.error = self.error + error
-
-    def _reach(self, size: Numbers, name: str, columns: Columns) -> Numbers:
-        numbers = self.region.numbers
-        return (
-            numbers.zeros((1, 1))
-            if numbers.exact
-            else numbers.dot(size, self.region.bounds[name].magnitude[:, columns])
-        )
-
-    def _alive(self, name: str) -> Columns:
-        return self.region.lines[name].alive if name in self.region.lines else ALL
-
-    def _full(self, name: str, values: Numbers, columns: Columns) -> Numbers:
-        return values if isinstance(columns, slice) else self._spread(name, values, columns)[0]
-
-    def _spread(self, name: str, values: Numbers, columns: Columns) -> tuple[Numbers, Columns]:
-        result = self.region.numbers.zeros((*values.shape[:2], self.region.network.sizes[name]))
-        result[:, :, columns] = values
-        return result, ALL
+        By default the chord above and the side of smaller area below.
+        """
+        numbers, z = self.region.numbers, self.region.bounds[node.source]
+        known = self.region.lines.get(node.name)
+        default = node.name not in self.hints.alpha and node.name not in self.hints.lam
+        if default and known is not None and known[0] is z:
+            return known[1]
+        lower, upper = z.lower[:, None], z.upper[:, None]
+        chord = np.where(lower >= 0, 1.0, np.nan_to_num(upper / (upper - lower), nan=0.5))
+        slopes = []
+        for own, usual in ((self.hints.alpha, (upper >= -lower).astype(np.float64)), (self.hints.lam, chord)):
+            slope = usual
+            if node.name in own:
+                columns, values = own[node.name]
+                slope = np.repeat(usual, rows, axis=1)
+                slope[:, :, columns] = values
+            slopes.append(numbers.of(np.clip(slope, 0.0, 1.0)))
+        alpha, lam = slopes
+        left, right = (np.where(end < 0, -lam * end, (1 - lam) * end) for end in map(numbers.of, (lower, upper)))
+        offset = np.maximum(left, right)
+        found = alpha, lam, offset * (1.0 + 8 * numbers.unit) + TINY if numbers.unit else offset
+        if default:
+            self.region.lines[node.name] = z, found
+        return found
 
 
-def _per_row(slopes: Numbers) -> Numbers:
-    return slopes if slopes.ndim == 3 else slopes[:, None, :]
+def _chosen(node: Affine, wanted: BoolArray) -> IntArray:
+    """(boxes or 1, m) components with at least those wanted; lists per box where maps are dense."""
+    if len(wanted) == 1 or not all(isinstance(term.map, Dense) for term in node.terms):
+        return np.flatnonzero(wanted.any(axis=0))[None]
+    most = int(wanted.sum(axis=1).max(initial=0))
+    return np.argsort(~wanted, axis=1, kind="stable")[:, :most]
+
+
+def _dot(rows: Numbers, vectors: Numbers) -> Numbers:
+    """Rows (boxes or 1, m, n) times vectors (boxes or 1, m or 1, n): (boxes or 1, m)."""
+    if vectors.shape[1] == 1:
+        return np.asarray(np.matmul(rows, vectors[:, 0, :, None])[:, :, 0])
+    return np.asarray((rows * vectors).sum(axis=2))

@@ -2,43 +2,297 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from eqverify.checker.certificate import BoxTree, Cover, Pass, Rows, SignTree, Solver, Step, Zero
-from eqverify.checker.numbers import SLACK, TINY, Floats
-from eqverify.checker.region import Hints, Interval, Region, lines
+from eqverify.checker.numbers import Floats
+from eqverify.checker.reader import Reader, reject
+from eqverify.checker.region import Interval, Pull, Region
 from eqverify.domain import Assumption, Domain
 from eqverify.errors import EmptySetError, Place, RejectedError
-from eqverify.network import Affine, Dense, Network, Relu, gamma, split_inputs
+from eqverify.network import Network, Node, split_inputs
 
 DERIVED, DUAL, TREE, SOLVER = 1, 2, 3, 4
 """Kinds of evidence; what is established after a dearer step may rest on it."""
 
 _BATCH = 1 << 22
+_TREE_ENTRIES = 1 << 27
+ALL = slice(None)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Established:
-    """What the steps showed.
+class Boxes(NamedTuple):
+    """The nodes of a tree of boxes, parents first: distance from the root, part of the domain, bounds."""
+
+    parent: IntArray
+    part: IntArray
+    depth: IntArray
+    leaf: BoolArray
+    lower: FloatArray
+    upper: FloatArray
+
+
+class Replay:
+    """Repeats steps.
 
     Attributes:
-        bounds: by pre-activation node, intervals (parts, n).
+        network, domain, numbers: what the proof is about, and the arithmetic.
+        constraints: by part of the domain, what holds for the inputs in question.
+        directed: whether constraints on outputs are among them: then there is one part.
+        region: the parts of the domain with the bounds established so far.
         evidence: by pre-activation node, (n,) the kind of step after which the unit's sign was known, 0 for none.
-        trusted: units, as (node, unit), whose sign rests on a solver's word.
+        words: units about which a solver was believed.
     """
 
-    bounds: dict[str, Interval]
-    evidence: dict[str, IntArray]
-    trusted: int
+    def __init__(self, network: Network, domain: Domain, numbers: Floats) -> None:
+        self.network, self.domain, self.numbers = network, domain, numbers
+        no_outputs = [np.zeros((part.bound.size, network.output_size)) for part in domain.polytopes]
+        self.constraints = [
+            Assumption(zeros, part.matrix, part.bound) for zeros, part in zip(no_outputs, domain.polytopes, strict=True)
+        ]
+        self.directed = False
+        self.region = Region(network, numbers, input_bounds(network, domain.lower, domain.upper))
+        self.columns: dict[str, slice] = {}  # by pre-activation node, its units among those of all layers
+        start = 0
+        for relu in network.relus:
+            self.columns.setdefault(relu.source, slice(start, start := start + network.sizes[relu.name]))
+        self.evidence = {name: np.zeros(network.sizes[name], dtype=np.int64) for name in self.columns}
+        self.words: set[tuple[str, int]] = set()
+        self._index = {node.name: index for index, node in enumerate(network.nodes)}
+        self._kind = DERIVED
+        self._stale = 0  # the first node before which something changed
+        for node in network.nodes:
+            self._refresh(node)
 
-    def hull(self, node: str) -> Interval:
-        """(1, n) over all parts."""
-        lower, upper = self.bounds[node]
-        return Interval(lower.min(axis=0, keepdims=True), upper.max(axis=0, keepdims=True))
+    def run(self, reader: Reader) -> None:
+        """All steps of a certificate.
+
+        Raises:
+            RejectedError: `check/...` where a step does not show what it should; `certificate/...`.
+            EmptySetError: no input is in question; a `RejectedError` as well.
+        """
+        kinds: dict[object, tuple[int, Callable[[Reader, object], None]]] = {
+            "pass": (DERIVED, self._pass), "box-tree": (TREE, self._box_tree), "sign-tree": (TREE, self._sign_tree),
+            "solver": (SOLVER, self._believe),
+        }  # fmt: skip
+        if self.directed:
+            kinds |= {"zero": (DUAL, self._zero), "cover": (TREE, self._cover)}
+        for step in reader.items(reader.head, "steps"):
+            kind = reader.field(step, "kind")
+            if not isinstance(kind, str) or kind not in kinds:
+                reject("step", "an unknown kind of step", str(kind)[:40])
+            dearest, repeat = kinds[kind]
+            self._kind = max(self._kind, dearest)
+            repeat(reader, step)
+
+    @property
+    def trusted(self) -> int:
+        """How many units' signs rest on a solver's word."""
+        after = {(name, int(u)) for name, kinds in self.evidence.items() for u in np.flatnonzero(kinds == SOLVER)}
+        return len(after | self.words)
+
+    @property
+    def bounds(self) -> dict[str, Interval]:
+        """By pre-activation node, what is established so far, (parts, n)."""
+        return {name: self.region.bounds[name] for name in self.columns}
+
+    def assume(self, given: Assumption) -> None:
+        """From here on only the inputs that satisfy these constraints are in question (B-9)."""
+        self.constraints, self.directed = [given], True
+
+    def _set(self, name: str, new: Interval, void: BoolArray | bool = False) -> None:
+        """Take bounds of a node on all parts, which are no wider than the old ones."""
+        if np.any(void):
+            place = Place(node=name)
+            raise EmptySetError("check/contradiction", "two bounds of a unit exclude each other", place=place)
+        old = self.region.bounds[name]
+        if (new.lower > old.lower).any() or (new.upper < old.upper).any():
+            self._stale = min(self._stale, self._index.get(name, -1) + 1)
+        self.region.bounds[name] = new
+        if name in self.evidence:
+            signed = (new.upper <= 0).all(axis=0) | (new.lower >= 0).all(axis=0)
+            self.evidence[name] = np.where(signed & (self.evidence[name] == 0), self._kind, self.evidence[name])
+
+    def _learn(self, name: str, units: IntArray, signs: FloatArray, most: FloatArray, parts: slice = ALL) -> None:
+        """Take that signs * z_units <= most, (boxes, m), on some parts."""
+        lower, upper = (bound.copy() for bound in self.region.bounds[name])
+        for unit, sign, bound in zip(units, signs, most.T, strict=True):
+            if sign > 0:
+                upper[parts, unit] = np.minimum(upper[parts, unit], bound)
+            else:
+                lower[parts, unit] = np.maximum(lower[parts, unit], -bound)
+        self._set(name, Interval(lower, upper), bool((lower > upper).any()))
+
+    def _refresh(self, node: Node) -> None:
+        """Intervals, signs and CROWN bounds from what stands before a node."""
+        old = self.region.bounds.get(node.name)
+        void = self.region.bound(node, old)
+        new = self.region.bounds[node.name]
+        self.region.bounds[node.name] = new if old is None else old
+        self._set(node.name, new, void)
+        self._stale = self._index[node.name] + 1
+
+    def _pass(self, reader: Reader, step: object) -> None:
+        """K-1: all nodes in order, where something before them changed, then rows (K-2)."""
+        entries = [(reader.target(entry), entry) for entry in reader.items(step, "rows")]
+        self._kind = max(self._kind, DUAL if entries else DERIVED)
+        for index, node in enumerate(self.network.nodes):
+            if index >= self._stale:
+                self._refresh(node)
+            for name, entry in entries:
+                if name == node.name:
+                    self._rows(reader, entry, name)
+
+    def _rows(self, reader: Reader, entry: object, name: str) -> None:
+        part = reader.integer(entry, "part", 0, len(self.constraints) - 1)
+        count = reader.integer(entry, "count", 1, len(self.constraints) - part)
+        units = reader.integers(entry, "units", None, 0, self.network.sizes[name] - 1)
+        signs = reader.signs(entry, "signs", units.size)
+        parts, constraints = slice(part, part + count), self.constraints[part]
+        hints = reader.hints(entry, (count, units.size), 0 if count > 1 else len(constraints))
+        region = self.region.take(parts)
+        region.constraints = None if count > 1 else constraints
+        self._learn(name, units, signs, region.maxima(name, units[None], signs, hints), parts)
+
+    def _zero(self, reader: Reader, step: object) -> None:
+        """K-10."""
+        hints = reader.hints(step, (1, 1), len(self.constraints[0]))
+        region = self.region.take(slice(0, 1))
+        region.constraints = self.constraints[0]
+        if not float(Pull(region, hints).run()[0, 0]) < 0:
+            raise RejectedError("check/zero", "the multipliers do not show that no input is in question")
+        raise EmptySetError("check/contradiction", "the constraints exclude each other")
+
+    def _word(self, reader: Reader, step: object) -> tuple[str, IntArray, FloatArray, slice]:
+        """What a step is about: node, (1,) unit and sign, and part."""
+        name = reader.target(step)
+        unit, sign = reader.integer(step, "unit", 0, self.network.sizes[name] - 1), reader.integer(step, "sign", -1, 1)
+        if not sign:
+            reject("sign", "a sign is 1 or -1")
+        part = reader.integer(step, "part", 0, len(self.constraints) - 1)
+        return name, np.array([unit]), np.array([float(sign)]), slice(part, part + 1)
+
+    def _believe(self, reader: Reader, step: object) -> None:
+        """K-5."""
+        name, units, signs, part = self._word(reader, step)
+        self.words.add((name, int(units[0])))
+        self._learn(name, units, signs, np.zeros((1, 1)), part)
+
+    def _sign_tree(self, reader: Reader, step: object) -> None:
+        """K-4: bounds at the leaves, where the signs on the way are given; the sides of each split cover its parent."""
+        name, units, signs, part = self._word(reader, step)
+        relus = self.network.relus
+        parent, side, relu = reader.tree(step, "relu", len(relus) - 1)
+        split = reader.units(step, "split", relu)
+        if (parent < 0).sum() != 1:
+            reject("tree", "not one root")
+        sides = {int(i): np.zeros((parent.size, self.network.sizes[relus[i].name]), np.int8) for i in set(relu) - {-1}}
+        for node in range(1, parent.size):
+            for given in sides.values():
+                given[node] = given[parent[node]]
+            sides[int(relu[parent[node]])][node, split[parent[node]]] = 2 * side[node] - 1
+        leaves = np.flatnonzero(relu < 0)
+        region = self.region.take(np.full(leaves.size, part.start))
+        region.constraints = self.constraints[part.start]
+        hints = reader.hints(step, (leaves.size, 1), len(region.constraints))
+        void = np.zeros(leaves.size, dtype=bool)
+        for index, given in sides.items():
+            z, empty = region.bounds[relus[index].source].meet(_told(given[leaves]))
+            region.bounds[relus[index].source], void = z, void | empty
+        for one in relus:
+            region.bound(one)
+        found = region.maxima(name, units[None], signs, hints)
+        found[void] = -np.inf
+        self._learn(name, units, signs, found.max(axis=0, keepdims=True), part)
+
+    def _halvings(self, reader: Reader, step: object) -> Boxes:
+        """Halvings of the boxes of the domain, with one root for each."""
+        parent, side, dimension = reader.tree(step, "dimension", self.domain.size - 1)
+        part = reader.integers(step, "part", parent.size, 0, len(self.constraints) - 1)
+        at, depth = reader.floats(step, "at", (parent.size,)), np.zeros(parent.size, dtype=np.int64)
+        if parent.size * (self.domain.size + self.network.relu_count) > _TREE_ENTRIES:
+            reject("tree", "more boxes than are looked at", parent.size)
+        if sorted(part[parent < 0].tolist()) != list(range(len(self.constraints))):
+            raise RejectedError("check/tree-roots", "a tree needs one root for each part of the domain")
+        lower, upper = self.domain.lower[part], self.domain.upper[part]
+        for node in np.flatnonzero(parent >= 0):
+            up, cut = parent[node], dimension[parent[node]]
+            lower[node], upper[node], part[node], depth[node] = lower[up], upper[up], part[up], depth[up] + 1
+            if not lower[up, cut] <= at[up] <= upper[up, cut]:
+                raise RejectedError("check/tree-split", "a box is split outside of itself")
+            (upper if side[node] == 0 else lower)[node, cut] = at[up]
+        return Boxes(parent, part, depth, dimension < 0, lower, upper)
+
+    def _box_tree(self, reader: Reader, step: object) -> None:
+        """K-3: walk down from the roots; a goal is open on a box until its sign is found there, or around it (B-5)."""
+        tree, units = self._halvings(reader, step), self.network.relu_count
+        goals = np.isin(np.arange(units), reader.integers(step, "goals", None, 0, units - 1))
+        told, void = np.zeros((tree.part.size, units), dtype=np.int8), np.zeros(tree.part.size, dtype=bool)
+        order = np.argsort(tree.depth, kind="stable")
+        for level in np.split(order, np.flatnonzero(np.diff(tree.depth[order])) + 1):
+            if tree.depth[level[0]]:
+                told[level], void[level] = told[tree.parent[level]], void[tree.parent[level]]
+            for some in self._batches(level[~void[level] & (goals & (told[level] == 0)).any(axis=1)]):
+                void[some] = self._find_signs(tree, some, told, goals & (told[some] == 0))
+        left = tree.leaf & ~void
+        if (goals & (told[left] == 0)).any():
+            raise RejectedError("check/tree-open", "a sign is open at a leaf")
+        for part in range(len(self.constraints)):
+            signs = told[left & (tree.part == part)]
+            for name, own in self.columns.items():
+                for sign in (-1, 1):
+                    shown = np.flatnonzero((sign * signs[:, own] > 0).all(axis=0))
+                    nothing = np.zeros((1, shown.size))
+                    self._learn(name, shown, np.full(shown.size, -float(sign)), nothing, slice(part, part + 1))
+
+    def _find_signs(self, tree: Boxes, some: IntArray, told: ByteArray, asked: BoolArray) -> BoolArray:
+        """Note in `told` the signs that hold on boxes, as far as those asked for need; which boxes miss the domain."""
+        region, part, void = self._region(tree, some), tree.part[some], np.zeros(some.size, dtype=bool)
+        for number in np.unique(part):
+            region.constraints, own = self.constraints[number], part == number
+            rows = np.eye(len(region.constraints))[~region.constraints.outputs.any(axis=1)]
+            if len(rows):
+                void[own] = region.take(own).excluded(rows)
+        last = max(self._index.get(name, 0) for name, own in self.columns.items() if asked[:, own].any())
+        for index, node in enumerate(self.network.nodes[: last + 1]):
+            known, own = self.region.bounds[node.name].take(part), self.columns.get(node.name)
+            if own is None:
+                void |= region.bound(node, known)
+                continue
+            known, empty = known.meet(_told(told[some, own]))
+            void |= empty | region.bound(node, known, asked[:, own] if index == last else None)
+            lower, upper = region.bounds[node.name]
+            told[some, own] = np.where(upper <= 0, -1, np.where(lower >= 0, 1, told[some, own]))
+        return void
+
+    def _cover(self, reader: Reader, step: object) -> None:
+        """K-11: the hull of what holds on the leaves, each by itself, that do not miss the set in question (B-11)."""
+        tree, rows, hulls = self._halvings(reader, step), len(self.constraints[0]), []
+        for some in self._batches(np.flatnonzero(tree.leaf)):
+            region, void = self._region(tree, some), np.zeros(some.size, dtype=bool)
+            region.constraints = self.constraints[0]
+            for node in self.network.nodes:
+                void |= region.bound(node)
+            for name, known in self.region.bounds.items():
+                void |= region.bounds[name].meet(known)[1]
+            void |= region.excluded(np.vstack([np.eye(rows), np.ones((1, rows))]))
+            if not void.all():
+                hulls.append(region.take(~void).hull())
+        if not hulls:
+            raise EmptySetError("check/contradiction", "no box is left")
+        for name, known in self.region.bounds.items():
+            lower, upper = (np.vstack([one.bounds[name][side] for one in hulls]) for side in (0, 1))
+            self._set(name, *known.meet(Interval(lower, upper).hull()))
+
+    def _region(self, tree: Boxes, some: IntArray) -> Region:
+        return Region(self.network, self.numbers, input_bounds(self.network, tree.lower[some], tree.upper[some]))
+
+    def _batches(self, index: IntArray) -> list[IntArray]:
+        width = max(self.network.sizes[relu.name] for relu in self.network.relus)
+        size = 1 if self.numbers.exact else max(1, min(256, _BATCH // (2 * width * width)))
+        return [index[start : start + size] for start in range(0, index.size, size)]
 
 
 def input_bounds(network: Network, lower: FloatArray, upper: FloatArray) -> dict[str, Interval]:
@@ -47,417 +301,6 @@ def input_bounds(network: Network, lower: FloatArray, upper: FloatArray) -> dict
     return {name: Interval(lowers[name], uppers[name]) for name in lowers}
 
 
-@dataclass(slots=True)
-class Replay:
-    """Repeats steps.
-
-    Attributes:
-        network, domain, numbers: what the proof is about, and the arithmetic.
-        region: the parts of the domain with the bounds established so far.
-        evidence, words: as in `Established`; the units about which a solver was believed.
-    """
-
-    network: Network
-    domain: Domain
-    numbers: Floats
-    region: Region = field(init=False)
-    evidence: dict[str, IntArray] = field(default_factory=dict)
-    words: set[tuple[str, int]] = field(default_factory=set)
-    _kind: int = DERIVED
-    _stale: set[str] = field(default_factory=set)
-    _targets: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        bounds = input_bounds(self.network, self.domain.lower, self.domain.upper)
-        self.region = Region(self.network, self.numbers, bounds)
-        self._stale = {node.name for node in self.network.nodes}
-        self._targets = tuple(dict.fromkeys(relu.source for relu in self.network.relus))
-        self.evidence = {name: np.zeros(self.network.sizes[name], dtype=np.int64) for name in self._targets}
-        self._pass(())
-
-    def run(self, steps: Sequence[Step]) -> Established:
-        """All steps.
-
-        Raises:
-            RejectedError: `check/...` where a step does not show what it should.
-            EmptySetError: no input is in question; a `RejectedError` as well.
-        """
-        for step in steps:
-            if isinstance(step, Pass):
-                self._kind = max(self._kind, DUAL if step.rows else DERIVED)
-                self._pass(step.rows)
-            elif isinstance(step, BoxTree):
-                self._kind = max(self._kind, TREE)
-                self._box_tree(step)
-            elif isinstance(step, SignTree):
-                self._kind = max(self._kind, TREE)
-                self._sign_tree(step)
-            elif isinstance(step, Zero):
-                self._zero(step)
-            elif isinstance(step, Cover):
-                self._kind = max(self._kind, TREE)
-                self._cover(step)
-            else:
-                self._kind = SOLVER
-                self._believe(step)
-        return self.established()
-
-    def established(self) -> Established:
-        """What was shown so far."""
-        trusted = {
-            (name, int(unit)) for name, kinds in self.evidence.items() for unit in np.flatnonzero(kinds == SOLVER)
-        }
-        return Established(self.bounds, self.evidence, len(trusted | self.words))
-
-    @property
-    def bounds(self) -> dict[str, Interval]:
-        """By pre-activation node, what is established so far, (parts, n)."""
-        return {name: self.region.bounds[name] for name in self._targets}
-
-    def _learn(self, name: str, found: Interval) -> None:
-        """Take bounds of a node on all parts."""
-        old = self.region.bounds[name]
-        new, empty = old.meet(found)
-        if empty.any():
-            place = Place(node=name)
-            raise EmptySetError("check/contradiction", "two bounds of a unit exclude each other", place=place)
-        if (new.lower > old.lower).any() or (new.upper < old.upper).any():
-            order = [node.name for node in self.network.nodes]
-            self._stale.update(order[order.index(name) + 1 :] if name in order else order)
-        self.region.bounds[name] = new
-        if name in self.evidence:
-            signed = (new.upper <= 0).all(axis=0) | (new.lower >= 0).all(axis=0)
-            self.evidence[name] = np.where(signed & (self.evidence[name] == 0), self._kind, self.evidence[name])
-
-    def _pass(self, rows: Sequence[Rows]) -> None:
-        """Intervals, signs and CROWN bounds of all nodes in order, where something before them changed, then rows."""
-        region = self.region
-        for node in self.network.nodes:
-            if node.name in self._stale:
-                self._stale.remove(node.name)
-                region.losses.pop(node.name, None)
-                self._refresh(node)
-            for one in rows:
-                if one.node == node.name:
-                    self._rows(one)
-
-    def _refresh(self, node: Affine | Relu) -> None:
-        region, name = self.region, node.name
-        if isinstance(node, Relu):
-            z = region.bounds[node.source]
-            region.lines[name] = lines(self.numbers, z)
-            self._set(name, Interval(np.maximum(z.lower, 0.0), np.maximum(z.upper, 0.0)))
-            return
-        self._set(name, region.interval(node))
-        if name not in self.evidence:
-            return
-        signs = _signs(node, region)
-        if signs is not None:
-            self._learn(name, signs)
-        units = np.flatnonzero(region.bounds[name].open().any(axis=0))[None]
-        if region.lines and units.size:
-            self._learn(name, _scattered(region.two_sided(name, units), units, region.bounds[name]))
-
-    def _set(self, name: str, found: Interval) -> None:
-        if name not in self.region.bounds:
-            nothing = np.full(found.lower.shape, np.inf)
-            self.region.bounds[name] = Interval(-nothing, nothing)
-        self._learn(name, found)
-
-    def _rows(self, rows: Rows) -> None:
-        """Rows with slopes and multipliers of their own, for some parts."""
-        parts = slice(rows.part, rows.part + rows.count)
-        region = self.region.take(parts) if self.region.boxes > 1 else self.region
-        if rows.hints.mu is not None:
-            part = self.domain.polytopes[rows.part]
-            region.constraints = part.matrix, part.bound
-        found = region.maxima(rows.node, rows.units[None], rows.signs, rows.hints)
-        region.constraints = None
-        lower, upper = (bound.copy() for bound in self.region.bounds[rows.node])
-        for row, (unit, sign) in enumerate(zip(rows.units, rows.signs, strict=True)):
-            if sign > 0:
-                upper[parts, unit] = np.minimum(upper[parts, unit], found[:, row])
-            else:
-                lower[parts, unit] = np.maximum(lower[parts, unit], -found[:, row])
-        self._learn(rows.node, Interval(lower, upper))
-
-    def assume(self, assumed: Assumption) -> None:
-        """From here on only the inputs whose outputs satisfy these constraints are in question (B-9)."""
-        self.region.assumed = assumed
-
-    def _zero(self, step: Zero) -> None:
-        if not float(self._bounded(step.hints)[0, 0]) < 0:
-            raise RejectedError("check/zero", "the multipliers do not show that no input is in question")
-        raise EmptySetError("check/contradiction", "the constraints exclude each other")
-
-    def _bounded(self, hints: Hints) -> FloatArray:
-        """The zero row on the one part that there is."""
-        self.region.constraints = self.domain.polytopes[0].matrix, self.domain.polytopes[0].bound
-        found = self.region.zero(hints)
-        self.region.constraints = None
-        return found
-
-    def _cover(self, step: Cover) -> None:
-        """Take the hull of what holds on the boxes that do not miss the set in question (B-11)."""
-        known, assumed = self.region.bounds, self.region.assumed
-        assert assumed is not None
-        width = max(self.network.sizes.values())
-        size = 1 if self.numbers.exact else max(1, min(256, _BATCH // (2 * width * width)))
-        nu = np.concatenate([np.eye(len(assumed)), np.ones((1, len(assumed)))])[None]
-        hull: dict[str, Interval] = {}
-        for start in range(0, len(step.lower), size):
-            some = slice(start, start + size)
-            region = Region(self.network, self.numbers, {}, assumed=assumed)
-            missing = fill(region, step.lower[some], step.upper[some])
-            for name, z in known.items():
-                missing |= z.meet(region.bounds[name])[1]
-            missing |= (region.zero(Hints(nu=nu)) < 0).any(axis=1)
-            for name in {port.name for port in self.network.inputs} | set(self._targets):
-                lower, upper = (bound[~missing] for bound in region.bounds[name])
-                if len(lower):
-                    low, high = lower.min(axis=0, keepdims=True), upper.max(axis=0, keepdims=True)
-                    old = hull.get(name, Interval(low, high))
-                    hull[name] = Interval(np.minimum(old.lower, low), np.maximum(old.upper, high))
-        if not hull:
-            raise EmptySetError("check/contradiction", "no box is left")
-        for name, interval in hull.items():
-            self._learn(name, interval)
-
-    def _believe(self, step: Solver) -> None:
-        self.words.add((step.node, step.unit))
-        self._limit(step.node, step.part, step.unit, step.sign, 0.0)
-
-    def _box_tree(self, step: BoxTree) -> None:
-        """Walk down from the roots; a goal is open on a box until it holds there; none may be open at a leaf."""
-        _Walk(self, step).run()
-        for name in set(step.nodes):
-            lower, upper = (bound.copy() for bound in self.region.bounds[name])
-            own = np.array([node == name for node in step.nodes])
-            above, below = (step.units[own & (step.signs == sign)] for sign in (1, -1))
-            upper[:, above], lower[:, below] = np.minimum(upper[:, above], 0.0), np.maximum(lower[:, below], 0.0)
-            self._learn(name, Interval(lower, upper))
-
-    def _sign_tree(self, step: SignTree) -> None:
-        """Bounds at the leaves, where the signs on the way are given; the sides of each split cover its parent."""
-        base = self.region.take(slice(step.part, step.part + 1))
-        chosen = step.leaves
-        count = len(chosen)
-        bounds = {
-            name: Interval(np.repeat(z.lower, count, axis=0), np.repeat(z.upper, count, axis=0))
-            for name, z in base.bounds.items()
-        }
-        vacuous = np.zeros(count, dtype=bool)
-        sides = {name: side[chosen].astype(np.float64) for name, side in step.sides(self.network).items()}
-        error = {node.name: base.error(node) for node in self.network.nodes if isinstance(node, Affine)}
-        region = Region(self.network, self.numbers, bounds, sides=sides, losses=error)
-        part = self.domain.polytopes[step.part]
-        region.constraints = part.matrix, part.bound
-        for node in self.network.nodes:
-            if node.name == step.node:
-                break
-            if isinstance(node, Relu):
-                z = bounds[node.source]
-                if node.source in sides:
-                    z, empty = z.meet(_told(sides[node.source]))
-                    bounds[node.source], vacuous = z, vacuous | empty
-                region.lines[node.name] = lines(self.numbers, z)
-                bounds[node.name] = Interval(np.maximum(z.lower, 0.0), np.maximum(z.upper, 0.0))
-        units = np.array([[step.unit]])
-        found = region.maxima(step.node, units, np.array([float(step.sign)]), step.hints)[:, 0]
-        self._limit(step.node, step.part, step.unit, step.sign, float(np.where(vacuous, -np.inf, found).max()))
-
-    def _limit(self, node: str, part: int, unit: int, sign: int, most: float) -> None:
-        """Take that sign * z_unit <= most on one part; -inf where it has no points."""
-        lower, upper = (bound.copy() for bound in self.region.bounds[node])
-        if sign > 0:
-            upper[part, unit] = min(upper[part, unit], most if most > -np.inf else lower[part, unit])
-        else:
-            lower[part, unit] = max(lower[part, unit], -most if most > -np.inf else upper[part, unit])
-        self._learn(node, Interval(lower, upper))
-
-
-def fill(region: Region, lower: FloatArray, upper: FloatArray) -> BoolArray:
-    """Bounds of all nodes on boxes from the boxes alone, by intervals and CROWN; (boxes,) bool where they are void.
-
-    Args:
-        region: without bounds.
-        lower, upper: (boxes, input_size).
-    """
-    network, void = region.network, np.zeros(len(lower), dtype=bool)
-    region.bounds.update(input_bounds(network, lower, upper))
-    targets = {relu.source for relu in network.relus}
-    for node in network.nodes:
-        if isinstance(node, Relu):
-            z = region.bounds[node.source]
-            region.lines[node.name] = lines(region.numbers, z)
-            region.bounds[node.name] = Interval(np.maximum(z.lower, 0.0), np.maximum(z.upper, 0.0))
-            continue
-        region.bounds[node.name] = z = region.interval(node)
-        mask = z.open()
-        if node.name in targets and region.lines and mask.any():
-            units = _target_units(node, mask)
-            found = _scattered(region.two_sided(node.name, units), units, z)
-            found = Interval(np.where(mask, found.lower, -np.inf), np.where(mask, found.upper, np.inf))
-            region.bounds[node.name], empty = z.meet(found)
-            void |= empty
-    return void
-
-
-def _told(sides: FloatArray | ByteArray) -> Interval:
+def _told(sides: ByteArray) -> Interval:
     """What signs that are given say: 1 for z >= 0, -1 for z <= 0."""
     return Interval(np.where(sides > 0, 0.0, -np.inf), np.where(sides < 0, 0.0, np.inf))
-
-
-def _scattered(found: Interval, units: IntArray, like: Interval) -> Interval:
-    """Bounds (boxes, m) of some units as bounds of all, infinite elsewhere."""
-    units = np.broadcast_to(units, found.lower.shape)
-    lower, upper = np.full(like.lower.shape, -np.inf), np.full(like.upper.shape, np.inf)
-    np.put_along_axis(lower, units, found.lower, 1)
-    np.put_along_axis(upper, units, found.upper, 1)
-    return Interval(lower, upper)
-
-
-def _signs(node: Affine, region: Region) -> Interval | None:
-    """Bounds at 0 where all summands have one sign (comparisons only); for dense maps."""
-    if not all(isinstance(term.map, Dense) for term in node.terms):
-        return None
-    positive, negative = ((side * node.bias > 0).astype(np.float64)[None] for side in (1.0, -1.0))
-    for term in node.terms:
-        weight, (lower, upper) = term.map.dense(), region.bounds[term.source]
-        plus, minus = (weight > 0).astype(np.float64).T, (weight < 0).astype(np.float64).T
-        above, below = (upper > 0).astype(np.float64), (lower < 0).astype(np.float64)
-        positive = positive + above @ plus + below @ minus
-        negative = negative + above @ minus + below @ plus
-    positive, negative = (np.broadcast_to(one, (region.boxes, node.size)) for one in (positive, negative))
-    return Interval(np.where(negative == 0, 0.0, -np.inf), np.where(positive == 0, 0.0, np.inf))
-
-
-class _Walk:
-    """The walk through one tree of boxes, level by level.
-
-    What is known on a box: the bounds of its part of the domain, and the signs found on its parents.
-    """
-
-    def __init__(self, replay: Replay, step: BoxTree) -> None:
-        self.replay, self.step = replay, step
-        self.network, self.numbers = replay.network, replay.numbers
-        self.goals = len(step.units)
-        self.offsets, start = {}, 0
-        for name in replay._targets:
-            self.offsets[name], start = start, start + self.network.sizes[name]
-        self.signs = start
-        names = [node.name for node in self.network.nodes]
-        self.order = np.array([names.index(name) for name in step.nodes])
-        self.rows = [np.flatnonzero([node == name for node in step.nodes]) for name in names]
-
-    def run(self) -> None:
-        domain, tree = self.replay.domain, self.step
-        index = np.flatnonzero(tree.parent < 0)
-        part = tree.part[index]
-        if sorted(part.tolist()) != list(range(len(domain.polytopes))):
-            raise RejectedError("check/tree-roots", "a tree needs one root for each part of the domain")
-        lower, upper = domain.lower[part], domain.upper[part]
-        open_goals = np.ones((len(index), self.goals), dtype=bool)
-        signs = np.zeros((len(index), self.signs), dtype=np.int8)
-        width = max((self.network.sizes[relu.name] for relu in self.network.relus), default=1)
-        size = 1 if self.numbers.exact else max(1, min(256, _BATCH // (2 * width * width)))
-        while len(index):
-            for start in range(0, len(index), size):
-                some = slice(start, start + size)
-                open_goals[some], signs[some] = self._bound(
-                    part[some], lower[some], upper[some], open_goals[some], signs[some]
-                )
-            going = np.flatnonzero(open_goals.any(axis=1))
-            dimension, at = tree.dimension[index[going]], tree.at[index[going]]
-            if (dimension < 0).any():
-                goal = int(np.argmax(open_goals[going[np.argmin(dimension)]]))
-                raise RejectedError(
-                    "check/tree-open", "a sign is open at a leaf",
-                    place=Place(node=tree.nodes[goal], unit=int(tree.units[goal])),
-                )  # fmt: skip
-            if not ((at >= lower[going, dimension]) & (at <= upper[going, dimension])).all():
-                raise RejectedError("check/tree-split", "a box is split outside of itself")
-            low, high = lower[going], upper[going]
-            middle_low, middle_high = low.copy(), high.copy()
-            middle_high[np.arange(len(going)), dimension] = at
-            middle_low[np.arange(len(going)), dimension] = at
-            index = np.concatenate([tree.children[index[going], 0], tree.children[index[going], 1]])
-            lower, upper = np.concatenate([low, middle_low]), np.concatenate([middle_high, high])
-            part, open_goals, signs = (np.concatenate([a[going], a[going]]) for a in (part, open_goals, signs))
-
-    def _bound(
-        self, part: IntArray, lower: FloatArray, upper: FloatArray, wanted: BoolArray, signs: ByteArray
-    ) -> tuple[BoolArray, ByteArray]:
-        """The goals that stay open, and the signs known, on a batch of boxes."""
-        outside = np.zeros(len(part), dtype=bool)
-        for number in np.unique(part):
-            polytope = self.replay.domain.polytopes[int(number)]
-            own = part == number
-            if not polytope.is_box:
-                outside[own] = _outside(polytope.matrix, polytope.bound, lower[own], upper[own])
-        last = int(self.order[wanted.any(axis=0)].max())
-        region = Region(self.network, self.numbers, input_bounds(self.network, lower, upper))
-        signs, vacuous = signs.copy(), outside
-        for number, node in enumerate(self.network.nodes[: last + 1]):
-            if isinstance(node, Relu):
-                z = region.bounds[node.source]
-                region.lines[node.name] = lines(self.numbers, z)
-                region.bounds[node.name] = Interval(np.maximum(z.lower, 0.0), np.maximum(z.upper, 0.0))
-                continue
-            z, empty = region.interval(node).meet(self.replay.region.bounds[node.name].take(part))
-            vacuous = vacuous | empty
-            if node.name in self.offsets:
-                z, empty = self._units(region, node, z, signs, wanted, number == last)
-                vacuous = vacuous | empty
-            region.bounds[node.name] = z
-        worst = self._worst(region, wanted)
-        worst[vacuous] = -np.inf
-        closed = wanted & (worst <= 0)
-        return wanted & ~closed, signs
-
-    def _units(
-        self, region: Region, node: Affine, z: Interval, signs: ByteArray, wanted: BoolArray, last: bool
-    ) -> tuple[Interval, BoolArray]:
-        """CROWN for the units that later nodes or goals need; notes the signs."""
-        own = slice(self.offsets[node.name], self.offsets[node.name] + node.size)
-        z, empty = z.meet(_told(signs[:, own]))
-        mask = z.open()
-        if last:
-            asked = np.zeros_like(mask)
-            for goal in self.rows[self.network.nodes.index(node)]:
-                asked[:, self.step.units[goal]] |= wanted[:, goal]
-            mask &= asked
-        if region.lines and mask.any():
-            region.bounds[node.name] = z
-            units = _target_units(node, mask)
-            found = _scattered(region.two_sided(node.name, units), units, z)
-            # Lists are filled up with units that nobody asked for: what is said of them would depend on the batch.
-            found = Interval(np.where(mask, found.lower, -np.inf), np.where(mask, found.upper, np.inf))
-            z, contradictory = z.meet(found)
-            empty = empty | contradictory
-        signs[:, own] = np.where(z.upper <= 0, -1, np.where(z.lower >= 0, 1, signs[:, own]))
-        return z, empty
-
-    def _worst(self, region: Region, wanted: BoolArray) -> FloatArray:
-        worst = np.full(wanted.shape, np.inf)
-        for name in set(self.step.nodes) & region.bounds.keys():
-            goals = self.rows[self.network.nodes.index(self.network.by_name[name])]
-            units, z = self.step.units[goals], region.bounds[name]
-            worst[:, goals] = np.where(self.step.signs[goals] > 0, z.upper[:, units], -z.lower[:, units])
-        return worst
-
-
-def _target_units(node: Affine, wanted: BoolArray) -> IntArray:
-    """(boxes or 1, m) components with at least those wanted; lists per box where maps are dense."""
-    if len(wanted) == 1 or not all(isinstance(term.map, Dense) for term in node.terms):
-        return np.flatnonzero(wanted.any(axis=0))[None]
-    most = int(wanted.sum(axis=1).max(initial=0))
-    return np.argsort(~wanted, axis=1, kind="stable")[:, :most]
-
-
-def _outside(matrix: FloatArray, bound: FloatArray, lower: FloatArray, upper: FloatArray) -> BoolArray:
-    """(boxes,) bool: no point of the box satisfies  matrix x <= bound, beyond rounding."""
-    least = lower @ np.maximum(matrix, 0.0).T + upper @ np.minimum(matrix, 0.0).T
-    size = np.maximum(np.abs(lower), np.abs(upper)) @ np.abs(matrix).T
-    slack = gamma(2 * matrix.shape[1] + 4) * size * SLACK + TINY
-    return np.asarray((np.nextafter(least - slack, -np.inf) > bound).any(axis=1))

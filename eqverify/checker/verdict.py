@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from eqverify.arrays import BoolArray, FloatArray
-from eqverify.checker.certificate import Certificate, read_certificate, read_disjunct, read_steps
+from eqverify.arrays import BoolArray, IntArray
 from eqverify.checker.deviation import deviations
 from eqverify.checker.numbers import Floats, Rationals
-from eqverify.checker.region import Interval, Region
-from eqverify.checker.replay import Established, Replay, input_bounds
-from eqverify.domain import Assumption, Case, Domain, Specification, assume
+from eqverify.checker.reader import Reader, reject
+from eqverify.checker.region import Interval
+from eqverify.checker.replay import Replay
+from eqverify.domain import Case, Domain, Specification, assume
 from eqverify.errors import EmptySetError, EqverifyError, Place, RejectedError, UsageError
 from eqverify.frontend.onnx import parse_network, unpacked
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.frontend.vnnlib.reader import decode
-from eqverify.network import Network
+from eqverify.network import Network, Relu
 
 Arithmetic = Literal["float", "exact"]
 
@@ -38,8 +37,8 @@ class Verdict:
         code: why it was rejected, or empty.
         reason: the same for people.
         exit_status: 0 verified, 1 rejected, 4 refused because it would take too long.
-        case: index of the case, for ``unsat``.
-        disjunct: number of the disjunct within it, from 0.
+        case: number of the case, from 1, for ``unsat``.
+        disjunct: number of the disjunct within it, from 1.
     """
 
     verified: bool
@@ -97,14 +96,22 @@ def check_bytes(
     try:
         original, specification = _model(network), lower(parse_query(decode(query)))
         numbers = Floats() if arithmetic == "float" else Rationals()
+        reader, files = Reader(certificate, original), {"network": network, "property": query}
         if reduced is None:
-            return refuted(original, specification, numbers, certificate, {"network": network, "property": query})
+            reader.compare(files)
+            return refuted(original, specification, numbers, reader)
         domain, written = specification.domain, _model(reduced)
-        require_arity(original, domain, written)
-        files = {"network": network, "property": query, "reduced": reduced}
-        found = read_certificate(certificate, original, domain, written, files)
+        shapes = [[[port.size for port in ports] for ports in (n.inputs, n.outputs)] for n in (original, written)]
+        if shapes[0] != shapes[1] or domain.size != original.input_size:
+            raise RejectedError("check/arity", "networks and property have other numbers of inputs or outputs")
+        reader.compare({**files, "reduced": reduced})
+        boxes = reader.field(reader.head, "domain")
+        for key, bound in (("lower", domain.lower), ("upper", domain.upper)):
+            if not np.array_equal(reader.floats(boxes, key, bound.shape), bound):
+                reject("domain", "the domain is not that of the property")
         replay = Replay(original, domain, numbers)
-        return conclude(replay, replay.run(found.steps), found, written)
+        replay.run(reader)
+        return conclude(replay, reader, written)
     except EqverifyError as error:
         reason = " ".join(str(part) for part in (error.message, error.place, error.value or "") if str(part))
         return Verdict(False, code=error.code, reason=reason, exit_status=4 if error.exit_status == 4 else 1)
@@ -114,44 +121,63 @@ def _model(data: bytes) -> Network:
     return parse_network(unpacked(data) if data.startswith(b"\x1f\x8b") else data)
 
 
-def require_arity(network: Network, domain: Domain, reduced: Network) -> None:
-    """Raise unless the three fit together."""
-    shapes = [[port.size for port in ports] for ports in (network.inputs, network.outputs)]
-    if shapes != [[port.size for port in ports] for ports in (reduced.inputs, reduced.outputs)]:
-        raise RejectedError("check/arity", "the reduced network has other inputs or outputs than the original")
-    if domain.size != network.input_size:
-        raise RejectedError("check/arity", "the property has another number of inputs than the network")
-
-
-def conclude(replay: Replay, established: Established, certificate: Certificate, reduced: Network) -> Verdict:
-    """Compare the claims with what the steps established, and prove eps.
+def conclude(replay: Replay, reader: Reader, reduced: Network) -> Verdict:
+    """Compare what a certificate claims with what its steps established (K-6, K-7).
 
     Raises:
-        RejectedError: `check/...`, naming the claim that was not established.
+        RejectedError: `certificate/...`; `check/...`, naming the claim that was not established.
     """
-    for relu, layer in zip(replay.network.relus, certificate.layers, strict=True):
-        hull, evidence = established.hull(relu.source), established.evidence[relu.source]
-        high, low = hull.upper[0], hull.lower[0]
-        unsigned = (layer.status == 1) & (high > 0) | (layer.status == 2) & (low < 0)
-        outside, dearer = (low < layer.lower) | (high > layer.upper), (layer.status != 0) & (evidence > layer.evidence)
-        _unless(relu.name, hull, "check/not-stable", "the sign of a unit was not established", unsigned)
-        _unless(relu.name, hull, "check/bound", "a bound of a unit was not established", outside)
-        _unless(relu.name, hull, "check/evidence", "a unit needed dearer evidence than is claimed", dearer)
-    found = deviations(around(replay), reduced, certificate.layers, certificate.relations, certificate.meanings)
-    if not (found <= certificate.epsilon).all():
-        output = int(np.argmin(found <= certificate.epsilon))
+    claim = _claim(reader, "equivalent")
+    layers, relus = reader.items(reader.head, "layers"), replay.network.relus
+    if len(layers) != len(relus):
+        reject("layers", "not one entry per ReLU node", len(layers))
+    statuses = [_layer(replay, reader, relu, entry) for relu, entry in zip(relus, layers, strict=True)]
+    claimed = reader.floats(reader.head, "epsilon", (replay.network.output_size,), 0.0)
+    found = deviations(replay.region.hull(), reduced, reader, statuses)
+    if not (found <= claimed).all():
+        output = int(np.argmin(found <= claimed))
         raise RejectedError(
             "check/epsilon", "a deviation above the claimed one cannot be excluded", place=Place(unit=output),
-            value=f"{found[output]!r} > {certificate.epsilon[output]!r}",
+            value=f"{found[output]!r} > {claimed[output]!r}",
         )  # fmt: skip
-    eps: FloatArray = certificate.epsilon
-    return Verdict(True, certificate.claim, float(eps.max(initial=0.0)), tuple(eps.tolist()), established.trusted)
+    return Verdict(True, claim, float(claimed.max(initial=0.0)), tuple(claimed.tolist()), replay.trusted)
 
 
-def refuted(
-    network: Network, specification: Specification, numbers: Floats, certificate: bytes, files: Mapping[str, bytes]
-) -> Verdict:
-    """Establish that no input of a case satisfies a disjunct.
+def _claim(reader: Reader, expected: str) -> str:
+    claim = reader.field(reader.head, "claim")
+    if claim != expected:
+        reject("claim", f"not the claim {expected} of a certificate for these files", str(claim)[:40])
+    return expected
+
+
+def _layer(replay: Replay, reader: Reader, relu: Relu, entry: object) -> IntArray:
+    """The status of units, which was established, as were bounds and evidence."""
+    size = replay.network.sizes[relu.name]
+    status, evidence = (reader.integers(entry, key, size, 0, most) for key, most in (("status", 2), ("evidence", 4)))
+    lower, upper = (reader.floats(entry, key, (size,), infinite=True) for key in ("lower", "upper"))
+    if not ((lower <= upper).all() and ((status == 0) == (evidence == 0)).all()):
+        reject("claims", "bounds that exclude each other, or a status without evidence", node=relu.name)
+    if ((status == 1) & (upper > 0)).any() or ((status == 2) & (lower < 0)).any():
+        reject("claims", "a status that the bounds beside it do not show", node=relu.name)
+    hull = replay.region.bounds[relu.source].hull()
+    (low,), (high,) = hull
+    unsigned, dearer = (status == 1) & (high > 0) | (status == 2) & (low < 0), replay.evidence[relu.source] > evidence
+    _unless(relu, hull, "check/not-stable", "the sign of a unit was not established", unsigned)
+    _unless(relu, hull, "check/bound", "a bound of a unit was not established", (low < lower) | (high > upper))
+    _unless(relu, hull, "check/evidence", "a unit needed dearer evidence than is claimed", (status != 0) & dearer)
+    return status
+
+
+def _unless(relu: Relu, hull: Interval, code: str, message: str, failed: BoolArray) -> None:
+    """Raise for the first unit of which a claim failed."""
+    if failed.any():
+        unit = int(np.argmax(failed))
+        place, value = Place(node=relu.name, unit=unit), f"[{hull.lower[0, unit]!r}, {hull.upper[0, unit]!r}]"
+        raise RejectedError(code, message, place=place, value=value)
+
+
+def refuted(network: Network, specification: Specification, numbers: Floats, reader: Reader) -> Verdict:
+    """Establish that no input of a case satisfies a disjunct (K-8).
 
     Raises:
         RejectedError: `certificate/...`, or `check/...` where the steps do not show it.
@@ -160,49 +186,26 @@ def refuted(
         raise RejectedError("check/arity", "the property is about another network")
     if specification.output_size != network.output_size:
         raise RejectedError("check/arity", "the property has another number of outputs than the network")
-    case, disjunct = read_disjunct(certificate, network, specification, files)
-    replay, assumed = directed_replay(network, specification.cases[case], disjunct, numbers)
-    steps = read_steps(certificate, network, replay.domain, len(assumed))
+    claim = _claim(reader, "unsat")
+    case = reader.integer(reader.head, "case", 1, len(specification.cases))
+    disjunct = reader.integer(reader.head, "disjunct", 1, len(specification.cases[case - 1].unsafe))
+    replay = directed_replay(network, specification.cases[case - 1], disjunct - 1, numbers)
     try:
-        replay.run(steps)
+        replay.run(reader)
     except EmptySetError:
-        return Verdict(True, "unsat", case=case, disjunct=disjunct, solver_trusted=replay.established().trusted)
-    raise RejectedError(
-        "check/not-empty", "the steps do not show that no input satisfies the disjunct", value=f"{case} {disjunct}"
-    )
+        return Verdict(True, claim, case=case, disjunct=disjunct, solver_trusted=replay.trusted)
+    raise RejectedError("check/not-empty", "the steps do not show that no input satisfies the disjunct")
 
 
-def directed_replay(network: Network, case: Case, disjunct: int, numbers: Floats) -> tuple[Replay, Assumption]:
-    """The state before the steps on the inputs of a case that satisfy a disjunct, and what is assumed there.
+def directed_replay(network: Network, case: Case, disjunct: int, numbers: Floats) -> Replay:
+    """The state before the steps on the inputs of a case that satisfy a disjunct.
 
     The exact constraints imply the assumed ones, rounded with bounds on the outputs established here (S-3).  Those of
     the polytope come after those of the disjunct.
     """
     polytope = case.polytope
     replay = Replay(network, Domain((polytope,)), numbers)
-    outputs = np.concatenate([replay.region.bounds[port.source].magnitude[0] for port in network.outputs])
+    outputs = np.concatenate([replay.region.reach(port.source) for port in network.outputs])
     rows = assume(case.unsafe[disjunct], polytope.box.magnitude, outputs)
-    assumed = rows.with_inputs(polytope.matrix, polytope.bound)
-    replay.assume(assumed)
-    return replay, assumed
-
-
-def _unless(node: str, hull: Interval, code: str, message: str, failed: BoolArray) -> None:
-    """Raise for the first unit of which a claim failed."""
-    if failed.any():
-        unit = int(np.argmax(failed))
-        raise RejectedError(
-            code, message, place=Place(node=node, unit=unit),
-            value=f"[{hull.lower[0, unit]!r}, {hull.upper[0, unit]!r}]",
-        )  # fmt: skip
-
-
-def around(replay: Replay) -> Region:
-    """One box around the whole domain, with the bounds established."""
-    hull = replay.domain.hull
-    bounds = {
-        name: Interval(z.lower.min(axis=0, keepdims=True), z.upper.max(axis=0, keepdims=True))
-        for name, z in replay.region.bounds.items()
-    }
-    bounds |= input_bounds(replay.network, hull.lower[None], hull.upper[None])
-    return Region(replay.network, replay.numbers, bounds)
+    replay.assume(rows.with_inputs(polytope.matrix, polytope.bound))
+    return replay

@@ -112,7 +112,9 @@ def cut_box(size: int) -> Domain:
 RECIPES = {
     "boxes": lambda: certified(random_network(3, (2, 8, 8, 8, 2), 0.7), box(2)),
     "two-parts": lambda: certified(random_network(4, (2, 8, 8, 2), 0.7), box(2, 0.5, parts=2)),
-    "branching": lambda: certified(random_network(5, (6, 9, 9, 2), 0.5), box(6, 0.6), split_inputs=0),
+    "branching": lambda: certified(
+        random_network(5, (6, 9, 9, 2), 0.5), box(6, 0.6), split_inputs=0, certified_only=True
+    ),
     "constraints": lambda: certified(random_network(6, (4, 10, 10, 2), 0.7), cut_box(4), split_inputs=0),
     "solver": lambda: certified(
         random_network(5, (6, 9, 9, 2), 0.5), box(6, 0.6), split_inputs=0, branch_nodes=0, tree_time_limit=0
@@ -136,5 +138,5 @@ def kinds(one: Case) -> set[str]:
     for step in head["steps"]:
         found.add(step["kind"])
         for entry in (*step.get("rows", []), step):
-            found |= {hint for hint in ("alpha", "lam", "beta", "mu") if entry.get(hint)}
+            found |= {hint for hint in ("alpha", "lam", "tau", "mu") if entry.get(hint)}
     return found

@@ -110,5 +110,5 @@ def kinds(one: Refutation) -> set[str]:
     for step in head["steps"]:
         found.add(step["kind"])
         for entry in (*step.get("rows", []), step):
-            found |= {hint for hint in ("alpha", "lam", "nu", "tau") if entry.get(hint)}
+            found |= {hint for hint in ("alpha", "lam", "mu", "tau") if entry.get(hint)}
     return found

@@ -6,12 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from certificate_cases import RECIPES, box, case, certified, cut_box, kinds, random_network, unpack
+from certificate_cases import RECIPES, box, case, certified, cut_box, kinds, pack, random_network, unpack
 
 import eqverify as eq
 from eqverify.checker import check_bytes
 from eqverify.checker.numbers import Floats, Rationals
-from eqverify.checker.region import Hints, Interval, Region, lines
+from eqverify.checker.region import Hints, Interval, Region
 from eqverify.checker.replay import Replay
 from eqverify.cli.main import run
 from eqverify.equivalence.exact import cross_check
@@ -34,7 +34,7 @@ def test_certificates_verify_in_both_arithmetics(name, arithmetic):
 
 def test_the_recipes_reach_every_kind_of_step_and_hint():
     found = set().union(*(kinds(case(name)) for name in RECIPES))
-    assert found == {"pass", "box-tree", "sign-tree", "solver", "alpha", "lam", "beta", "mu"}
+    assert found == {"pass", "box-tree", "sign-tree", "solver", "alpha", "lam", "tau", "mu"}
 
 
 def true_claims(one, certificate=None):
@@ -77,7 +77,7 @@ def test_hand_solved_problems(handmade):
 @pytest.mark.parametrize("numbers", [Floats(), Rationals()], ids=["float", "exact"])
 @pytest.mark.parametrize("seed", range(8))
 def test_the_dual_rule_gives_bounds_whatever_the_hints(numbers, seed):
-    """Against exact ranges: random slopes, and multipliers on linear constraints."""
+    """Against exact ranges: random slopes, and multipliers on linear constraints and on ranges, of later units too."""
     random = np.random.default_rng(seed)
     network, domain = random_network(seed, (2, 4, 4, 1)), cut_box(2)
     exact = stable_sets_exact(network, domain)
@@ -91,9 +91,9 @@ def test_the_dual_rule_gives_bounds_whatever_the_hints(numbers, seed):
             alpha={first.name: (columns, random.random((1, size, columns.size)))},
             lam={first.name: (columns, random.random((1, size, columns.size)))},
             mu=random.random((1, size, 1)) * 2,
+            tau={relu.source: (columns, random.normal(size=(1, size, columns.size))) for relu in network.relus},
         )
-        part = domain.polytopes[0]
-        replay.region.constraints = part.matrix, part.bound
+        (replay.region.constraints,) = replay.constraints
         found = replay.region.maxima(second.source, units[None], np.full(size, sign), hints)[0]
         for bound, truth in zip(found, exact.layers[second.name], strict=True):
             assert Fraction(bound) >= (truth.upper if sign > 0 else -truth.lower)
@@ -116,8 +116,11 @@ def test_multipliers_on_splits_give_bounds_where_the_sign_is_given(seed):
     if (clipped.lower > clipped.upper).any():
         return
     bounds[first.source] = clipped
-    region = Region(network, Floats(), bounds, {first.name: lines(Floats(), clipped)}, sides={first.source: side})
-    hints = Hints(beta={first.source: (np.array([0]), random.random((1, 4, 1)) * 2)})
+    bounds[first.name] = Interval(np.maximum(clipped.lower, 0), np.maximum(clipped.upper, 0))
+    region = Region(network, Floats(), bounds)
+    hints = Hints(
+        tau={first.source: (np.arange(4), random.normal(size=(1, 4, 4)))},
+    )
     found = region.maxima(second.source, np.arange(4)[None], np.ones(4), hints)[0]
     from eqverify.network import evaluate_nodes
 
@@ -125,6 +128,16 @@ def test_multipliers_on_splits_give_bounds_where_the_sign_is_given(seed):
     values = evaluate_nodes(network, points)
     chosen = values[first.source][:, 0] * side[0, 0] >= 0
     assert (values[second.source][chosen] <= found + 1e-12).all()
+
+
+def test_multipliers_on_ranges_of_later_units_are_valid_in_leaves():
+    one = case("branching")
+    head, arrays = one.parts
+    tree = next(s for s in head["steps"] if s["kind"] == "sign-tree" and s["alpha"])
+    leaves = arrays[tree["alpha"][0][2]].shape[0]
+    arrays += [np.arange(9, dtype=np.int32), np.full((leaves, 1, 9), 1e-3)]
+    head["steps"].append({**tree, "node": 0, "tau": [[1, len(arrays) - 2, len(arrays) - 1]]})
+    assert one.check(pack(head, arrays)).verified
 
 
 def test_exact_bounds_are_not_looser_than_float_bounds():

@@ -174,6 +174,45 @@ def top(head):
     return head
 
 
+def range_multipliers(find, value, column=None):
+    """Multipliers on ranges, in the place of the first slopes."""
+
+    def change(head, arrays):
+        one = find(head)
+        layer, columns, values = one["alpha"][0]
+        arrays += [arrays[columns].copy(), np.full(arrays[values].shape, value)]
+        one["tau"] = [[layer, len(arrays) - 2, len(arrays) - 1]]
+        if column is not None:
+            put(arrays, -2, 0, column)
+
+    return change
+
+
+def range_multipliers_twice(head, arrays):
+    range_multipliers(rows, 0.5)(head, arrays)
+    rows(head)["tau"] *= 2
+
+
+def other_side(head, arrays):
+    """Multipliers on z >= 0 where z <= 0 is given, and the other way round."""
+    for tree in head["steps"]:
+        for _, _, values in tree["tau"] if tree["kind"] == "sign-tree" else ():
+            arrays[values] *= -1
+
+
+def useless_range_multipliers(head, arrays):
+    for tree in head["steps"]:
+        if tree["kind"] == "sign-tree" and tree["alpha"]:
+            range_multipliers(lambda _, one=tree: one, -1e6)(head, arrays)
+
+
+def other_goal(head, arrays):
+    """A unit that takes both signs is a goal."""
+    layer, unit = stable(head, arrays, 0)
+    before = sum(arrays[one["status"]].size for one in head["layers"][: head["layers"].index(layer)])
+    put(arrays, box_tree(head)["goals"], 0, before + unit)
+
+
 WRONG = {
     # file format
     "no-steps-field": ("boxes", lambda h, a: h.pop("steps"), "certificate/field"),
@@ -216,8 +255,15 @@ WRONG = {
     "row-node-outside": ("boxes", lambda h, a: rows(h).update(node=9), "certificate/range"),
     "row-part-outside": ("boxes", lambda h, a: rows(h).update(part=1), "certificate/range"),
     "row-count": ("boxes", lambda h, a: rows(h).update(count=2), "certificate/range"),
-    "row-beta": ("boxes", lambda h, a: rows(h).update(beta=rows(h)["alpha"]), "certificate/multipliers"),
+    "row-without-tau": ("boxes", lambda h, a: rows(h).pop("tau"), "certificate/field"),
+    "row-without-constraints": ("boxes", lambda h, a: rows(h).update(mu=rows(h)["alpha"][0][2]), "certificate/shape"),
     "slopes-twice": ("boxes", lambda h, a: rows(h)["alpha"].append(rows(h)["alpha"][0]), "certificate/duplicate"),
+    "range-multiplier-infinite": ("boxes", range_multipliers(rows, -np.inf), "certificate/not-finite"),
+    "range-multiplier-tiny": ("boxes", range_multipliers(rows, -1e-320), "certificate/tiny"),
+    "range-multiplier-outside": ("boxes", range_multipliers(rows, 0.5, 99), "certificate/range"),
+    "range-multiplier-twice": ("boxes", range_multipliers_twice, "certificate/duplicate"),
+    "range-multiplier-nan-in-leaf": ("branching", range_multipliers(sign_tree, np.nan), "certificate/not-a-number"),
+    "range-multipliers-useless-in-leaves": ("branching", useless_range_multipliers, "check/not-stable"),
     # trees of boxes
     "tree-leaf-dropped": ("boxes", drop_leaf, "certificate/tree"),
     "tree-cut": ("boxes", cut_tree, "check/tree-open"),
@@ -230,29 +276,28 @@ WRONG = {
     "tree-dimension-outside": ("boxes", entry(box_tree, "dimension", 0, 7), "certificate/range"),
     "tree-part-outside": ("boxes", entry(box_tree, "part", 0, 1), "certificate/range"),
     "tree-at-nan": ("boxes", entry(box_tree, "at", 0, np.nan), "certificate/not-a-number"),
-    "tree-goal-outside": ("boxes", entry(box_tree, "units", 0, 50), "certificate/goals"),
-    "tree-goal-sign": (
-        "boxes",
-        lambda h, a: a[box_tree(h)["signs"]].__imul__(-1),
-        "check/tree-open",
-    ),
+    "tree-goal-outside": ("boxes", entry(box_tree, "goals", 0, 99), "certificate/range"),
+    "tree-goal-of-both-signs": ("boxes", other_goal, "check/tree-open"),
     # trees of signs
     "sign-leaf-dropped": ("branching", drop_sign_leaf, "certificate/tree"),
     "sign-same-side": ("branching", entry(sign_tree, "side", 1, 1), "certificate/duplicate"),
-    "sign-split-outside": ("branching", entry(sign_tree, "split", 0, 99), "certificate/tree"),
+    "sign-split-outside": ("branching", entry(sign_tree, "split", 0, 99), "certificate/unit"),
     "sign-unit-outside": ("branching", lambda h, a: sign_tree(h).update(unit=99), "certificate/range"),
     "sign-zero": ("branching", lambda h, a: sign_tree(h).update(sign=0), "certificate/sign"),
-    "sign-multiplier-negative": (
-        "branching",
-        lambda h, a: put(a, sign_tree(h)["beta"][0][2], 0, -1.0),
-        "certificate/negative",
-    ),
+    "sign-multipliers-of-the-other-side": ("branching", other_side, "check/not-stable"),
     "constraint-multiplier-negative": (
         "constraints",
         lambda h, a: put(
             a, next(r for s in h["steps"] for r in s.get("rows", []) if r["mu"] is not None)["mu"], 0, -1.0
         ),
         "certificate/negative",
+    ),
+    "constraint-multiplier-tiny": (
+        "constraints",
+        lambda h, a: put(
+            a, next(r for s in h["steps"] for r in s.get("rows", []) if r["mu"] is not None)["mu"], 0, 1e-320
+        ),
+        "certificate/tiny",
     ),
     # words
     "word-part": ("solver", lambda h, a: step(h, "solver").update(part=1), "certificate/range"),
@@ -273,8 +318,8 @@ WRONG = {
     "relation-to-later": ("boxes", relation(2, 0, 1, 0, 2, 1.0), "certificate/relation"),
     "relation-to-itself": ("boxes", relation(2, 0, 1, 0, 1, 1.0), "certificate/relation"),
     "relation-factor": ("boxes", relation(2, 0, 2, 0, 1, -1.0), "certificate/relation"),
-    "relation-unit-outside": ("boxes", relation(0, 0, 99, -1, -1, 1.0), "certificate/unit"),
-    "relation-layer-outside": ("boxes", relation(0, 9, 0, -1, -1, 1.0), "certificate/unit"),
+    "relation-unit-outside": ("boxes", relation(0, 0, 99, -1, 0, 1.0), "certificate/unit"),
+    "relation-layer-outside": ("boxes", relation(0, 9, 0, -1, 0, 1.0), "certificate/range"),
     "relation-other-missing": ("boxes", relation(2, 0, 2, -1, 1, 1.0), "certificate/unit"),
     "relation-twice": ("boxes", twice(relation(2, 0, 2, 0, 1, 1.0)), "certificate/duplicate"),
     "relation-wrong": ("boxes", relation(2, 1, 2, 0, 1, 1.0), "check/epsilon"),
