@@ -1,7 +1,7 @@
 """The portfolio: is there an input of the domain at which two networks differ?
 
-Cheap to dear: search for a difference, differential bounds, input splitting with them, the product MILP, and Z3 on
-small pairs.  Each stage works on what is left, and every stage may find a difference.
+Cheap to dear: a glance at some points, differential bounds, search for a difference, input splitting with these bounds,
+the product MILP, and Z3 on small pairs.  Each stage works on what is left, and every stage may find a difference.
 """
 
 from __future__ import annotations
@@ -179,13 +179,15 @@ def decide(
 
 def _stages(run: _Run, domain: Domain) -> Iterator[str]:
     """Do the stages one after the other, naming each when it is done."""
-    run.progress("search", 0, 1)
-    run.search.search(run.until(0.1), 4)
+    run.search.glance()
     yield "search"
     run.progress("bounds", 0, len(domain.polytopes))
     for polytope in domain.polytopes:
         run.parts.append(_make_part(run, polytope))
     yield "bounds"
+    run.progress("search", 0, 1)
+    run.search.search(time.monotonic() + 0.1 * run.options.timeout, 4)
+    yield "search"
     few = max(part.free for part in run.parts) <= run.options.split_inputs
     small = max(part.units for part in run.parts) <= MILP_UNITS
     if any(part.ragged for part in run.open_parts):

@@ -166,6 +166,10 @@ class WitnessSearch:
                 return True
         return False
 
+    def glance(self, count: int = 64) -> bool:
+        """Some random points and corners of every part: what differs plainly is found at once."""
+        return any(self.attempt(self._interiors[p].pull(self._draw(p, count)), p) for p in self.domain.polytopes)
+
     def search(self, deadline: float, rounds: int) -> bool:
         """`sample` again and again."""
         for _ in range(rounds):

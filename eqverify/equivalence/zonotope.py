@@ -32,6 +32,8 @@ by the units alone on small ones."""
 class Zonotope:
     """Values over boxes.
 
+    Every box has its own generators: those of one box need not mean the same as those of another.
+
     Attributes:
         centre: (boxes, n).
         generators: (boxes, k, n).
@@ -129,19 +131,37 @@ class Pusher:
         x = Zonotope(centre, np.eye(inputs)[None] * radius[:, None, :], np.zeros_like(centre))
         shares: FloatArray = np.broadcast_to(np.eye(inputs), (boxes, inputs, inputs))
         states: dict[int, Zonotope] = {}
-        count, bounds = inputs, []
+        used: IntArray = np.full(boxes, inputs)
+        bounds = []
         for number, level in enumerate(self.joint.levels):
-            w = affine(level, x, states, count)
+            w = affine(level, x, states, int(used.max()))
             bounds.append(level_bounds(level, w))
-            states[number], new = activate(level, w, bounds[-1])
-            count += len(new)
-            size = np.abs(w.generators)
-            # The error of a difference is due to what its unit of g depends on, too.
-            size[:, :, level.g : level.g + level.pairs] += size[:, :, level.partner]
-            blame = np.moveaxis(size[:, :, new], 2, 1) @ shares
-            blame /= np.maximum(blame.sum(axis=2, keepdims=True), 1e-300)
-            shares = np.concatenate([shares, blame], axis=1)
-        return _Forward(affine(self.joint.target, x, states, count), bounds, shares)
+            states[number], new = activate(level, w, bounds[-1], used)
+            used = used + np.bincount(new.box, minlength=boxes)
+            shares = _with_blame(level, w, new, shares, int(used.max()))
+        return _Forward(affine(self.joint.target, x, states, int(used.max())), bounds, shares)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _New:
+    """Generators that units got: of which box, which unit it is about, and its number among the box's, (m,) each."""
+
+    box: IntArray
+    unit: IntArray
+    place: IntArray
+
+
+def _with_blame(level: Level, w: Zonotope, new: _New, shares: FloatArray, count: int) -> FloatArray:
+    """(boxes, count, input_size): the shares of the inputs in all generators, with the new ones'."""
+    size = np.abs(w.generators)
+    # The error of a difference is due to what its unit of g depends on, too.
+    size[:, :, level.g : level.g + level.pairs] += size[:, :, level.partner]
+    blame = np.moveaxis(size, 2, 1) @ shares
+    blame /= np.maximum(blame.sum(axis=2, keepdims=True), 1e-300)
+    result = np.zeros((shares.shape[0], count, shares.shape[2]))
+    result[:, : shares.shape[1]] = shares
+    result[new.box, new.place] = blame[new.box, new.unit]
+    return result
 
 
 def _share(size: FloatArray) -> FloatArray:
@@ -178,8 +198,8 @@ def affine(level: Level, x: Zonotope, states: dict[int, Zonotope], count: int) -
     return Zonotope(centre, generators, np.where(zero, 0.0, slack * _SAFETY + UNDERFLOW))
 
 
-def activate(level: Level, w: Zonotope, z: LevelBounds) -> tuple[Zonotope, IntArray]:
-    """Outputs of a level, and the units (new generators,) that got a generator of their own."""
+def activate(level: Level, w: Zonotope, z: LevelBounds, used: IntArray) -> tuple[Zonotope, _New]:
+    """Outputs of a level, and the generators that its units got, where each box has `used` (boxes,) so far."""
     lam_g, middle_g, radius_g = chord(z.g)
     lam_l, middle_l, radius_l = chord(z.lone)
     partners = Interval(z.g.lower[:, level.partner], z.g.upper[:, level.partner])
@@ -187,7 +207,7 @@ def activate(level: Level, w: Zonotope, z: LevelBounds) -> tuple[Zonotope, IntAr
     lam = np.concatenate([lam_g, lam_d, lam_l], axis=1)
     middle = np.concatenate([middle_g, middle_d, middle_l], axis=1)
     radius = np.concatenate([radius_g, radius_d, radius_l], axis=1)
-    return _apply(w, lam, middle, radius)
+    return _apply(w, lam, middle, radius, used)
 
 
 def level_bounds(level: Level, w: Zonotope) -> LevelBounds:
@@ -224,17 +244,21 @@ def _pair_bounds(level: Level, w: Zonotope, z_g: Interval, difference: Interval)
     return z_f, difference.intersect(apart, "equivalence")
 
 
-def _apply(w: Zonotope, lam: FloatArray, middle: FloatArray, radius: FloatArray) -> tuple[Zonotope, IntArray]:
-    """lam w + middle with generators `radius` of their own for the units that need one on some box.
+def _apply(
+    w: Zonotope, lam: FloatArray, middle: FloatArray, radius: FloatArray, used: IntArray
+) -> tuple[Zonotope, _New]:
+    """lam w + middle with generators `radius` of their own for the units that need one.
 
     Where the slope is 0, or is 1 and the middle 0, nothing is rounded.
     """
     boxes, count, n = w.generators.shape
-    new = np.flatnonzero((radius != 0).any(axis=0))
-    generators = np.empty((boxes, count + new.size, n))
+    wanted = radius != 0
+    box, unit = np.nonzero(wanted)
+    new = _New(box, unit, (used[:, None] + np.cumsum(wanted, axis=1) - 1)[box, unit])
+    generators = np.empty((boxes, max(count, int(new.place.max(initial=-1)) + 1), n))
     np.multiply(w.generators, lam[:, None, :], out=generators[:, :count])
     generators[:, count:] = 0.0
-    generators[:, count + np.arange(new.size), new] = radius[:, new]
+    generators[new.box, new.place, new.unit] = radius[new.box, new.unit]
     centre = lam * w.centre + middle
     rounded = (lam != 0) & ((lam != 1) | (middle != 0))
     size = np.abs(w.centre) + np.abs(w.generators).sum(axis=1) + np.abs(middle)

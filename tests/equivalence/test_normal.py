@@ -130,5 +130,5 @@ def test_a_generator_that_is_no_number_is_not_left_out() -> None:
     one = np.ones((1, 1))
     zonotope = Zonotope(one, np.ones((1, 1, 1)), 0.0 * one)
     for lam, radius in ((1.0, np.nan), (np.nan, 0.0)):
-        found, _ = _apply(zonotope, lam * one, 0.0 * one, radius * one)
+        found, _ = _apply(zonotope, lam * one, 0.0 * one, radius * one, np.array([1]))
         assert np.isnan(found.generators.sum() + found.slack.sum())
