@@ -16,7 +16,7 @@ import numpy as np
 from eqverify.arrays import BoolArray, ExactArray, FloatArray, IntArray, frozen
 from eqverify.domain import Box
 from eqverify.network import Affine, Network, gamma
-from eqverify.network.evaluate import UNDERFLOW
+from eqverify.network.evaluate import UNDERFLOW, lost_coefficients, scaled_error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,9 +103,9 @@ def affine_form(node: Affine, forms: Forms, frame: Frame, patterns: int) -> Form
         total = total + term.map.forward(source.coefficients)
         reach = np.einsum("pws,w->ps", np.abs(source.coefficients), frame.magnitude)
         weights = term.map.absolute()
-        size = size + weights.forward(reach + source.error)
+        size = size + weights.forward(scaled_error(1.0, reach + source.error))
         carried = carried + weights.forward(source.error)
-    error = (constant * size + carried) * (1 + 8 * constant) + UNDERFLOW
+    error = (constant * size + carried) * (1 + 8 * constant) + lost_coefficients(frame.magnitude)
     return Form(total, error)
 
 

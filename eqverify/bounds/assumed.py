@@ -47,7 +47,7 @@ def add_assumed(pullback: Pullback, assumed: Assumption, nu: FloatArray) -> None
     pullback.error = pullback.error + rounding * (nu @ np.abs(assumed.bound) + np.abs(pullback.constant))
     for name, part in assumed_parts(pullback.ground.network, assumed):
         reach = np.matmul(nu @ np.abs(part), pullback.ground.bounds[name].magnitude[:, :, None])[:, :, 0]
-        pullback.error = pullback.error + rounding * reach
+        pullback.error = pullback.error + rounding * reach + pullback.ground.lost(name)
         pullback.add(name, Row(-(nu @ part)))
 
 

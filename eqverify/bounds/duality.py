@@ -23,7 +23,7 @@ from eqverify.arrays import FloatArray
 from eqverify.bounds.interval import Interval, centred
 from eqverify.bounds.pullback import relax
 from eqverify.network import gamma
-from eqverify.network.evaluate import UNDERFLOW
+from eqverify.network.evaluate import lost_coefficients
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +108,9 @@ class Triangles:
         constant = np.array([above @ self.offset, mu @ self.bound, (through + below) @ self.error])
         value = reduced @ centre[0] + np.abs(reduced) @ radius[0] + constant.sum()
         scale = size @ magnitude + above @ self.offset + mu @ np.abs(self.bound) + (through + below) @ self.error
-        error = gamma(2 * self.width + 3 * self.units + mu.size + 20) * scale * (1 + 1e-6) + UNDERFLOW
+        error = gamma(2 * self.width + 3 * self.units + mu.size + 20) * scale * (1 + 1e-6) + float(
+            lost_coefficients(magnitude)
+        )
         result = float(np.nextafter(value + 2 * error, np.inf))
         return np.inf if np.isnan(result) else result
 

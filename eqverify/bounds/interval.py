@@ -13,7 +13,7 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.errors import ContradictionError, Place
 from eqverify.network import UNIT_ROUNDOFF, Affine, Network, Relu, gamma, split_inputs
-from eqverify.network.evaluate import UNDERFLOW
+from eqverify.network.evaluate import UNDERFLOW, scaled_error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +87,7 @@ def interval_affine(node: Affine, bounds: Bounds) -> Interval:
             centre, spread = centred(bounds[term.source])
             value = value + term.map.forward(centre)
             size = np.abs(centre) + spread
-            radius = radius + term.map.absolute().forward(spread + constant * size)
+            radius = radius + term.map.absolute().forward(spread + scaled_error(constant, size))
             reads = reads + term.map.absolute().forward((~(size == 0)).astype(np.float64))
         found = enclose(value, radius * (1.0 + 2 * constant) + 4 * UNIT_ROUNDOFF * np.abs(value) + UNDERFLOW)
     # A sum of non-negative numbers is 0 only where all are, whatever the order of summation.

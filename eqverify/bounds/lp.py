@@ -21,7 +21,7 @@ from eqverify.bounds.interval import Interval
 from eqverify.bounds.pullback import ancestors
 from eqverify.domain import Assumption
 from eqverify.network import Network, Relu, gamma
-from eqverify.network.evaluate import UNDERFLOW
+from eqverify.network.evaluate import lost_coefficients
 from eqverify.network.expression import Basis, Expression, make_basis, restricted_values
 
 _LARGEST = 1e12
@@ -326,7 +326,7 @@ def _constraints(
         reach = (size @ np.abs(rows) + np.abs(matrix)) @ basis.magnitude
         error += size @ values[name].error + gamma(part.shape[1] + basis.width + 8) * reach
         matrix += part @ rows
-    return matrix, np.nextafter(assumed.bound + error * (1 + 1e-6) + UNDERFLOW, np.inf)
+    return matrix, np.nextafter(assumed.bound + error * (1 + 1e-6) + lost_coefficients(basis.magnitude), np.inf)
 
 
 def _range(

@@ -17,7 +17,7 @@ import numpy as np
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds.interval import Bounds, Interval, centred
 from eqverify.network import UNIT_ROUNDOFF, Affine, Dense, LinearMap, Network, Relu, gamma
-from eqverify.network.evaluate import UNDERFLOW
+from eqverify.network.evaluate import UNDERFLOW, lost_coefficients
 
 _SAFETY = 1.0 + 1e-6
 """Covers the rounding of the error terms themselves: fewer than 10^9 additions, each off by 2^-53."""
@@ -130,6 +130,7 @@ class Ground:
     bounds: Bounds
     relaxations: Mapping[str, Relaxation]
     _error: dict[str, FloatArray] = field(default_factory=dict)
+    _lost: dict[str, FloatArray] = field(default_factory=dict)
 
     @property
     def boxes(self) -> int:
@@ -138,7 +139,7 @@ class Ground:
 
     def with_relaxations(self, relaxations: Mapping[str, Relaxation]) -> Ground:
         """The same over the same boxes with other slopes."""
-        return Ground(self.network, self.bounds, relaxations, self._error)
+        return Ground(self.network, self.bounds, relaxations, self._error, self._lost)
 
     def affine_error(self, node: Affine) -> FloatArray:
         """(boxes, n): rows of size 1 on each component lose at most this to rounding on their way through the node."""
@@ -147,8 +148,14 @@ class Ground:
             for term in node.terms:
                 reach = term.map.absolute().forward(self.bounds[term.source].magnitude)
                 error = error + gamma(term.map.fan_out + 4) * reach
-            self._error[node.name] = error
+            self._error[node.name] = error + UNDERFLOW
         return self._error[node.name]
+
+    def lost(self, name: str) -> FloatArray:
+        """(boxes, 1): what coefficients on a node that underflowed can amount to."""
+        if name not in self._lost:
+            self._lost[name] = lost_coefficients(self.bounds[name].magnitude)[:, None]
+        return self._lost[name]
 
     def columns(self, name: str) -> IntArray | None:
         """The components of a node that rows need: not those of units that are inactive on every box."""
@@ -235,6 +242,7 @@ class Pullback:
         self._shift(row.values @ bias, _times(np.abs(row.values), error))
         for term in node.terms:
             columns = self.ground.columns(term.source) if isinstance(term.map, Dense) else None
+            self.error = self.error + self.ground.lost(term.source)
             self.add(term.source, Row(_backward(term.map, row, columns), columns))
 
     def _through_relu(self, node: Relu, row: Row) -> None:
@@ -246,7 +254,7 @@ class Pullback:
         lift = _times(positive, offset) if offset.ndim == 2 else np.asarray((positive * offset).sum(axis=2))
         pulled = positive * per_row(lam) + negative * per_row(alpha)
         rounding = gamma(row.values.shape[-1] + 2) * lift + 2 * UNIT_ROUNDOFF * _times(np.abs(pulled), reach)
-        self._shift(lift, rounding)
+        self._shift(lift, rounding + self.ground.lost(node.source))
         self.add(node.source, Row(pulled, row.columns))
 
     def _at_inputs(self, entering: dict[str, FloatArray]) -> LinearBound:

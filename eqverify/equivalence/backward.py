@@ -16,7 +16,7 @@ from eqverify.bounds.interval import Interval
 from eqverify.equivalence.joint import Joint, Level
 from eqverify.equivalence.lines import LevelBounds, chord_offset, difference_sides
 from eqverify.network import UNIT_ROUNDOFF, gamma
-from eqverify.network.evaluate import UNDERFLOW
+from eqverify.network.evaluate import UNDERFLOW, lost_coefficients
 
 _SAFETY = 1.0 + 1e-6
 """Covers the rounding of the error terms themselves."""
@@ -71,11 +71,14 @@ class _Pull:
         """(boxes, n): what rows of size 1 on each component lose to rounding on their way through a level's rows."""
         parts = [(level.inputs, self.x.magnitude), *((m, self.outputs[k]) for k, m in level.sources.items())]
         reach = np.abs(level.constant) + sum(size @ np.abs(matrix).T for matrix, size in parts)
-        return np.asarray(level.error + gamma(level.constant.size + len(parts) + 6) * reach)
+        return np.asarray(level.error + gamma(level.constant.size + len(parts) + 6) * reach + UNDERFLOW)
 
     def _through_rows(self, level: Level, rows: FloatArray, loss: FloatArray) -> None:
         """Rows (boxes or 1, m, n) on a level's pre-activations become rows on what those read."""
-        self._shift(rows @ level.constant, (np.abs(rows) * loss[:, None, :]).sum(axis=2))
+        tiny = lost_coefficients(self.x.magnitude) + sum(
+            lost_coefficients(self.outputs[number]) for number in level.sources
+        )
+        self._shift(rows @ level.constant, (np.abs(rows) * loss[:, None, :]).sum(axis=2) + tiny[:, None])
         self.on_inputs = self._sum(self.on_inputs, rows @ level.inputs, self.x.magnitude)
         for number, matrix in level.sources.items():
             product = rows @ matrix
@@ -98,7 +101,9 @@ class _Pull:
         lift = (positive * lines.top_offset[:, None, :] - negative * lines.low_offset[:, None, :]).sum(axis=2)
         pulled = positive * lines.top_slope[:, None, :] + negative * lines.low_slope[:, None, :]
         size = _input_size(self.bounds[number])
-        rounding = 2 * UNIT_ROUNDOFF * (np.abs(pulled) * size[:, None, :]).sum(axis=2)
+        rounding = (
+            2 * UNIT_ROUNDOFF * (np.abs(pulled) * size[:, None, :]).sum(axis=2) + lost_coefficients(size)[:, None]
+        )
         self._shift(lift, gamma(rows.shape[2] + 4) * lift + rounding)
         self._through_rows(level, pulled, self._loss(level))
 

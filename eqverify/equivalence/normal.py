@@ -14,7 +14,7 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds import Bounds
 from eqverify.network import UNIT_ROUNDOFF, Affine, Network, Relu
-from eqverify.network.evaluate import UNDERFLOW
+from eqverify.network.evaluate import lost_coefficients
 from eqverify.network.expression import (
     Basis,
     Expression,
@@ -253,10 +253,12 @@ class _Seen:
         scaled = factor * self.rows[place]
         magnitude = self.basis.magnitude
         apart = float(np.abs(row - scaled) @ magnitude)
-        if not apart and abs(math.frexp(factor)[0]) == 0.5:
+        if not apart and abs(math.frexp(factor)[0]) == 0.5 and np.array_equal(scaled / factor, self.rows[place]):
             rounding = 0.0
         else:
-            rounding = 8 * UNIT_ROUNDOFF * float((np.abs(row) + np.abs(scaled)) @ magnitude) + UNDERFLOW
+            rounding = 8 * UNIT_ROUNDOFF * float((np.abs(row) + np.abs(scaled)) @ magnitude) + float(
+                lost_coefficients(magnitude)
+            )
         return (apart + rounding + error + abs(factor) * self.errors[place]) * (1 + 1e-6)
 
     def _output(

@@ -18,7 +18,7 @@ from eqverify.equivalence.backward import pull_rows
 from eqverify.equivalence.joint import Joint, Level
 from eqverify.equivalence.lines import LevelBounds, chord, difference_line
 from eqverify.network import UNIT_ROUNDOFF, gamma
-from eqverify.network.evaluate import UNDERFLOW
+from eqverify.network.evaluate import UNDERFLOW, scaled_error
 
 _SAFETY = 1.0 + 1e-6
 """Covers the rounding of the error terms themselves."""
@@ -190,7 +190,7 @@ def affine(level: Level, x: Zonotope, states: dict[int, Zonotope], count: int) -
         flat = value.generators.reshape(-1, matrix.shape[1]) @ matrix.T
         generators[:, :known] += flat.reshape(boxes, known, n)
         size = np.abs(value.centre) + np.abs(value.generators).sum(axis=1) + value.slack
-        slack = slack + (value.slack + constant * size) @ np.abs(matrix).T
+        slack = slack + (value.slack + scaled_error(constant, size)) @ np.abs(matrix).T
         read.append((matrix, size))
     zero = slack == 0
     if zero.any():  # nothing was read, or it underflowed

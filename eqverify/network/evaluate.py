@@ -17,7 +17,9 @@ from eqverify.network.linear import UNIT_ROUNDOFF
 Scalar = TypeVar("Scalar", np.float64, np.object_)
 
 UNDERFLOW = 1e-300
-"""Added to every error bound: far above the sum of all underflow errors of one product (n 2^-1074)."""
+"""Added to every error bound: far above the sum of all underflow errors of one product (n 2^-1074).
+
+Coefficients of rows that underflow count as often as the columns are large: see `lost_coefficients`."""
 
 _SINGLE_UNDERFLOW = 2.0**-125
 """The same per summand of a float32 product, whether subnormal numbers are kept or flushed to zero."""
@@ -28,6 +30,16 @@ def gamma(terms: int, unit: float = UNIT_ROUNDOFF) -> float:
     if terms * unit > 0.25:
         raise InputError("network/too-wide", "too many summands for an a-priori rounding bound", value=terms)
     return terms * unit / (1.0 - terms * unit) * (1.0 + 4 * UNIT_ROUNDOFF)
+
+
+def scaled_error(constant: float, size: FloatArray) -> FloatArray:
+    """constant * size for errors that weights multiply afterwards: not 0 where the product underflows (B-0)."""
+    return constant * size + np.where(size > 0, UNDERFLOW, 0.0)
+
+
+def lost_coefficients(magnitude: FloatArray) -> FloatArray:
+    """What coefficients that underflow can amount to on columns of these magnitudes, (..., n): (...,) (B-0)."""
+    return np.asarray(UNDERFLOW * (1.0 + magnitude.sum(axis=-1)))
 
 
 def split_inputs(network: Network, x: npt.NDArray[Scalar]) -> dict[str, npt.NDArray[Scalar]]:
@@ -106,9 +118,9 @@ def _affine_error(
         size = np.broadcast_to(np.abs(node.bias), value.shape) * constant
         for term in node.terms:
             source, carried = np.abs(values[term.source]), errors[term.source]
-            size = size + term.map.absolute().forward(constant * (source + carried) + carried)
-        lost = UNDERFLOW if unit == UNIT_ROUNDOFF else terms * _SINGLE_UNDERFLOW
-        error = size * (1.0 + 2 * gamma(terms)) + lost
+            size = size + term.map.absolute().forward(scaled_error(constant, source + carried) + carried)
+        smallest = UNDERFLOW if unit == UNIT_ROUNDOFF else terms * _SINGLE_UNDERFLOW
+        error = size * (1.0 + 2 * gamma(terms)) + smallest
     return np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
-from eqverify.network.evaluate import UNDERFLOW, gamma
+from eqverify.network.evaluate import UNDERFLOW, gamma, lost_coefficients, scaled_error
 from eqverify.network.graph import Affine, Network
 from eqverify.network.linear import UNIT_ROUNDOFF, Dense, LinearMap
 
@@ -64,7 +64,7 @@ class Basis:
     def reach(self, rows: FloatArray) -> FloatArray:
         """(n,) bounds on |rows . basis|, rounded upwards."""
         size = np.abs(rows).astype(np.float64, copy=False)
-        return np.asarray(size @ self.magnitude * (1 + 2 * gamma(self.width + 4)))
+        return scaled_error(1 + 2 * gamma(self.width + 4), np.asarray(size @ self.magnitude))
 
 
 def make_basis(
@@ -153,7 +153,7 @@ def affine_expression(node: Affine, values: Mapping[str, Expression], basis: Bas
         rows = np.zeros((node.size, basis.width), dtype=basis.element)
     rows, rounding = _add_constant(rows, node.bias, basis)
     error = error + rounding
-    return Expression(rows, np.where(error == 0, 0.0, error * safety + UNDERFLOW))
+    return Expression(rows, np.where(error == 0, 0.0, error * safety + lost_coefficients(basis.magnitude)))
 
 
 def _product(linear: LinearMap, rows: FloatArray, basis: Basis) -> tuple[FloatArray, float]:
@@ -212,7 +212,9 @@ def scaled(expression: Expression, factor: float, basis: Basis) -> Expression:
     rows = factor * expression.rows
     exact = abs(math.frexp(factor)[0]) == 0.5 and np.array_equal(rows / factor, expression.rows)
     error = abs(factor) * expression.error + (0.0 if exact else basis.unit * basis.reach(rows))
-    return Expression(rows, np.where(error == 0, 0.0, error * (1 + 4 * UNIT_ROUNDOFF) + UNDERFLOW))
+    return Expression(
+        rows, np.where(error == 0, 0.0, error * (1 + 4 * UNIT_ROUNDOFF) + lost_coefficients(basis.magnitude))
+    )
 
 
 def stacked(parts: Sequence[Expression], basis: Basis) -> Expression:
@@ -238,7 +240,7 @@ def eliminate(expression: Expression, columns: IntArray, meaning: Expression, ba
     rows, rounding = _add(rest, coefficients @ meaning.rows, basis)
     reach = gamma(columns.size + 4, basis.unit) * basis.reach(meaning.rows) + meaning.error
     error = expression.error + rounding + np.abs(coefficients).astype(np.float64) @ reach
-    return Expression(rows, error * (1 + 4 * gamma(columns.size + 4)) + UNDERFLOW)
+    return Expression(rows, error * (1 + 4 * gamma(columns.size + 4)) + lost_coefficients(basis.magnitude))
 
 
 def kept_expression(columns: IntArray, basis: Basis) -> Expression:

@@ -13,7 +13,7 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.network import UNIT_ROUNDOFF, Affine, Diagonal, LinearMap, Network, gamma
 from eqverify.network.composition import as_sparse
-from eqverify.network.evaluate import UNDERFLOW
+from eqverify.network.evaluate import lost_coefficients, scaled_error
 from eqverify.network.expression import Basis, Expression
 
 Compressed = Any
@@ -49,12 +49,12 @@ def affine_rows(node: Affine, values: Mapping[str, Expression], basis: Basis) ->
     constant = _compressed(node.bias[filled], filled, np.full(filled.size, basis.input_size), rows.shape)
     rows, rounding = _added(rows, constant, basis)
     error = error + rounding
-    return Expression(rows, np.where(error == 0, 0.0, error * safety + UNDERFLOW))
+    return Expression(rows, np.where(error == 0, 0.0, error * safety + lost_coefficients(basis.magnitude)))
 
 
 def reach_of(rows: Compressed, basis: Basis) -> FloatArray:
     """(n,) bounds on |rows . basis|, rounded upwards."""
-    return np.asarray(abs(rows) @ basis.magnitude * (1 + 2 * gamma(basis.width + 4)))
+    return scaled_error(1 + 2 * gamma(basis.width + 4), np.asarray(abs(rows) @ basis.magnitude))
 
 
 def eliminate_rows(expression: Expression, columns: IntArray, meaning: Expression, basis: Basis) -> Expression:
@@ -70,7 +70,7 @@ def eliminate_rows(expression: Expression, columns: IntArray, meaning: Expressio
     rounding = basis.unit * basis.reach(np.where(both, rest, 0.0))
     reach = gamma(columns.size + 4) * reach_of(meaning.rows, basis) + meaning.error
     error = expression.error + rounding + np.abs(coefficients) @ reach
-    return Expression(rest, error * (1 + 4 * gamma(columns.size + 4)) + UNDERFLOW)
+    return Expression(rest, error * (1 + 4 * gamma(columns.size + 4)) + lost_coefficients(basis.magnitude))
 
 
 def equal_rows(one: Expression, other: Expression) -> bool:
@@ -110,7 +110,7 @@ def _rounded_reach(linear: LinearMap, rows: Compressed, basis: Basis) -> FloatAr
     if linear.entry_error:
         single = np.zeros(basis.width, dtype=bool)
     size = abs(rows) @ np.where(single, 0.0, basis.magnitude)
-    return np.asarray(size * (1 + 2 * gamma(basis.width + 4)))
+    return scaled_error(1 + 2 * gamma(basis.width + 4), np.asarray(size))
 
 
 def _compressed(data: FloatArray, rows: IntArray, columns: IntArray, shape: tuple[int, int]) -> Compressed:
