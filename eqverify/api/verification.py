@@ -368,6 +368,8 @@ class _Run:
     def _reduced_side(self, problem: Problem, side: _Side, numbers: list[int], budget: Budget) -> list[_Part]:
         """The disjuncts of one case: first one proof for all, then one for each."""
         facts = None
+        if self._search(_narrowed(problem, side, numbers), side, budget):
+            return []
         if side.free_inputs > SPLIT_INPUTS:
             shared = self._shared(_narrowed(problem, side, numbers), side, numbers, budget.left * _SHARED_SHARE)
             if side.replayer.witness is not None:
@@ -402,6 +404,13 @@ class _Run:
         self._show(layer_rows(facts))
         question = _question(side.network, side.case, number, side.exactly)
         return _Part(side, number, replace(question, known=_known(question.network, facts)), False, basis)
+
+    def _search(self, problem: Problem, side: _Side, budget: Budget) -> bool:
+        """A short search for an input of each disjunct, with gradient steps of another kind than the attack's."""
+        from eqverify.stability.directed import search_disjuncts
+
+        points = search_disjuncts(problem, self.seed, budget.exhausted)
+        return any(side.replayer(point[None]) for point in points)
 
     def _shared(self, problem: Problem, side: _Side, numbers: list[int], seconds: float) -> SharedProof:
         """One proof for all disjuncts of a case; its points are candidates."""

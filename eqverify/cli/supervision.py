@@ -20,13 +20,22 @@ _PATIENCE = 5.0
 _FAREWELL = 0.5
 """Seconds for a child to end its own children."""
 
+_LONGEST = 1e8
+"""Seconds that `select` can wait."""
+
 _alone = False
+_began = time.monotonic()
 
 
 def allow() -> None:
     """Say that this process runs one command line and nothing else, so that it may fork."""
     global _alone  # noqa: PLW0603 - a fact about the process
     _alone = True
+
+
+def since_start() -> float:
+    """Seconds since the program began, without the interpreter's own; 0 where the process does other things too."""
+    return time.monotonic() - _began if _alone else 0.0
 
 
 def supervise(seconds: float) -> Callable[[], None] | None:
@@ -76,7 +85,7 @@ def _announce(writer: int) -> None:
 
 def _heard(reader: int, seconds: float) -> bool:
     """Whether the child announces an answer, or ends, within some seconds."""
-    return bool(select.select([reader], [], [], seconds)[0])
+    return bool(select.select([reader], [], [], min(seconds, _LONGEST))[0])
 
 
 def _send(child: int, number: int) -> None:

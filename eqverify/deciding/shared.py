@@ -25,7 +25,10 @@ from eqverify.stability.portfolio import WITHOUT_SOLVER, prove_stability
 from eqverify.stability.run import StageSpec
 from eqverify.stability.stages import branching
 
-_PLAN = (*WITHOUT_SOLVER[:-1], StageSpec("branch", partial(branching.branch, share=1.0)))
+_EACH = 40
+"""Tree nodes for each range at first: easy questions end with that, and others get more in later rounds."""
+
+_PLAN = (*WITHOUT_SOLVER[:-1], StageSpec("branch", partial(branching.branch, share=1.0, each=_EACH)))
 """Nothing comes after branching, so that it may take all of the time."""
 
 

@@ -226,6 +226,27 @@ def prove_directed(
     return tuple(proof.result() for proof in proofs)
 
 
+def search_disjuncts(problem: Problem, seed: int, stop: Callable[[], bool]) -> Iterator[FloatArray]:
+    """Inputs (input_size,) that satisfy a disjunct, checked exactly: what a short search for each of them finds.
+
+    Args:
+        problem: network and property.
+        seed: of random points.
+        stop: asked before each disjunct, and while one is searched for.
+    """
+    for number, case in enumerate(problem.cases):
+        start = start_from(problem, case.polytope)
+        for index, rows in enumerate(case.unsafe):
+            if stop():
+                return
+            assumed = directed_problem(problem, number, index, start.outputs).assumed
+            assert assumed is not None
+            search = CounterexampleSearch(problem.network, case.polytope, rows, assumed, seed)
+            search.search(stop)
+            if search.found is not None:
+                yield search.found
+
+
 def _work(proofs: list[_Proof], budget: Budget, progress: Progress) -> None:
     """First what is cheap for all, then the rest for those that are left, until one is ``sat``."""
     for number, proof in enumerate(proofs):

@@ -62,3 +62,12 @@ def test_without_leave_nobody_forks():
     script = "from eqverify.cli import supervision\nsupervision.supervise(0.0)()\nprint('here')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
     assert done.stdout == "here\n"
+
+
+def test_the_clock_runs_from_the_start_of_the_program_only_where_it_is_alone():
+    script = (
+        "import time\nfrom eqverify.cli import supervision\ntime.sleep(0.1)\n"
+        "print(supervision.since_start())\nsupervision.allow()\nprint(supervision.since_start() >= 0.1)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
+    assert done.stdout.splitlines() == ["0.0", "True"]

@@ -94,9 +94,23 @@ def test_a_proof_ends_when_it_is_enough():
 
 
 def test_points_of_the_shared_proof_are_replayed(monkeypatch):
-    """Without an attack, an input that a stage met is the counterexample."""
+    """Without searches, an input that a stage met is the counterexample."""
     monkeypatch.setattr(verification, "attack", lambda *_, **__: False)
+    monkeypatch.setattr(verification._Run, "_search", lambda *_: False)
     asked = problem(cancelling(1.0), [[([1], "5")]])
+    answer = eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=FixedBackend("unknown"), timeout=20)
+    assert (answer.verdict, answer.backend) == ("sat", "reduction")
+
+
+def test_each_disjunct_is_searched_before_anything_dear(monkeypatch):
+    """The second of two disjuncts holds; no attack, and no time for proofs."""
+
+    def dear(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(verification, "attack", lambda *_, **__: False)
+    monkeypatch.setattr(verification, "prove_rows", dear)
+    asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "5")]])
     answer = eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=FixedBackend("unknown"), timeout=20)
     assert (answer.verdict, answer.backend) == ("sat", "reduction")
 

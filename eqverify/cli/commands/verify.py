@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ from cyclopts import Parameter
 
 from eqverify.cli.commands.shared import Json, require_folder
 from eqverify.cli.progress import shown_progress
-from eqverify.cli.supervision import supervise
+from eqverify.cli.supervision import since_start, supervise
 from eqverify.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def verify(
         NAME=FILE.onnx for each network that the property declares; version 1.0 takes any name, and =FILE.onnx stands
         for the only one declared.
     timeout:
-        Seconds in all.
+        Seconds in all, start-up included, of which half are for deciding at least.
     serialise_assignments:
         Write the assignment into this folder, one ONNX tensor per variable, instead of printing it.
     result_file:
@@ -67,7 +68,10 @@ def verify(
     if result_file is not None:
         require_folder(result_file)
     networks = _named(network)
-    announce = supervise(timeout + _GRACE)
+    if not timeout > 0:
+        raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
+    left = max(timeout - since_start(), timeout / 2)
+    announce = supervise(left + _GRACE)
     if announce is None:
         _give_up(timeout, result_file, json)
         return
@@ -77,12 +81,13 @@ def verify(
     from eqverify.execution import usable_cores
 
     with shown_progress() as progress:
+        start = time.monotonic()
         parsed = load_query(query)
         answer = verification.verify(
             parsed,
             networks,
             backend=backend,
-            timeout=timeout,
+            timeout=max(left - (time.monotonic() - start), left / 2),
             reduction=reduction,
             seed=seed,
             workers=min(usable_cores(), _MOST_WORKERS) if workers is None else workers,

@@ -40,12 +40,20 @@ SHARE = 0.6
 RANGE_NODES = 40_000
 NODES_PER_OPEN = 500
 FEWEST = 30
+LEAST = 10_000
 SLACK = 0.02
 GROWTH = 4
 
 
-def branch(run: Run, share: float = SHARE) -> None:
-    """All layers in order, all parts of the domain, in rounds; `share` is of the time left."""
+def branch(run: Run, share: float = SHARE, each: int | None = None) -> None:
+    """All layers in order, all parts of the domain, in rounds.
+
+    Args:
+        run: the proof.
+        share: of the time left.
+        each: tree nodes for each range in the first round, or `LEAST` for all of a layer if that is more, instead of
+            `NODES_PER_OPEN`.  Where few ranges of a layer matter, they matter much.
+    """
     if not run.options.branch_nodes:
         run.annotate(0, "left out")
         return
@@ -54,13 +62,13 @@ def branch(run: Run, share: float = SHARE) -> None:
     questions, factor, going = 0, 1, True
     while going and run.table.undecided() and not budget.exhausted():
         before = run.table.undecided()
-        questions += _round(run, budget, factor)
+        questions += _round(run, budget, factor, each)
         factor *= GROWTH
         going = run.table.undecided() < before and not fixed
     run.annotate(questions, "time limit reached" if budget.exhausted() else "")
 
 
-def _round(run: Run, budget: Budget, factor: int) -> int:
+def _round(run: Run, budget: Budget, factor: int, each: int | None) -> int:
     """All layers once, with so many times the nodes; the number of questions."""
     fixed = run.options.node_limit is not None
     questions = 0
@@ -74,7 +82,8 @@ def _round(run: Run, budget: Budget, factor: int) -> int:
         questions += layer.signs(budget if fixed else budget.share(2 if _open_layers(run, relu) > 1 else 1))
         later = _open_units(run, relu)
         if later:
-            questions += layer.ranges(budget if fixed else budget.share(2), min(RANGE_NODES, NODES_PER_OPEN * later))
+            nodes = min(RANGE_NODES, NODES_PER_OPEN * later) if each is None else max(each * layer.range_count(), LEAST)
+            questions += layer.ranges(budget if fixed else budget.share(2), nodes)
         if layer.gained and run.table.undecided():
             run.crown()
             alpha(run)
@@ -133,13 +142,18 @@ class Layer:
         """Narrow the ranges of the units that are not inactive, if there are nodes for all; the number of questions."""
         table, count = self.run.table, 0
         units = np.flatnonzero(table.status(self.name) != Status.INACTIVE)
-        nodes = self.factor * nodes // max(1, 2 * units.size * table.parts)
+        nodes = self.factor * nodes // max(1, self.range_count())
         if nodes < FEWEST:
             return 0
         for part in range(table.parts):
             questions = self._range_questions(part, units)
             count += self._ask(part, questions, budget.share(table.parts - part) if table.parts > 1 else budget, nodes)
         return count
+
+    def range_count(self) -> int:
+        """How many ranges have an end to narrow, at most."""
+        table = self.run.table
+        return 2 * int((table.status(self.name) != Status.INACTIVE).sum()) * table.parts
 
     def _range_questions(self, part: int, units: IntArray) -> list[Question]:
         interval = self.run.table.bounds[self.name]
