@@ -23,7 +23,7 @@ from eqverify.api.loading import load_network
 from eqverify.domain import Box, Polytope, box_domain
 
 PAIRS = (("1_1", 5), ("1_2", 10), ("2_2", 5))
-SHARES = (0.1, 0.2, 0.3, 0.4)
+SHARES = (0.1, 0.15, 0.2, 0.3, 0.4)
 POINTS = 2
 EPSILON = 0.05
 FIELDS = (
