@@ -88,7 +88,8 @@ def summary(rows: list[dict[str, str]]) -> str:
     good = [row for row in rows if row["status"] == "ok"]
     for key in sorted({(row["benchmark"], int(row["relus_before"])) for row in good}):
         mine = [row for row in good if (row["benchmark"], int(row["relus_before"])) == key]
-        errors = sum(row["status"] != "ok" for row in rows if row["benchmark"] == key[0])
+        networks = {row["network"] for row in mine}
+        errors = sum(row["status"] != "ok" for row in rows if row["network"] in networks)
         verdicts = [sum(row["verdict"] == v for row in mine) for v in ("unsat", "sat", "open")]
         tried = sum(int(row["disjuncts"]) - int(row["skipped"]) for row in mine)
         proved = sum(int(row["unsat"]) for row in mine)
