@@ -106,6 +106,7 @@ class ComparisonPull(Pull):
         reach = np.where(carrier, np.maximum(values, 0), np.abs(values)) @ radius
         self.shift(reach)
         self.error = self.error + numbers.gamma(radius.size + 2) * reach
+        self.touch((values != 0) & (radius != 0))
         half = values * numbers.of(np.where(carrier, 1.0, np.where(meaning.radius > 0, 0.5, 0.0)))
         self.add(node.source, half, np.arange(radius.size))
         for layer in np.unique(meaning.layers[~carrier]):
@@ -122,6 +123,7 @@ class ComparisonPull(Pull):
         reach = np.abs(coefficient[:, :, 0]) * off
         self.shift(reach)
         self.error = self.error + numbers.unit * reach
+        self.touch(coefficient * (off != 0))
         if relation.kind < 2:
             return
         values[:, :, relation.unit] = 0

@@ -66,7 +66,7 @@ class Hints:
     tau: Slanted = field(default_factory=dict)
     mu: FloatArray | None = None
 
-    def take(self, boxes: slice, rows: slice) -> Hints:
+    def take(self, boxes: slice | IntArray, rows: slice) -> Hints:
         """Some boxes and rows."""
         alpha, lam, tau = (
             {name: (columns, values[boxes, rows]) for name, (columns, values) in one.items()}
@@ -277,6 +277,11 @@ class Pull:
             rounded = np.where((amount != 0) & (before != 0), np.abs(self.constant), 0.0)
             self.error = self.error + self.region.numbers.unit * rounded
 
+    def touch(self, size: Numbers) -> None:
+        """Where rows may cancel exactly: note that these, (boxes, m, n), did not, however small they are."""
+        if self.cancels and self.region.numbers.unit:
+            self.error = self.error + TINY * (size != 0).any(axis=2)
+
     def run(self) -> FloatArray:
         """(boxes, m): pull everything back to the inputs, and bound it there."""
         region = self.region
@@ -330,6 +335,7 @@ class Pull:
         if numbers.unit:
             size = _dot(above, np.abs(upper)) - _dot(below, np.abs(lower))
             self.error = self.error + numbers.gamma(2 * columns.size + 4) * size
+            self.touch(values)
 
     def _affine(self, node: Affine, values: Numbers, columns: IntArray) -> None:
         region, numbers = self.region, self.region.numbers
@@ -339,6 +345,7 @@ class Pull:
             if self.cancels and not any(term.map.entry_error for term in node.terms):  # a single 1 only copies
                 size = np.where(((size != 0).sum(axis=2) == 1) & (size.sum(axis=2) == 1), 0.0, 1.0)[:, :, None] * size
             self.error = self.error + size @ region.error(node)[columns]
+            self.touch(size)
         for term in node.terms:
             alive = region.alive(term.source)
             self.add(term.source, numbers.backward(term.map, values, columns, alive), alive)
@@ -353,6 +360,7 @@ class Pull:
         self.shift(lift)
         if numbers.unit:
             self.error = self.error + numbers.gamma(columns.size + 2) * lift
+            self.touch((above != 0) & (offset != 0))
             if not self.cancels:  # else slopes are 0 or 1
                 self.error = self.error + 2 * numbers.unit * (np.abs(pulled) @ self.region.reach(node.source)[columns])
         self.add(node.source, pulled, columns)

@@ -19,7 +19,7 @@ DERIVED, DUAL, TREE, SOLVER = 1, 2, 3, 4
 """Kinds of evidence; what is established after a dearer step may rest on it."""
 
 _BATCH = 1 << 22
-_TREE_ENTRIES = 1 << 27
+_TREE_BYTES = 1 << 28
 ALL = slice(None)
 
 
@@ -188,32 +188,32 @@ class Replay:
         split = reader.units(step, "split", relu)
         if (parent < 0).sum() != 1:
             reject("tree", "not one root")
+        self._require_size(parent.size)
         sides = {int(i): np.zeros((parent.size, self.network.sizes[relus[i].name]), np.int8) for i in set(relu) - {-1}}
         for node in range(1, parent.size):
             for given in sides.values():
                 given[node] = given[parent[node]]
             sides[int(relu[parent[node]])][node, split[parent[node]]] = 2 * side[node] - 1
-        leaves = np.flatnonzero(relu < 0)
-        region = self.region.take(np.full(leaves.size, part.start))
-        region.constraints = self.constraints[part.start]
-        hints = reader.hints(step, (leaves.size, 1), len(region.constraints))
-        void = np.zeros(leaves.size, dtype=bool)
-        for index, given in sides.items():
-            z, empty = region.bounds[relus[index].source].meet(_told(given[leaves]))
-            region.bounds[relus[index].source], void = z, void | empty
-        for one in relus:
-            region.bound(one)
-        found = region.maxima(name, units[None], signs, hints)
-        found[void] = -np.inf
-        self._learn(name, units, signs, found.max(axis=0, keepdims=True), part)
+        leaves, worst = np.flatnonzero(relu < 0), np.full((1, 1), -np.inf)
+        hints = reader.hints(step, (leaves.size, 1), len(self.constraints[part.start]))
+        for some in self._batches(np.arange(leaves.size)):
+            region, void = self.region.take(np.full(some.size, part.start)), np.zeros(some.size, dtype=bool)
+            region.constraints = self.constraints[part.start]
+            for index, given in sides.items():
+                z, empty = region.bounds[relus[index].source].meet(_told(given[leaves[some]]))
+                region.bounds[relus[index].source], void = z, void | empty
+            for one in relus:
+                region.bound(one)
+            found = region.maxima(name, units[None], signs, hints.take(some, ALL))
+            worst = np.maximum(worst, found[~void].max(axis=0, initial=-np.inf))
+        self._learn(name, units, signs, worst, part)
 
     def _halvings(self, reader: Reader, step: object) -> Boxes:
         """Halvings of the boxes of the domain, with one root for each."""
         parent, side, dimension = reader.tree(step, "dimension", self.domain.size - 1)
         part = reader.integers(step, "part", parent.size, 0, len(self.constraints) - 1)
         at, depth = reader.floats(step, "at", (parent.size,)), np.zeros(parent.size, dtype=np.int64)
-        if parent.size * (self.domain.size + self.network.relu_count) > _TREE_ENTRIES:
-            reject("tree", "more boxes than are looked at", parent.size)
+        self._require_size(parent.size)
         if sorted(part[parent < 0].tolist()) != list(range(len(self.constraints))):
             raise RejectedError("check/tree-roots", "a tree needs one root for each part of the domain")
         lower, upper = self.domain.lower[part], self.domain.upper[part]
@@ -224,6 +224,11 @@ class Replay:
                 raise RejectedError("check/tree-split", "a box is split outside of itself")
             (upper if side[node] == 0 else lower)[node, cut] = at[up]
         return Boxes(parent, part, depth, dimension < 0, lower, upper)
+
+    def _require_size(self, count: int) -> None:
+        """A byte is held for each unit and node of a tree, and two floats for each input."""
+        if count * (16 * self.domain.size + self.network.relu_count) > _TREE_BYTES:
+            reject("tree", "a tree of more nodes than are looked at", count)
 
     def _box_tree(self, reader: Reader, step: object) -> None:
         """K-3: walk down from the roots; a goal is open on a box until its sign is found there, or around it (B-5)."""
@@ -290,7 +295,7 @@ class Replay:
         return Region(self.network, self.numbers, input_bounds(self.network, tree.lower[some], tree.upper[some]))
 
     def _batches(self, index: IntArray) -> list[IntArray]:
-        width = max(self.network.sizes[relu.name] for relu in self.network.relus)
+        width = max((self.network.sizes[relu.name] for relu in self.network.relus), default=1)
         size = 1 if self.numbers.exact else max(1, min(256, _BATCH // (2 * width * width)))
         return [index[start : start + size] for start in range(0, index.size, size)]
 
