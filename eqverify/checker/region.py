@@ -122,7 +122,7 @@ class Region:
         for term in node.terms:
             size = term.map.absolute().forward(self.reach(term.source))
             total = total + self.numbers.gamma(term.map.fan_out + 4) * size
-        return total
+        return total + TINY
 
     def bound(self, node: Node, known: Interval | None = None, wanted: BoolArray | None = None) -> BoolArray:
         """Bounds of a node from those before it and what is known; CROWN for open units before a ReLU (B-1 to B-3).
@@ -171,7 +171,8 @@ class Region:
                     numbers.of(v) for v in (middle, np.where(width > 0, np.nextafter(width, np.inf), width))
                 )
                 value = value + numbers.forward(term.map, centre)
-                size = spread + gamma * (np.abs(centre) + spread)
+                whole = np.abs(centre) + spread
+                size = spread + gamma * whole + (TINY * (whole > 0) if numbers.unit else 0)
                 radius = radius + numbers.forward(term.map, size, absolute=True)
             radius = radius + 2 * gamma * radius + 4 * numbers.unit * np.abs(value)
             return Interval(-numbers.up(-value, radius), numbers.up(value, radius))
@@ -226,6 +227,7 @@ class Pull:
         hints: slopes and multipliers of the rows.
         rows: by name, the coefficients that arrived there, and the components that they are on.
         constant, error: (boxes or 1, m) what the bound has so far, and a bound on the rounding errors.
+        reached: the sum of all magnitudes that coefficients arrived at: coefficients that underflow count so often.
         cancels: whether rows may cancel exactly, so that it is worth to see where nothing is rounded.
     """
 
@@ -235,6 +237,7 @@ class Pull:
     rows: dict[str, tuple[Numbers, IntArray]] = field(default_factory=dict)
     constant: Numbers = field(init=False)
     error: Numbers = field(init=False)
+    reached: float = 0.0
 
     def __post_init__(self) -> None:
         self.constant = self.error = np.zeros((1, 1), self.region.numbers.dtype)
@@ -256,6 +259,7 @@ class Pull:
 
     def add(self, name: str, values: Numbers, columns: IntArray) -> None:
         """Add rows on some components of a node."""
+        self.reached += float(self.region.reach(name).sum()) if self.region.numbers.unit else 0.0
         if name in self.rows:
             before, added = self.full(name, *self.rows[name]), self.full(name, values, columns)
             values, columns = before + added, np.arange(added.shape[2])
@@ -297,6 +301,8 @@ class Pull:
                     self.relu(node, values, columns)
             for name, (values, columns) in self.rows.items():
                 self._greatest(name, values, columns)
+            if region.numbers.unit:
+                self.error = self.error + TINY * self.reached * (self.error != 0 if self.cancels else 1)
             found = region.numbers.up(self.constant, self.error)
         if self.cancels:  # nothing is left: nothing was rounded
             found = np.where((self.constant == 0) & (self.error == 0), 0.0, found)
