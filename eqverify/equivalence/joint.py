@@ -24,6 +24,9 @@ from eqverify.network.evaluate import UNDERFLOW
 _COPY = 1e-6
 """Active units are copies of each other where their rows differ by less than this share of what they can amount to."""
 
+_LARGE = 3000
+"""Where both networks together have more units that are not inactive, copies are not looked for."""
+
 _SLIVER = 1e-6
 """A unit whose other sign is at most this share of its range may count as stable, at the price of an error."""
 
@@ -105,16 +108,26 @@ def make_joint(networks: tuple[Network, Network], bounds: tuple[Bounds, Bounds],
         same = [(one == other) & (one != 0) for one, other in zip(*signs, strict=True)]
         f, g = (normal_rows(*side, own, same) for side, own in zip(sides, signs, strict=True))
         return _Layout(f, g, np.arange(len(f.rows)), goals).joint()
+    f, g = (
+        normal_rows(*side, own, _folded(own, copied), merged=True)
+        for side, own, copied in zip(sides, signs, _copies(sides, signs), strict=True)
+    )
+    return _Layout(f, g, match_units(f, g), goals).joint()
+
+
+def _copies(sides: list[tuple[Network, Bounds]], signs: list[list[IntArray]]) -> list[IntArray]:
+    """The units of f and of g that may be active and have a copy in the other, (k, 2) each; none of large networks.
+
+    Looking for them takes rows over all units that are not inactive, and what is gained is rounding.
+    """
+    counts = [sum(int((sign >= 0).sum()) for sign in own) for own in signs]
+    if not min(counts) or sum(counts) > _LARGE:
+        return [np.zeros((0, 2), dtype=np.int64)] * 2
     raw = [
         normal_rows(*side, own, [sign < 0 for sign in own], merged=True) for side, own in zip(sides, signs, strict=True)
     ]
     paired = match_units(raw[0], raw[1], close=_COPY)
-    copies = [raw[0].origin[paired >= 0], raw[1].origin[paired[paired >= 0]]]
-    f, g = (
-        normal_rows(*side, own, _folded(own, copied), merged=True)
-        for side, own, copied in zip(sides, signs, copies, strict=True)
-    )
-    return _Layout(f, g, match_units(f, g), goals).joint()
+    return [raw[0].origin[paired >= 0], raw[1].origin[paired[paired >= 0]]]
 
 
 def _folded(signs: list[IntArray], copies: IntArray) -> list[BoolArray]:
