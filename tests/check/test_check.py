@@ -10,13 +10,16 @@ from certificate_cases import RECIPES, box, case, certified, cut_box, kinds, pac
 
 import eqverify as eq
 from eqverify.checker import check_bytes
+from eqverify.checker.deviation import deviations
 from eqverify.checker.numbers import Floats, Rationals
+from eqverify.checker.reader import Reader
 from eqverify.checker.region import Hints, Interval, Region
 from eqverify.checker.replay import Replay
 from eqverify.cli.main import run
 from eqverify.equivalence.exact import cross_check
 from eqverify.errors import UsageError
 from eqverify.frontend.onnx import parse_network
+from eqverify.network import Affine, Dense, Network, Port, Term
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.oracle import deviations_exact, stable_sets_exact
 
@@ -199,3 +202,32 @@ def test_exact_arithmetic_refuses_what_would_take_too_long(monkeypatch):
 def test_an_unknown_arithmetic_is_a_usage_error():
     with pytest.raises(UsageError, match="usage/arithmetic"):
         check_bytes(b"", b"", b"", b"", "decimal")
+
+
+def test_trees_on_a_network_without_relus_and_of_too_many_nodes(monkeypatch):
+    one, other = certified(random_network(1, (2, 2)), box(2)), case("branching")
+    head, arrays = one.parts
+    count = len(arrays)
+    root = [np.array(v, dtype="<i4") for v in ([-1], [0], [0], [-1], [])]
+    arrays += [*root, np.zeros(1)]
+    keys = dict(zip(("parent", "side", "part", "dimension", "goals", "at"), range(count, count + 6), strict=True))
+    head["steps"].append({"kind": "box-tree", **keys})
+    assert one.check(pack(head, arrays)).verified
+    monkeypatch.setattr("eqverify.checker.replay._TREE_BYTES", 30)
+    assert one.check(pack(head, arrays)).code == "certificate/tree"
+    assert other.check().code == "certificate/tree"
+
+
+@pytest.mark.parametrize("numbers", [Floats(), Rationals()], ids=["float", "exact"])
+def test_a_deviation_that_underflows_is_not_zero(numbers):
+    """1e-200 (1e-200 x) is no number of float64 but is not 0."""
+    port = Port("x", (1,), "float64", "x")
+    nodes = [Affine(f"n{k}", (Term(s, Dense(np.array([[1e-200]]))),), np.zeros(1)) for k, s in ((0, "x"), (1, "n0"))]
+    original = Network((port,), tuple(nodes), (Port("y", (1,), "float64", "n1"),))
+    nothing = Affine("n1", (Term("x", Dense(np.zeros((1, 1)))),), np.zeros(1))
+    reduced = Network((port,), (nothing,), (Port("y", (1,), "float64", "n1"),))
+    columns = dict.fromkeys(("kind", "layer", "unit", "other_layer", "other_unit"), 0)
+    head = {"map": [], "relations": {**columns, "factor": 1}}
+    reader = Reader(pack(head, [np.zeros(0, dtype="<i4"), np.zeros(0)]), original)
+    replay = Replay(original, box(1), numbers)
+    assert deviations(replay.region.hull(), reduced, reader, [])[0] > 0

@@ -74,6 +74,7 @@ WRONG = {
     "many-axes": ("boxes", put(["f8", [1, 1, 1, 1, 1]], "arrays", 0)),
     "negative-part": ("boxes", step("pass", part=-1)),
     "count-zero": ("boxes", step("pass", count=0)),
+    "no-multipliers": ("boxes", step("pass", tau=None)),
     "slopes-of-two": ("boxes", step("pass", alpha=[[0, 1]])),
     "goals": ("boxes", step("box-tree", goals=None)),
     "sign": ("solver", step("solver", sign=0)),
