@@ -59,7 +59,8 @@ class Verification:
 
     Attributes:
         verdict: `sat`, `unsat`, `unknown` or `timed-out`.
-        backend: who gave the answer: ``attack`` for an input found by gradient steps.
+        backend: who gave the answer: ``attack`` for an input found by gradient steps, ``reduction`` where the proofs that
+            come before a backend left nothing to ask.
         witness: for `sat`, the input and onnxruntime's outputs.
         evidence: for `unsat`, what the parts rest on: ``bounds`` is arithmetic only.
         reason: for `unknown`.
@@ -493,7 +494,7 @@ class _Run:
 
     def _ask(self, problem: Problem, parts: list[_Part]) -> Verification:
         """Ask in rounds: what timed out is asked again while there is time."""
-        total, backend, stuck = len(parts), self.backend.name, 0
+        total, backend, stuck = len(parts), self.backend.name if parts else "reduction", 0
         parts = self._ask_together(problem, parts)
         for side in {part.side for part in parts}:
             if side.replayer.witness is not None:

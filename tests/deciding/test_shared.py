@@ -84,7 +84,7 @@ def test_without_workers_the_proof_goes_on_alone(monkeypatch):
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     query = query_of(asked.specification, "1.0")
     answer = eq.verify(query, asked.network, backend=FixedBackend("unknown"), timeout=20, workers=2)
-    assert (answer.verdict, answer.evidence) == ("unsat", ("bounds",))
+    assert (answer.verdict, answer.evidence, answer.backend) == ("unsat", ("bounds",), "reduction")
 
 
 def test_a_proof_ends_when_it_is_enough():
