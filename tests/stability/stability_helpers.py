@@ -20,7 +20,7 @@ def problem(seed=1, width=12, radius=0.5):
 
 
 class SlowFactory:
-    """Models that need a second for a question."""
+    """Models that need three seconds for a question."""
 
     def __call__(self, polytope):
         return SlowSolver()
@@ -33,7 +33,7 @@ class SlowSolver:
         pass
 
     def exceeds(self, row, threshold, time_limit):
-        time.sleep(1.0)
+        time.sleep(3.0)
         return Answer(Verdict.UNKNOWN, reason="timelimit")
 
 
