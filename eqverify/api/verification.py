@@ -59,8 +59,8 @@ class Verification:
 
     Attributes:
         verdict: `sat`, `unsat`, `unknown` or `timed-out`.
-        backend: who gave the answer: ``attack`` for an input found by gradient steps, ``reduction`` where the proofs that
-            come before a backend left nothing to ask.
+        backend: who gave the answer: ``attack`` for an input found by gradient steps, ``reduction`` where the proofs
+            that come before a backend left nothing to ask.
         witness: for `sat`, the input and onnxruntime's outputs.
         evidence: for `unsat`, what the parts rest on: ``bounds`` is arithmetic only.
         reason: for `unknown`.
