@@ -56,6 +56,7 @@ def test_a_worker_that_dies_is_an_error():
 
 
 CODE = """
+import signal
 import sys
 sys.path.insert(0, {folder!r})
 from stability_helpers import SlowFactory, problem
@@ -63,6 +64,7 @@ from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
         prove_stability(
             problem(), StabilityOptions(workers=2, time_limit=100.0, split_inputs=0, branch_nodes=0),
