@@ -25,6 +25,7 @@ class Problem:
         tail: what follows the network in its file, None for nothing.
         assumed: in property-directed mode, constraints on inputs and outputs: facts are then about the inputs of the
             domain that satisfy them, and eps is.
+        disjunct: which disjunct of the property in the files is assumed: number of the case and within it, from 1.
         files: SHA-256 (hex) of the bytes of the files ``network`` and ``property``, for those that were read.
 
     Raises:
@@ -36,6 +37,7 @@ class Problem:
     specification: Specification
     tail: OpaqueTail | None = None
     assumed: Assumption | None = None
+    disjunct: tuple[int, int] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

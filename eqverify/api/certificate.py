@@ -101,18 +101,23 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
 
     Raises:
         UsageError: `certificate/no-files` where the problem was not read from files.
-        InputError: `certificate/assumed` for results that use the output condition;
-            `certificate/opaque` for a network that ends in operators that are not piecewise linear.
+        InputError: `certificate/opaque` for a network that ends in operators that are not piecewise linear.
+        EmptySetError: the checker finds that no input satisfies the disjunct that the problem assumes.
         RejectedError: a step does not show what it should: a defect.
     """
     from eqverify.checker.numbers import Floats
     from eqverify.checker.reader import Reader
     from eqverify.checker.replay import Replay
+    from eqverify.checker.verdict import directed_replay
 
     facts.require(problem)
     if files:
         require_files(problem)
-    replay = Replay(problem.network, problem.domain, Floats())
+    if problem.assumed is None:
+        replay = Replay(problem.network, problem.domain, Floats())
+    else:
+        (case,) = problem.cases
+        replay = directed_replay(problem.network, case, 0, Floats())
 
     def repeat(proofs: Sequence[Proof]) -> Facts:
         replay.run(Reader(build_certificate(problem, proofs, None), problem.network))
@@ -166,19 +171,13 @@ def require_files(problem: Problem) -> None:
 
     Raises:
         UsageError: `certificate/no-files`.
-        InputError: `certificate/opaque`, `certificate/assumed`.
+        InputError: `certificate/opaque`.
     """
     if problem.tail is not None:
         raise InputError(
             "certificate/opaque",
             "no certificates are written for networks with operators that are not piecewise linear",
             value=", ".join(dict.fromkeys(problem.tail.operators)),
-        )
-    if problem.assumed is not None:
-        raise InputError(
-            "certificate/assumed",
-            "no certificates are written for reductions that use the output condition",
-            hint="reduce_for_property(..., certificate=True) writes them for disjuncts that are unsat",
         )
     if problem.files.keys() != {"network", "property"}:
         raise UsageError(
@@ -250,7 +249,7 @@ def certify(
     digests = {**problem.files, "reduced": hashlib.sha256(data).hexdigest()}
     about = {"eqverify": eqverify.__version__, "solver": checked.facts.solver}
     nothing = np.zeros(problem.network.output_size)
-    claim = Claim(digests, layers, evidence, meanings, relations, nothing, about)
+    claim = Claim(digests, layers, evidence, meanings, relations, nothing, about, problem.disjunct)
 
     try:
         draft = Reader(build_certificate(problem, (), claim), problem.network)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,17 +14,18 @@ from eqverify.api.numbered import numbered, plot_all, save_all
 from eqverify.api.reduction import Reduction, reduce
 from eqverify.arrays import ByteArray, FloatArray
 from eqverify.domain import Conjunction
-from eqverify.errors import UsageError
+from eqverify.errors import EmptySetError, UsageError
 from eqverify.files import atomic_write
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.stability.directed import Directed, prove_directed
-from eqverify.stability.facts import Facts
+from eqverify.stability.facts import Evidence, Facts
 from eqverify.stability.options import StabilityOptions
 from eqverify.transform.driver import Shape
 
 if TYPE_CHECKING:
+    from eqverify.api.certificate import Certified
     from eqverify.api.properties import Version
     from eqverify.api.refutation import Refuted
     from eqverify.domain import Polytope
@@ -51,7 +52,8 @@ class DirectedDisjunct:
         signs: for ``open``, by ReLU node (n,): 1 for units with z >= 0, -1 for those with z <= 0 where the rows hold,
             if that is not known on all inputs of the case; 0 for all others.
         seconds: measured wall time.
-        certificate: for ``unsat``, if certificates were asked for and the checker confirms it: what `check` verifies.
+        certificate: if certificates were asked for, what `check` verifies: that it is ``unsat``, if the checker
+            confirms it; for ``open``, how far the network of `reduction` is from the original where the rows hold.
     """
 
     case: int
@@ -65,7 +67,7 @@ class DirectedDisjunct:
     reduction: Reduction | None
     signs: Mapping[str, ByteArray] | None
     seconds: float
-    certificate: Refuted | None = None
+    certificate: Refuted | Certified | None = None
 
     def as_dict(self) -> dict[str, object]:
         """All measured numbers, for JSON; cases and disjuncts are counted from 1 there."""
@@ -178,14 +180,16 @@ class DirectedReduction:
     def _reductions(self) -> list[Reduction]:
         return [d.reduction for d in self.remaining if d.reduction is not None]
 
-    def save_certificates(self, path: str | Path) -> tuple[Path | None, ...]:
-        """Write the certificates of disjuncts that are ``unsat``; existing files are replaced in one step.
+    def save_certificates(self, path: str | Path, *, folded: bool = False) -> tuple[Path | None, ...]:
+        """Write the certificates of disjuncts; existing files are replaced in one step.
 
         The number of the disjunct, over all cases in the order of `disjuncts` and from 1, is put before the suffix:
         ``C-1.cert``, ``C-2.cert``, ...; a property with a single disjunct gets the file named.
 
         Args:
             path: the file.
+            folded: whether `save` folded properties into the networks: certificates are about networks without that, so
+                that only those of disjuncts that are ``unsat`` are written.
 
         Returns:
             The file of each disjunct; None where there is no certificate.
@@ -196,7 +200,10 @@ class DirectedReduction:
         if not self.with_certificates:
             raise UsageError("usage/certificate", "there are no certificates", hint="reduce with certificate=True")
         files = numbered(Path(path), len(self.disjuncts))
-        pairs = [(f, d.certificate) for f, d in zip(files, self.disjuncts, strict=True)]
+        pairs = [
+            (f, None if folded and d.status == "open" else d.certificate)
+            for f, d in zip(files, self.disjuncts, strict=True)
+        ]
         for file, made in pairs:
             if made is not None:
                 atomic_write(file, made.data)
@@ -258,8 +265,9 @@ def reduce_for_property(
         dtype: as `reduce`.
         shape: as `reduce`.
         max_epsilon: as `reduce`.
-        certificate: also make a certificate for each disjunct that is ``unsat``, which `check` verifies.  There is none
-            where a solver's word is all there is, or where the checker's rounding does not confirm the proof.
+        certificate: also make a certificate for each disjunct, which `check` verifies: that it is ``unsat``, unless a
+            solver's word is all there is, or the checker's rounding does not confirm the proof; or how far the network
+            made for it is from the original.  Units whose sign the checker does not confirm are kept then.
         progress: called with stage, done, total.
 
     Returns:
@@ -278,27 +286,36 @@ def reduce_for_property(
     disjuncts: list[DirectedDisjunct] = []
     if certificate:
         _require_certifiable(problem, facts)
-    for proof in prove_directed(
+    for found in prove_directed(
         problem, options, facts=facts, certified_only=certified_only, progress=progress, record=certificate
     ):
-        start, reduction, refuted = time.perf_counter(), None, None
+        start, proof, reduction = time.perf_counter(), found, None
+        made: Refuted | Certified | None = None
+        if proof.status == "open" and proof.facts is not None:
+            try:
+                reduction = reduce(
+                    proof.problem,
+                    facts=proof.facts,
+                    dtype=dtype,
+                    shape=shape,
+                    max_epsilon=max_epsilon,
+                    certificate=certificate,
+                    certified_only=certificate and certified_only,
+                    tree_time_limit=0.0,
+                    progress=progress,
+                )
+                made = reduction.certificate
+            except EmptySetError:
+                proof = _emptied(proof)
         if certificate and proof.status == "unsat":
             from eqverify.api.refutation import certify_unsat
 
-            refuted = certify_unsat(problem, proof)
-            seconds["certificate"] = seconds.get("certificate", 0.0) + time.perf_counter() - start
-        if proof.status == "open" and proof.facts is not None:
-            reduction = reduce(
-                proof.problem,
-                facts=proof.facts,
-                dtype=dtype,
-                shape=shape,
-                max_epsilon=max_epsilon,
-                progress=progress,
-            )
+            begun = time.perf_counter()
+            made = certify_unsat(problem, proof)
+            seconds["certificate"] = seconds.get("certificate", 0.0) + time.perf_counter() - begun
         parts = {stage.name: stage.seconds for stage in proof.stages}
         took = sum(parts.values()) + time.perf_counter() - start
-        disjuncts.append(_disjunct(problem, proof, reduction, took, refuted))
+        disjuncts.append(_disjunct(problem, proof, reduction, took, made))
         rest = {} if reduction is None else {k: v for k, v in reduction.seconds.items() if k != "stability"}
         for name, value in (*parts.items(), *rest.items()):
             seconds[name] = seconds.get(name, 0.0) + value
@@ -317,8 +334,20 @@ def _require_certifiable(problem: Problem, facts: Facts | None) -> None:
         )
 
 
+def _emptied(proof: Directed) -> Directed:
+    """An open disjunct of which the checker, with the same steps and bounds of its own, found that it is unsat."""
+    assert proof.facts is not None
+    evidence = Evidence.SOLVER if proof.facts.solver else Evidence.TREE
+    how, steps = "the checker's bounds", proof.facts.proofs
+    return replace(proof, status="unsat", evidence=evidence, how=how, facts=None, signs=None, proofs=steps)
+
+
 def _disjunct(
-    problem: Problem, proof: Directed, reduction: Reduction | None, seconds: float, certificate: Refuted | None
+    problem: Problem,
+    proof: Directed,
+    reduction: Reduction | None,
+    seconds: float,
+    certificate: Refuted | Certified | None,
 ) -> DirectedDisjunct:
     case = problem.cases[proof.case]
     evidence = proof.evidence.name.lower() if proof.status == "unsat" else None

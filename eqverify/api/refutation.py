@@ -46,7 +46,7 @@ def certify_unsat(problem: Problem, proof: Directed) -> Refuted | None:
     from eqverify.checker.reader import Reader
     from eqverify.checker.verdict import refuted
 
-    claim = Refutation(problem.files, proof.case + 1, proof.index + 1, {"eqverify": eqverify.__version__})
+    claim = Refutation(problem.files, (proof.case + 1, proof.index + 1), {"eqverify": eqverify.__version__})
     data = build_certificate(proof.problem, proof.proofs, claim)
     try:
         return Refuted(data, refuted(problem.network, problem.specification, Floats(), Reader(data, problem.network)))

@@ -52,6 +52,7 @@ class Claim:
         relations: about units of the original that are neither stable nor shown.
         epsilon: (output_size,).
         about: free text for readers, such as versions.
+        disjunct: of a network made for one disjunct of the property: number of the case and of the disjunct, from 1.
     """
 
     digests: Mapping[str, str]
@@ -61,6 +62,7 @@ class Claim:
     relations: Sequence[Relation]
     epsilon: FloatArray
     about: Mapping[str, str]
+    disjunct: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,14 +71,12 @@ class Refutation:
 
     Attributes:
         digests: SHA-256 (hex) of the files ``network`` and ``property``.
-        case: number of the case in the property, from 1.
-        disjunct: number of the disjunct within it, from 1.
+        disjunct: number of the case in the property and of the disjunct within it, from 1.
         about: free text for readers, such as versions.
     """
 
     digests: Mapping[str, str]
-    case: int
-    disjunct: int
+    disjunct: tuple[int, int]
     about: Mapping[str, str]
 
 
@@ -102,10 +102,11 @@ class _Builder:
     def build(self, proofs: Sequence[Proof], claim: Claim | Refutation | None) -> bytes:
         head: dict[str, Any] = {"format": "eqverify certificate", "version": FORMAT}
         if isinstance(claim, Refutation):
-            place = {"case": claim.case, "disjunct": claim.disjunct}
-            head |= {"about": dict(claim.about), "claim": "unsat", "digests": dict(claim.digests), **place}
+            head |= {"about": dict(claim.about), "claim": "unsat", "digests": dict(claim.digests)}
         elif claim is not None:
             head |= self._claim(claim)
+        if claim is not None and claim.disjunct is not None:
+            head |= dict(zip(("case", "disjunct"), claim.disjunct, strict=True))
         head["steps"] = list(self._steps(proofs))
         return self.writer.bytes_with(head)
 
@@ -114,7 +115,7 @@ class _Builder:
         stable = [layer.mask(Status.INACTIVE, Status.ACTIVE) for layer in claim.layers]
         return {
             "about": dict(claim.about),
-            "claim": "equivalent",
+            "claim": "equivalent" if claim.disjunct is None else "equisatisfiable",
             "digests": dict(claim.digests),
             "domain": {"lower": array(domain.lower), "upper": array(domain.upper)},
             "epsilon": array(claim.epsilon),

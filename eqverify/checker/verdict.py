@@ -29,15 +29,16 @@ class Verdict:
 
     Attributes:
         verified: whether the claim was established.
-        claim: ``equivalent`` on the property's inputs up to `epsilon`, or ``unsat``: no input of one case of the
-            property satisfies one disjunct of its output condition.
+        claim: ``equivalent`` on the property's inputs up to `epsilon`; ``unsat``: no input of one case of the property
+            satisfies one disjunct of its output condition; ``equisatisfiable``: the networks are within `epsilon` of
+            each other on the inputs that do (specs/certificate.md, K-12).
         epsilon: the largest of the claimed deviations; infinite where rejected, and for ``unsat``.
         epsilons: the claimed deviation of each output.
         solver_trusted: units whose sign rests on a solver's word.
         code: why it was rejected, or empty.
         reason: the same for people.
         exit_status: 0 verified, 1 rejected, 4 refused because it would take too long.
-        case: number of the case, from 1, for ``unsat``.
+        case: number of the case, from 1, for claims about a disjunct.
         disjunct: number of the disjunct within it, from 1.
     """
 
@@ -69,10 +70,11 @@ class Verdict:
     def __str__(self) -> str:
         if not self.verified:
             return f"rejected {self.code} {self.reason}"
+        place = f"case={self.case} disjunct={self.disjunct}"
         if self.claim == "unsat":
-            place = f"case={self.case} disjunct={self.disjunct}"
             return f"verified unsat {place} solver-trusted units: {self.solver_trusted}"
-        return f"verified eps={self.epsilon!r} ({self.claim}) solver-trusted units: {self.solver_trusted}"
+        claim = f"equisatisfiable with signs, {place}" if self.claim == "equisatisfiable" else self.claim
+        return f"verified eps={self.epsilon!r} ({claim}) solver-trusted units: {self.solver_trusted}"
 
 
 def check_bytes(
@@ -97,19 +99,21 @@ def check_bytes(
         original, specification = _model(network), lower(parse_query(decode(query)))
         numbers = Floats() if arithmetic == "float" else Rationals()
         reader, files = Reader(certificate, original), {"network": network, "property": query}
+        if len(specification.networks) != 1 or specification.domain.size != original.input_size:
+            raise RejectedError("check/arity", "the property is about another network")
         if reduced is None:
             reader.compare(files)
             return refuted(original, specification, numbers, reader)
-        domain, written = specification.domain, _model(reduced)
+        written = _model(reduced)
         shapes = [[[port.size for port in ports] for ports in (n.inputs, n.outputs)] for n in (original, written)]
-        if shapes[0] != shapes[1] or domain.size != original.input_size:
-            raise RejectedError("check/arity", "networks and property have other numbers of inputs or outputs")
+        if shapes[0] != shapes[1]:
+            raise RejectedError("check/arity", "networks have other numbers of inputs or outputs")
         reader.compare({**files, "reduced": reduced})
+        replay = _begin(original, specification, numbers, reader)
         boxes = reader.field(reader.head, "domain")
-        for key, bound in (("lower", domain.lower), ("upper", domain.upper)):
+        for key, bound in (("lower", replay.domain.lower), ("upper", replay.domain.upper)):
             if not np.array_equal(reader.floats(boxes, key, bound.shape), bound):
                 reject("domain", "the domain is not that of the property")
-        replay = Replay(original, domain, numbers)
         replay.run(reader)
         return conclude(replay, reader, written)
     except EqverifyError as error:
@@ -122,12 +126,12 @@ def _model(data: bytes) -> Network:
 
 
 def conclude(replay: Replay, reader: Reader, reduced: Network) -> Verdict:
-    """Compare what a certificate claims with what its steps established (K-6, K-7).
+    """Compare what a certificate claims with what its steps established (K-6, K-7, K-12).
 
     Raises:
         RejectedError: `certificate/...`; `check/...`, naming the claim that was not established.
     """
-    claim = _claim(reader, "equivalent")
+    claim = _claim(reader, "equisatisfiable" if replay.directed else "equivalent")
     layers, relus = reader.items(reader.head, "layers"), replay.network.relus
     if len(layers) != len(relus):
         reject("layers", "not one entry per ReLU node", len(layers))
@@ -140,7 +144,8 @@ def conclude(replay: Replay, reader: Reader, reduced: Network) -> Verdict:
             "check/epsilon", "a deviation above the claimed one cannot be excluded", place=Place(unit=output),
             value=f"{found[output]!r} > {claimed[output]!r}",
         )  # fmt: skip
-    return Verdict(True, claim, float(claimed.max(initial=0.0)), tuple(claimed.tolist()), replay.trusted)
+    where = {key: reader.field(reader.head, key) for key in ("case", "disjunct") if replay.directed}
+    return Verdict(True, claim, float(claimed.max(initial=0.0)), tuple(claimed.tolist()), replay.trusted, **where)
 
 
 def _claim(reader: Reader, expected: str) -> str:
@@ -176,25 +181,35 @@ def _unless(relu: Relu, hull: Interval, code: str, message: str, failed: BoolArr
         raise RejectedError(code, message, place=place, value=value)
 
 
+def _begin(network: Network, specification: Specification, numbers: Floats, reader: Reader) -> Replay:
+    """The state before the steps: on the property's inputs, or (K-12) on those that satisfy a disjunct."""
+    if reader.field(reader.head, "claim") == "equisatisfiable":
+        return directed_replay(network, *_disjunct(network, specification, reader), numbers)
+    return Replay(network, specification.domain, numbers)
+
+
 def refuted(network: Network, specification: Specification, numbers: Floats, reader: Reader) -> Verdict:
     """Establish that no input of a case satisfies a disjunct (K-8).
 
     Raises:
         RejectedError: `certificate/...`, or `check/...` where the steps do not show it.
     """
-    if len(specification.networks) != 1 or specification.domain.size != network.input_size:
-        raise RejectedError("check/arity", "the property is about another network")
-    if specification.output_size != network.output_size:
-        raise RejectedError("check/arity", "the property has another number of outputs than the network")
     claim = _claim(reader, "unsat")
-    case = reader.integer(reader.head, "case", 1, len(specification.cases))
-    disjunct = reader.integer(reader.head, "disjunct", 1, len(specification.cases[case - 1].unsafe))
-    replay = directed_replay(network, specification.cases[case - 1], disjunct - 1, numbers)
+    replay = directed_replay(network, *_disjunct(network, specification, reader), numbers)
     try:
         replay.run(reader)
     except EmptySetError:
-        return Verdict(True, claim, case=case, disjunct=disjunct, solver_trusted=replay.trusted)
+        where = {key: reader.field(reader.head, key) for key in ("case", "disjunct")}
+        return Verdict(True, claim, solver_trusted=replay.trusted, **where)
     raise RejectedError("check/not-empty", "the steps do not show that no input satisfies the disjunct")
+
+
+def _disjunct(network: Network, specification: Specification, reader: Reader) -> tuple[Case, int]:
+    """The case that a certificate names, and the disjunct within it, from 0."""
+    if specification.output_size != network.output_size:
+        raise RejectedError("check/arity", "the property has another number of outputs than the network")
+    case = specification.cases[reader.integer(reader.head, "case", 1, len(specification.cases)) - 1]
+    return case, reader.integer(reader.head, "disjunct", 1, len(case.unsafe)) - 1
 
 
 def directed_replay(network: Network, case: Case, disjunct: int, numbers: Floats) -> Replay:

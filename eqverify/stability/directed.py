@@ -91,6 +91,7 @@ class Directed:
             polytope; else 0.
         stages: what was done.
         proofs: for ``unsat``, if they were asked for: the steps of the proof, in order.  None where it is a solver's.
+            Those of ``open`` are in `facts`.
     """
 
     case: int
@@ -165,7 +166,7 @@ def directed_problem(problem: Problem, case: int, index: int, outputs: FloatArra
     rows = chosen.unsafe[index]
     assumed = assume(rows, chosen.polytope.box.magnitude, outputs)
     specification = replace(problem.specification, cases=(replace(chosen, unsafe=(rows,)),))
-    return Problem(problem.network, specification, None, assumed)
+    return Problem(problem.network, specification, None, assumed, (case + 1, index + 1), problem.files)
 
 
 def prove_directed(
@@ -332,14 +333,13 @@ class _Proof:
         status, evidence, how = self.outcome or ("open", Evidence.NONE, "")
         if self.outcome is None and not self.worked:
             status, how = "skipped", "another disjunct is satisfied"
-        facts = self._facts() if status == "open" else None
+        # a checker notes what bounds that exclude each other say when it has taken them all
+        proofs = (*self.proofs, DerivedProof("crown", {})) if self.proofs else ()
+        facts = self._facts(proofs) if status == "open" else None
         signs = self._signs() if status == "open" else None
         found = self.search.found
-        # a checker notes what bounds that exclude each other say when it has taken them all
-        proofs = (*self.proofs, DerivedProof("crown", {})) if status == "unsat" and self.proofs else ()
-        return Directed(
-            *self.place, self.problem, status, evidence, how, facts, found, signs, tuple(self.stages), proofs
-        )
+        stages, proofs = tuple(self.stages), proofs if status == "unsat" else ()
+        return Directed(*self.place, self.problem, status, evidence, how, facts, found, signs, stages, proofs)
 
     def _record(self, proof: Proof) -> None:
         if self.tools.record:
@@ -575,7 +575,7 @@ class _Proof:
                 return number, 0
         return 2, 0
 
-    def _facts(self) -> Facts:
+    def _facts(self, proofs: tuple[Proof, ...]) -> Facts:
         layers = []
         for relu in self.network.relus:
             z = self.bounds[relu.source]
@@ -586,7 +586,7 @@ class _Proof:
             )
         none = np.empty((0, self.network.input_size))
         digest = self.problem.network.digest, self.problem.domain_digest
-        return Facts(*digest, tuple(layers), tuple(self.stages), none, self.solver)
+        return Facts(*digest, tuple(layers), tuple(self.stages), none, self.solver, proofs)
 
     def _signs(self) -> dict[str, ByteArray]:
         signs = {}

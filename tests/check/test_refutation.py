@@ -231,7 +231,7 @@ def test_what_is_verified_is_true_of_any_problem(problem):
         proofs = prove_directed(problem, options, certified_only=True, record=True)
     for found in proofs:
         for number, disjunct in todo:
-            data = build_certificate(found.problem, found.proofs, Steps({}, number + 1, disjunct + 1, {}))
+            data = build_certificate(found.problem, found.proofs, Steps({}, (number + 1, disjunct + 1), {}))
             try:
                 verdict = refuted(problem.network, problem.specification, Floats(), Reader(data, problem.network))
             except EqverifyError:

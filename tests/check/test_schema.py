@@ -9,6 +9,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 from certificate_cases import RECIPES, case, unpack
+from directed_cases import RECIPES as DIRECTED
+from directed_cases import case as directed
 from refutation_cases import RECIPES as UNSAT
 from refutation_cases import case as refutation
 
@@ -19,6 +21,7 @@ def heads():
     return [
         *(unpack(case(name).certificate)[0] for name in RECIPES),
         *(unpack(refutation(name).certificate)[0] for name in UNSAT),
+        *(unpack(directed(name).certificate)[0] for name in DIRECTED),
     ]
 
 
@@ -90,8 +93,9 @@ def test_heads_of_another_form_do_not_fit(name):
     assert not SCHEMA.is_valid(head)
 
 
+@pytest.mark.parametrize(("case_of", "name"), [(refutation, "slopes"), (directed, "rows")])
 @pytest.mark.parametrize("key", ["case", "disjunct"])
-def test_cases_and_disjuncts_are_counted_from_1(key):
-    head = unpack(refutation("slopes").certificate)[0]
+def test_cases_and_disjuncts_are_counted_from_1(case_of, name, key):
+    head = unpack(case_of(name).certificate)[0]
     assert not SCHEMA.is_valid({**head, key: 0})
     assert not SCHEMA.is_valid({k: v for k, v in head.items() if k != key})

@@ -20,8 +20,8 @@ def check(
 ) -> int:
     """Verify a certificate, with code that shares nothing with the prover.
 
-    Of a reduction: `check NETWORK PROPERTY REDUCED CERTIFICATE`.  That a disjunct of the output condition is unsat:
-    `check NETWORK PROPERTY CERTIFICATE`.  Prints one line, `verified ...` or `rejected CODE ...`; the exit status is 0
+    Of a reduction, for the whole property or for one disjunct of its output condition: `check NETWORK PROPERTY REDUCED
+    CERTIFICATE`.  That a disjunct is unsat: `check NETWORK PROPERTY CERTIFICATE`.  Prints one line, `verified ...` or `rejected CODE ...`; the exit status is 0
     only for the first.
 
     Parameters
@@ -31,7 +31,7 @@ def check(
     query:
         The VNN-LIB file.
     reduced:
-        The reduced ONNX file; left out for a certificate of a disjunct.
+        The reduced ONNX file; left out for a certificate that a disjunct is unsat.
     certificate:
         What `eqverify reduce --certificate` wrote.
     arithmetic:

@@ -89,8 +89,8 @@ def reduce(
     picture:
         Also draw the layers before and after (.svg, .png, .pdf); several are numbered as the networks are.
     certificate:
-        Also write a certificate, which `eqverify check` verifies; with --for-property one for each disjunct that is
-        unsat, with the number of the disjunct before the suffix (C-1.cert, ...).
+        Also write a certificate, which `eqverify check` verifies; with --for-property one for each disjunct, with
+        its number before the suffix (C-1.cert, ...): that it is unsat, or of the network for it unless that is folded.
     certified_only:
         Keep units whose sign only a solver vouches for.
     tree_time_limit:

@@ -14,7 +14,7 @@ _DIRECTED: dict[str, str] = {
     "--workers": "disjuncts are decided one after the other, each with what was learnt before; leave it out",
     "--branch-nodes": "disjuncts are not decided by branching on unit signs; leave it out",
     "--cross-check": "the networks differ where the disjunct does not hold, and may; --certificate has what was proved "
-    "unsat checked, and an input found for a network is to be replayed on the original",
+    "checked, and an input found for a network is to be replayed on the original",
     "--tree-time-limit": "with --certified-only no solver is asked about disjuncts; leave it out",
 }
 """Options that --for-property cannot honour, and what to do instead."""

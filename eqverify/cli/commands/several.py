@@ -90,7 +90,9 @@ def reduce_disjuncts(
     if saving.picture is not None:
         result.plot(saving.picture)
     count = len(result.disjuncts)
-    proved = [None] * count if saving.certificate is None else result.save_certificates(saving.certificate)
+    proved: Sequence[Path | None] = [None] * count
+    if saving.certificate is not None:
+        proved = result.save_certificates(saving.certificate, folded=saving.fold_property)
     total = {**seconds, **result.seconds, "total": sum(seconds.values()) + time.perf_counter() - start}
     if saving.json:
         found = result.as_dict()
