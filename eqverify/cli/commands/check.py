@@ -21,8 +21,8 @@ def check(
     """Verify a certificate, with code that shares nothing with the prover.
 
     Of a reduction, for the whole property or for one disjunct of its output condition: `check NETWORK PROPERTY REDUCED
-    CERTIFICATE`.  That a disjunct is unsat: `check NETWORK PROPERTY CERTIFICATE`.  Prints one line, `verified ...` or `rejected CODE ...`; the exit status is 0
-    only for the first.
+    CERTIFICATE`.  That a disjunct is unsat: `check NETWORK PROPERTY CERTIFICATE`.  Prints one line, `verified ...` or
+    `rejected CODE ...`; the exit status is 0 only for the first.
 
     Parameters
     ----------
