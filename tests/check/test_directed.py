@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from certificate_cases import box, pack, random_network, unpack
@@ -16,6 +18,9 @@ from eqverify.errors import EmptySetError
 from eqverify.frontend.onnx import parse_network
 from eqverify.network import evaluate
 from eqverify.testing.oracle import directed_sets_exact
+
+COUNT = 1_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 60
+"""Mutants of each certificate."""
 
 
 def satisfying(one, count=200_000):
@@ -167,7 +172,7 @@ def test_mutants_that_are_verified_hold_where_the_disjunct_does(name):
     one, random = case(name), np.random.default_rng(5)
     x = satisfying(one)
     gaps = np.abs(evaluate(one.original, x) - evaluate(parse_network(one.reduced), x)).max(axis=0)
-    for _ in range(60):
+    for _ in range(COUNT):
         head, arrays = unpack(one.certificate)
         array = arrays[int(random.integers(len(arrays)))]
         if array.size:
