@@ -123,7 +123,8 @@ def verify(
         query: path or query, version 1.0 or 2.x.
         networks: the network, or networks by the names that the query declares; version 1.0 takes any name, and an
             empty name stands for the only one declared.
-        backend: ``scip``, ``marabou``, ``portfolio``, ``command:SCRIPT``, one of another package, or an object.
+        backend: ``scip``, ``scip:milp``, ``marabou``, ``portfolio``, ``command:SCRIPT``, one of another package, or
+            an object.
         timeout: seconds in all.
         reduction: whether backends see the reduced network instead of the original.
         seed: of the random points.

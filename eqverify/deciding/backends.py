@@ -28,7 +28,8 @@ def make_backend(text: str) -> Backend:
     """A backend from ``name`` or ``name:argument``.
 
     Args:
-        text: for `command` the argument is a script or template; for `portfolio` a comma-separated list of backends.
+        text: for `command` the argument is a script or template; for `portfolio` a comma-separated list of backends;
+            for `scip` it may be ``milp``.
 
     Raises:
         UsageError: `usage/backend` for a name that nobody registered, or what the backend says of its argument.

@@ -95,7 +95,7 @@ class Backend(Protocol):
     """
 
     name: str
-    """As in the entry-point group `eqverify.backends`."""
+    """As in the entry-point group `eqverify.backends`, with the argument where it changes what is done."""
 
     def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
         """Answer within `budget`.

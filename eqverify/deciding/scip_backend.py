@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from eqverify.bounds import Interval, optimise_slopes
+from eqverify.bounds import Interval, crown_bounds, optimise_slopes
 from eqverify.bounds.branch import prove_signs
 from eqverify.bounds.signtree import Question as SignQuestion
 from eqverify.deciding.attack import attack, attack_near
@@ -16,6 +16,7 @@ from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question, Replay, Reply
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Box, Polytope
+from eqverify.errors import UsageError
 from eqverify.milp.encoding import Verdict as Said
 from eqverify.milp.scip import ScipSolver
 from eqverify.network import Network
@@ -29,6 +30,7 @@ _FIRST_SLICE = 3.0
 _GROWTH = 2.0
 _BOUNDS = "bounds"
 _MAX_NODES = 1_000_000
+_ALONE = "milp"
 _BELOW_ZERO = -1e-300
 """A row is refuted where it is positive, not where it is 0."""
 
@@ -41,19 +43,40 @@ class ScipBackend:
     """Decides by arithmetic where that is enough, else asks SCIP; see `eqverify.bounds` and `eqverify.milp.scip`.
 
     Args:
-        argument: none is known; there for the protocol of backends.
+        argument: ``milp`` for SCIP alone, on the network of the question and with CROWN's bounds; empty for all means.
         make: makes solvers.
+
+    Raises:
+        UsageError: `usage/backend` for another argument.
     """
 
-    name = "scip"
-    uses_ranges = True
-
     def __init__(self, argument: str = "", make: SolverMaker = _make_scip) -> None:
+        if argument not in ("", _ALONE):
+            raise UsageError(
+                "usage/backend", "the scip backend has no such mode", value=argument, hint="scip or scip:milp"
+            )
+        self.alone = argument == _ALONE
+        self.name = "scip:milp" if self.alone else "scip"
+        self.uses_ranges = not self.alone
         self.make = make
         self.seed = 0
 
     def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
         """As `Backend.decide`."""
+        return (self._by_solver if self.alone else self._by_all_means)(question, replay, budget)
+
+    def _by_solver(self, question: Question, replay: Replay, budget: Budget) -> Reply:
+        """One question to SCIP, with big-M of CROWN."""
+        lower, upper = question.box.lower[None], question.box.upper[None]
+        bounds = crown_bounds(question.network, lower, upper, outputs=True)
+        if positive_rows(question.network, bounds).any():
+            return self._reply("unsat", evidence=_BOUNDS)
+        if budget.exhausted():
+            return self._reply("timed-out")
+        return self._solve(question, bounds, replay, budget.left)
+
+    def _by_all_means(self, question: Question, replay: Replay, budget: Budget) -> Reply:
+        """Bounds and splitting, then all else by turns."""
         box, told = question.box, None
         narrow = int((box.upper > box.lower).sum()) <= SPLIT_INPUTS
         if question.known is not None and not narrow:

@@ -38,6 +38,14 @@ def test_an_unknown_name_lists_those_that_there_are():
     assert "scip" in caught.value.hint
 
 
+def test_scip_has_one_mode_more():
+    backend = make_backend("scip:milp")
+    assert (backend.name, backend.uses_ranges) == ("scip:milp", False)
+    with pytest.raises(UsageError, match="usage/backend") as caught:
+        make_backend("scip:lp")
+    assert "scip:milp" in caught.value.hint
+
+
 def test_other_packages_add_backends_by_their_entry_points(tmp_path, monkeypatch):
     (tmp_path / "third_party_backend.py").write_text(
         "class Third:\n    name = 'third'\n    def __init__(self, argument):\n        self.argument = argument\n"

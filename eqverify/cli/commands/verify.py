@@ -55,7 +55,7 @@ def verify(
     result_file:
         Also write the answer as the competition wants it.
     backend:
-        scip, marabou, portfolio[:A,B], command:SCRIPT, or one of another package.
+        scip[:milp], marabou, portfolio[:A,B], command:SCRIPT, or one of another package.
     reduction:
         Reduce the network before the backend sees it.
     seed:
