@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ from eqverify.progress import Progress, silent
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
 
-Epsilon = float | Sequence[float]
-"""An allowed deviation: one number for all outputs, or one for each."""
+Epsilon = float | Fraction | Sequence[float | Fraction]
+"""An allowed deviation: one number for all outputs, or one for each.  A float is the rational that it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +72,7 @@ class Equivalence:
             "verdict": self.verdict,
             "epsilon": self.epsilon,
             "epsilons": None if self.epsilons is None else list(self.epsilons),
-            "asked": self.asked if self.asked is None or isinstance(self.asked, int | float) else list(self.asked),
+            "asked": _plain(self.asked),
             "deviation": self.deviation,
             "witness": None if self.witness is None else witness_dict(self.witness),
             "replayed": self.replayed,
@@ -84,6 +85,13 @@ class Equivalence:
             "stages": dict(decision.seconds),
             "seconds": self.seconds,
         }
+
+
+def _plain(asked: Epsilon | None) -> float | list[float] | None:
+    """Numbers for JSON: those whose shortest decimals are the ones that were asked, up to 15 digits."""
+    if asked is None or isinstance(asked, int | float | Fraction):
+        return None if asked is None else float(asked)
+    return [float(value) for value in asked]
 
 
 def witness_dict(witness: Witness) -> dict[str, object]:
@@ -177,12 +185,12 @@ def _question(
 
 
 def _require_epsilon(epsilon: Epsilon, outputs: int) -> None:
-    each = (epsilon,) if isinstance(epsilon, int | float) else tuple(epsilon)
-    if not isinstance(epsilon, int | float) and len(each) != outputs:
+    each = (epsilon,) * outputs if isinstance(epsilon, int | float | Fraction) else tuple(epsilon)
+    if len(each) != outputs:
         message = "an epsilon is one number, or one for each output"
         raise UsageError("equivalence/epsilon", message, value=f"{len(each)} for {outputs} outputs")
     for value in each:
-        if not (np.isfinite(value) and value >= 0):
+        if not 0 <= value <= sys.float_info.max:
             raise UsageError("equivalence/epsilon", "an epsilon must be finite and not negative", value=value)
 
 
@@ -190,27 +198,33 @@ def _proved(goals: PairGoals, decision: Decision) -> tuple[float, ...] | None:
     """The deviations that are proved, rounded upwards; None for none."""
     if goals.epsilon is None or decision.reach == np.inf:
         return None
-    return tuple(max(0.0, _sum_above(e, decision.reach)) for e in goals.epsilon)
+    return tuple(_sum_above(e, decision.reach) for e in goals.epsilon)
 
 
-def _sum_above(epsilon: float, reach: float) -> float:
-    """A float that is not below epsilon + reach: the sum itself where it is exact, or was rounded up to epsilon."""
-    total = epsilon + reach
-    if total == 0 or reach == 0 or (total == epsilon and reach < 0):
-        return total
-    return float(np.nextafter(total, np.inf))
+def _sum_above(epsilon: Fraction, reach: float) -> float:
+    """The least float that is neither negative nor below epsilon + reach."""
+    total = max(Fraction(0), epsilon + Fraction(reach)) if reach > -np.inf else Fraction(0)
+    if total > sys.float_info.max:
+        return float("inf")
+    nearest = float(total)
+    return nearest if Fraction(nearest) >= total else float(np.nextafter(nearest, np.inf))
 
 
 def _deviation(goals: PairGoals, decision: Decision) -> float | None:
     """The largest |f - g| that was seen; None where nothing was looked at."""
     if goals.epsilon is None or not np.isfinite(decision.closest).any():
         return None
-    return max(0.0, float((decision.closest + np.repeat(goals.epsilon, 2)).max()))
+    return max(0.0, float((decision.closest + _twice(goals)).max()))
+
+
+def _twice(goals: PairGoals) -> FloatArray:
+    """(disjuncts,) the epsilon of each disjunct, in float64."""
+    return np.repeat(np.array(goals.epsilon or (), dtype=np.float64), 2)
 
 
 def _same(goals: PairGoals) -> Decision:
     """One and the same network."""
-    return Decision("equivalent", None, -np.inf, -np.repeat(goals.epsilon or (), 2), "bounds", "", 0, 0, 1.0, "", {})
+    return Decision("equivalent", None, -np.inf, -_twice(goals), "bounds", "", 0, 0, 1.0, "", {})
 
 
 def _load(network: PathOrNetwork) -> Network:

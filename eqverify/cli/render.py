@@ -197,7 +197,7 @@ def print_equivalence(answer: Equivalence) -> None:
     decision = answer.decision
     pairs: list[tuple[str, object]] = [("verdict", answer.verdict)]
     if answer.epsilon is not None:
-        pairs.append(("eps", f"{answer.epsilon:.6g}   proved: |f - g| <= eps on every input of the property"))
+        pairs.append(("eps", f"{answer.epsilon!r}   proved: |f - g| <= eps on every input of the property"))
     if answer.deviation is not None:
         pairs.append(("deviation", f"{answer.deviation:.6g}   the largest that was seen"))
     if answer.witness is not None:

@@ -38,7 +38,7 @@ class PairGoals:
         strict: (r,) whether v = 0 does not belong to the disjunct.
         disjunct: (r,) which disjunct a row belongs to.
         sizes: input_size, outputs of f, outputs of g.
-        epsilon: where the goals are those of `epsilon_goals`, its epsilon per output; else None.
+        epsilon: where the goals are those of `epsilon_goals`, its epsilon per output, exact; else None.
     """
 
     exact: tuple[Conjunction, ...]
@@ -48,7 +48,7 @@ class PairGoals:
     strict: BoolArray
     disjunct: IntArray
     sizes: tuple[int, int, int]
-    epsilon: tuple[float, ...] | None = None
+    epsilon: tuple[Fraction, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.exact)
@@ -82,18 +82,20 @@ class PairGoals:
         return None
 
 
-def epsilon_goals(inputs: int, outputs: int, epsilon: float | Sequence[float]) -> PairGoals:
+def epsilon_goals(inputs: int, outputs: int, epsilon: float | Fraction | Sequence[float | Fraction]) -> PairGoals:
     """A difference is |f_i - g_i| > epsilon_i for some output i; disjunct 2 i is f_i above g_i, 2 i + 1 below.
 
     Args:
         inputs: number of inputs.
         outputs: number of outputs of each network.
-        epsilon: finite, not negative; one number, or one per output.
+        epsilon: finite, not negative; one number, or one per output.  A float is the rational that it is.
     """
     one = Fraction(1)
-    each = (float(epsilon),) * outputs if isinstance(epsilon, int | float) else tuple(map(float, epsilon))
+    each = (
+        (Fraction(epsilon),) * outputs if isinstance(epsilon, int | float | Fraction) else tuple(map(Fraction, epsilon))
+    )
     disjuncts = [
-        (HalfSpace({}, {i: -sign * one, outputs + i: sign * one}, -Fraction(allowed), True),)
+        (HalfSpace({}, {i: -sign * one, outputs + i: sign * one}, -allowed, True),)
         for i, allowed in enumerate(each)
         for sign in (1, -1)
     ]

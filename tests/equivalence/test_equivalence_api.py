@@ -64,6 +64,18 @@ def test_equivalent_with_the_proved_bound(files: tuple[str, str, str], capsys: p
     assert "equivalent" in capsys.readouterr().out
 
 
+def test_a_decimal_on_the_command_line_is_exact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """f - g is the float 0.1, which is a little more than a tenth."""
+    for name, value in (("f", 0.1), ("g", 0.0)):
+        made = chain_network([(np.zeros((1, 2)), np.array([value]))], element="float64")
+        (tmp_path / f"{name}.onnx").write_bytes(write_network(made, metadata={}, producer="test", dtype="float64"))
+    (tmp_path / "domain.vnnlib").write_text(PROPERTY.replace(" (declare-const Y_1 Real)", "").replace("Y_1", "0"))
+    files = [str(tmp_path / name) for name in ("f.onnx", "g.onnx", "domain.vnnlib")]
+    assert run(["equiv", *files, "--epsilon", "0.1", "--timeout", "5", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["asked"] == 0.1
+    assert run(["equiv", *files, "--epsilon", "0.10000000000000001", "--timeout", "5"]) == 0
+
+
 def test_different_with_a_witness_that_replays(files: tuple[str, str, str], capsys: pytest.CaptureFixture[str]) -> None:
     epsilon = float(EXACT) * 0.9
     assert run(["equiv", *files, "--epsilon", repr(epsilon), "--json"]) == 1

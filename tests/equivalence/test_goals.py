@@ -170,12 +170,21 @@ def test_each_output_has_its_own_epsilon() -> None:
 
 
 def test_a_proved_deviation_is_never_rounded_down():
-    from fractions import Fraction
-
     from eqverify.api.equivalence import _sum_above
 
     tiny = 2.0**-60
     for epsilon in (0.0, 0.1, 1.0):
         for reach in (0.0, tiny, -tiny, 0.3, -0.3, -epsilon):
-            assert Fraction(_sum_above(epsilon, reach)) >= Fraction(epsilon) + Fraction(reach)
-    assert _sum_above(0.1, -tiny) == 0.1
+            assert Fraction(_sum_above(Fraction(epsilon), reach)) >= Fraction(epsilon) + Fraction(reach)
+    assert _sum_above(Fraction(0.1), -tiny) == 0.1
+
+
+def test_an_epsilon_need_not_be_a_float() -> None:
+    """The float 0.1 is a little more than a tenth."""
+    f, g = constant(0.1), constant(0.0)
+    assert eq.equivalent(f, g, UNIT, epsilon=0.1).verdict == "equivalent"
+    found = eq.equivalent(f, g, UNIT, epsilon=Fraction(1, 10))
+    assert (found.verdict, found.asked) == ("different", Fraction(1, 10))
+    found = eq.equivalent(constant(0.25), g, UNIT, epsilon=Fraction(1, 3))
+    assert found.epsilon is not None
+    assert Fraction(1, 4) <= Fraction(found.epsilon)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ def equiv(
     domain: Path,
     /,
     *,
-    epsilon: Annotated[list[float] | None, Parameter(negative="")] = None,
+    epsilon: Annotated[list[Fraction] | None, Parameter(negative="")] = None,
     top1: Annotated[bool, Parameter(negative="")] = False,
     timeout: float = 60.0,
     split_inputs: int = 12,
@@ -39,7 +40,7 @@ def equiv(
         VNN-LIB file, version 1.0 or 2.x, about one network, or about two with equal inputs. Only what it says about
         inputs counts; conditions on outputs are ignored.
     epsilon:
-        Allowed deviation of every output, or, given several times, of each output in turn.
+        Allowed deviation of every output, or, given several times, of each output in turn. Decimals are exact.
     top1:
         Ask for an equal largest output instead; a tie counts as agreement.
     timeout:
