@@ -8,7 +8,7 @@ et al. 2020, arXiv 2001.03662; VeryDiff, Teuber et al. 2024, arXiv 2410.20207). 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,13 +91,19 @@ class Joint:
         return self.f.origin[self.paired < 0], self.g.origin[alone]
 
 
-def make_joint(networks: tuple[Network, Network], bounds: tuple[Bounds, Bounds], goals: PairGoals) -> Joint:
+def make_joint(
+    networks: tuple[Network, Network],
+    bounds: tuple[Bounds, Bounds],
+    goals: PairGoals,
+    tick: Callable[[], None] = lambda: None,
+) -> Joint:
     """Normal forms, pairs and differences.
 
     Args:
         networks: f and g, of one input size.
         bounds: proved intervals of all nodes of each on the box, (1, n) each.
         goals: the question; its rows become the target.
+        tick: called for each node of each network; raises to stop.
     """
     sizes = [[network.sizes[node.name] for node in network.relus] for network in networks]
     alike = sizes[0] == sizes[1]
@@ -106,16 +112,18 @@ def make_joint(networks: tuple[Network, Network], bounds: tuple[Bounds, Bounds],
     if alike:
         # A unit is folded where both networks agree on its sign, so that rows stay comparable.
         same = [(one == other) & (one != 0) for one, other in zip(*signs, strict=True)]
-        f, g = (normal_rows(*side, own, same) for side, own in zip(sides, signs, strict=True))
+        f, g = (normal_rows(*side, own, same, tick=tick) for side, own in zip(sides, signs, strict=True))
         return _Layout(f, g, np.arange(len(f.rows)), goals).joint()
     f, g = (
-        normal_rows(*side, own, _folded(own, copied), merged=True)
-        for side, own, copied in zip(sides, signs, _copies(sides, signs), strict=True)
+        normal_rows(*side, own, _folded(own, copied), merged=True, tick=tick)
+        for side, own, copied in zip(sides, signs, _copies(sides, signs, tick), strict=True)
     )
     return _Layout(f, g, match_units(f, g), goals).joint()
 
 
-def _copies(sides: list[tuple[Network, Bounds]], signs: list[list[IntArray]]) -> list[IntArray]:
+def _copies(
+    sides: list[tuple[Network, Bounds]], signs: list[list[IntArray]], tick: Callable[[], None]
+) -> list[IntArray]:
     """The units of f and of g that may be active and have a copy in the other, (k, 2) each; none of large networks.
 
     Looking for them takes rows over all units that are not inactive, and what is gained is rounding.
@@ -124,7 +132,8 @@ def _copies(sides: list[tuple[Network, Bounds]], signs: list[list[IntArray]]) ->
     if not min(counts) or sum(counts) > _LARGE:
         return [np.zeros((0, 2), dtype=np.int64)] * 2
     raw = [
-        normal_rows(*side, own, [sign < 0 for sign in own], merged=True) for side, own in zip(sides, signs, strict=True)
+        normal_rows(*side, own, [sign < 0 for sign in own], merged=True, tick=tick)
+        for side, own in zip(sides, signs, strict=True)
     ]
     paired = match_units(raw[0], raw[1], close=_COPY)
     return [raw[0].origin[paired >= 0], raw[1].origin[paired[paired >= 0]]]

@@ -7,6 +7,7 @@ that were made differently look alike.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,13 @@ def relu_signs(network: Network, bounds: Bounds, sliver: float = 0.0) -> list[In
 
 
 def normal_rows(
-    network: Network, bounds: Bounds, signs: list[IntArray], folded: list[BoolArray], *, merged: bool = False
+    network: Network,
+    bounds: Bounds,
+    signs: list[IntArray],
+    folded: list[BoolArray],
+    *,
+    merged: bool = False,
+    tick: Callable[[], None] = lambda: None,
 ) -> NormalRows:
     """The normal form on a box.
 
@@ -91,9 +98,11 @@ def normal_rows(
         folded: per ReLU layer, which units are not kept.
         merged: whether to merge parallel units, fold those whose rows show their sign, drop those that nothing reads,
             and put the others on the earliest level they can be on; else there is one level per ReLU layer.
+        tick: called for each node; raises to stop.
     """
     form = _Form(network, bounds, signs, folded)
     for node in network.nodes:
+        tick()
         form.visit(node, merged)
     return form.selected(form.read() if merged else np.flatnonzero(form.alive), merged)
 

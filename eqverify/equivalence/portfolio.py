@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -94,6 +95,8 @@ class _Part:
     bounds: tuple[dict[str, Interval], dict[str, Interval]]
     joint: Joint
     splitter: Splitter
+    seconds: float
+    """What the joint system took to make."""
 
     @property
     def free(self) -> int:
@@ -134,6 +137,20 @@ class _Run:
     def late(self) -> bool:
         return time.monotonic() >= self.until(1.0)
 
+    def tick(self) -> None:
+        """Called in work that takes long.
+
+        Raises:
+            TimeoutError: the time is over.
+        """
+        if self.late:
+            raise TimeoutError
+
+    @property
+    def settled(self) -> bool:
+        """Whether every part of the domain was looked at, and nothing is open there."""
+        return len(self.parts) == len(self.search.domain.polytopes) and not self.open_parts
+
     @property
     def open_parts(self) -> list[_Part]:
         return [part for part in self.parts if part.splitter.open.any()]
@@ -169,11 +186,12 @@ def decide(
     run = _Run((f, g), goals, search, options, progress)
     stages = _stages(run, search.domain)
     last = run.start
-    for name in stages:
-        run.seconds[name] = run.seconds.get(name, 0.0) + time.monotonic() - last
-        last = time.monotonic()
-        if search.found is not None or (run.parts and not run.open_parts) or run.late:
-            break
+    with suppress(TimeoutError):
+        for name in stages:
+            run.seconds[name] = run.seconds.get(name, 0.0) + time.monotonic() - last
+            last = time.monotonic()
+            if search.found is not None or run.settled or run.late:
+                break
     return _decision(run)
 
 
@@ -181,8 +199,8 @@ def _stages(run: _Run, domain: Domain) -> Iterator[str]:
     """Do the stages one after the other, naming each when it is done."""
     run.search.glance()
     yield "search"
-    run.progress("bounds", 0, len(domain.polytopes))
-    for polytope in domain.polytopes:
+    for number, polytope in enumerate(domain.polytopes):
+        run.progress("bounds", number, len(domain.polytopes))
         run.parts.append(_make_part(run, polytope))
     yield "bounds"
     run.progress("search", 0, 1)
@@ -209,16 +227,20 @@ def _stages(run: _Run, domain: Domain) -> Iterator[str]:
 
 def _make_part(run: _Run, polytope: Polytope) -> _Part:
     box = polytope.box
-    f, g = (crown_bounds(network, box.lower[None], box.upper[None]) for network in run.networks)
-    return _bounded_part(run, polytope, (f, g))
+    bounds = []
+    for network in run.networks:
+        run.tick()
+        bounds.append(crown_bounds(network, box.lower[None], box.upper[None]))
+    return _bounded_part(run, polytope, (bounds[0], bounds[1]))
 
 
 def _bounded_part(run: _Run, polytope: Polytope, bounds: tuple[dict[str, Interval], dict[str, Interval]]) -> _Part:
     """The joint system that follows from bounds of each network, and what it says about the whole part."""
-    joint = make_joint(run.networks, bounds, run.goals)
+    start = time.monotonic()
+    joint = make_joint(run.networks, bounds, run.goals, run.tick)
     splitter = Splitter(joint, run.goals, polytope, lambda points: run.search.attempt(points, polytope))
     splitter.run(np.inf, max_boxes=1)
-    return _Part(polytope, bounds, joint, splitter)
+    return _Part(polytope, bounds, joint, splitter, time.monotonic() - start)
 
 
 def _sharpen(run: _Run, deadline: float) -> None:
@@ -229,7 +251,10 @@ def _sharpen(run: _Run, deadline: float) -> None:
         until = time.monotonic() + (deadline - time.monotonic()) / (len(ragged) - number)
         sides = part.ragged
         for waiting, place in zip(range(len(sides), 0, -1), sides, strict=True):
-            seconds = max(1e-3, (until - time.monotonic()) / waiting)
+            # The system of rows is made again after each proof, and must be ready in time.
+            seconds = (until - time.monotonic()) / waiting - part.seconds
+            if seconds <= 0:
+                break
             network, known, alone = run.networks[place], part.bounds[place], part.joint.unpaired[place]
             sharper, solver = sharpen(network, known, alone, part.polytope, seconds, run.options.seed)
             part = _bounded_part(
@@ -305,7 +330,8 @@ _METHODS = {"splitting": _split, "milp": _milp, "z3": _z3}
 
 def _decision(run: _Run) -> Decision:
     search, outcomes = run.search, [part.splitter.outcome for part in run.parts]
-    refuted = bool(outcomes) and all(outcome.refuted for outcome in outcomes)
+    whole = len(run.parts) == len(search.domain.polytopes)
+    refuted = whole and all(outcome.refuted for outcome in outcomes)
     verdict: Verdict = "different" if search.found is not None else "equivalent" if refuted else "unknown"
     reason = ""
     if verdict == "unknown":
@@ -315,13 +341,13 @@ def _decision(run: _Run) -> Decision:
     return Decision(
         verdict,
         search.found,
-        max((outcome.reach for outcome in outcomes), default=float("inf")),
+        max(outcome.reach for outcome in outcomes) if whole else float("inf"),
         search.best,
         run.evidence,
         run.solver,
         sum(outcome.boxes for outcome in outcomes),
         sum(outcome.left for outcome in outcomes),
-        float(np.mean([outcome.done for outcome in outcomes])) if outcomes else 0.0,
+        sum(outcome.done for outcome in outcomes) / len(search.domain.polytopes),
         reason,
         run.seconds,
     )

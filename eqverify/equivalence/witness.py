@@ -158,11 +158,13 @@ class WitnessSearch:
         self.found = Witness(point, x, disjunct, at_f, at_g, "exact")
         return True
 
-    def sample(self, count: int = 1024) -> bool:
+    def sample(self, count: int = 1024, deadline: float = np.inf) -> bool:
         """Random points and corners of every part, and gradient steps from the best of them."""
         for part in self.domain.polytopes:
+            if time.monotonic() > deadline:
+                return False
             points = self._interiors[part].pull(self._draw(part, count))
-            if self.attempt(points, part) or self.climb(self._starts(points), part):
+            if self.attempt(points, part) or self.climb(self._starts(points), part, deadline):
                 return True
         return False
 
@@ -173,7 +175,7 @@ class WitnessSearch:
     def search(self, deadline: float, rounds: int) -> bool:
         """`sample` again and again."""
         for _ in range(rounds):
-            if time.monotonic() > deadline or self.sample():
+            if time.monotonic() > deadline or self.sample(deadline=deadline):
                 break
         return self.found is not None
 
@@ -189,10 +191,12 @@ class WitnessSearch:
         chosen = np.argsort(-np.nan_to_num(least, nan=-np.inf), axis=0, kind="stable")[:8]
         return points[np.unique(chosen)]
 
-    def climb(self, x: FloatArray, part: Polytope) -> bool:
+    def climb(self, x: FloatArray, part: Polytope, deadline: float = np.inf) -> bool:
         """Sign-gradient steps on the least row of the disjunct closest to holding at each point (k, input_size)."""
         box = part.box
         for step in _STEPS:
+            if time.monotonic() > deadline:
+                return False
             values = evaluate(self.network, x)
             disjunct = np.argmax(np.nan_to_num(self.goals.least(values), nan=-np.inf), axis=1)
             own = self.goals.disjunct[None] == disjunct[:, None]

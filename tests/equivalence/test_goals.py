@@ -10,11 +10,13 @@ import pytest
 
 import eqverify as eq
 from eqverify.api.equivalence import load_domain
+from eqverify.bounds import crown_bounds
 from eqverify.domain import Box, Domain, HalfSpace, Polytope, box_domain
 from eqverify.equivalence import DecideOptions, WitnessSearch, decide, epsilon_goals, make_goals
 from eqverify.equivalence import portfolio as portfolio_module
 from eqverify.equivalence.exact import CrossCheck
 from eqverify.equivalence.goals import PairGoals
+from eqverify.equivalence.joint import make_joint
 from eqverify.equivalence.portfolio import Decision, Method
 from eqverify.equivalence.product_milp import ProductMilp
 from eqverify.equivalence.shared import shared_cases
@@ -188,3 +190,35 @@ def test_an_epsilon_need_not_be_a_float() -> None:
     found = eq.equivalent(constant(0.25), g, UNIT, epsilon=Fraction(1, 3))
     assert found.epsilon is not None
     assert Fraction(1, 4) <= Fraction(found.epsilon)
+
+
+def test_a_part_that_time_did_not_suffice_for_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both networks agree on the first part, and the second was not looked at."""
+    made = []
+
+    def slow(*arguments: object) -> object:
+        made.append(make_joint(*arguments[:3]))
+        if len(made) > 1:
+            raise TimeoutError
+        return made[0]
+
+    monkeypatch.setattr("eqverify.equivalence.portfolio.make_joint", slow)
+    deaf(monkeypatch)
+    domain = Domain((UNIT.polytopes[0], Polytope(Box(np.full(1, 2.0), np.full(1, 3.0)))))
+    f = chain_network([(np.ones((1, 1)), np.full(1, -1.5)), (np.ones((1, 1)), np.zeros(1))])
+    found = decided(f, constant(0.0), epsilon_goals(1, 1, 0.1), domain)
+    assert (found.verdict, found.reach) == ("unknown", np.inf)
+    assert found.done <= 0.5
+
+
+def test_no_system_of_rows_is_made_when_time_is_over() -> None:
+    f = chain_network([(np.ones((1, 1)), np.zeros(1)), (np.ones((1, 1)), np.zeros(1))])
+    ticks = iter(range(2))
+    bounds = crown_bounds(f, -np.ones((1, 1)), np.ones((1, 1)))
+
+    def tick() -> None:
+        if next(ticks, None) is None:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        make_joint((f, f), (bounds, bounds), epsilon_goals(1, 1, 0.0), tick)

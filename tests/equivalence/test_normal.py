@@ -11,13 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eqverify.arrays import FloatArray
-from eqverify.bounds import Bounds, crown_bounds
-from eqverify.domain import Box, box_domain
+from eqverify.bounds import Bounds, Interval, crown_bounds
+from eqverify.domain import Box, Polytope, box_domain
 from eqverify.equivalence import DecideOptions, WitnessSearch, decide, epsilon_goals
 from eqverify.equivalence.joint import _Layout, make_joint
 from eqverify.equivalence.normal import NormalRows, _Form, normal_rows, relu_signs
+from eqverify.equivalence.sharpen import sharpen
 from eqverify.equivalence.zonotope import Zonotope, _apply
 from eqverify.network import Network, evaluate_exact
+from eqverify.problem import Problem
+from eqverify.stability.facts import Facts
+from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.chains import chain_network
 from eqverify.testing.strategies import any_networks, boxes
 
@@ -132,3 +136,30 @@ def test_a_generator_that_is_no_number_is_not_left_out() -> None:
     for lam, radius in ((1.0, np.nan), (np.nan, 0.0)):
         found, _ = _apply(zonotope, lam * one, 0.0 * one, radius * one, np.array([1]))
         assert np.isnan(found.generators.sum() + found.slack.sum())
+
+
+def test_units_without_partner_are_proved_on_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """|x| <= 1.125 on the box: the proof ends behind that unit, and says nothing about its neighbour."""
+    f = chain_network(
+        [
+            (np.array([[1.0], [-1.0]]), np.zeros(2)),
+            (np.array([[1.0, 1.0], [1.0, 1.0]]), np.array([-3.0, -1.125])),
+            (np.ones((2, 2)), np.zeros(2)),
+            (np.ones((1, 2)), np.zeros(1)),
+        ]
+    )
+    box = Polytope(Box(-np.ones(1), np.ones(1)))
+    seen = []
+
+    def spy(problem: Problem, *arguments: object, **keywords: object) -> Facts:
+        seen.append([problem.network.sizes[relu.name] for relu in problem.network.relus])
+        return prove_stability(problem, *arguments, **keywords)
+
+    monkeypatch.setattr("eqverify.equivalence.sharpen.prove_stability", spy)
+    known = {name: Interval(i.lower - 1, i.upper + 1) for name, i in bounds_of(f, box.box).items()}
+    sharper, _ = sharpen(f, known, np.array([[1, 1]]), box, 10.0, 0)
+    assert seen == [[2, 1]]
+    source = f.relus[1].source
+    assert sharper[source].upper[0, 1] <= 0
+    assert sharper[source].upper[0, 0] == known[source].upper[0, 0]
+    assert all(sharper[relu.source].lower[0, 0] == known[relu.source].lower[0, 0] for relu in f.relus)
