@@ -1,6 +1,6 @@
 """Reduce networks of all families for a property, and confirm each by `eqverify equiv` at its own epsilons.
 
-    python benchmarks/equivalence/reduced.py --time-limit 10 --timeout 60 --output results/reduced.csv
+    python benchmarks/equivalence/reduced.py --time-limit 10 --timeout 300 --output results/reduced.csv
 
 The reduced networks are compared as files with the originals, output by output at the eps that `reduce` proved for it.
 The data is found in $EQVERIFY_VNNCOMP, or in ../shared/vnncomp beside the checkout.  A row is written as soon as it is
@@ -79,7 +79,7 @@ def run_one(instance: tuple[str, str, str, Engine], folder: Path, arguments: arg
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--time-limit", type=float, default=10.0, help="seconds for the proof of each reduction")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for each comparison")
+    parser.add_argument("--timeout", type=float, default=300.0, help="seconds for each comparison")
     parser.add_argument("--families", nargs="+", default=sorted({instance[0] for instance in INSTANCES}))
     parser.add_argument("--folder", type=Path, help="keep the reduced networks here")
     parser.add_argument("--output", type=Path, required=True)

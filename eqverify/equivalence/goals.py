@@ -91,9 +91,8 @@ def epsilon_goals(inputs: int, outputs: int, epsilon: float | Fraction | Sequenc
         epsilon: finite, not negative; one number, or one per output.  A float is the rational that it is.
     """
     one = Fraction(1)
-    each = (
-        (Fraction(epsilon),) * outputs if isinstance(epsilon, int | float | Fraction) else tuple(map(Fraction, epsilon))
-    )
+    given = (epsilon,) * outputs if isinstance(epsilon, int | float | Fraction) else epsilon
+    each = tuple(Fraction(allowed) for allowed in given)
     disjuncts = [
         (HalfSpace({}, {i: -sign * one, outputs + i: sign * one}, -allowed, True),)
         for i, allowed in enumerate(each)
