@@ -409,7 +409,7 @@ class _Run:
 
     def _search(self, problem: Problem, side: _Side, budget: Budget) -> bool:
         """A short search for an input of each disjunct, with gradient steps of another kind than the attack's."""
-        from eqverify.stability.directed import search_disjuncts
+        from eqverify.stability.counterexample import search_disjuncts
 
         points = search_disjuncts(problem, self.seed, budget.exhausted)
         return any(side.replayer(point[None]) for point in points)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -12,6 +12,8 @@ from eqverify.bounds.assumed import assumed_parts, assumed_slack
 from eqverify.domain import Assumption, Conjunction, Polytope
 from eqverify.network import Network, evaluate_nodes, evaluation_error, outputs_exact
 from eqverify.network.evaluate import join_outputs
+from eqverify.problem import Problem
+from eqverify.stability.assumed import directed_problem, start_from
 from eqverify.stability.falsify import pull_rows
 from eqverify.stability.interior import Interior
 
@@ -124,3 +126,24 @@ class CounterexampleSearch:
             if sum(terms, Fraction(0)) + margin > Fraction(bound):
                 return False
         return True
+
+
+def search_disjuncts(problem: Problem, seed: int, stop: Callable[[], bool]) -> Iterator[FloatArray]:
+    """Inputs (input_size,) that satisfy a disjunct, checked exactly: what a short search for each of them finds.
+
+    Args:
+        problem: network and property.
+        seed: of random points.
+        stop: asked before each disjunct, and while one is searched for.
+    """
+    for number, case in enumerate(problem.cases):
+        start = start_from(problem, case.polytope)
+        for index, rows in enumerate(case.unsafe):
+            if stop():
+                return
+            assumed = directed_problem(problem, number, index, start.outputs).assumed
+            assert assumed is not None
+            search = CounterexampleSearch(problem.network, case.polytope, rows, assumed, seed)
+            search.search(stop)
+            if search.found is not None:
+                yield search.found

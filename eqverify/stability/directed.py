@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from eqverify.bounds import Bounds, Interval, crown_bounds
+from eqverify.bounds import Bounds, Interval
 from eqverify.bounds.ascent import Slopes
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.directed import (
@@ -31,11 +31,11 @@ from eqverify.bounds.directed import (
 )
 from eqverify.bounds.lp import HintSource, LpBound
 from eqverify.bounds.shrink import shrink
-from eqverify.domain import Polytope, assume
-from eqverify.errors import InputError, Place, UsageError
+from eqverify.errors import Place, UsageError
 from eqverify.milp.encoding import Answer, Solver, SolverFactory, UnitBlock, Verdict
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
+from eqverify.stability.assumed import Start, directed_problem, start_from
 from eqverify.stability.budget import Budget
 from eqverify.stability.counterexample import CounterexampleSearch
 from eqverify.stability.factories import ScipFactory
@@ -107,68 +107,6 @@ class Directed:
     proofs: tuple[Proof, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Start:
-    """What is known on a case's polytope before any disjunct is assumed.
-
-    Attributes:
-        bounds: intervals (1, n) of all nodes.
-        outputs: (output_size,) bounds on |y|.
-        evidence: by ReLU node, (n,) what the stable units rest on.
-        level: the dearest kind of evidence in any of it.
-    """
-
-    bounds: Mapping[str, Interval]
-    outputs: FloatArray
-    evidence: Mapping[str, ByteArray]
-    level: Evidence
-
-
-def start_from(problem: Problem, polytope: Polytope, facts: Facts | None = None) -> Start:
-    """Bounds on one polytope of a problem: CROWN's, from those of `facts` where there are any."""
-    box = polytope.box
-    known = {} if facts is None else {f.source: Interval(f.lower[None], f.upper[None]) for f in facts.layers}
-    bounds = crown_bounds(problem.network, box.lower[None], box.upper[None], known, outputs=True)
-    level = Evidence.DERIVED
-    if facts is not None:
-        kinds = [Evidence(int(k)) for f in facts.layers for k in np.unique(f.evidence) if Evidence(int(k)) in PROOFS]
-        level = Evidence.SOLVER if facts.solver else max([level, *kinds], key=PROOFS.index)
-    evidence = {}
-    for relu in problem.network.relus:
-        stable = ~open_units(bounds[relu.source])[0]
-        before = np.zeros(stable.size, dtype=np.int8) if facts is None else facts.by_name()[relu.name].evidence
-        proved = np.isin(before, PROOFS)
-        evidence[relu.name] = np.where(stable, np.where(proved, before, level), Evidence.NONE).astype(np.int8)
-    outputs = np.concatenate([bounds[port.source].magnitude[0] for port in problem.network.outputs])
-    return Start(bounds, outputs, evidence, level)
-
-
-def directed_problem(problem: Problem, case: int, index: int, outputs: FloatArray) -> Problem:
-    """The problem of one disjunct: one polytope, one disjunct, and the disjunct assumed.
-
-    Args:
-        problem: network and property.
-        case: index of the case.
-        index: number of the disjunct in it.
-        outputs: (output_size,) proved bounds on |y| over the polytope, for rounding.
-
-    Raises:
-        InputError: `directed/tail`.
-    """
-    if problem.tail is not None:
-        raise InputError(
-            "directed/tail",
-            "the outputs of the property lie behind operators that are not piecewise linear",
-            value=", ".join(problem.tail.operators),
-            hint="reduce without --for-property",
-        )
-    chosen = problem.cases[case]
-    rows = chosen.unsafe[index]
-    assumed = assume(rows, chosen.polytope.box.magnitude, outputs)
-    specification = replace(problem.specification, cases=(replace(chosen, unsafe=(rows,)),))
-    return Problem(problem.network, specification, None, assumed, (case + 1, index + 1), problem.files)
-
-
 def prove_directed(
     problem: Problem,
     options: StabilityOptions | None = None,
@@ -225,27 +163,6 @@ def prove_directed(
         proofs.append(_Proof(case, index, directed_problem(problem, case, index, start.outputs), start, options, tools))
     _work(proofs, Budget(options.time_limit), progress)
     return tuple(proof.result() for proof in proofs)
-
-
-def search_disjuncts(problem: Problem, seed: int, stop: Callable[[], bool]) -> Iterator[FloatArray]:
-    """Inputs (input_size,) that satisfy a disjunct, checked exactly: what a short search for each of them finds.
-
-    Args:
-        problem: network and property.
-        seed: of random points.
-        stop: asked before each disjunct, and while one is searched for.
-    """
-    for number, case in enumerate(problem.cases):
-        start = start_from(problem, case.polytope)
-        for index, rows in enumerate(case.unsafe):
-            if stop():
-                return
-            assumed = directed_problem(problem, number, index, start.outputs).assumed
-            assert assumed is not None
-            search = CounterexampleSearch(problem.network, case.polytope, rows, assumed, seed)
-            search.search(stop)
-            if search.found is not None:
-                yield search.found
 
 
 def _work(proofs: list[_Proof], budget: Budget, progress: Progress) -> None:
