@@ -64,7 +64,7 @@ class Verification:
         witness: for `sat`, the input and onnxruntime's outputs.
         evidence: for `unsat`, what the parts rest on: ``bounds`` is arithmetic only.
         reason: for `unknown`.
-        relus_before: of the original network.
+        relus_before: of the original network; 0 where several are asked about, or none had been read at the limit.
         relus_after: of the largest network that a backend was asked about; None if none was.
         layers: its table of layers, empty where nothing was reduced.
         seconds: wall time by stage.
@@ -95,9 +95,9 @@ class Verification:
         }
 
 
-def timed_out(seconds: float) -> Verification:
-    """The answer of a run that was ended at its limit."""
-    return Verification("timed-out", "", None, (), "ended at the limit", 0, None, (), {"decide": seconds})
+def timed_out(seconds: float, relus: int) -> Verification:
+    """The answer of a run on a network of so many ReLUs that was ended at its limit."""
+    return Verification("timed-out", "", None, (), "ended at the limit", relus, None, (), {"decide": seconds})
 
 
 def verify(
@@ -110,6 +110,7 @@ def verify(
     seed: int = 0,
     workers: int = 1,
     progress: Progress = silent,
+    counted: Callable[[int], object] | None = None,
 ) -> Verification:
     """Decide whether an input satisfies a property (for a counterexample query: whether there is a counterexample).
 
@@ -131,6 +132,8 @@ def verify(
         workers: processes for the proof that serves all disjuncts; they start afresh, so that a script that asks for
             several needs the usual ``if __name__ == "__main__":``.
         progress: called with stage, done, total.
+        counted: called with the number of the network's ReLUs once it is read, for who has to tell of a run that ends
+            without an answer.
 
     Returns:
         The answer. `unsat` is proved, up to what `evidence` names; `sat` holds for the network over the reals, and for
@@ -148,6 +151,8 @@ def verify(
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, networks, timeout, seed, progress)
     problem, data = _load(parsed, networks)
+    if counted is not None:
+        counted(problem.network.relu_count)
     return run.decide(problem, data)
 
 

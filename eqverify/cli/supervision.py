@@ -7,6 +7,7 @@ announced at the limit the parent ends it and answers itself, so that exactly on
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import select
 import signal
@@ -23,6 +24,8 @@ _FAREWELL = 0.5
 _LONGEST = 1e8
 """Seconds that `select` can wait."""
 
+_NOTE_BYTES = 8
+
 _alone = False
 _began = time.monotonic()
 
@@ -36,6 +39,21 @@ def allow() -> None:
 def since_start() -> float:
     """Seconds since the program began, without the interpreter's own; 0 where the process does other things too."""
     return time.monotonic() - _began if _alone else 0.0
+
+
+class Note:
+    """A count that the child leaves for its parent, in memory that both have: made before `supervise` forks."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _NOTE_BYTES)
+
+    def write(self, number: int) -> None:
+        """Leave a number of at least 0."""
+        self._memory[:] = number.to_bytes(_NOTE_BYTES, "little")
+
+    def read(self) -> int:
+        """What was left last; 0 if nothing was."""
+        return int.from_bytes(self._memory[:], "little")
 
 
 def supervise(seconds: float) -> Callable[[], None] | None:

@@ -71,3 +71,11 @@ def test_the_clock_runs_from_the_start_of_the_program_only_where_it_is_alone():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
     assert done.stdout.splitlines() == ["0.0", "True"]
+
+
+def test_a_note_of_the_child_is_read_by_the_parent():
+    work = "note.write(1024)\ntime.sleep(60)"
+    script = SCRIPT.format(seconds=0.2, work=work)
+    script = script.replace("announce =", "note = supervision.Note()\nannounce =").replace('"timed-out"', "note.read()")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
+    assert done.stdout == "1024\n"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -122,6 +124,29 @@ def test_json_is_one_object(tmp_path, network, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer["verdict"] == "sat"
     assert len(answer["witness"]["x"]) == 2
+
+
+HANGING = """
+import sys, time
+from eqverify.api import verification
+from eqverify.cli import supervision
+from eqverify.cli.main import run
+
+supervision.allow()
+verification._Run.decide = lambda *_: time.sleep(60)
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_run_that_is_ended_at_the_limit_tells_the_size_of_the_network(tmp_path, network):
+    """In a process of its own, since it forks.  It was said to have no ReLUs."""
+    asked = query(tmp_path, PROPERTY_1, bound=0.5)
+    options = ["verify", asked, "--network", f"N={network}", "--json", "--timeout", "6"]
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING, *options], capture_output=True, text=True, timeout=50, check=False
+    )
+    answer = json.loads(done.stdout)
+    assert (answer["verdict"], answer["relus_before"]) == ("timed-out", 4)
 
 
 def test_name_and_version(capsys):

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from eqverify.cli.commands.shared import Json, require_folder
 from eqverify.cli.progress import shown_progress
-from eqverify.cli.supervision import since_start, supervise
+from eqverify.cli.supervision import Note, since_start, supervise
 from eqverify.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,9 +71,10 @@ def verify(
     if not timeout > 0:
         raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
     left = max(timeout - since_start(), timeout / 2)
+    relus = Note()
     announce = supervise(left + _GRACE)
     if announce is None:
-        _give_up(timeout, result_file, json)
+        _give_up(timeout, relus.read(), result_file, json)
         return
     from eqverify.api import verification
     from eqverify.api.loading import load_query
@@ -92,6 +93,7 @@ def verify(
             seed=seed,
             workers=min(usable_cores(), _MOST_WORKERS) if workers is None else workers,
             progress=progress,
+            counted=relus.write,
         )
     announce()
     if result_file is not None:
@@ -103,14 +105,14 @@ def verify(
     print(_summary(answer), file=sys.stderr)
 
 
-def _give_up(timeout: float, result_file: Path | None, json: bool) -> None:
+def _give_up(timeout: float, relus: int, result_file: Path | None, json: bool) -> None:
     """Answer for a run that was ended at the limit."""
     if not json:
         print("timed-out", flush=True)
     from eqverify.api.verification import timed_out
     from eqverify.cli import assignments, render
 
-    answer = timed_out(timeout)
+    answer = timed_out(timeout, relus)
     if result_file is not None:
         assignments.write_result(result_file, answer)
     if json:
