@@ -352,7 +352,7 @@ class _Search:
         layer = LpLayer(lower, upper, matrix[:, :-1], -matrix[:, -1])
         answer = layer.bound(state.question.sign * values[self.node.name].rows[state.question.unit])
         if answer.point is not None:
-            self._try_point(state, answer.point)
+            self._try_points([state], answer.point[None])
         beta, start = {}, 0
         for name, columns in self.columns.items():
             found = answer.multipliers.constraints[start : start + columns.size]
@@ -364,32 +364,38 @@ class _Search:
     def _try_corners(self, ascent: Ascent, leaves: list[_Leaf]) -> None:
         """Evaluate the corner that each question's first open row points to."""
         assert ascent.last is not None
-        seen: set[int] = set()
+        first: dict[int, int] = {}
         for position, row in enumerate(ascent.last_rows):
             leaf = leaves[int(row)]
             state = self.states[leaf.question]
-            if leaf.question in seen or state.upper[leaf.index] <= state.limit:
-                continue
-            seen.add(leaf.question)
-            parts = []
-            for port in self.network.inputs:
-                interval = self.ground.bounds[port.name]
-                centre, radius = (a[0] for a in centred(interval))
-                slope = ascent.last.inputs.get(port.name, np.zeros((1, position + 1, port.size)))[0, position]
-                parts.append(np.clip(centre + np.sign(slope) * radius, interval.lower[0], interval.upper[0]))
-            corner = np.concatenate(parts)
-            state.corners = [*state.corners[1 - _CORNERS :], corner]
-            self._try_point(state, corner)
-
-    def _try_point(self, state: _Progress, point: FloatArray) -> None:
-        """Keep a point that refutes the claim."""
-        if self.constraints is not None and not certainly_inside(*self.constraints, point[None])[0]:
+            if state.upper[leaf.index] > state.limit:
+                first.setdefault(leaf.question, position)
+        if not first:
             return
-        values = evaluate_nodes(self.network, point[None])
-        error = evaluation_error(self.network, values)[self.node.name][0, state.question.unit]
-        value = state.question.sign * values[self.node.name][0, state.question.unit]
-        if value > np.nextafter(state.limit + error, np.inf):
-            state.point = point
+        positions, parts = list(first.values()), []
+        for port in self.network.inputs:
+            interval = self.ground.bounds[port.name]
+            centre, radius = (a[0] for a in centred(interval))
+            slope = ascent.last.inputs.get(port.name, np.zeros((1, ascent.last_rows.size, port.size)))[0, positions]
+            parts.append(np.clip(centre + np.sign(slope) * radius, interval.lower[0], interval.upper[0]))
+        corners, states = np.concatenate(parts, axis=1), [self.states[number] for number in first]
+        for state, corner in zip(states, corners, strict=True):
+            state.corners = [*state.corners[1 - _CORNERS :], corner]
+        self._try_points(states, corners)
+
+    def _try_points(self, states: Sequence[_Progress], points: FloatArray) -> None:
+        """Keep the points (k, input_size) that refute the claims of their questions."""
+        values = evaluate_nodes(self.network, points)
+        errors = evaluation_error(self.network, values)[self.node.name]
+        inside = np.ones(len(points), dtype=bool)
+        if self.constraints is not None:
+            inside = certainly_inside(*self.constraints, points)
+        for row in np.flatnonzero(inside).tolist():
+            state, unit = states[row], states[row].question.unit
+            value = state.question.sign * values[self.node.name][row, unit]
+            if not value > np.nextafter(state.limit + errors[row, unit], np.inf):
+                continue
+            state.point = points[row]
             if state.question.slack > 0:
                 state.limit = float(value + state.question.slack)
             else:
