@@ -135,7 +135,7 @@ def _copies(
         normal_rows(*side, own, [sign < 0 for sign in own], merged=True, tick=tick)
         for side, own in zip(sides, signs, strict=True)
     ]
-    paired = match_units(raw[0], raw[1], close=_COPY)
+    paired = match_units(raw[0], raw[1], close=_COPY, plain=False)
     return [raw[0].origin[paired >= 0], raw[1].origin[paired[paired >= 0]]]
 
 

@@ -11,6 +11,10 @@ from eqverify.bounds.interval import Interval
 from eqverify.network import UNIT_ROUNDOFF
 from eqverify.network.evaluate import UNDERFLOW
 
+_NEARLY = 1e-3
+"""Slopes this close to 0 or 1 are taken as that: the offset grows by no larger share, and the line no longer depends on
+how well z is known elsewhere."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelBounds:
@@ -34,10 +38,11 @@ def chord(z: Interval) -> Line:
 
 
 def chord_offset(z: Interval) -> tuple[FloatArray, FloatArray]:
-    """Slope lam and offset of the chord:  0 <= max(0, z) - lam z <= offset."""
+    """Slope lam, nearly that of the chord, and offset:  0 <= max(0, z) - lam z <= offset."""
     with np.errstate(divide="ignore", invalid="ignore"):
         lam = z.upper / (z.upper - z.lower)
     lam = np.where(z.lower >= 0, 1.0, np.where(z.upper <= 0, 0.0, np.clip(np.nan_to_num(lam, nan=0.5), 0.0, 1.0)))
+    lam = np.where(lam <= _NEARLY, 0.0, np.where(lam >= 1.0 - _NEARLY, 1.0, lam))
     return lam, _above_line(z, lam)[1]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eqverify.arrays import FloatArray, IntArray
+from eqverify.arrays import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from eqverify.equivalence.normal import NormalRows
@@ -19,7 +20,7 @@ _CANDIDATES = 4
 """For a unit of one network, so many units of the other are looked at: those with the closest rows."""
 
 
-def match_units(f: NormalRows, g: NormalRows, close: float = _CLOSE) -> IntArray:
+def match_units(f: NormalRows, g: NormalRows, close: float = _CLOSE, *, plain: bool = True) -> IntArray:
     """Pair units level by level: for a level of g, the later level of f that has the most units like its own.
 
     Rows of g are rewritten over f's columns through the pairs found so far, so that units match only where what they
@@ -29,11 +30,15 @@ def match_units(f: NormalRows, g: NormalRows, close: float = _CLOSE) -> IntArray
         f: one network.
         g: the other.
         close: share of what rows can amount to by which those of pairs may differ.
+        plain: whether kept units that are active are looked through: what one network reads from such a unit, the other
+            may read from the inputs.
 
     Returns:
         (units of f,) the unit of g, -1 for none; levels are paired one to one and in order.
     """
     head = f.rows.shape[1] - len(f.rows)
+    if plain:
+        f, g = (replace(form, rows=_plain(form.rows, form.lower >= 0)) for form in (f, g))
     paired = np.full(len(f.rows), -1, dtype=np.int64)
     next_level = 0
     for level in np.unique(g.level).tolist():
@@ -50,6 +55,17 @@ def match_units(f: NormalRows, g: NormalRows, close: float = _CLOSE) -> IntArray
             paired[best[0]] = best[1]
             next_level = best_level + 1
     return paired
+
+
+def _plain(rows: FloatArray, active: BoolArray) -> FloatArray:
+    """Rows (n, head + n) of units with those of active ones, (n,) bool, put in for their outputs."""
+    rows, head = rows.copy(), rows.shape[1] - len(rows)
+    for unit in np.flatnonzero(active).tolist():
+        readers = np.flatnonzero(rows[:, head + unit])
+        factor = rows[readers, head + unit]
+        rows[readers, head + unit] = 0.0
+        rows[readers] += factor[:, None] * rows[unit]
+    return rows
 
 
 def _translate(

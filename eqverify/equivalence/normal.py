@@ -27,7 +27,8 @@ from eqverify.network.expression import (
 )
 
 _PARALLEL = 1e-12
-"""Units are merged where their rows are multiples of each other up to this share of what they can amount to."""
+"""Units are merged where their rows are multiples of each other up to this share of what they can amount to, whatever
+errors the rows have from being composed."""
 
 _SAME_KEY = 1e-9
 """Rows whose keys differ by more are not compared."""
@@ -243,8 +244,9 @@ class _Seen:
         key = abs(float(weighted @ self.direction)) / size
         for place in np.flatnonzero(np.abs(self.keys - key) <= _SAME_KEY).tolist():
             factor = self._factor(row, place)
-            gap = self._gap(row, error, factor, place)
+            gap = self._gap(row, factor, place)
             if gap <= _PARALLEL * size:
+                gap = (gap + error + abs(factor) * self.errors[place]) * (1 + 1e-6)
                 return self._output(row, error, factor, gap, self.columns[place])
         self.keys = np.append(self.keys, key)
         self.rows.append(row)
@@ -257,8 +259,8 @@ class _Seen:
         pivot = int(np.argmax(np.abs(other * self.weights)))
         return float(row[pivot] / other[pivot])
 
-    def _gap(self, row: FloatArray, error: float, factor: float, place: int) -> float:
-        """A bound on |z - factor z'| on the box."""
+    def _gap(self, row: FloatArray, factor: float, place: int) -> float:
+        """A bound on |z - factor z'| on the box, but for the errors that both rows have anyway."""
         scaled = factor * self.rows[place]
         magnitude = self.basis.magnitude
         apart = float(np.abs(row - scaled) @ magnitude)
@@ -268,7 +270,7 @@ class _Seen:
             rounding = 8 * UNIT_ROUNDOFF * float((np.abs(row) + np.abs(scaled)) @ magnitude) + float(
                 lost_coefficients(magnitude)
             )
-        return (apart + rounding + error + abs(factor) * self.errors[place]) * (1 + 1e-6)
+        return (apart + rounding) * (1 + 1e-6)
 
     def _output(
         self, row: FloatArray, error: float, factor: float, gap: float, column: int

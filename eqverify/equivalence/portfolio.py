@@ -17,6 +17,7 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Interval, crown_bounds
 from eqverify.domain import Domain, Polytope
+from eqverify.equivalence.exchange import exchange
 from eqverify.equivalence.goals import PairGoals
 from eqverify.equivalence.joint import Joint, make_joint
 from eqverify.equivalence.sharpen import sharpen
@@ -27,6 +28,9 @@ from eqverify.progress import Progress, silent
 
 Verdict = Literal["equivalent", "different", "unknown"]
 
+Known = dict[str, Interval]
+"""Proved intervals of all nodes of a network on one box, (1, n) each."""
+
 Method = Literal["splitting", "milp", "z3"]
 
 METHODS: tuple[Method, ...] = ("splitting", "milp", "z3")
@@ -36,6 +40,10 @@ Z3_LIMITS = (120, 5_000)
 
 MILP_UNITS = 250
 """The product MILP is not tried where both networks together have more undecided units."""
+
+
+_SHARE = 0.5
+"""Share of the time left for stability that one round may take for one network: splitting begins anew in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +100,11 @@ class _Part:
     """The work on one part of the domain."""
 
     polytope: Polytope
-    bounds: tuple[dict[str, Interval], dict[str, Interval]]
+    bounds: tuple[Known, Known]
     joint: Joint
     splitter: Splitter
     seconds: float
-    """What the joint system took to make."""
+    """What making the joint system and bounding the whole box took."""
 
     @property
     def free(self) -> int:
@@ -234,7 +242,7 @@ def _make_part(run: _Run, polytope: Polytope) -> _Part:
     return _bounded_part(run, polytope, (bounds[0], bounds[1]))
 
 
-def _bounded_part(run: _Run, polytope: Polytope, bounds: tuple[dict[str, Interval], dict[str, Interval]]) -> _Part:
+def _bounded_part(run: _Run, polytope: Polytope, bounds: tuple[Known, Known]) -> _Part:
     """The joint system that follows from bounds of each network, and what it says about the whole part."""
     start = time.monotonic()
     joint = make_joint(run.networks, bounds, run.goals, run.tick)
@@ -247,24 +255,40 @@ def _sharpen(run: _Run, deadline: float) -> None:
     """Better bounds of each network where units have no partner: what is stable needs none."""
     ragged = [k for k, part in enumerate(run.parts) if part.splitter.open.any() and part.ragged]
     for number, k in enumerate(ragged):
-        part = run.parts[k]
-        until = time.monotonic() + (deadline - time.monotonic()) / (len(ragged) - number)
-        sides = part.ragged
-        for waiting, place in zip(range(len(sides), 0, -1), sides, strict=True):
-            # The system of rows is made again after each proof, and must be ready in time.
-            seconds = (until - time.monotonic()) / waiting - part.seconds
-            if seconds <= 0:
-                break
-            network, known, alone = run.networks[place], part.bounds[place], part.joint.unpaired[place]
-            sharper, solver = sharpen(network, known, alone, part.polytope, seconds, run.options.seed)
-            part = _bounded_part(
-                run, part.polytope, (sharper, part.bounds[1]) if place == 0 else (part.bounds[0], sharper)
-            )
-            if solver:
-                run.evidence, run.solver = "solver", solver
-            if not part.splitter.open.any():
-                break
-        run.parts[k] = part
+        now = time.monotonic()
+        _sharpen_part(run, k, now + max(0.0, deadline - now) / (len(ragged) - number))
+
+
+def _sharpen_part(run: _Run, number: int, deadline: float) -> None:
+    """Rounds of bounds from partners and of proofs of stability, until all units have one or a round changes nothing.
+
+    A round is begun if there is time for what it does beside the proofs: that took `seconds` before, less than twice.
+    """
+    before: list[object] = []
+    while (part := run.parts[number]).ragged and part.splitter.open.any():
+        alone = [units.tolist() for units in part.joint.unpaired]
+        if alone == before or time.monotonic() + 2 * part.seconds > deadline:
+            return
+        before, box = alone, part.polytope.box
+        bounds = exchange(part.joint, run.networks, part.bounds, box.lower, box.upper)
+        joint = make_joint(run.networks, bounds, run.goals, run.tick)
+        bounds = _prove_lone(run, part.polytope, joint, bounds, deadline - part.seconds)
+        run.parts[number] = _bounded_part(run, part.polytope, bounds)
+
+
+def _prove_lone(
+    run: _Run, polytope: Polytope, joint: Joint, bounds: tuple[Known, Known], deadline: float
+) -> tuple[Known, Known]:
+    """Bounds with the signs that are proved of units without partner."""
+    found = list(bounds)
+    for place, alone in enumerate(joint.unpaired):
+        seconds = _SHARE * (deadline - time.monotonic())
+        if not alone.size or seconds <= 0:
+            continue
+        found[place], solver = sharpen(run.networks[place], bounds[place], alone, polytope, seconds, run.options.seed)
+        if solver:
+            run.evidence, run.solver = "solver", solver
+    return found[0], found[1]
 
 
 def _split(run: _Run, deadline: float) -> None:

@@ -18,6 +18,9 @@ from eqverify.equivalence.zonotope import Pusher, Zonotope
 _NUMBERS = 1 << 22
 """Coefficients held at a time on the widest level (32 MB)."""
 
+_OVERRUN = 1.0
+"""A batch is no larger than what can be expected to end so many seconds after the deadline."""
+
 _THIN = 64
 """An input that was halved this many times thinner than another one that matters waits for it."""
 
@@ -90,6 +93,8 @@ class Splitter:
         self.stuck = np.zeros((0, len(goals)), dtype=bool)
         """(k, disjuncts) what is open on boxes that cannot be halved."""
         self.kept = 1
+        self.pace = 0.0
+        """Seconds that a box took in the last batch."""
 
     @property
     def open(self) -> BoolArray:
@@ -108,9 +113,17 @@ class Splitter:
     def run(self, deadline: float, max_boxes: float = np.inf) -> SplitOutcome:
         """Bound boxes until nothing is open, a difference is found, or a limit is reached."""
         count = 1
-        while len(self.todo.lower) and self.boxes < max_boxes and time.monotonic() < deadline:
+        while len(self.todo.lower) and self.boxes < max_boxes:
+            start, before = time.monotonic(), self.boxes
+            count = min(count, len(self.todo.lower))
+            if self.pace:
+                count = int(min(count, (deadline + _OVERRUN - start) / self.pace))
+            if start >= deadline or not count:
+                break
             if self._step(self._pop(count)):
                 break
+            if self.boxes > before:
+                self.pace = (time.monotonic() - start) / (self.boxes - before)
             count = self._batch()
         return self.outcome
 

@@ -217,6 +217,7 @@ def level_bounds(level: Level, w: Zonotope) -> LevelBounds:
     z_g = _meet(Interval(bounds.lower[:, g], bounds.upper[:, g]), level.lower[: level.g], level.upper[: level.g])
     z_l = _meet(Interval(bounds.lower[:, lone], bounds.upper[:, lone]), level.lower[level.g :], level.upper[level.g :])
     z_f, difference = _pair_bounds(level, w, z_g, Interval(bounds.lower[:, d], bounds.upper[:, d]))
+    z_g = _partner_bounds(level, z_g, z_f, difference)
     return LevelBounds(z_g, z_f, difference, z_l)
 
 
@@ -242,6 +243,16 @@ def _pair_bounds(level: Level, w: Zonotope, z_g: Interval, difference: Interval)
     z_f = _meet(z_f, level.f_lower, level.f_upper)
     apart = Interval(np.nextafter(z_f.lower - g_upper, -np.inf), np.nextafter(z_f.upper - g_lower, np.inf))
     return z_f, difference.intersect(apart, "equivalence")
+
+
+def _partner_bounds(level: Level, z_g: Interval, z_f: Interval, difference: Interval) -> Interval:
+    """Bounds of z_g, for those with a partner from  z_f - difference  too."""
+    lower, upper = np.full_like(z_g.lower, -np.inf), np.full_like(z_g.upper, np.inf)
+    with np.errstate(invalid="ignore"):
+        lower[:, level.partner] = np.nextafter(z_f.lower - difference.upper, -np.inf)
+        upper[:, level.partner] = np.nextafter(z_f.upper - difference.lower, np.inf)
+    lower, upper = np.where(np.isnan(lower), -np.inf, lower), np.where(np.isnan(upper), np.inf, upper)
+    return z_g.intersect(Interval(lower, upper), "equivalence")
 
 
 def _apply(

@@ -161,6 +161,16 @@ class Network:
                 count += sum(a.size for t in node.terms for a in t.map.parameters() if a.dtype == np.float64)
         return count
 
+    def until(self, *names: str) -> Network:
+        """The network that ends at nodes of these names, which are its outputs: only what they read."""
+        wanted, nodes = set(names), []
+        for node in reversed(self.nodes):
+            if node.name in wanted:
+                wanted.update(node.sources)
+                nodes.append(node)
+        ports = tuple(Port(name, (self.sizes[name],), "float64", name) for name in names)
+        return Network(self.inputs, tuple(reversed(nodes)), ports)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) over structure and exact parameters.  Ports' names and shapes count, file formats do not."""

@@ -163,6 +163,10 @@ Enough: TypeAlias = Callable[[Mapping[str, Interval]], bool]
 """Whether bounds, by pre-activation node (parts, n), are all that a caller wants to know."""
 
 
+Asked: TypeAlias = Mapping[str, BoolArray]
+"""By pre-activation node, (n,) bool: the units that a caller wants decided; nodes left out have none."""
+
+
 def never_enough(bounds: Mapping[str, Interval]) -> bool:  # noqa: ARG001
     """A caller who wants to know everything."""
     return False
@@ -175,16 +179,18 @@ class FactTable:
         network: the network.
         parts: number of parts of the domain.
         enough: whether what is known suffices.
+        asked: the units to decide; None for all.
         bounds: by pre-activation node, proved intervals (parts, n).
         above, below: by pre-activation node, (n,) bool: an input with z > 0 (z < 0) is known.
         listeners: told of each sign that a solver excluded: node, part, unit, whether z > 0 is excluded.
         dearest: the dearest evidence that any bound rests on.
     """
 
-    def __init__(self, network: Network, parts: int, enough: Enough = never_enough) -> None:
+    def __init__(self, network: Network, parts: int, enough: Enough = never_enough, asked: Asked | None = None) -> None:
         self.network = network
         self.parts = parts
         self.enough = enough
+        self.asked = asked
         self.listeners: list[Callable[[str, int, int, bool], None]] = []
         self.bounds: dict[str, Interval] = {}
         self.above: dict[str, BoolArray] = {}
@@ -269,11 +275,16 @@ class FactTable:
         status[upper <= 0] = Status.INACTIVE
         return status
 
+    def open(self, name: str) -> BoolArray:
+        """(n,) bool: the units of a pre-activation node that are to be decided and are not."""
+        undecided = np.asarray(self.status(name) == Status.UNDECIDED)
+        return undecided if self.asked is None else undecided & self.asked.get(name, np.zeros_like(undecided))
+
     def undecided(self) -> int:
-        """Units without an answer; 0 where what is known is enough."""
+        """Units that are open; 0 where what is known is enough."""
         if self.enough(self.bounds):
             return 0
-        return sum(int((self.status(name) == Status.UNDECIDED).sum()) for name in self.bounds)
+        return sum(int(self.open(name).sum()) for name in self.bounds)
 
     def _confront(self, name: str) -> None:
         """Raise where a witness and a proof contradict each other."""

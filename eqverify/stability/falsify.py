@@ -16,8 +16,8 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.domain import Domain, Polytope
-from eqverify.network import Affine, Network, Port, evaluate_nodes, evaluation_error
-from eqverify.stability.facts import FactTable, Status
+from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error
+from eqverify.stability.facts import FactTable
 from eqverify.stability.interior import Interior
 
 _STEPS = (1.0, 1.0, 0.5, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02)
@@ -160,7 +160,7 @@ class Falsifier:
 
     def _missing(self, name: str) -> tuple[IntArray, FloatArray]:
         """Undecided units with the sign each lacks; a unit that lacks both stands twice."""
-        undecided = self.table.status(name) == Status.UNDECIDED
+        undecided = self.table.open(name)
         up = np.flatnonzero(undecided & ~self.table.above[name])
         down = np.flatnonzero(undecided & ~self.table.below[name])
         return np.concatenate([up, down]), np.concatenate([np.ones(up.size), -np.ones(down.size)])
@@ -168,13 +168,7 @@ class Falsifier:
     def prefix(self, name: str) -> Network:
         """The network that ends at node `name`: only what that reads."""
         if name not in self._prefixes:
-            wanted, nodes = {name}, []
-            for node in reversed(self.network.nodes):
-                if node.name in wanted:
-                    wanted.update(node.sources)
-                    nodes.append(node)
-            port = Port(name, (self.network.sizes[name],), "float64", name)
-            self._prefixes[name] = Network(self.network.inputs, tuple(reversed(nodes)), (port,))
+            self._prefixes[name] = self.network.until(name)
         return self._prefixes[name]
 
     def _starts(self, part: int, name: str, units: IntArray, signs: FloatArray, restart: int) -> FloatArray:

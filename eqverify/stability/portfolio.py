@@ -15,7 +15,7 @@ from eqverify.milp.encoding import JointFactory, SolverFactory
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.stability.factories import IsaFactory, LeoFactory, ScipFactory
-from eqverify.stability.facts import Enough, Facts, never_enough
+from eqverify.stability.facts import Asked, Enough, Facts, never_enough
 from eqverify.stability.options import Engine, StabilityOptions
 from eqverify.stability.proofs import ProofListener, ignore
 from eqverify.stability.run import Run, StageSpec
@@ -33,6 +33,7 @@ def prove_stability(
     proofs: ProofListener = ignore,
     plan: Sequence[StageSpec] | None = None,
     enough: Enough = never_enough,
+    asked: Asked | None = None,
 ) -> Facts:
     """Decide for every ReLU unit whether it is stable on the problem's domain.
 
@@ -46,6 +47,7 @@ def prove_stability(
         proofs: told how bounds were proved, for certificates.
         plan: the stages; by default those of the engine.
         enough: whether what is known suffices; the proof then ends early.
+        asked: the units to decide; by default all.  What is found out about others on the way counts too.
 
     Returns:
         The table of facts.  Trusted: float64 arithmetic; for units with evidence `solver`, also the solver named there;
@@ -62,7 +64,7 @@ def prove_stability(
     joint = joint_factory or IsaFactory(options.seed, nodes)
     chosen = executor or make_executor(options.workers)
     try:
-        run = Run(problem, options, progress, factory, joint, chosen, proofs, enough=enough)
+        run = Run(problem, options, progress, factory, joint, chosen, proofs, enough=enough, asked=asked)
         with closing(run.journal):
             return run.run(PLANS[options.engine] if plan is None else plan)
     finally:

@@ -16,7 +16,7 @@ from eqverify.milp.encoding import JointFactory, SolverFactory
 from eqverify.problem import Problem
 from eqverify.progress import Progress
 from eqverify.stability.budget import Budget
-from eqverify.stability.facts import PROOFS, Enough, Evidence, Facts, FactTable, Stage, never_enough
+from eqverify.stability.facts import PROOFS, Asked, Enough, Evidence, Facts, FactTable, Stage, never_enough
 from eqverify.stability.falsify import Falsifier
 from eqverify.stability.journal import Journal, open_journal
 from eqverify.stability.options import StabilityOptions
@@ -69,6 +69,7 @@ class Run:
         proofs: ProofListener,
         *,
         enough: Enough = never_enough,
+        asked: Asked | None = None,
     ) -> None:
         self.problem = problem
         self.options = options
@@ -79,7 +80,7 @@ class Run:
         self.listener = proofs
         self.proved: list[Proof] = []
         self.budget = Budget(options.time_limit)
-        self.table = FactTable(problem.network, len(problem.domain.polytopes), enough)
+        self.table = FactTable(problem.network, len(problem.domain.polytopes), enough, asked)
         self.falsifier = Falsifier(problem.network, problem.domain, self.table, options.seed)
         self.stages: list[Stage] = []
         self.solver = ""

@@ -132,7 +132,7 @@ class SignQuestions:
     def _open_layers(self, node: Relu) -> int:
         """How many layers from this one on have undecided units."""
         later = self.network.relus[self.network.relus.index(node) :]
-        return max(1, sum(bool((self.table.status(relu.source) == Status.UNDECIDED).any()) for relu in later))
+        return max(1, sum(bool(self.table.open(relu.source).any()) for relu in later))
 
     def _expression(self, node: Relu) -> tuple[Basis, Expression]:
         kept, active, units = {}, {}, {}
@@ -154,7 +154,7 @@ class SignQuestions:
 
     def _order(self, name: str) -> IntArray:
         """Undecided units, those nearest to being decided by their bounds first."""
-        units = np.flatnonzero(self.table.status(name) == Status.UNDECIDED)
+        units = np.flatnonzero(self.table.open(name))
         lower, upper = (bound[units] for bound in self.table.hull(name))
         return np.asarray(units[np.argsort(np.minimum(-lower, upper) / (upper - lower), kind="stable")])
 
@@ -195,7 +195,7 @@ class SignQuestions:
                 return
 
     def _open(self, name: str, unit: int) -> bool:
-        return self.policy.thorough or bool(self.table.status(name)[unit] == Status.UNDECIDED)
+        return self.policy.thorough or bool(self.table.open(name)[unit])
 
     def _task(self, name: str, unit: int, z: Expression, columns: int, limit: float, seconds: float) -> UnitTask:
         interval = self.table.bounds[name]

@@ -14,8 +14,10 @@ from eqverify.arrays import FloatArray
 from eqverify.bounds import Bounds, Interval, crown_bounds
 from eqverify.domain import Box, Polytope, box_domain
 from eqverify.equivalence import DecideOptions, WitnessSearch, decide, epsilon_goals
+from eqverify.equivalence.exchange import exchange
 from eqverify.equivalence.joint import _Layout, make_joint
-from eqverify.equivalence.normal import NormalRows, _Form, normal_rows, relu_signs
+from eqverify.equivalence.matching import _plain
+from eqverify.equivalence.normal import NormalRows, _Form, _Seen, normal_rows, relu_signs
 from eqverify.equivalence.sharpen import sharpen
 from eqverify.equivalence.zonotope import Zonotope, _apply
 from eqverify.network import Network, evaluate_exact
@@ -158,8 +160,42 @@ def test_units_without_partner_are_proved_on_what_they_need(monkeypatch: pytest.
     monkeypatch.setattr("eqverify.equivalence.sharpen.prove_stability", spy)
     known = {name: Interval(i.lower - 1, i.upper + 1) for name, i in bounds_of(f, box.box).items()}
     sharper, _ = sharpen(f, known, np.array([[1, 1]]), box, 10.0, 0)
-    assert seen == [[2, 1]]
+    assert seen == [[2, 2]]
     source = f.relus[1].source
     assert sharper[source].upper[0, 1] <= 0
     assert sharper[source].upper[0, 0] == known[source].upper[0, 0]
     assert all(sharper[relu.source].lower[0, 0] == known[relu.source].lower[0, 0] for relu in f.relus)
+
+
+def test_parallel_rows_are_merged_whatever_errors_they_have() -> None:
+    """Composed rows bring rounding errors that exceed the tolerance for being parallel."""
+    network = chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    basis = _Form(network, bounds_of(network, UNIT), [np.zeros(2)] * 1, [np.zeros(2, dtype=bool)]).basis
+    row, other = np.array([0.5, -1.0, 0.25, 0.0, 0.0]), np.array([-1.0, 2.0, -0.5, 0.0, 0.0])
+    seen = _Seen(basis)
+    assert seen.find(row, 1e-9, 3) is None
+    found = seen.find(other, 1e-9, 4)
+    assert found is not None
+    assert 3e-9 <= found[1] < 1e-8
+
+
+def test_pairing_looks_through_active_units() -> None:
+    """What one network reads from an active unit, the other may read from the inputs."""
+    rows = np.array([[1.0, 4.0, 0.0, 0.0], [0.0, -12.0, 3.0, 0.0]])
+    assert _plain(rows, np.array([True, False])).tolist() == [[1.0, 4.0, 0.0, 0.0], [3.0, 0.0, 0.0, 0.0]]
+
+
+@given(st.data())
+def test_bounds_from_partners_hold(data: st.DataObject) -> None:
+    f = data.draw(any_networks())
+    g, box = data.draw(any_networks().filter(lambda n: n.input_size == f.input_size)), data.draw(boxes(f.input_size))
+    g = g if g.output_size == f.output_size else f
+    goals = epsilon_goals(f.input_size, f.output_size, 0.1)
+    known = dict(bounds_of(f, box)), dict(bounds_of(g, box))
+    found = exchange(make_joint((f, g), known, goals), (f, g), known, box.lower, box.upper)
+    for share in (Fraction(0), Fraction(1, 3), Fraction(1)):
+        x = [Fraction(a) + share * (Fraction(b) - Fraction(a)) for a, b in zip(box.lower, box.upper, strict=True)]
+        for network, bounds in zip((f, g), found, strict=True):
+            for name, values in evaluate_exact(network, x).items():
+                pairs = zip(bounds[name].lower[0], values, bounds[name].upper[0], strict=True)
+                assert all(low <= value <= high for low, value, high in pairs)

@@ -225,3 +225,16 @@ def test_facts_know_their_problem():
 def test_bad_options_are_refused(wrong):
     with pytest.raises(UsageError, match="usage/"):
         StabilityOptions(**wrong)
+
+
+def test_only_the_units_asked_for_are_worked_on():
+    problem = hard_problem()
+    solver = FakeSolver(Answer(Verdict.NEVER))
+    sources = [node.source for node in problem.network.relus]
+    facts = prove_stability(
+        problem, SOLVER, solver_factory=lambda polytope: solver, asked={sources[0]: np.ones(3, bool)}
+    )
+    assert not solver.asked
+    assert facts.layers[1].status[0] == Status.UNDECIDED
+    table = FactTable(problem.network, 1, asked={sources[1]: np.ones(1, bool)})
+    assert (table.undecided(), table.open(sources[0]).any(), table.open(sources[1]).all()) == (1, False, True)

@@ -44,11 +44,13 @@ def _interval_of(problem: Problem, lower: FloatArray, upper: FloatArray, known: 
 def alpha(run: Run) -> None:
     """Optimised slopes for the open units; left out where they would take too long, judged by what CROWN took."""
     seconds = next((stage.seconds for stage in run.stages if stage.name == "crown"), 0.0)
-    if run.options.node_limit is None and seconds * ALPHA_FACTOR > run.budget.left:
+    undecided = sum(int((run.table.status(name) == Status.UNDECIDED).sum()) for name in run.table.bounds)
+    expected = seconds * (1 + ALPHA_FACTOR * run.table.undecided() / max(1, undecided))
+    if run.options.node_limit is None and expected > run.budget.left:
         run.annotate(0, f"left out: CROWN took {seconds:.2f} s")
         return
     table, before = run.table, dict(run.table.bounds)
-    targets = {name: np.asarray(table.status(name) == Status.UNDECIDED) for name in table.bounds}
+    targets = {name: table.open(name) for name in table.bounds}
     found: list[tuple[int, Mapping[str, tuple[Slopes, ...]]]] = []
 
     def optimised(problem: Problem, lower: FloatArray, upper: FloatArray, known: Bounds) -> Bounds:

@@ -99,13 +99,13 @@ def _behind_relu(run: Run, relu: Relu) -> bool:
 def _open_layers(run: Run, node: Relu) -> int:
     """How many layers from this one on have undecided units."""
     later = run.problem.network.relus[run.problem.network.relus.index(node) :]
-    return sum(bool((run.table.status(relu.source) == Status.UNDECIDED).any()) for relu in later)
+    return sum(bool(run.table.open(relu.source).any()) for relu in later)
 
 
 def _open_units(run: Run, node: Relu) -> int:
     """How many units of later layers are undecided."""
     later = run.problem.network.relus[run.problem.network.relus.index(node) + 1 :]
-    return sum(int((run.table.status(relu.source) == Status.UNDECIDED).sum()) for relu in later)
+    return sum(int(run.table.open(relu.source).sum()) for relu in later)
 
 
 class Layer:
@@ -127,7 +127,7 @@ class Layer:
         """Ask about the signs that no witness shows; the number of questions."""
         table, count = self.run.table, 0
         for part in range(table.parts):
-            undecided = table.status(self.name) == Status.UNDECIDED
+            undecided = table.open(self.name)
             questions = []
             for sign, known, side in ((1, table.above, "upper"), (-1, table.below, "lower")):
                 interval = table.bounds[self.name]

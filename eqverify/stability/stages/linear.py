@@ -149,7 +149,7 @@ class _Session:
         A unit that has the other sign on all of this part has none to be proved here.
         """
         table, interval = self.run.table, self.run.table.bounds[name]
-        undecided = table.status(name) == Status.UNDECIDED
+        undecided = table.open(name)
         width = interval.upper[part] - interval.lower[part]
         found = []
         for sign, shown, reach in ((1, table.above, interval.upper[part]), (-1, table.below, -interval.lower[part])):

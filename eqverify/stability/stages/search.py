@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eqverify.bounds.refine import split_bounds
 from eqverify.stability.budget import Budget
-from eqverify.stability.facts import Evidence, Status
+from eqverify.stability.facts import Evidence
 from eqverify.stability.proofs import SplitProof
 from eqverify.stability.run import Run
 
@@ -45,7 +45,7 @@ def split(run: Run) -> None:
         domain.lower,
         domain.upper,
         known,
-        undecided={name: table.status(name) == Status.UNDECIDED for name in table.bounds},
+        undecided={name: table.open(name) for name in table.bounds},
         above=table.above,
         below=table.below,
         constraints=[(part.matrix, part.bound) for part in domain.polytopes] if cut else None,
