@@ -196,9 +196,10 @@ def _require_epsilon(epsilon: Epsilon, outputs: int) -> None:
 
 def _proved(goals: PairGoals, decision: Decision) -> tuple[float, ...] | None:
     """The deviations that are proved, rounded upwards; None for none."""
-    if goals.epsilon is None or decision.reach == np.inf:
+    reach = min(decision.reach, 0.0) if decision.verdict == "equivalent" else decision.reach  # a solver closes boxes
+    if goals.epsilon is None or reach == np.inf:
         return None
-    return tuple(_sum_above(e, decision.reach) for e in goals.epsilon)
+    return tuple(_sum_above(e, reach) for e in goals.epsilon)
 
 
 def _sum_above(epsilon: Fraction, reach: float) -> float:

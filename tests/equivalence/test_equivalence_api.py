@@ -52,6 +52,25 @@ def files(tmp_path: Path) -> tuple[str, str, str]:
     return str(tmp_path / "f.onnx"), str(tmp_path / "g.onnx"), str(tmp_path / "domain.vnnlib")
 
 
+def test_what_only_z3_proves_is_no_more_than_what_was_asked(files: tuple[str, str, str]) -> None:
+    """The bound that is left over from splitting is above it, and is not what was proved in the end."""
+    found = eq.equivalent(*files, epsilon=EXACT, methods=("z3",), timeout=20)
+    assert found.verdict == "equivalent"
+    assert found.decision.reach > 0
+    assert found.epsilon is not None
+    assert EXACT <= Fraction(found.epsilon)
+    assert Fraction(float(np.nextafter(found.epsilon, 0))) < EXACT
+
+
+@pytest.mark.parametrize("epsilon", ["1e999999999", "1e-999999999", "-1e999999999", "inf", "nan", "1e350"])
+def test_an_epsilon_of_no_ordinary_size_is_refused_at_once(
+    files: tuple[str, str, str], epsilon: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a rational, 1e999999999 would take all memory."""
+    assert run(["equiv", *files, f"--epsilon={epsilon}"]) == 2
+    assert "equivalence/epsilon" in capsys.readouterr().err
+
+
 def test_equivalent_with_the_proved_bound(files: tuple[str, str, str], capsys: pytest.CaptureFixture[str]) -> None:
     epsilon = float(EXACT) * 1.05
     assert run(["equiv", *files, "--epsilon", repr(epsilon), "--json"]) == 0

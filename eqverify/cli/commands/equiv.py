@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +12,10 @@ from cyclopts import Parameter
 
 from eqverify.cli.commands.shared import Json, require_folder
 from eqverify.cli.progress import shown_progress
+from eqverify.errors import UsageError
+
+_MOST_DIGITS = 400
+"""Digits before or behind the point of an epsilon: more are no float, and their rational would fill the memory."""
 
 
 def equiv(
@@ -18,7 +24,7 @@ def equiv(
     domain: Path,
     /,
     *,
-    epsilon: Annotated[list[Fraction] | None, Parameter(negative="")] = None,
+    epsilon: Annotated[list[Decimal] | None, Parameter(negative="")] = None,
     top1: Annotated[bool, Parameter(negative="")] = False,
     timeout: float = 60.0,
     split_inputs: int = 12,
@@ -58,7 +64,7 @@ def equiv(
     from eqverify.cli import render
     from eqverify.files import atomic_write
 
-    allowed = epsilon[0] if epsilon is not None and len(epsilon) == 1 else epsilon
+    allowed = None if epsilon is None else _exact(epsilon)
     if query_out is not None:
         require_folder(query_out)
         atomic_write(query_out, pair_query(f, g, domain, epsilon=allowed, top1=top1).encode())
@@ -79,3 +85,16 @@ def equiv(
     else:
         render.print_equivalence(answer)
     return {"equivalent": 0, "different": 1, "unknown": 4}[answer.verdict]
+
+
+def _exact(epsilon: Sequence[Decimal]) -> Fraction | list[Fraction]:
+    """Decimals as rationals: one for all outputs, or one for each.
+
+    Raises:
+        UsageError: `equivalence/epsilon`.
+    """
+    for value in epsilon:
+        if not value.is_finite() or (value and not -_MOST_DIGITS <= value.adjusted() <= _MOST_DIGITS):
+            raise UsageError("equivalence/epsilon", "an epsilon must be finite and of ordinary size", value=value)
+    exact = [Fraction(value) for value in epsilon]
+    return exact[0] if len(exact) == 1 else exact
