@@ -28,7 +28,15 @@ from eqverify.stability.stages import branching
 _EACH = 40
 """Tree nodes for each range at first: easy questions end with that, and others get more in later rounds."""
 
-_PLAN = (*WITHOUT_SOLVER[:-1], StageSpec("branch", partial(branching.branch, share=1.0, each=_EACH)))
+_ROWS_SHARE = 0.2
+"""Of the time, for the rows alone before anything is done for units, which costs more than rows need on many units."""
+
+_PLAN = (
+    *WITHOUT_SOLVER[:3],
+    StageSpec("rows", partial(branching.branch_last, share=_ROWS_SHARE)),
+    *WITHOUT_SOLVER[3:-1],
+    StageSpec("branch", partial(branching.branch, share=1.0, each=_EACH)),
+)
 """Nothing comes after branching, so that it may take all of the time."""
 
 

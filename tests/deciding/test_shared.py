@@ -74,6 +74,15 @@ def test_workers_share_the_branching():
     assert shared(asked, 60.0, workers=2).closed.tolist() == [True, False]
 
 
+def test_rows_that_are_easy_come_before_anything_for_units():
+    """Branching on the row as it stands is enough here; what optimises slopes of units is not begun."""
+    found = shared(problem(cancelling(1.0), [[([1], "0.5")]]), 60.0)
+    names = [stage.name for stage in found.facts.stages]
+    assert found.closed.tolist() == [True]
+    assert names[-1] == "rows"
+    assert "alpha" not in names
+
+
 def test_without_workers_the_proof_goes_on_alone(monkeypatch):
     def dies(*arguments, workers, **options):
         if workers > 1:

@@ -68,6 +68,17 @@ def branch(run: Run, share: float = SHARE, each: int | None = None) -> None:
     run.annotate(questions, "time limit reached" if budget.exhausted() else "")
 
 
+def branch_last(run: Run, share: float) -> None:
+    """Only the signs of the last layer, by bounds as they are: what is easy needs no ranges.
+
+    Args:
+        run: the proof.
+        share: of the time left; none with a node limit, where the number of nodes ends it.
+    """
+    budget = run.budget if run.options.node_limit is not None else Budget(run.budget.left * share)
+    run.annotate(Layer(run, run.problem.network.relus[-1].source).signs(budget), "")
+
+
 def _round(run: Run, budget: Budget, factor: int, each: int | None) -> int:
     """All layers once, with so many times the nodes; the number of questions."""
     fixed = run.options.node_limit is not None
