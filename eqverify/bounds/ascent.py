@@ -252,8 +252,11 @@ class Ascent:
         one, two = _MOMENTS
         values = (self.alpha, self.beta, self.nu)[kind]
         for name, gradient in gradients.items():
-            g = np.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
-            size = np.abs(g).max(axis=2, initial=0.0, keepdims=True)
+            size = np.abs(gradient).max(axis=2, initial=0.0, keepdims=True)
+            g = gradient
+            if not np.isfinite(size).all():
+                g = np.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
+                size = np.abs(g).max(axis=2, initial=0.0, keepdims=True)
             g = g / np.where(size > 0, size, 1.0)
             first, second = (moment[:, live] for moment in self.moments[kind][name])
             first, second = one * first + (1 - one) * g, two * second + (1 - two) * g * g

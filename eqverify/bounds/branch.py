@@ -7,7 +7,7 @@ the limit, an LP settles it: by its multipliers, or by its vertex.
 
 Questions that seem nearest to their end come first, and each works on its worst leaf, so that what is not proved has
 a better bound at least.  The worst bound falls about linearly in the logarithm of the number of leaves; a question
-that at this pace needs more than `HOPELESS` times the nodes it may have is given up, unless it asks for a range.
+that at this pace needs more than `patience` times the nodes it may have is given up, unless it asks for a range.
 """
 
 from __future__ import annotations
@@ -20,21 +20,24 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eqverify.arrays import ByteArray, Float32Array, FloatArray, IntArray
+from eqverify.bounds.alive import alive_part
 from eqverify.bounds.ascent import FIRST_STEP, Ascent, Slopes
 from eqverify.bounds.boxpass import certainly_inside
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
 from eqverify.bounds.interval import Bounds, Interval, centred
 from eqverify.bounds.lp import LpLayer
-from eqverify.bounds.pullback import Ground, ancestors, relax
+from eqverify.bounds.pullback import Ground, relax
 from eqverify.bounds.signtree import BranchResult, Question, SignTree
 from eqverify.errors import UsageError
-from eqverify.network import Affine, Network, Relu, evaluate_nodes, evaluation_error
+from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error
 from eqverify.network.expression import make_basis, restricted_values
 
 HOPELESS = 4.0
+"""Times the nodes that a question may have."""
+
 _TRIAL = 256
 """Nodes after which the pace of a question is believed."""
-_ROOT_STEPS, _RATE = 20, 0.5
+_ROOT_STEPS, _RATE = 20, 0.1
 """Gradient steps at a root; length of the first step elsewhere."""
 
 _CORNERS = 8
@@ -51,8 +54,9 @@ def prove_signs(
     constraints: tuple[FloatArray, FloatArray] | None = None,
     max_nodes: int = 1000,
     seconds: float = float("inf"),
-    iterations: int = 3,
+    iterations: int = 2,
     batch: int = 128,
+    patience: float = HOPELESS,
 ) -> list[BranchResult]:
     """Search for proofs that sign * z_unit <= limit on one box.
 
@@ -65,6 +69,7 @@ def prove_signs(
         seconds: wall time after which no batch is begun.
         iterations: gradient steps per batch.
         batch: tree nodes bounded together.
+        patience: questions that seem to need more than so many times `max_nodes` are given up.
 
     Returns:
         The answers and their trees.  Trusted: float64 arithmetic, and `bounds`.
@@ -78,7 +83,7 @@ def prove_signs(
     node = network.by_name.get(names[0])
     if len(names) > 1 or not isinstance(node, Affine):
         raise UsageError("usage/question", "signs are proved of one affine node at a time", value=", ".join(names))
-    return _Search(network, bounds, node, questions, constraints, max_nodes).run(seconds, iterations, batch)
+    return _Search(network, bounds, node, questions, constraints, max_nodes, patience).run(seconds, iterations, batch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +95,15 @@ class _Leaf:
     sides: Mapping[str, ByteArray]
     alpha: Numbers
     beta: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """What a leaf is split at: a ReLU (-1 for none), the column of its unit, and the coefficient that entered that."""
+
+    relu: int
+    column: int
+    entering: float
 
 
 @dataclass(slots=True)
@@ -197,18 +211,18 @@ class _Search:
         questions: Sequence[Question],
         constraints: tuple[FloatArray, FloatArray] | None,
         max_nodes: int,
+        patience: float,
     ) -> None:
-        self.network = network
+        self.part = alive_part(network, {n: Interval(i.lower[:1], i.upper[:1]) for n, i in bounds.items()}, node.name)
+        self.network, own = self.part.network, self.part.bounds
         self.constraints = constraints
-        self.node = node
+        self.node = self.part.node
         self.max_nodes = max_nodes
-        before = ancestors(network, node.name)
-        self.relus: list[Relu] = [relu for relu in network.relus if relu.name in before]
-        own = {name: Interval(i.lower[:1], i.upper[:1]) for name, i in bounds.items()}
-        relaxations = {relu.name: relax(own[relu.source]) for relu in self.relus}
-        self.ground = Ground(network, own, relaxations)
-        self.columns = {r.name: np.flatnonzero(open_units(own[r.source])[0]) for r in self.relus}
-        self.order = {relu.name: index for index, relu in enumerate(network.relus)}
+        self.patience = patience
+        relaxations = {relu.name: relax(own[relu.source]) for relu in self.network.relus}
+        self.ground = Ground(self.network, own, relaxations)
+        self.columns = {r.name: np.flatnonzero(open_units(own[r.source])[0]) for r in self.network.relus}
+        self.names = [relu.name for relu in network.relus]
         self.states = [_Progress(question, limit=question.limit) for question in questions]
         zero = {name: np.zeros(c.size, dtype=np.int8) for name, c in self.columns.items()}
         alpha = {name: relaxations[name].alpha[0, c].astype(np.float32) for name, c in self.columns.items()}
@@ -225,7 +239,8 @@ class _Search:
                 break
             roots = any(self.states[leaf.question].spent == 0 for leaf in leaves)
             self._expand(leaves, max(iterations, _ROOT_STEPS) if roots else iterations, roots)
-        return [state.result(self.columns) for state in self.states]
+        columns = {name: self.part.original(name, own) for name, own in self.columns.items()}
+        return [state.result(columns) for state in self.states]
 
     def _choose(self, batch: int) -> list[_Leaf]:
         """The worst leaves of the questions that seem nearest to their end."""
@@ -235,7 +250,7 @@ class _Search:
             if not state.live:
                 continue
             cost = state.expected()
-            hopeless = state.spent >= _TRIAL and cost > HOPELESS * self.max_nodes
+            hopeless = state.spent >= _TRIAL and cost > self.patience * self.max_nodes
             if hopeless or state.spent >= self.max_nodes:
                 state.dropped = True
             else:
@@ -266,8 +281,8 @@ class _Search:
         self._try_corners(ascent, leaves)
         for row, leaf in enumerate(leaves):
             state = self.states[leaf.question]
-            if state.upper[leaf.index] > state.limit and row in splits and splits[row][0] >= 0:
-                self._split(state, leaf, *splits[row])
+            if state.upper[leaf.index] > state.limit and row in splits and splits[row].relu >= 0:
+                self._split(state, leaf, splits[row])
                 continue
             if state.upper[leaf.index] > state.limit:
                 self._settle(state, leaf)
@@ -304,10 +319,11 @@ class _Search:
         }
         return alpha, beta
 
-    def _splits(self, ascent: Ascent) -> dict[int, tuple[int, int]]:
-        """By row that stayed open to the end: the ReLU, and the column of its unit, that costs most; -1 where none."""
+    def _splits(self, ascent: Ascent) -> dict[int, _Split]:
+        """By row that stayed open to the end: the unit that costs most."""
         assert ascent.last is not None
         scores, relus, units = [np.full((ascent.last_rows.size, 1), -0.5)], [np.full(1, -1)], [np.zeros(1, np.int64)]
+        entering = [np.zeros((ascent.last_rows.size, 1))]
         for name, columns in self.columns.items():
             if name not in ascent.last.entering or not columns.size:
                 continue
@@ -318,20 +334,33 @@ class _Search:
             fixed = ascent.sides[name][0][ascent.last_rows] != 0 if name in ascent.sides else np.zeros(row.shape, bool)
             assert z.lower.shape[0] == 1
             scores.append(np.where(fixed, -1.0, cost))
-            relus.append(np.full(columns.size, self.order[name]))
+            relus.append(np.full(columns.size, self.names.index(name)))
             units.append(np.arange(columns.size))
+            entering.append(row)
         score, relu, unit = np.concatenate(scores, axis=1), np.concatenate(relus), np.concatenate(units)
         best = np.argmax(score, axis=1)
-        return {int(row): (int(relu[b]), int(unit[b])) for row, b in zip(ascent.last_rows, best, strict=True)}
+        chosen = np.concatenate(entering, axis=1)[np.arange(best.size), best]
+        return {
+            int(row): _Split(int(relu[b]), int(unit[b]), float(c))
+            for row, b, c in zip(ascent.last_rows, best, chosen, strict=True)
+        }
 
-    def _split(self, state: _Progress, leaf: _Leaf, relu: int, column: int) -> None:
-        name, upper = self.network.relus[relu].name, state.upper[leaf.index]
-        hints = state.hints[leaf.index]
-        state.split[leaf.index] = relu, int(self.columns[name][column])
+    def _split(self, state: _Progress, leaf: _Leaf, split: _Split) -> None:
+        """Two leaves, with multipliers on the new split with which their bounds are no worse than the parent's.
+
+        A negative coefficient on the unit is alpha of itself behind the parent's relaxation, and all or nothing behind
+        the leaves'; the multiplier makes up the difference.
+        """
+        name, upper = self.names[split.relu], state.upper[leaf.index]
+        alpha, beta = state.hints[leaf.index]
+        state.split[leaf.index] = split.relu, int(self.part.original(name, self.columns[name][split.column]))
+        slope, lost = float(alpha[name][split.column]), max(-split.entering, 0.0)
         for side in (-1, 1):
             sides = {**leaf.sides, name: leaf.sides[name].copy()}
-            sides[name][column] = side
-            state.grow(leaf.index, side, _Leaf(leaf.question, len(state.parent), sides, *hints), upper)
+            own = {**beta, name: beta[name].copy()}
+            sides[name][split.column] = side
+            own[name][split.column] = lost * (slope if side < 0 else 1.0 - slope)
+            state.grow(leaf.index, side, _Leaf(leaf.question, len(state.parent), sides, alpha, own), upper)
 
     def _settle(self, state: _Progress, leaf: _Leaf) -> None:
         """A leaf with nothing left to split: the multipliers that an LP over the inputs proposes, and its vertex."""
@@ -339,15 +368,15 @@ class _Search:
         upper = np.concatenate([self.ground.bounds[port.name].upper[0] for port in self.network.inputs])
         kept = {r.name: np.zeros(self.network.sizes[r.name], dtype=bool) for r in self.network.relus}
         active = dict(kept)
-        for relu in self.relus:
+        for relu in self.network.relus:
             columns, z = self.columns[relu.name], self.ground.bounds[relu.source]
             active[relu.name] = z.lower[0] >= 0
             active[relu.name][columns] = leaf.sides[relu.name] > 0
         zero = {name: (np.zeros(k.size), np.zeros(k.size)) for name, k in kept.items()}
         basis = make_basis(self.network, kept, (lower, upper), zero)
         values = restricted_values(self.network, basis, active, stop=self.node.name)
-        sides = {r.name: leaf.sides[r.name].astype(np.float64) for r in self.relus}
-        rows = [-sides[r.name][:, None] * values[r.source].rows[self.columns[r.name]] for r in self.relus]
+        sides = {r.name: leaf.sides[r.name].astype(np.float64) for r in self.network.relus}
+        rows = [-sides[r.name][:, None] * values[r.source].rows[self.columns[r.name]] for r in self.network.relus]
         matrix = np.concatenate([np.zeros((0, basis.width)), *rows])
         layer = LpLayer(lower, upper, matrix[:, :-1], -matrix[:, -1])
         answer = layer.bound(state.question.sign * values[self.node.name].rows[state.question.unit])

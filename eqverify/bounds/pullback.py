@@ -75,7 +75,7 @@ def _like(bound: FloatArray, slopes: FloatArray) -> FloatArray:
 
 def _slopes(slopes: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
     lower, upper = _like(lower, slopes), _like(upper, slopes)
-    clipped = np.clip(np.nan_to_num(slopes, nan=0.0), 0.0, 1.0)
+    clipped = np.fmin(np.fmax(slopes, 0.0), 1.0)  # NaN becomes 0
     return np.where(upper <= 0, 0.0, np.where(lower >= 0, 1.0, clipped))
 
 

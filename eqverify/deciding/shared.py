@@ -23,21 +23,17 @@ from eqverify.stability.facts import Facts
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import WITHOUT_SOLVER, prove_stability
 from eqverify.stability.run import StageSpec
-from eqverify.stability.stages import branching
-
-_EACH = 40
-"""Tree nodes for each range at first: easy questions end with that, and others get more in later rounds."""
+from eqverify.stability.stages import rows
 
 _ROWS_SHARE = 0.2
 """Of the time, for the rows alone before anything is done for units, which costs more than rows need on many units."""
 
 _PLAN = (
     *WITHOUT_SOLVER[:3],
-    StageSpec("rows", partial(branching.branch_last, share=_ROWS_SHARE)),
+    StageSpec("rows", partial(rows.branch_rows_alone, share=_ROWS_SHARE)),
     *WITHOUT_SOLVER[3:-1],
-    StageSpec("branch", partial(branching.branch, share=1.0, each=_EACH)),
 )
-"""Nothing comes after branching, so that it may take all of the time."""
+"""Before branching, after which nothing comes, so that it may take all of the time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,14 +77,21 @@ def prove_rows(
     """
     (port,) = folded.outputs
 
-    def enough(bounds: Mapping[str, Interval]) -> bool:
+    def left(bounds: Mapping[str, Interval]) -> int:
         positive = (bounds[port.source].lower > 0).all(axis=0)
-        return bool((members & positive).any(axis=1).all())
+        return int((~(members & positive).any(axis=1)).sum())
+
+    def enough(bounds: Mapping[str, Interval]) -> bool:
+        return not left(bounds)
+
+    def few(bounds: Mapping[str, Interval]) -> bool:
+        return left(bounds) < min(2, len(members))
 
     options = StabilityOptions(time_limit=seconds, seed=seed, workers=workers)
+    plan = (*_PLAN, StageSpec("branch", partial(rows.branch_for_rows, few=few)))
     asked = _with_signs(problem.cases[0], folded)
-    facts = prove_stability(asked, options, progress=progress, plan=_PLAN, enough=enough)
-    rows = facts.layers[-1]
+    facts = prove_stability(asked, options, progress=progress, plan=plan, enough=enough)
+    signs = facts.layers[-1]
     own = replace(
         facts,
         network_digest=problem.network.digest,
@@ -96,7 +99,7 @@ def prove_rows(
         layers=facts.layers[:-1],
         proofs=(),
     )
-    closed = np.asarray((members & (rows.lower > 0)).any(axis=1))
+    closed = np.asarray((members & (signs.lower > 0)).any(axis=1))
     return SharedProof(closed, facts.witnesses, own)
 
 

@@ -19,13 +19,15 @@ one worker: the stage then ends by its numbers of nodes, with the same result ev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from eqverify.arrays import FloatArray, IntArray
+from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds import Bounds, Interval, interval_bounds
-from eqverify.bounds.branch import prove_signs
+from eqverify.bounds.branch import HOPELESS, prove_signs
 from eqverify.bounds.pullback import ancestors
 from eqverify.bounds.signtree import BranchResult, Question
 from eqverify.execution import outcome
@@ -40,60 +42,41 @@ SHARE = 0.6
 RANGE_NODES = 40_000
 NODES_PER_OPEN = 500
 FEWEST = 30
-LEAST = 10_000
 SLACK = 0.02
 GROWTH = 4
 
 
-def branch(run: Run, share: float = SHARE, each: int | None = None) -> None:
-    """All layers in order, all parts of the domain, in rounds.
-
-    Args:
-        run: the proof.
-        share: of the time left.
-        each: tree nodes for each range in the first round, or `LEAST` for all of a layer if that is more, instead of
-            `NODES_PER_OPEN`.  Where few ranges of a layer matter, they matter much.
-    """
+def branch(run: Run) -> None:
+    """All layers in order, all parts of the domain, in rounds."""
     if not run.options.branch_nodes:
         run.annotate(0, "left out")
         return
     fixed = run.options.node_limit is not None
-    budget = run.budget if fixed else Budget(run.budget.left * share)
+    budget = run.budget if fixed else Budget(run.budget.left * SHARE)
     questions, factor, going = 0, 1, True
     while going and run.table.undecided() and not budget.exhausted():
         before = run.table.undecided()
-        questions += _round(run, budget, factor, each)
+        questions += _round(run, budget, factor)
         factor *= GROWTH
         going = run.table.undecided() < before and not fixed
     run.annotate(questions, "time limit reached" if budget.exhausted() else "")
 
 
-def branch_last(run: Run, share: float) -> None:
-    """Only the signs of the last layer, by bounds as they are: what is easy needs no ranges.
-
-    Args:
-        run: the proof.
-        share: of the time left; none with a node limit, where the number of nodes ends it.
-    """
-    budget = run.budget if run.options.node_limit is not None else Budget(run.budget.left * share)
-    run.annotate(Layer(run, run.problem.network.relus[-1].source).signs(budget), "")
-
-
-def _round(run: Run, budget: Budget, factor: int, each: int | None) -> int:
+def _round(run: Run, budget: Budget, factor: int) -> int:
     """All layers once, with so many times the nodes; the number of questions."""
     fixed = run.options.node_limit is not None
     questions = 0
     for relu in run.problem.network.relus:
         if not run.table.undecided() or budget.exhausted():
             break
-        if not isinstance(run.problem.network.by_name.get(relu.source), Affine) or not _behind_relu(run, relu):
+        if not isinstance(run.problem.network.by_name.get(relu.source), Affine) or not behind_relu(run, relu):
             continue
         run.progress(f"branch {relu.name}", 0, 1)
         layer = Layer(run, relu.source, factor)
         questions += layer.signs(budget if fixed else budget.share(2 if _open_layers(run, relu) > 1 else 1))
         later = _open_units(run, relu)
         if later:
-            nodes = min(RANGE_NODES, NODES_PER_OPEN * later) if each is None else max(each * layer.range_count(), LEAST)
+            nodes = min(RANGE_NODES, NODES_PER_OPEN * later) * factor
             questions += layer.ranges(budget if fixed else budget.share(2), nodes)
         if layer.gained and run.table.undecided():
             run.crown()
@@ -101,7 +84,7 @@ def _round(run: Run, budget: Budget, factor: int, each: int | None) -> int:
     return questions
 
 
-def _behind_relu(run: Run, relu: Relu) -> bool:
+def behind_relu(run: Run, relu: Relu) -> bool:
     """Whether any ReLU stands before: elsewhere intervals are exact on boxes."""
     before = ancestors(run.problem.network, relu.source)
     return any(other.name in before for other in run.problem.network.relus)
@@ -119,19 +102,39 @@ def _open_units(run: Run, node: Relu) -> int:
     return sum(int(run.table.open(relu.source).sum()) for relu in later)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Aims:
+    """Which ranges of a layer are worth narrowing, and how far.
+
+    Attributes:
+        wanted: by sign, (n,) bool: the ends of the units' ranges to ask about.
+        rest: the share of the way from what points reach to the bound that may be left.
+    """
+
+    wanted: Mapping[int, BoolArray]
+    rest: float
+
+    @property
+    def count(self) -> int:
+        """How many ends are wanted."""
+        return sum(int(ends.sum()) for ends in self.wanted.values())
+
+
 class Layer:
     """The questions about one pre-activation node.
 
     Args:
         run: the proof.
         name: the node.
-        factor: times the usual number of nodes.
+        factor: times the usual number of nodes for signs.
+        patience: see `prove_signs`.
     """
 
-    def __init__(self, run: Run, name: str, factor: int = 1) -> None:
+    def __init__(self, run: Run, name: str, factor: int = 1, patience: float = HOPELESS) -> None:
         self.run = run
         self.name = name
         self.factor = factor
+        self.patience = patience
         self.gained = False
 
     def signs(self, budget: Budget) -> int:
@@ -149,15 +152,21 @@ class Layer:
             count += self._ask(part, questions, share, self.factor * self.run.options.branch_nodes)
         return count
 
-    def ranges(self, budget: Budget, nodes: int) -> int:
-        """Narrow the ranges of the units that are not inactive, if there are nodes for all; the number of questions."""
+    def ranges(self, budget: Budget, nodes: int, aims: Aims | None = None) -> int:
+        """Narrow the ranges of the units that are not inactive, if there are nodes for all; the number of questions.
+
+        Args:
+            budget: the time.
+            nodes: tree nodes for all questions together.
+            aims: what to ask; by default all, as exactly as `SLACK` says.
+        """
         table, count = self.run.table, 0
         units = np.flatnonzero(table.status(self.name) != Status.INACTIVE)
-        nodes = self.factor * nodes // max(1, self.range_count())
+        nodes //= max(1, self.range_count() if aims is None else aims.count * table.parts)
         if nodes < FEWEST:
             return 0
         for part in range(table.parts):
-            questions = self._range_questions(part, units)
+            questions = self._range_questions(part, units, aims)
             count += self._ask(part, questions, budget.share(table.parts - part) if table.parts > 1 else budget, nodes)
         return count
 
@@ -166,14 +175,18 @@ class Layer:
         table = self.run.table
         return 2 * int((table.status(self.name) != Status.INACTIVE).sum()) * table.parts
 
-    def _range_questions(self, part: int, units: IntArray) -> list[Question]:
+    def _range_questions(self, part: int, units: IntArray, aims: Aims | None) -> list[Question]:
         interval = self.run.table.bounds[self.name]
         lowest, highest = self.run.falsifier.reached(self.name, part)
         questions = []
         for sign, bound, reached in ((1, interval.upper[part], highest), (-1, -interval.lower[part], -lowest)):
             width = interval.upper[part] - interval.lower[part]
             limits = reached + SLACK * width
+            if aims is not None:
+                limits = np.maximum(limits, reached + aims.rest * (bound - reached))
             wanted = units[np.isfinite(limits[units]) & (bound[units] > limits[units])]
+            if aims is not None:
+                wanted = wanted[aims.wanted[sign][wanted]]
             questions += [
                 Question(self.name, int(unit), sign, float(limits[unit]), SLACK * float(width[unit])) for unit in wanted
             ]
@@ -190,6 +203,7 @@ class Layer:
             constraints=None if polytope.is_box else (polytope.matrix, polytope.bound),
             max_nodes=nodes,
             seconds=budget.left,
+            patience=self.patience,
         )
         workers = 1 if run.options.node_limit is not None else min(run.executor.workers, len(questions))
         share = [questions[k::workers] for k in range(workers)]
