@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eqverify.errors import InputError, Place, UsageError
 
@@ -133,3 +135,16 @@ def _read(path: Path) -> list[list[str]]:
         raise UsageError(
             "bench/no-file", "the list cannot be read", place=Place(file=str(path)), value=error.strerror
         ) from error
+
+
+def read_details(path: Path) -> dict[Key, dict[str, Any]]:
+    """What the runs of a sweep said, from the file beside its results; lines that are torn are left out."""
+    found: dict[Key, dict[str, Any]] = {}
+    for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
+        try:
+            content = json.loads(line)
+            category, network, query = content.pop("key")
+        except (ValueError, KeyError, AttributeError):
+            continue
+        found[category, network, query] = content
+    return found

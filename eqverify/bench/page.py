@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from eqverify.bench.instances import Instance, Key, Row
@@ -86,16 +84,3 @@ def _instances(
 
 def _seconds(row: Row, limit: float) -> float:
     return row.seconds if row.result in SOLVED else limit
-
-
-def read_details(path: Path) -> dict[Key, dict[str, Any]]:
-    """What the runs of a sweep said, from the file beside its results; lines that are torn are left out."""
-    found: dict[Key, dict[str, Any]] = {}
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
-        try:
-            content = json.loads(line)
-            category, network, query = content.pop("key")
-        except (ValueError, KeyError, AttributeError):
-            continue
-        found[category, network, query] = content
-    return found

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Protocol
 
-from eqverify.bench.instances import Instance, Key, Row, read_results
+from eqverify.bench.instances import Instance, Key, Row, read_details, read_results
 from eqverify.bench.running import Outcome, Settings, run_instance
+from eqverify.errors import Place, UsageError
 
 
 class Pool(Protocol):
@@ -62,9 +63,14 @@ def run_sweep(
 
     Returns:
         The results of all instances.
+
+    Raises:
+        UsageError: `bench/other-limit`: a result that is there is of another time limit.
     """
     known = read_results(results)
     _mend(results)
+    _check_limits(results.with_suffix(".jsonl"), instances)
+    limits = {instance.key: instance.timeout for instance in instances}
     todo = [instance for instance in instances if instance.key not in known]
     start, done = time.monotonic(), len(instances) - len(todo)
     already = done
@@ -72,12 +78,28 @@ def run_sweep(
         if outcome.row.key in known:
             continue
         known[outcome.row.key] = outcome.row
-        _append(results.with_suffix(".jsonl"), json.dumps({"key": outcome.row.key, **outcome.details}) + "\n")
+        told = {"key": outcome.row.key, "limit": limits[outcome.row.key], **outcome.details}
+        _append(results.with_suffix(".jsonl"), json.dumps(told) + "\n")
         _append(results, outcome.row.line())
         done += 1
         pace = (time.monotonic() - start) / (done - already)
         report(outcome.row, done, len(instances), pace * (len(instances) - done))
     return {instance.key: known[instance.key] for instance in instances if instance.key in known}
+
+
+def _check_limits(path: Path, instances: list[Instance]) -> None:
+    """Results of two limits are no sweep; those that do not say theirs are believed to be right."""
+    limits = {instance.key: instance.timeout for instance in instances}
+    for key, details in read_details(path).items():
+        limit = details.get("limit", limits.get(key))
+        if key in limits and limit != limits[key]:
+            raise UsageError(
+                "bench/other-limit",
+                "a result that is there is of another time limit",
+                place=Place(file=str(path)),
+                value=f"{limit} s instead of {limits[key]} s for {', '.join(key)}",
+                hint="give another folder, or the limit of before",
+            )
 
 
 def _mend(path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from bench_helpers import VERDICTS, benchmark
 
 from eqverify.bench import running, sweep
-from eqverify.bench.instances import Row, read_expected, read_instances, read_results
-from eqverify.bench.page import read_details, sweep_page
+from eqverify.bench.instances import Row, read_details, read_expected, read_instances, read_results
+from eqverify.bench.page import sweep_page
 from eqverify.bench.running import Outcome, Settings, run_instance
 from eqverify.bench.scoring import score
 from eqverify.bench.sweep import LocalPool, run_sweep
@@ -85,6 +85,18 @@ def test_a_torn_line_is_run_again_and_does_not_join_the_next(instances, tmp_path
     assert pool.asked == [instances[1].key]
     assert len(read_results(results)) == 2
     assert len(list(csv.reader(results.open()))) == 2
+
+
+def test_results_of_another_limit_are_not_gone_on_with(instances, tmp_path):
+    results = tmp_path / "scip-with.csv"
+    run_sweep(instances[:1], SETTINGS, results, FakePool(VERDICTS), silent)
+    longer = [replace(instance, timeout=60.0) for instance in instances]
+    pool = FakePool(VERDICTS)
+    with pytest.raises(UsageError, match="bench/other-limit"):
+        run_sweep(longer, SETTINGS, results, pool, silent)
+    assert not pool.asked
+    assert len(read_results(results)) == 1
+    assert len(run_sweep(instances, SETTINGS, results, pool, silent)) == 4
 
 
 def test_an_outcome_that_comes_twice_is_kept_once(instances, tmp_path):

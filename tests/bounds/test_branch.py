@@ -81,6 +81,32 @@ def test_a_sum_of_absolute_values_needs_branching():
     check_tree(answer.tree)
 
 
+@given(data=st.data())
+def test_a_split_makes_no_bound_worse(data):
+    """Without gradient steps a leaf begins with its parent's numbers, and the multipliers of `_split`."""
+    network = data.draw(any_networks())
+    domain = data.draw(domains(network.input_size, parts=1, linear=False))
+    nodes = [relu for relu in network.relus if isinstance(network.by_name.get(relu.source), Affine)]
+    if not nodes:
+        return
+    relu = data.draw(st.sampled_from(nodes))
+    unit = data.draw(st.integers(0, network.sizes[relu.source] - 1))
+    bounds = crown_bounds(network, domain.lower, domain.upper)
+    tree = ask(network, bounds, relu.source, unit, 1, max_nodes=40, iterations=0).tree
+    for index, up in enumerate(tree.parent):
+        if up > 0:  # a root has gradient steps, and its last step need not be its best
+            assert tree.upper[index] <= tree.upper[up] + 1e-4 * (1 + abs(tree.upper[up]))
+
+
+def test_patience_goes_on_with_what_seems_hopeless(monkeypatch):
+    """Where the pace is believed from the first node on."""
+    monkeypatch.setattr("eqverify.bounds.branch._TRIAL", 1)
+    network = absolute_sum(2.0001)
+    bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))
+    assert not ask(network, bounds, "affine1", 0, 1, iterations=20, patience=1e-3).proved
+    assert ask(network, bounds, "affine1", 0, 1, iterations=20, patience=np.inf).proved
+
+
 def test_a_false_claim_is_refuted_by_a_point():
     network = absolute_sum(1.9)
     bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))

@@ -1,6 +1,5 @@
 """The stages `lp` and `branch`: what they decide, what they rest on, and that their hints prove it again."""
 
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -14,10 +13,8 @@ from eqverify.domain import Box, Domain, Polytope, box_domain
 from eqverify.problem import domain_problem
 from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.options import StabilityOptions
-from eqverify.stability.portfolio import WITHOUT_SOLVER, prove_stability
+from eqverify.stability.portfolio import prove_stability
 from eqverify.stability.proofs import BranchProof, LinearProof
-from eqverify.stability.run import StageSpec
-from eqverify.stability.stages import branching
 from eqverify.testing.chains import chain_network
 from eqverify.testing.strategies import any_networks, problems
 
@@ -106,18 +103,6 @@ def test_branching_decides_what_bounds_leave_open():
     with_it, proofs = prove(random_problem(1))
     assert with_it.count(Status.UNDECIDED) < without.count(Status.UNDECIDED)
     assert any(isinstance(proof, BranchProof) and len(proof.result.tree.parent) > 1 for proof in proofs)
-
-
-def test_ranges_may_get_nodes_each(monkeypatch):
-    """Fewer than `FEWEST` for each, and there are no questions about ranges."""
-
-    def questions(each):
-        monkeypatch.setattr(branching, "LEAST", 0)
-        plan = (*WITHOUT_SOLVER[:-1], StageSpec("branch", partial(branching.branch, each=each)))
-        options = StabilityOptions(split_inputs=0, node_limit=50, branch_nodes=20)
-        return prove_stability(random_problem(1), options, plan=plan).stages[-1].questions
-
-    assert questions(branching.FEWEST - 1) < questions(branching.FEWEST)
 
 
 def replay_branch(network, proof):
