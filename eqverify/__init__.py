@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eqverify.api.answers import Verification
     from eqverify.api.boxes import reduce_per_box
     from eqverify.api.certificate import check
     from eqverify.api.directed import reduce_for_property
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from eqverify.api.reduction import Reduction, reduce
     from eqverify.api.regions import RegionReport, find_regions
     from eqverify.api.shallow import ShallowReport, make_shallow
-    from eqverify.api.verification import Verification, verify
+    from eqverify.api.verification import verify
     from eqverify.errors import EqverifyError
     from eqverify.problem import Problem
     from eqverify.stability.facts import Facts, Status
@@ -42,7 +43,7 @@ _HOMES = {
     "ShallowReport": "eqverify.api.shallow",
     "Status": "eqverify.stability.facts",
     "check": "eqverify.api.certificate",
-    "Verification": "eqverify.api.verification",
+    "Verification": "eqverify.api.answers",
     "decide_pair_query": "eqverify.api.equivalence",
     "equivalent": "eqverify.api.equivalence",
     "find_regions": "eqverify.api.regions",

@@ -40,6 +40,9 @@ _TRIAL = 256
 _ROOT_STEPS, _RATE = 20, 0.1
 """Gradient steps at a root; length of the first step elsewhere."""
 
+_LARGEST = 1e30
+"""Multipliers beyond that are not proposed: they must be float32 numbers."""
+
 _CORNERS = 8
 """Corners kept per question."""
 
@@ -354,7 +357,7 @@ class _Search:
         name, upper = self.names[split.relu], state.upper[leaf.index]
         alpha, beta = state.hints[leaf.index]
         state.split[leaf.index] = split.relu, int(self.part.original(name, self.columns[name][split.column]))
-        slope, lost = float(alpha[name][split.column]), max(-split.entering, 0.0)
+        slope, lost = float(alpha[name][split.column]), -split.entering if -_LARGEST < split.entering < 0 else 0.0
         for side in (-1, 1):
             sides = {**leaf.sides, name: leaf.sides[name].copy()}
             own = {**beta, name: beta[name].copy()}

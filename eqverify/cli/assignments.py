@@ -13,7 +13,7 @@ from eqverify.errors import Place, UsageError
 from eqverify.files import atomic_write
 
 if TYPE_CHECKING:
-    from eqverify.api.verification import Verification
+    from eqverify.api.answers import Verification
     from eqverify.deciding.replay import Witness
     from eqverify.frontend.vnnlib import Query, Tensor
 

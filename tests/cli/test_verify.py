@@ -128,12 +128,12 @@ def test_json_is_one_object(tmp_path, network, capsys):
 
 HANGING = """
 import sys, time
-from eqverify.api import verification
+from eqverify.api import deciding
 from eqverify.cli import supervision
 from eqverify.cli.main import run
 
 supervision.allow()
-verification._Run.decide = lambda *_: time.sleep(60)
+deciding.Run.decide = lambda *_: time.sleep(60)
 sys.exit(run(sys.argv[1:]))
 """
 

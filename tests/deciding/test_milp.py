@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eqverify as eq
-from eqverify.api import verification
+from eqverify.api import deciding
 from eqverify.deciding import scip_backend
 from eqverify.deciding.question import Known, Question
 from eqverify.deciding.scip_backend import ScipBackend
@@ -119,7 +119,7 @@ def test_without_reduction_nothing_of_ours_comes_between(monkeypatch, make, boun
         raise AssertionError("a proof of ours was used")
 
     for name in ("prove_rows", "split_question", "output_bounds"):
-        monkeypatch.setattr(verification, name, forbidden)
+        monkeypatch.setattr(deciding, name, forbidden)
     for name in ("split_question", "output_bounds", "optimise_slopes", "prove_signs"):
         monkeypatch.setattr(scip_backend, name, forbidden)
     asked = problem(make(1.0), [[([1], bound)]])

@@ -9,7 +9,7 @@ import pytest
 from deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
 
 import eqverify as eq
-from eqverify.api import verification
+from eqverify.api import deciding, parts
 from eqverify.deciding.replay import TOLERANCE, Replayer
 from eqverify.domain import Box, Case, HalfSpace, Polytope
 from eqverify.network import evaluate
@@ -72,7 +72,7 @@ def test_a_box_without_float32_numbers_keeps_the_point():
 
 
 def part_of(side, number, reduction):
-    return verification._Part(side, number, verification._reduced_question(side, number, reduction), False)
+    return parts.Part(side, number, parts.reduced_question(side, number, reduction), False)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def plainly(monkeypatch):
         result = eq.reduce(problem, engine="crown")
         return [part_of(side, number, result) for side, number in chosen]
 
-    monkeypatch.setattr(verification._Run, "_reduced", reduced)
+    monkeypatch.setattr(deciding.Run, "_reduced", reduced)
 
 
 def test_backends_that_claim_sat_without_a_witness_are_not_believed(plainly):
@@ -139,9 +139,9 @@ def test_what_bounds_settle_is_no_question(plainly):
 def test_questions_about_a_reduced_network_are_relaxed_by_its_eps():
     """The original gives 1.0, the reduced network 1.25 with eps 0.25: what holds at 1.0 must not be excluded."""
     case = problem(cancelling(1.0), [[([1], "1.05")]]).cases[0]
-    question = verification._question(cancelling(1.25), case, 0, [Fraction(1, 4)])
+    question = parts.question_of(cancelling(1.25), case, 0, [Fraction(1, 4)])
     assert evaluate(question.network, np.zeros((1, 20)))[0, 0] <= 0
-    unrelaxed = verification._question(cancelling(1.25), case, 0, [Fraction(0)])
+    unrelaxed = parts.question_of(cancelling(1.25), case, 0, [Fraction(0)])
     assert evaluate(unrelaxed.network, np.zeros((1, 20)))[0, 0] > 0
 
 
@@ -163,7 +163,7 @@ def test_what_rests_on_a_solver_says_so(monkeypatch):
             part.basis = "SCIP"
         return parts
 
-    monkeypatch.setattr(verification._Run, "_reduced", reduced)
+    monkeypatch.setattr(deciding.Run, "_reduced", reduced)
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     answer = eq.verify(query_of(asked), asked.network, backend=FixedBackend("unsat"), timeout=5)
     assert set(answer.evidence) == {"a lie", "SCIP"}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eqverify as eq
-from eqverify.api import verification
+from eqverify.api import deciding, parts
 from eqverify.api.properties import fold_case
 from eqverify.bounds import Interval
 from eqverify.deciding.question import Known, Question, Reply
@@ -89,7 +89,7 @@ def test_without_workers_the_proof_goes_on_alone(monkeypatch):
             raise LimitError("execution/worker-died", "a worker process ended without an answer")
         return prove_rows(*arguments, workers=workers, **options)
 
-    monkeypatch.setattr(verification, "prove_rows", dies)
+    monkeypatch.setattr(deciding, "prove_rows", dies)
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     query = query_of(asked.specification, "1.0")
     answer = eq.verify(query, asked.network, backend=FixedBackend("unknown"), timeout=20, workers=2)
@@ -104,8 +104,8 @@ def test_a_proof_ends_when_it_is_enough():
 
 def test_points_of_the_shared_proof_are_replayed(monkeypatch):
     """Without searches, an input that a stage met is the counterexample."""
-    monkeypatch.setattr(verification, "attack", lambda *_, **__: False)
-    monkeypatch.setattr(verification._Run, "_search", lambda *_: False)
+    monkeypatch.setattr(deciding, "attack", lambda *_, **__: False)
+    monkeypatch.setattr(deciding.Run, "_search", lambda *_: False)
     asked = problem(cancelling(1.0), [[([1], "5")]])
     answer = eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=FixedBackend("unknown"), timeout=20)
     assert (answer.verdict, answer.backend) == ("sat", "reduction")
@@ -117,8 +117,8 @@ def test_each_disjunct_is_searched_before_anything_dear(monkeypatch):
     def dear(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr(verification, "attack", lambda *_, **__: False)
-    monkeypatch.setattr(verification, "prove_rows", dear)
+    monkeypatch.setattr(deciding, "attack", lambda *_, **__: False)
+    monkeypatch.setattr(deciding, "prove_rows", dear)
     asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "5")]])
     answer = eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=FixedBackend("unknown"), timeout=20)
     assert (answer.verdict, answer.backend) == ("sat", "reduction")
@@ -140,11 +140,10 @@ def test_parts_hand_on_what_was_proved(monkeypatch):
     def reduced(self, problem, chosen):
         result = eq.reduce(problem, engine="crown")
         return [
-            verification._Part(side, number, verification._reduced_question(side, number, result), False)
-            for side, number in chosen
+            parts.Part(side, number, parts.reduced_question(side, number, result), False) for side, number in chosen
         ]
 
-    monkeypatch.setattr(verification._Run, "_reduced", reduced)
+    monkeypatch.setattr(deciding.Run, "_reduced", reduced)
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     backend = FixedBackend("unsat")
     eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=backend, timeout=5)
@@ -180,7 +179,7 @@ def test_disjuncts_are_asked_about_together_where_starts_would_take_the_time(
             side.facts = eq.prove_stability(problem, engine="crown")
         return [self._original(side, number) for side, number in chosen]
 
-    monkeypatch.setattr(verification._Run, "_parts", undecided)
+    monkeypatch.setattr(deciding.Run, "_parts", undecided)
     asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "0.25")]])
     backend = ManyAtOnce(said)
     answer = eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=backend, timeout=timeout)

@@ -15,7 +15,7 @@ from eqverify.cli.supervision import Note, since_start, supervise
 from eqverify.errors import UsageError
 
 if TYPE_CHECKING:
-    from eqverify.api.verification import Verification
+    from eqverify.api.answers import Verification
     from eqverify.frontend.vnnlib import Query
 
 _GRACE = 0.5
@@ -109,7 +109,7 @@ def _give_up(timeout: float, relus: int, result_file: Path | None, json: bool) -
     """Answer for a run that was ended at the limit."""
     if not json:
         print("timed-out", flush=True)
-    from eqverify.api.verification import timed_out
+    from eqverify.api.answers import timed_out
     from eqverify.cli import assignments, render
 
     answer = timed_out(timeout, relus)

@@ -1,0 +1,57 @@
+"""What `verify` answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from eqverify.deciding.question import Verdict
+from eqverify.deciding.replay import Witness
+from eqverify.report.layers import LayerRow
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verification:
+    """The answer about a property.
+
+    Attributes:
+        verdict: `sat`, `unsat`, `unknown` or `timed-out`.
+        backend: who gave the answer: ``attack`` for an input found by gradient steps, ``reduction`` where the proofs
+            that come before a backend left nothing to ask.
+        witness: for `sat`, the input and onnxruntime's outputs.
+        evidence: for `unsat`, what the parts rest on: ``bounds`` is arithmetic only.
+        reason: for `unknown`.
+        relus_before: of the original network; 0 where several are asked about, or none had been read at the limit.
+        relus_after: of the largest network that a backend was asked about; None if none was.
+        layers: its table of layers, empty where nothing was reduced.
+        seconds: wall time by stage.
+    """
+
+    verdict: Verdict
+    backend: str
+    witness: Witness | None
+    evidence: tuple[str, ...]
+    reason: str
+    relus_before: int
+    relus_after: int | None
+    layers: tuple[LayerRow, ...]
+    seconds: Mapping[str, float]
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "verdict": self.verdict,
+            "backend": self.backend,
+            "evidence": list(self.evidence),
+            "reason": self.reason,
+            "relus_before": self.relus_before,
+            "relus_after": self.relus_after,
+            "layers": [row.as_dict() for row in self.layers],
+            "witness": None if self.witness is None else {"x": self.witness.x.tolist(), "y": self.witness.y.tolist()},
+            "seconds": dict(self.seconds),
+        }
+
+
+def timed_out(seconds: float, relus: int) -> Verification:
+    """The answer of a run on a network of so many ReLUs that was ended at its limit."""
+    return Verification("timed-out", "", None, (), "ended at the limit", relus, None, (), {"decide": seconds})

@@ -1,0 +1,332 @@
+"""One call of `verify`: proofs, reductions, and what a backend is asked, within one time limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eqverify.api.answers import Verification
+from eqverify.api.parts import (
+    Part,
+    Side,
+    dtype_of,
+    kept_count,
+    known_of,
+    members_of,
+    open_count,
+    problem_of,
+    question_of,
+    reduced_question,
+)
+from eqverify.api.properties import fold_case
+from eqverify.deciding.attack import attack
+from eqverify.deciding.presolve import output_bounds, positive_rows
+from eqverify.deciding.question import Backend, Disjunction, Question, Replay, Reply, Verdict
+from eqverify.deciding.replay import Witness
+from eqverify.deciding.shared import SharedProof, prove_rows
+from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
+from eqverify.errors import EqverifyError, InputError, LimitError
+from eqverify.network import evaluate
+from eqverify.problem import Problem
+from eqverify.progress import Progress
+from eqverify.report.layers import LayerRow, layer_rows
+from eqverify.stability.budget import Budget
+from eqverify.stability.facts import Evidence, Facts
+from eqverify.stability.options import StabilityOptions
+
+if TYPE_CHECKING:
+    from eqverify.stability.directed import Directed
+
+_ATTACK_SHARE = 0.02
+"""The backend's own search comes later; this one finds what is easy, before anything is proved."""
+
+_SPLIT_SHARE = 0.1
+_SHARED_SHARE = 0.7
+_REDUCTION_SHARE = 0.3
+_STARTS, _TOGETHER_SHARE = 20.0, 0.7
+"""Seconds for each disjunct below which they are asked about together, and the share of time for that: a tool takes up
+to 7 s to start, for each question."""
+
+_LEAST = 5.0
+"""Seconds that a backend gets for a question, if there are so many: some take a while to start."""
+
+
+class Run:
+    """One call of `verify`."""
+
+    def __init__(
+        self, budget: Budget, backend: Backend, reduction: bool, seed: int, workers: int, progress: Progress
+    ) -> None:
+        self.budget, self.backend, self.reduction = budget, backend, reduction
+        self.seed, self.workers, self.progress = seed, workers, progress
+        self.seconds: dict[str, float] = {}
+        self.evidence: dict[str, None] = {}
+        self.largest: int | None = None
+        self.layers: tuple[LayerRow, ...] = ()
+        self.reasons: list[str] = []
+        self._last = time.perf_counter()
+
+    def decide(self, problem: Problem, data: bytes) -> Verification:
+        """All stages."""
+        self._lap("read")
+        if problem.tail is not None:
+            operators = ", ".join(dict.fromkeys(problem.tail.operators))
+            self.reasons.append(f"the network has operators that are not piecewise linear: {operators}")
+            return self._answer(problem, "unknown", "", None)
+        sides = [Side(problem, case, data) for case in problem.cases]
+        chosen = [(side, number) for side in sides for number in self._open(side)]
+        self._lap("presolve")
+        for side in sides:
+            if self._attack(side, [number for other, number in chosen if other is side], len(sides)):
+                return self._answer(problem, "sat", "attack", side.replayer.witness)
+        self._lap("attack")
+        parts = self._parts(problem, chosen)
+        self._lap("reduce")
+        for side in sides:
+            if side.replayer.witness is not None:
+                return self._answer(problem, "sat", "reduction", side.replayer.witness)
+        return self._ask(problem, parts)
+
+    def _open(self, side: Side) -> list[int]:
+        """The disjuncts of a case that bounds leave open; all, where the backend is to see the original."""
+        if not self.reduction or not len(side.members):
+            return list(range(len(side.members)))
+        self.progress("presolve", 0, 1)
+        network = side.folded.network
+        positive = positive_rows(network, output_bounds(network, side.case.polytope.box))
+        numbers = np.flatnonzero(~(side.members & positive).any(axis=1)).tolist()
+        if len(numbers) < len(side.members):
+            self.evidence["bounds"] = None
+        return numbers
+
+    def _attack(self, side: Side, numbers: list[int], cases: int) -> bool:
+        """Gradient steps towards all disjuncts of a case that are open, at once."""
+        self.progress("attack", 0, 1)
+        share = Budget(self.budget.left * _ATTACK_SHARE / cases)
+        box = side.case.polytope.box
+        return bool(numbers) and attack(
+            side.folded.network, box, side.members[numbers], side.replayer, budget=share, seed=self.seed
+        )
+
+    def _parts(self, problem: Problem, chosen: list[tuple[Side, int]]) -> list[Part]:
+        """The questions, about reduced networks where these can be had."""
+        if not self.reduction:
+            return [self._original(side, number) for side, number in chosen]
+        left = [(side, number) for side, number in chosen if not self._split(side, number)]
+        return self._reduced(problem, left)
+
+    @staticmethod
+    def _original(side: Side, number: int) -> Part:
+        """A part about the original network."""
+        return Part(side, number, question_of(side.network, side.case, number, side.exactly), True)
+
+    def _split(self, side: Side, number: int) -> bool:
+        """Whether a short splitting of few free inputs refutes a disjunct; it may meet a witness too."""
+        if side.free_inputs > SPLIT_INPUTS or side.replayer.witness is not None:
+            return False
+        question = question_of(side.network, side.case, number, side.exactly)
+        proved = split_question(question, side.replayer, Budget(self.budget.left * _SPLIT_SHARE)).proved
+        if proved:
+            self.evidence["bounds"] = None
+        return proved
+
+    def _reduced(self, problem: Problem, chosen: list[tuple[Side, int]]) -> list[Part]:
+        """Parts about networks that are reduced for their own disjunct, without those that are decided on the way."""
+        sides, parts = list(dict.fromkeys(side for side, _ in chosen)), []
+        for place, side in enumerate(sides):
+            if side.replayer.witness is not None:
+                break
+            own = [number for other, number in chosen if other is side]
+            parts += self._reduced_side(problem, side, own, self.budget.share(len(sides) - place))
+        return parts
+
+    def _reduced_side(self, problem: Problem, side: Side, numbers: list[int], budget: Budget) -> list[Part]:
+        """The disjuncts of one case: first one proof for all, then one for each."""
+        facts = None
+        if self._search(problem_of(problem, side, numbers), side, budget):
+            return []
+        if side.free_inputs > SPLIT_INPUTS:
+            shared = self._shared(problem_of(problem, side, numbers), side, numbers, budget.left * _SHARED_SHARE)
+            if side.replayer.witness is not None:
+                return []
+            numbers = [number for number, closed in zip(numbers, shared.closed, strict=True) if not closed]
+            facts = side.facts = shared.facts
+        if not numbers:
+            return []
+        from eqverify.stability.directed import prove_directed
+
+        options = StabilityOptions(
+            time_limit=max(1.0, budget.left * _REDUCTION_SHARE), unit_time_limit=1.0, seed=self.seed
+        )
+        parts: list[Part] = []
+        for proof in prove_directed(problem_of(problem, side, numbers), options, facts=facts, progress=self.progress):
+            number = numbers[proof.index]
+            if proof.point is not None and side.replayer(proof.point[None]):
+                break
+            if proof.status == "unsat":
+                self.evidence["bounds" if proof.evidence != Evidence.SOLVER else f"solver ({proof.how})"] = None
+            elif proof.facts is None:
+                parts.append(self._original(side, number))
+            else:
+                parts.append(self._proved(side, number, proof, proof.facts))
+        return parts
+
+    def _proved(self, side: Side, number: int, proof: Directed, facts: Facts) -> Part:
+        """A part of which something is proved: about that, or about a network that is still to be reduced."""
+        basis = facts.solver or "solver" if facts.evidence_counts()["solver"] else ""
+        if side.free_inputs <= SPLIT_INPUTS or not getattr(self.backend, "uses_ranges", False):
+            return Part(side, number, None, False, basis, proof)
+        self._show(layer_rows(facts))
+        question = question_of(side.network, side.case, number, side.exactly)
+        return Part(side, number, replace(question, known=known_of(question.network, facts)), False, basis)
+
+    def _search(self, problem: Problem, side: Side, budget: Budget) -> bool:
+        """A short search for an input of each disjunct, with gradient steps of another kind than the attack's."""
+        from eqverify.stability.counterexample import search_disjuncts
+
+        points = search_disjuncts(problem, self.seed, budget.exhausted)
+        return any(side.replayer(point[None]) for point in points)
+
+    def _shared(self, problem: Problem, side: Side, numbers: list[int], seconds: float) -> SharedProof:
+        """One proof for all disjuncts of a case; its points are candidates."""
+        members = side.members[numbers]
+        share = Budget(seconds)
+        prove = partial(prove_rows, problem, side.folded.network, members, seed=self.seed, progress=self.progress)
+        try:
+            found = prove(seconds, workers=self.workers)
+        except LimitError:  # a worker process died: one that does without is slower, but lives
+            found = prove(max(share.left, 1.0), workers=1)
+        if found.closed.any():
+            self.evidence["bounds"] = None
+        if found.points.size:
+            values = evaluate(side.folded.network, found.points)
+            met = np.any([(values[:, rows] <= 0).all(axis=1) for rows in members], axis=0)
+            side.replayer(found.points[met])
+        return found
+
+    def _question(self, part: Part) -> Question:
+        """What a backend is asked; the network is reduced now if it is to be."""
+        from eqverify.api.reduction import reduce
+
+        if part.question is not None:
+            return part.question
+        assert part.proof is not None
+        try:
+            reduction = reduce(part.proof.problem, facts=part.proof.facts, progress=self.progress)
+        except InputError as error:
+            self.reasons.append(f"not reduced: {error.code}")
+            part.original = True
+            part.question = question_of(part.side.network, part.side.case, part.number, part.side.exactly)
+        else:
+            self._show(reduction.layers)
+            part.question = reduced_question(part.side, part.number, reduction)
+        return part.question
+
+    def _show(self, layers: tuple[LayerRow, ...]) -> None:
+        """Keep the table of the largest network."""
+        if sum(kept_count(row) for row in layers) >= sum(kept_count(row) for row in self.layers):
+            self.layers = layers
+
+    def _ask_together(self, problem: Problem, parts: list[Part]) -> list[Part]:
+        """Ask about all disjuncts of a case at once, where a backend can and starting it often would take the time.
+
+        The network is then one that is reduced for the whole case.  What is not decided like that is asked singly.
+        """
+        decide_any: Callable[[Disjunction, Replay, Budget], Reply] | None = getattr(self.backend, "decide_any", None)
+        for side in dict.fromkeys(part.side for part in parts):
+            own = [part for part in parts if part.side is side]
+            together = len(own) > 1 and self.budget.left < _STARTS * len(own)
+            if decide_any is None or side.facts is None or not together:
+                continue
+            question = self._disjunction(problem, side, [part.number for part in own])
+            if question is None or self.budget.exhausted():
+                continue
+            self.largest = max(self.largest or 0, question.network.relu_count)
+            reply = decide_any(question, side.replayer, Budget(self.budget.left * _TOGETHER_SHARE))
+            if side.replayer.witness is not None:
+                return parts
+            if reply.verdict == "unsat":
+                self.evidence[reply.evidence] = None
+                parts = [part for part in parts if part.side is not side]
+        return parts
+
+    def _disjunction(self, problem: Problem, side: Side, numbers: list[int]) -> Disjunction | None:
+        """Several disjuncts about one network, reduced on the inputs of their case."""
+        from eqverify.api.reduction import reduce
+
+        own = problem_of(problem, side, numbers)
+        try:
+            reduction = reduce(own, facts=side.facts, progress=self.progress)
+        except InputError as error:
+            self.reasons.append(f"not reduced: {error.code}")
+            return None
+        self._show(reduction.layers)
+        epsilons = [Fraction(value) for value in reduction.epsilons.tolist()]
+        dtype = dtype_of(side.network)
+        folded = fold_case(reduction.network, own.cases[0], epsilons, dtype)
+        return Disjunction(folded.network, side.case.polytope.box, dtype, members_of(folded))
+
+    def _ask(self, problem: Problem, parts: list[Part]) -> Verification:
+        """Ask in rounds: what timed out is asked again while there is time."""
+        total, backend, stuck = len(parts), self.backend.name if parts else "reduction", 0
+        parts = self._ask_together(problem, parts)
+        for side in {part.side for part in parts}:
+            if side.replayer.witness is not None:
+                self._lap("decide")
+                return self._answer(problem, "sat", backend, side.replayer.witness)
+        while parts and not self.budget.exhausted():
+            again: list[Part] = []
+            for number, part in enumerate(parts):
+                if self.budget.exhausted():
+                    again += parts[number:]
+                    break
+                self.progress("decide", total - len(parts) + number - len(again), total)
+                share = max(self.budget.share(len(parts) - number).left, _LEAST)
+                reply = self._decide(part, Budget(min(share, self.budget.left)))
+                if part.side.replayer.witness is not None:
+                    self._lap("decide")
+                    return self._answer(problem, "sat", reply.backend, part.side.replayer.witness)
+                if reply.verdict == "unsat":
+                    self.evidence.update(dict.fromkeys(filter(None, (reply.evidence, part.basis))))
+                    backend = reply.backend
+                elif reply.verdict == "timed-out":
+                    again.append(part)
+                elif not part.original:
+                    again.append(self._original(part.side, part.number))
+                else:
+                    stuck += 1
+                    self.reasons.append(reply.reason)
+            parts = again
+        self._lap("decide")
+        verdict: Verdict = "timed-out" if parts else "unknown" if stuck else "unsat"
+        return self._answer(problem, verdict, backend, None)
+
+    def _decide(self, part: Part, budget: Budget) -> Reply:
+        """Ask the backend; a claim of `sat` without a witness, or an error, is `unknown`."""
+        question = self._question(part)
+        self.largest = max(self.largest or 0, open_count(question))
+        try:
+            reply = self.backend.decide(question, part.side.replayer, budget)
+        except EqverifyError as error:
+            return Reply("unknown", self.backend.name, reason=f"{error.code}: {error.message}")
+        if reply.verdict == "sat" and part.side.replayer.witness is None:
+            return Reply("unknown", reply.backend, reason="the backend's input does not hold on the original network")
+        return reply
+
+    def _answer(self, problem: Problem, verdict: Verdict, backend: str, witness: Witness | None) -> Verification:
+        reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
+        evidence = tuple(self.evidence) if verdict == "unsat" else ()
+        before = problem.network.relu_count
+        return Verification(
+            verdict, backend, witness, evidence, reason, before, self.largest, self.layers, self.seconds
+        )
+
+    def _lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage], self._last = now - self._last, now

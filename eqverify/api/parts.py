@@ -1,0 +1,126 @@
+"""What is asked about a property: cases, their disjuncts, and the question that a backend gets of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from eqverify.api.properties import fold_case
+from eqverify.arrays import BoolArray
+from eqverify.bounds import Interval
+from eqverify.deciding.question import Known, Question
+from eqverify.deciding.replay import Replayer
+from eqverify.domain import Case
+from eqverify.network import Network
+from eqverify.problem import Problem
+from eqverify.report.layers import LayerRow
+from eqverify.stability.facts import Facts
+
+if TYPE_CHECKING:
+    from eqverify.api.reduction import Reduction
+    from eqverify.export.folding import Folded
+    from eqverify.stability.directed import Directed
+
+
+class Side:
+    """One case of the property on the original network.
+
+    Attributes:
+        network: the original.
+        case: inputs and condition.
+        folded: the original with all rows of the condition as outputs.
+        members: (disjuncts, rows) bool: which rows each disjunct needs.
+        replayer: takes candidates.
+        exactly: (output_size,) the eps of the original: zero.
+        facts: what is proved about the network on the case's inputs, once it is.
+        free_inputs: how many inputs have a range.
+    """
+
+    def __init__(self, problem: Problem, case: Case, data: bytes) -> None:
+        from eqverify.export.runtime import run_model
+
+        self.network, self.case = problem.network, case
+        self.exactly = [Fraction(0)] * problem.network.output_size
+        self.folded = fold_case(problem.network, case, self.exactly, "float64")
+        self.members = members_of(self.folded)[: len(case.unsafe)]
+        self.facts: Facts | None = None
+        self.replayer = Replayer(problem.network, case, lambda points: run_model(data, points))
+        box = case.polytope.box
+        self.free_inputs = int((box.upper > box.lower).sum())
+
+
+@dataclass(slots=True)
+class Part:
+    """One disjunct of one case, still open.
+
+    Attributes:
+        side: the case.
+        number: of the disjunct.
+        question: what a backend is asked; None until the network is reduced.
+        original: whether that is about the original network, and nothing else.
+        basis: the solver that the reduction, or what is known, rests on, if it does.
+        proof: what was proved of the disjunct, for the reduction.
+    """
+
+    side: Side
+    number: int
+    question: Question | None
+    original: bool
+    basis: str = ""
+    proof: Directed | None = None
+
+
+def dtype_of(network: Network) -> Literal["float32", "float64"]:
+    """The type that networks made from this one are written in: that of its first input."""
+    return "float64" if network.inputs[0].element == "float64" else "float32"
+
+
+def members_of(folded: Folded) -> BoolArray:
+    """(disjuncts, rows) which rows each disjunct of a folded case needs."""
+    unsafe = folded.specification.cases[0].unsafe
+    members = np.zeros((len(unsafe), folded.network.output_size), dtype=bool)
+    for number, rows in enumerate(unsafe):
+        members[number, [next(iter(row.outputs)) for row in rows]] = True
+    return members
+
+
+def problem_of(problem: Problem, side: Side, numbers: list[int]) -> Problem:
+    """The problem of some disjuncts of one case."""
+    case = Case(side.case.polytope, tuple(side.case.unsafe[number] for number in numbers))
+    return replace(problem, specification=replace(problem.specification, cases=(case,)))
+
+
+def reduced_question(side: Side, number: int, reduction: Reduction) -> Question:
+    """One disjunct of a case, folded into a network that is reduced for it."""
+    epsilons = [Fraction(value) for value in reduction.epsilons.tolist()]
+    original = question_of(side.network, side.case, number, side.exactly).network
+    return replace(
+        question_of(reduction.network, side.case, number, epsilons), known=known_of(original, reduction.facts)
+    )
+
+
+def known_of(network: Network, facts: Facts) -> Known:
+    """What is known of the units of a network, as a question says it."""
+    return Known(network, {f.source: Interval(f.lower[None], f.upper[None]) for f in facts.layers})
+
+
+def open_count(question: Question) -> int:
+    """How many ReLUs a backend has to do with."""
+    if question.known is None or question.known.network is not question.network:
+        return question.network.relu_count
+    return sum(int(((z.lower < 0) & (z.upper > 0)).sum()) for z in question.known.bounds.values())
+
+
+def kept_count(row: LayerRow) -> int:
+    """How many ReLUs of a layer are left, or would be if it were reduced."""
+    return row.unstable + row.undecided if row.kept is None else row.kept
+
+
+def question_of(network: Network, case: Case, number: int, epsilons: list[Fraction]) -> Question:
+    """One disjunct of a case, folded."""
+    dtype = dtype_of(network)
+    folded = fold_case(network, Case(case.polytope, (case.unsafe[number],)), epsilons, dtype)
+    return Question(folded.network, case.polytope.box, dtype)
