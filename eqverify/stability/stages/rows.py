@@ -29,6 +29,10 @@ EACH, LEAST = 40, 10_000
 _NO_GAIN = 0.01
 """A step is believed to gain at least this share of what is missing: later it may matter more than it did."""
 
+_FIRST_ROWS = 1.0
+"""Seconds that branching on the rows with patience is believed to take before it was tried.  What is easy of them is
+done after each step."""
+
 _SHARE = 3
 """A step may take the time that is left, divided by this."""
 
@@ -76,10 +80,10 @@ def branch_for_rows(run: Run, few: Enough = never_enough) -> None:
     """
     *hidden, last = run.problem.network.relus
     steps = [_Step(r.source, "ranges" if r is hidden[-1] else "layer") for r in hidden if _usable(run, r)]
-    steps.append(_Step(last.source, "rows"))
     questions = 0
     for step in steps:
         questions += _take(run, step)
+    steps.append(_Step(last.source, "rows", seconds=_FIRST_ROWS))
     while not _over(run) and not few(run.table.bounds):
         missing = _missing(run)
         questions += _take(run, max(steps, key=lambda step: step.rate(missing)))
