@@ -14,7 +14,7 @@ from eqverify.cli.commands.shared import Json
 from eqverify.errors import RejectedError, UsageError
 
 if TYPE_CHECKING:
-    from eqverify.bench.instances import Row, read_details
+    from eqverify.bench.instances import Row
     from eqverify.bench.sweep import Pool
 
 _FILE_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
@@ -63,7 +63,7 @@ def bench(
     json:
         Print one JSON object instead of lines.
     """
-    from eqverify.bench.instances import read_expected, read_instances
+    from eqverify.bench.instances import read_details, read_expected, read_instances
     from eqverify.bench.page import sweep_page
     from eqverify.bench.running import Settings
     from eqverify.bench.scoring import score
