@@ -27,7 +27,10 @@ EACH, LEAST = 40, 10_000
 """Tree nodes for each range in the first pass, and for all of a layer at least."""
 
 _NO_GAIN = 0.01
-"""A step is believed to gain at least this share of what is missing: later it may matter more than it did."""
+"""A gain of less than this share of what is missing counts for nothing; a step that is tried again may gain as much."""
+
+_NEWS = 0.7
+"""Where less than this share of what was missing still is, a step that gained nothing is tried again."""
 
 _FIRST_ROWS = 1.0
 """Seconds that branching on the rows with patience is believed to take before it was tried.  What is easy of them is
@@ -48,6 +51,7 @@ class _Step:
         factor: times the nodes of the first pass, next time.
         gain: what it gained last.
         seconds: what it took last.
+        missing: what was missing after it was taken.
     """
 
     source: str
@@ -55,6 +59,11 @@ class _Step:
     factor: int = 1
     gain: float = 0.0
     seconds: float = 0.0
+    missing: float = np.inf
+
+    def hopeful(self, missing: float) -> bool:
+        """Whether it gained anything worth while, was not tried, or much was gained by others since."""
+        return self.gain > _NO_GAIN * missing or missing < _NEWS * self.missing
 
     def rate(self, missing: float) -> float:
         """The share of what is missing that it will gain per second; what ends the proof counts as that."""
@@ -72,7 +81,7 @@ def branch_rows_alone(run: Run, share: float) -> None:
 
 
 def branch_for_rows(run: Run, few: Enough = never_enough) -> None:
-    """Signs and ranges of hidden layers, and signs of the last layer, as long as there is time.
+    """Signs and ranges of hidden layers, and signs of the last layer, as long as there is time and some step gains.
 
     Args:
         run: the proof.
@@ -86,7 +95,10 @@ def branch_for_rows(run: Run, few: Enough = never_enough) -> None:
     steps.append(_Step(last.source, "rows", seconds=_FIRST_ROWS))
     while not _over(run) and not few(run.table.bounds):
         missing = _missing(run)
-        questions += _take(run, max(steps, key=lambda step: step.rate(missing)))
+        hopeful = [step for step in steps if step.hopeful(missing)]
+        if not hopeful:
+            break
+        questions += _take(run, max(hopeful, key=lambda step: step.rate(missing)))
     run.annotate(questions, "time limit reached" if run.budget.exhausted() else "")
 
 
@@ -100,7 +112,8 @@ def _take(run: Run, step: _Step) -> int:
         questions = _rows(run, step.factor, patience=np.inf).signs(run.budget.share(_SHARE))
     else:
         questions = _narrow(run, step)
-    gain = before - _missing(run)
+    step.missing = _missing(run)
+    gain = before - step.missing
     step.gain = gain if np.isfinite(gain) else 0.0
     step.factor *= GROWTH
     step.seconds = time.monotonic() - start
