@@ -109,6 +109,12 @@ def test_it_ends_where_nothing_gains(monkeypatch):
     assert plan_of(monkeypatch, lambda step: 0.0) == [("affine1", 1), ("affine2", 1)]
 
 
+def test_it_ends_where_rows_reach_zero_exactly(monkeypatch):
+    """They are not positive, so that the proof is not over, but no row is open."""
+    monkeypatch.setattr(rows, "_missing", lambda run: 0.0)
+    assert plan_of(monkeypatch, lambda step: 0.5) == [("affine1", 1)]
+
+
 def test_what_gained_nothing_is_tried_again_when_much_was_gained():
     step = rows._Step("z", "ranges", missing=1.0)
     assert not step.hopeful(1.0)

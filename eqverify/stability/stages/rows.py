@@ -95,7 +95,7 @@ def branch_for_rows(run: Run, few: Enough = never_enough) -> None:
     steps.append(_Step(last.source, "rows", seconds=_FIRST_ROWS))
     while not _over(run) and not few(run.table.bounds):
         missing = _missing(run)
-        hopeful = [step for step in steps if step.hopeful(missing)]
+        hopeful = [step for step in steps if missing > 0 and step.hopeful(missing)]
         if not hopeful:
             break
         questions += _take(run, max(hopeful, key=lambda step: step.rate(missing)))
@@ -133,7 +133,7 @@ def _narrow(run: Run, step: _Step) -> int:
 
 
 def _missing(run: Run) -> float:
-    """How far the bounds of the rows that are open are from 0, in all."""
+    """How far the bounds of the rows that are open are from 0, in all; none is open where they reach 0 and no more."""
     source = run.problem.network.relus[-1].source
     lower = run.table.bounds[source].lower[:, run.table.open(source)]
     return float(np.maximum(-lower, 0.0).sum())
