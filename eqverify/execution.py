@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 MAX_WORKERS = 256
 
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""Threads of a worker's linear algebra: one, unless the user says otherwise.  The workers themselves fill the cores, and
+"""Threads of a worker's linear algebra: one, unless the user says otherwise.  The workers themselves fill the cores;
 threads that wait for each other on busy cores doubled the time of a proof."""
 
 
