@@ -30,8 +30,9 @@ from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Replay, Reply, Verdict
 from eqverify.deciding.replay import Witness
 from eqverify.deciding.shared import SharedProof, prove_rows
+from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
-from eqverify.errors import EqverifyError, InputError, LimitError
+from eqverify.errors import ContradictionError, EqverifyError, InputError, LimitError
 from eqverify.network import evaluate
 from eqverify.problem import Problem
 from eqverify.progress import Progress
@@ -49,6 +50,9 @@ _ATTACK_SHARE = 0.02
 _SPLIT_SHARE = 0.1
 _SHARED_SHARE = 0.7
 _REDUCTION_SHARE = 0.3
+_BRANCH_SHARE = 0.3
+"""Of what is left after the proofs, for branching with their ranges, where the backend is given none."""
+
 _STARTS, _TOGETHER_SHARE = 20.0, 0.7
 """Seconds for each disjunct below which they are asked about together, and the share of time for that: a tool takes up
 to 7 s to start, for each question."""
@@ -175,7 +179,7 @@ class Run:
                 parts.append(self._original(side, number))
             else:
                 parts.append(self._proved(side, number, proof, proof.facts))
-        return parts
+        return self._branched(side, parts)
 
     def _proved(self, side: Side, number: int, proof: Directed, facts: Facts) -> Part:
         """A part of which something is proved: about that, or about a network that is still to be reduced."""
@@ -183,8 +187,39 @@ class Run:
         if side.free_inputs <= SPLIT_INPUTS or not getattr(self.backend, "uses_ranges", False):
             return Part(side, number, None, False, basis, proof)
         self._show(layer_rows(facts))
+        return Part(side, number, self._ranged(side, number, facts), False, basis)
+
+    @staticmethod
+    def _ranged(side: Side, number: int, facts: Facts) -> Question:
+        """A disjunct about the original network, with the ranges that hold on its D'."""
         question = question_of(side.network, side.case, number, side.exactly)
-        return Part(side, number, replace(question, known=known_of(question.network, facts)), False, basis)
+        return replace(question, known=known_of(question.network, facts))
+
+    def _branched(self, side: Side, parts: list[Part]) -> list[Part]:
+        """The parts that branching with proved ranges leaves; a backend that is given these does it itself."""
+        left, budget = [], Budget(self.budget.left * _BRANCH_SHARE)
+        for place, part in enumerate(parts):
+            self.progress("branch", place, len(parts))
+            share = budget.share(len(parts) - place)
+            if side.replayer.witness is not None or not self._refuted(part, share):
+                left.append(part)
+        return left
+
+    def _refuted(self, part: Part, budget: Budget) -> bool:
+        """Whether branching refutes a part of which ranges are proved; it may meet a witness too."""
+        if part.side.free_inputs <= SPLIT_INPUTS or part.proof is None or part.proof.facts is None:
+            return False
+        question = self._ranged(part.side, part.number, part.proof.facts)
+        assert question.known is not None
+        try:
+            bounds = output_bounds(question.network, question.box, question.known.bounds)
+        except ContradictionError:  # one of two proofs is wrong, perhaps the solver's
+            return False
+        proved = bool(positive_rows(question.network, bounds).any())
+        proved = proved or branch_question(question, bounds, part.side.replayer, budget).proved
+        if proved:
+            self.evidence.update(dict.fromkeys(filter(None, ("bounds", part.basis))))
+        return proved
 
     def _search(self, problem: Problem, side: Side, budget: Budget) -> bool:
         """A short search for an input of each disjunct, with gradient steps of another kind than the attack's."""

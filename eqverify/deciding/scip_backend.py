@@ -8,12 +8,11 @@ from functools import partial
 import numpy as np
 
 from eqverify.bounds import Interval, crown_bounds, optimise_slopes
-from eqverify.bounds.branch import prove_signs
-from eqverify.bounds.signtree import Question as SignQuestion
 from eqverify.deciding.attack import attack, attack_near
 from eqverify.deciding.mip import SolverMaker, ask_solver
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question, Replay, Reply
+from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Box, Polytope
 from eqverify.errors import UsageError
@@ -29,10 +28,7 @@ _ALPHA_FACTOR = 5.0
 _FIRST_SLICE = 3.0
 _GROWTH = 2.0
 _BOUNDS = "bounds"
-_MAX_NODES = 1_000_000
 _ALONE = "milp"
-_BELOW_ZERO = -1e-300
-"""A row is refuted where it is positive, not where it is 0."""
 
 
 def _make_scip(polytope: Polytope) -> ScipSolver:
@@ -129,19 +125,12 @@ class ScipBackend:
         return self._reply("unknown", reason=reason) if not turns else self._reply("timed-out")
 
     def _branch(self, question: Question, bounds: dict[str, Interval], replay: Replay, seconds: float) -> Reply:
-        """A proof that one row is positive everywhere, row by row."""
-        network, budget, closed = question.network, Budget(seconds), True
-        (port,) = network.outputs
-        for row in range(port.size):
-            left = Budget(budget.left / (port.size - row))
-            asked = SignQuestion(port.source, row, -1, limit=_BELOW_ZERO)
-            (found,) = prove_signs(network, bounds, [asked], seconds=left.seconds, max_nodes=_MAX_NODES)
-            if found.proved:
-                return self._reply("unsat", evidence=_BOUNDS)
-            if found.point is not None and attack_near(question.network, question.box, found.point, replay):
-                return self._reply("sat")
-            closed &= found.point is not None
-        return self._reply("unknown", reason="no row is positive everywhere") if closed else self._reply("timed-out")
+        outcome = branch_question(question, bounds, replay, Budget(seconds))
+        if outcome.proved or outcome.found:
+            return self._reply("unsat" if outcome.proved else "sat", evidence=_BOUNDS)
+        if outcome.hopeless:
+            return self._reply("unknown", reason="no row is positive everywhere")
+        return self._reply("timed-out")
 
     def _solve(self, question: Question, bounds: dict[str, Interval], replay: Replay, seconds: float) -> Reply:
         answer, description = ask_solver(question, bounds, self.make, seconds)

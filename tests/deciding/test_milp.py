@@ -118,9 +118,9 @@ def test_without_reduction_nothing_of_ours_comes_between(monkeypatch, make, boun
     def forbidden(*arguments, **options):
         raise AssertionError("a proof of ours was used")
 
-    for name in ("prove_rows", "split_question", "output_bounds"):
+    for name in ("prove_rows", "split_question", "output_bounds", "branch_question"):
         monkeypatch.setattr(deciding, name, forbidden)
-    for name in ("split_question", "output_bounds", "optimise_slopes", "prove_signs"):
+    for name in ("split_question", "output_bounds", "optimise_slopes", "branch_question"):
         monkeypatch.setattr(scip_backend, name, forbidden)
     asked = problem(make(1.0), [[([1], bound)]])
     answer = eq.verify(

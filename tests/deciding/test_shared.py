@@ -16,12 +16,13 @@ from eqverify.api.properties import fold_case
 from eqverify.bounds import Interval
 from eqverify.deciding.question import Known, Question, Reply
 from eqverify.deciding.scip_backend import ScipBackend
-from eqverify.deciding.shared import prove_rows
+from eqverify.deciding.shared import SharedProof, prove_rows
 from eqverify.domain import box_domain
 from eqverify.errors import LimitError
 from eqverify.export.vnnlib import query_of
 from eqverify.network import evaluate
 from eqverify.progress import silent
+from eqverify.stability import directed
 from eqverify.stability.budget import Budget
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
@@ -151,6 +152,20 @@ def test_parts_hand_on_what_was_proved(monkeypatch):
     zero = np.zeros((1, 20))
     assert evaluate(question.known.network, zero) == pytest.approx(evaluate(asked.network, zero) - 0.5)
     assert question.known.bounds.keys() == {relu.source for relu in asked.network.relus}
+
+
+def test_branching_with_proved_ranges_comes_before_a_backend_that_takes_none(monkeypatch):
+    """No proof but CROWN's; the backend would never answer, and is not asked."""
+
+    def bounds_only(asked, *_, **__):
+        return SharedProof(np.zeros(1, dtype=bool), np.zeros((0, 20)), eq.prove_stability(asked, engine="crown"))
+
+    monkeypatch.setattr(deciding, "prove_rows", bounds_only)
+    monkeypatch.setattr(directed._Proof, "_run", lambda *_: None)
+    asked = problem(cancelling(1.0), [[([1], "0.5")]])
+    backend = FixedBackend("timed-out")
+    answer = eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=backend, timeout=20)
+    assert (answer.verdict, answer.evidence, backend.asked) == ("unsat", ("bounds",), [])
 
 
 class ManyAtOnce(FixedBackend):
