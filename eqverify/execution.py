@@ -97,6 +97,9 @@ class SerialExecutor:
 class ProcessExecutor:
     """Runs on processes of this machine, which start afresh (no fork: solvers and BLAS hold threads and locks).
 
+    Where the environment of this process does not say how many threads linear algebra may use, it says one from now on:
+    that is how workers learn of it.
+
     Args:
         workers: how many, at least 1.
     """

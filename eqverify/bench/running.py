@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -49,8 +50,14 @@ class Outcome:
     details: dict[str, Any]
 
 
-def run_instance(instance: Instance, settings: Settings) -> Outcome:
-    """Run ``eqverify verify`` on an instance; whatever goes wrong is the result ``error``."""
+def run_instance(instance: Instance, settings: Settings, stop: threading.Event | None = None) -> Outcome:
+    """Run ``eqverify verify`` on an instance; whatever goes wrong is the result ``error``.
+
+    Args:
+        instance: what to run.
+        settings: how.
+        stop: ends the run once it is set; the outcome is of no use then.
+    """
     start = time.perf_counter()
     try:
         network, query = instance.path(instance.network), instance.path(instance.query)
@@ -63,7 +70,7 @@ def run_instance(instance: Instance, settings: Settings) -> Outcome:
     command += [] if settings.workers is None else ["--workers", str(settings.workers)]
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="eqverify-", ignore_cleanup_errors=True) as folder:
-        output, failure = run_group(command, instance.timeout + _GRACE, folder)
+        output, failure = run_group(command, instance.timeout + _GRACE, folder, stop=stop)
     seconds = time.perf_counter() - start
     result, details = _judge(output, failure, seconds > instance.timeout)
     return Outcome(Row(instance.key, prepare, result, seconds), details)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -35,12 +36,14 @@ class LocalPool:
         self.workers = workers
 
     def outcomes(self, instances: Iterable[Instance], settings: Settings) -> Iterator[Outcome]:
-        """As `Pool.outcomes`; threads only wait for the processes."""
-        threads = ThreadPoolExecutor(self.workers)
+        """As `Pool.outcomes`; threads only wait for the processes, which end with the sweep."""
+        threads, stop = ThreadPoolExecutor(self.workers), threading.Event()
         try:
-            for future in as_completed([threads.submit(run_instance, instance, settings) for instance in instances]):
+            futures = [threads.submit(run_instance, instance, settings, stop) for instance in instances]
+            for future in as_completed(futures):
                 yield future.result()
         finally:
+            stop.set()
             threads.shutdown(cancel_futures=True)
 
 
@@ -69,8 +72,8 @@ def run_sweep(
     """
     known = read_results(results)
     _mend(results)
-    _check_limits(results.with_suffix(".jsonl"), instances)
     limits = {instance.key: instance.timeout for instance in instances}
+    _check_limits(results.with_suffix(".jsonl"), limits)
     todo = [instance for instance in instances if instance.key not in known]
     start, done = time.monotonic(), len(instances) - len(todo)
     already = done
@@ -87,9 +90,8 @@ def run_sweep(
     return {instance.key: known[instance.key] for instance in instances if instance.key in known}
 
 
-def _check_limits(path: Path, instances: list[Instance]) -> None:
+def _check_limits(path: Path, limits: dict[Key, float]) -> None:
     """Results of two limits are no sweep; those that do not say theirs are believed to be right."""
-    limits = {instance.key: instance.timeout for instance in instances}
     for key, details in read_details(path).items():
         limit = details.get("limit", limits.get(key))
         if key in limits and limit != limits[key]:

@@ -78,7 +78,7 @@ def supervise(seconds: float) -> Callable[[], None] | None:
     child = os.fork()
     if child == 0:
         os.close(reader)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        signal.signal(signal.SIGTERM, _leave)
         return lambda: _announce(writer)
     os.close(writer)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -91,6 +91,12 @@ def supervise(seconds: float) -> Callable[[], None] | None:
             return None
         _send(child, signal.SIGCONT)
     raise SystemExit(_status(child))
+
+
+def _leave(*_: object) -> None:
+    """Exit, ending what was started; a second signal, perhaps to the whole group, must not get between."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _announce(writer: int) -> None:

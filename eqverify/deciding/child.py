@@ -6,13 +6,32 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Mapping
+
+_GLANCE = 0.2
+"""Seconds between looks at what may stop a command."""
+
+_FAREWELL = 1.0
+"""Seconds for a command to end what it started in process groups of their own, as we do."""
 
 
 def run_group(
-    command: list[str], seconds: float, folder: str, environment: Mapping[str, str] | None = None
+    command: list[str],
+    seconds: float,
+    folder: str,
+    environment: Mapping[str, str] | None = None,
+    stop: threading.Event | None = None,
 ) -> tuple[str, str]:
     """Run a command in a process group of its own, which is ended at the limit and whenever we end.
+
+    Args:
+        command: the program and its arguments.
+        seconds: the limit.
+        folder: where it runs.
+        environment: instead of ours.
+        stop: ends the command once it is set, by another thread.
 
     Returns:
         What it wrote to stdout, and why it failed (empty if it did not).
@@ -31,11 +50,41 @@ def run_group(
     except OSError as error:
         return "", f"cannot be started: {error.strerror}"
     try:
-        output, _ = process.communicate(timeout=seconds)
+        output = _output(process, seconds, stop)
     except subprocess.TimeoutExpired:
+        _ask_to_end(process)
         return "", "time limit"
+    except InterruptedError:
+        _ask_to_end(process)
+        return "", "stopped"
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     return output, f"exit status {process.returncode}" if process.returncode else ""
+
+
+def _ask_to_end(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(_FAREWELL)
+
+
+def _output(process: subprocess.Popen[str], seconds: float, stop: threading.Event | None) -> str:
+    """What a process wrote, once it has ended.
+
+    Raises:
+        subprocess.TimeoutExpired: at the limit.
+        InterruptedError: once `stop` is set.
+    """
+    if stop is None:
+        return process.communicate(timeout=seconds)[0]
+    deadline = time.monotonic() + seconds
+    while not stop.is_set():
+        left = deadline - time.monotonic()
+        try:
+            return process.communicate(timeout=min(left, _GLANCE))[0]
+        except subprocess.TimeoutExpired:
+            if left <= _GLANCE:
+                raise
+    raise InterruptedError

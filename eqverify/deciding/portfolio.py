@@ -118,12 +118,18 @@ def _start(text: str, question: Question, seconds: float) -> _Member:
     return _Member(text, process, ours)
 
 
+def _leave(*_: object) -> None:
+    """Exit, ending what was started; a second signal must not get between."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
+
+
 def _work(pipe: Connection[Any, Any], text: str, question: Question, seconds: float) -> None:
     """Runs in the process of a member."""
     from eqverify.deciding.backends import make_backend
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _leave)
 
     def replay(points: Any) -> bool:
         pipe.send(("try", points))

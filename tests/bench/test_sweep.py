@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -17,6 +21,7 @@ from eqverify.bench.scoring import score
 from eqverify.bench.sweep import LocalPool, run_sweep
 from eqverify.cli.main import run
 from eqverify.errors import EqverifyError, UsageError
+from eqverify.testing.processes import alive
 
 SETTINGS = Settings("scip", True)
 
@@ -168,6 +173,39 @@ def test_the_command_writes_results_and_a_report(tmp_path, capsys):
     assert sums["scip, with reduction"]["solved"] == 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_ends_what_it_started(tmp_path, number):
+    """The tool of the instance that is running ends too; what came before is kept, and the message says so."""
+    lists, output, mark = benchmark(tmp_path / "family", ("low", "far")), tmp_path / "out", tmp_path / "mark"
+    tool = tmp_path / "tool.sh"
+    tool.write_text(f'#!/bin/sh\n[ -e {mark} ] && echo $$ >{mark}.2 && exec sleep 60\ntouch {mark}; echo unsat >"$5"\n')
+    tool.chmod(0o755)
+    run_bench = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from eqverify.cli import main; "
+    )
+    command = ["bench", str(lists), "-o", str(output), "--backend", f"command:{tool}", "--without-reduction"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{run_bench}main({command!r})"], stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    pid = waited_for(tmp_path / "mark.2")
+    process.send_signal(number)
+    _, message = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert f"results are in {output}" in message
+    assert not alive(pid)
+    (file,) = output.glob("*.csv")
+    assert [row.result for row in read_results(file).values()] == ["unsat"]
+
+
+def waited_for(path):
+    """The number in a file, once it is there."""
+    for _ in range(200):
+        if path.is_file() and path.read_text().endswith("\n"):
+            return int(path.read_text())
+        time.sleep(0.1)
+    raise AssertionError(path)
+
+
 def test_a_wrong_verdict_fails_the_command(tmp_path, capsys):
     lists = benchmark(tmp_path / "family", ("low",))
     (tmp_path / "family" / "expected.csv").write_text("onnx/net.onnx,vnnlib/low.vnnlib,sat\n")
@@ -185,6 +223,6 @@ def test_pages_escape_what_they_show(instances, tmp_path):
 
 
 def test_local_pools_yield_every_outcome(instances, monkeypatch):
-    monkeypatch.setattr(sweep, "run_instance", lambda instance, settings: Outcome(Row(instance.key, 0, "sat", 1), {}))
+    monkeypatch.setattr(sweep, "run_instance", lambda instance, *_: Outcome(Row(instance.key, 0, "sat", 1), {}))
     keys = [outcome.row.key for outcome in LocalPool(3).outcomes(instances, SETTINGS)]
     assert sorted(keys) == sorted(instance.key for instance in instances)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from eqverify.deciding.question import Disjunction
 from eqverify.deciding.scip_backend import ScipBackend
 from eqverify.errors import UsageError
 from eqverify.network import evaluate
+from eqverify.testing.processes import alive
 
 UNSAT = absolute(0.25)
 SAT = absolute(-0.25)
@@ -161,19 +161,6 @@ def test_a_tool_and_its_children_end_at_the_limit(tmp_path):
     backend = tool(tmp_path, f"sleep 60 & echo $! > {mark}; sleep 60")
     assert backend.decide(question(UNSAT), never, budget(1.0)).verdict == "timed-out"
     assert not alive(int(mark.read_text()))
-
-
-def alive(pid):
-    """Whether a process runs; one that has ended and waits for its parent does not."""
-    for _ in range(50):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return False
-        if state == "Z":
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def test_run_group_tells_why_a_command_failed(tmp_path):

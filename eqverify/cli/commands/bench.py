@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -87,7 +90,8 @@ def bench(
     for reduction in modes:
         name = f"{backend}, {'with' if reduction else 'without'} reduction"
         file = output / f"{_file_name(backend)}-{'with' if reduction else 'without'}.csv"
-        runs[name] = run_sweep(instances, Settings(backend, reduction, seed, own), file, pool, _report)
+        with _interruptible(output):
+            runs[name] = run_sweep(instances, Settings(backend, reduction, seed, own), file, pool, _report)
         details[name] = read_details(file.with_suffix(".jsonl"))
         sums[name] = score(instances, runs[name], expected)
     command = shlex.join(["eqverify", *sys.argv[1:]])
@@ -104,6 +108,18 @@ def bench(
     wrong = ["/".join(key) for s in sums.values() for key in s.wrong]
     if wrong:
         raise RejectedError("bench/wrong", "verdicts differ from the expected ones", value=", ".join(wrong))
+
+
+@contextmanager
+def _interruptible(output: Path) -> Iterator[None]:
+    """End as Ctrl-C does where the process is told to end, and say what is kept."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"results are in {output}, and the same command goes on from there") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _pool(workers: int, scheduler: str | None) -> Pool:
