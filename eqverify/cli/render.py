@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from eqverify.api.reduction import Reduction
     from eqverify.api.regions import RegionReport
     from eqverify.api.shallow import ShallowReport
+
+_WIDEST = 10_000
+"""Characters in a line of a table, at most."""
 
 _COUNTS = ("units", "inactive", "active", "unstable", "undecided")
 
@@ -44,16 +48,14 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
 
 def print_facts(facts: Facts, rows: Sequence[LayerRow], seconds: Mapping[str, float]) -> None:
     """The table of units per layer, with totals, stages and seconds."""
-    console = _console()
-    console.print(_layer_table(rows))
+    _print_table(_layer_table(rows))
     _print_stages(facts, seconds)
 
 
 def print_reduction(result: Reduction, output: object, seconds: Mapping[str, float]) -> None:
     """The table of a reduction and what is proved about it."""
     before, after = result.problem.network.relu_count, result.network.relu_count
-    console = _console()
-    console.print(_layer_table(result.layers))
+    _print_table(_layer_table(result.layers))
     _print_stages(result.facts, seconds)
     share = f" ({100 * (before - after) / before:.1f} % removed)" if before else ""
     weights = f"{result.problem.network.parameter_count} -> {result.network.parameter_count}"
@@ -104,7 +106,7 @@ def print_disjuncts(
             by += f" ({certificate})"
         place = str(found.case + 1), str(found.index + 1)
         table.add_row(*place, found.status, relus, eps, f"{found.seconds:.2f}", Text(by))
-    _console().print(table)
+    _print_table(table)
     counts = ", ".join(f"{n} {name}" for name, n in result.counts.items() if n)
     pairs: list[tuple[str, object]] = [
         ("verdict", f"{result.verdict} ({counts})"),
@@ -125,7 +127,7 @@ def print_boxes(result: BoxReductions, files: Sequence[Sequence[Path]], seconds:
     for number, (reduction, own) in enumerate(zip(result.reductions, files, strict=True), 1):
         relus, eps = str(reduction.network.relu_count), f"{reduction.epsilon:.3g}"
         table.add_row(str(number), relus, eps, Text(", ".join(map(str, own))))
-    _console().print(table)
+    _print_table(table)
     before = result.problem.network.relu_count
     times = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())
     advice = _advice(result.reductions)
@@ -221,6 +223,14 @@ def print_equivalence(answer: Equivalence) -> None:
 
 def _console() -> Console:
     return Console(highlight=False, soft_wrap=True)
+
+
+def _print_table(table: Table) -> None:
+    """Print a table; no cell is broken, however narrow the terminal, so that names can be copied."""
+    console = _console()
+    needed = Measurement.get(console, console.options.update(width=_WIDEST), table).maximum
+    console.width = max(console.width, needed)
+    console.print(table)
 
 
 def _layer_table(rows: Sequence[LayerRow]) -> Table:

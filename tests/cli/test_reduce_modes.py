@@ -120,6 +120,15 @@ def test_for_property_explains_each_disjunct_by_its_own_bounds(left_open, capsys
     assert all(head in capsys.readouterr().out for head in heads[1:2])
 
 
+def test_names_of_files_are_not_broken_in_narrow_terminals(left_open, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "30")
+    assert run(left_open) == 0
+    written = [str(path) for path in tmp_path.glob("out*.onnx")]
+    printed = capsys.readouterr().out
+    assert written
+    assert all(path in printed for path in written)
+
+
 def test_for_property_never_asks_the_solver_where_only_certified_facts_count(left_open, capsys):
     found = result(capsys, *left_open, "--certified-only")
     assert found["certified"]
