@@ -51,7 +51,7 @@ _SPLIT_SHARE = 0.1
 _SHARED_SHARE = 0.7
 _REDUCTION_SHARE = 0.3
 _BRANCH_SHARE = 0.3
-"""Of what is left after the proofs, for branching with their ranges, where the backend is given none."""
+"""Of what is left after the proofs, for branching within the ranges that they proved."""
 
 _STARTS, _TOGETHER_SHARE = 20.0, 0.7
 """Seconds for each disjunct below which they are asked about together, and the share of time for that: a tool takes up
@@ -196,7 +196,7 @@ class Run:
         return replace(question, known=known_of(question.network, facts))
 
     def _branched(self, side: Side, parts: list[Part]) -> list[Part]:
-        """The parts that branching with proved ranges leaves; a backend that is given these does it itself."""
+        """The parts that branching within proved ranges leaves: one run of it, whatever the backend does."""
         left, budget = [], Budget(self.budget.left * _BRANCH_SHARE)
         for place, part in enumerate(parts):
             self.progress("branch", place, len(parts))
@@ -207,10 +207,11 @@ class Run:
 
     def _refuted(self, part: Part, budget: Budget) -> bool:
         """Whether branching refutes a part of which ranges are proved; it may meet a witness too."""
-        if part.side.free_inputs <= SPLIT_INPUTS or part.proof is None or part.proof.facts is None:
+        question = part.question
+        if part.proof is not None and part.proof.facts is not None:
+            question = self._ranged(part.side, part.number, part.proof.facts)
+        if part.side.free_inputs <= SPLIT_INPUTS or question is None or question.known is None:
             return False
-        question = self._ranged(part.side, part.number, part.proof.facts)
-        assert question.known is not None
         try:
             bounds = output_bounds(question.network, question.box, question.known.bounds)
         except ContradictionError:  # one of two proofs is wrong, perhaps the solver's
