@@ -29,8 +29,10 @@ Result = TypeVar("Result")
 MAX_WORKERS = 256
 
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""Threads of a worker's linear algebra: one, unless the user says otherwise.  The workers themselves fill the cores;
-threads that wait for each other on busy cores doubled the time of a proof."""
+"""What says how many threads linear algebra may use; it is read when numpy is loaded."""
+
+_OURS = "EQVERIFY_ONE_THREAD"
+"""Set where the variables of `_THREADS` are ours, not the user's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,27 @@ class SerialExecutor:
         """Nothing to do."""
 
 
+def use_one_thread() -> None:
+    """Have linear algebra use one thread, unless the environment says how many: in processes that start later, and
+    in this one if numpy is not loaded yet.
+
+    Our products are short, and workers fill the cores by themselves.  Threads that wait for each other on cores that
+    other programs use made a proof eight times slower.
+    """
+    if not any(name in os.environ for name in _THREADS):
+        os.environ.update(dict.fromkeys((*_THREADS, _OURS), "1"))
+
+
+def users_environment() -> dict[str, str]:
+    """The environment without what `use_one_thread` put there, for programs that are not ours."""
+    ours = (*_THREADS, _OURS) if _OURS in os.environ else ()
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
 class ProcessExecutor:
     """Runs on processes of this machine, which start afresh (no fork: solvers and BLAS hold threads and locks).
 
-    Where the environment of this process does not say how many threads linear algebra may use, it says one from now on:
-    that is how workers learn of it.
+    Each has one thread for linear algebra, see `use_one_thread`.
 
     Args:
         workers: how many, at least 1.
@@ -106,8 +124,7 @@ class ProcessExecutor:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        for name in _THREADS:
-            os.environ.setdefault(name, "1")
+        use_one_thread()
         self._folder = tempfile.TemporaryDirectory(prefix="eqverify-")
         self._pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare_worker)
 

@@ -1,5 +1,9 @@
 """The command line.  Results go to stdout, diagnostics and progress to stderr."""
 
-from eqverify.cli.main import main
+from eqverify.execution import use_one_thread
+
+use_one_thread()  # before anything loads numpy
+
+from eqverify.cli.main import main  # noqa: E402
 
 __all__ = ["main"]

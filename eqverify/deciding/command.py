@@ -18,6 +18,7 @@ from eqverify.deciding.child import run_group
 from eqverify.deciding.question import Disjunction, Question, Replay, Reply
 from eqverify.domain import Case, Declaration, HalfSpace, NetworkSignature, Polytope, Specification
 from eqverify.errors import UsageError
+from eqverify.execution import users_environment
 from eqverify.export.onnx import write_network
 from eqverify.export.vnnlib import format_specification
 from eqverify.stability.budget import Budget
@@ -80,7 +81,7 @@ class CommandBackend:
                 "timeout": str(max(1, math.floor(budget.left))),
             }
             command = [_filled(word, values) for word in self.template]
-            output, failure = run_group(command, budget.left + _GRACE, folder)
+            output, failure = run_group(command, budget.left + _GRACE, folder, users_environment())
             result = paths["result.txt"]
             text = result.read_text(errors="replace") if result.is_file() else output
         return self._read(text, failure, question, replay)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from deciding_helpers import absolute, accepting, budget, chain, never, question, square
 
+from eqverify import execution
 from eqverify.deciding import marabou, portfolio
 from eqverify.deciding.backends import backend_names, make_backend
 from eqverify.deciding.child import run_group
@@ -161,6 +162,15 @@ def test_a_tool_and_its_children_end_at_the_limit(tmp_path):
     backend = tool(tmp_path, f"sleep 60 & echo $! > {mark}; sleep 60")
     assert backend.decide(question(UNSAT), never, budget(1.0)).verdict == "timed-out"
     assert not alive(int(mark.read_text()))
+
+
+def test_a_tool_is_not_told_how_many_threads_to_use(tmp_path, monkeypatch):
+    for name in (*execution._THREADS, execution._OURS):
+        monkeypatch.setenv(name, "1")
+    mark = tmp_path / "environment"
+    tool(tmp_path, f'env > {mark}; echo unsat >"$5"').decide(question(UNSAT), never, budget())
+    assert "PATH=" in mark.read_text()
+    assert "NUM_THREADS" not in mark.read_text()
 
 
 def test_run_group_tells_why_a_command_failed(tmp_path):
