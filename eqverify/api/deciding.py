@@ -201,7 +201,8 @@ class Run:
         for place, part in enumerate(parts):
             self.progress("branch", place, len(parts))
             share = budget.share(len(parts) - place)
-            if side.replayer.witness is not None or not self._refuted(part, share):
+            over = budget.exhausted() or side.replayer.witness is not None
+            if over or not self._refuted(part, share):
                 left.append(part)
         return left
 
