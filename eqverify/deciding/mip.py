@@ -23,7 +23,7 @@ class QuestionSolver(Protocol):
     def add_units(self, block: UnitBlock) -> None:
         """Append units."""
 
-    def assume(self, rows: FloatArray, bound: FloatArray) -> None:
+    def add_constraints(self, rows: FloatArray, bound: FloatArray) -> None:
         """Have  rows . columns <= bound."""
 
     def exceeds(self, row: FloatArray, threshold: float, time_limit: float) -> Answer:
@@ -66,5 +66,5 @@ def ask_solver(question: Question, bounds: Bounds, make: SolverMaker, seconds: f
     condition = [values[port.source] for port in network.outputs]
     rows = np.concatenate([part.rows for part in condition])
     errors = np.concatenate([part.error for part in condition])
-    solver.assume(rows[1:], errors[1:])
+    solver.add_constraints(rows[1:], errors[1:])
     return solver.exceeds(-rows[0], -float(errors[0]), seconds), solver.description

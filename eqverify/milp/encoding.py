@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from eqverify.arrays import BoolArray, FloatArray
+from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.domain import Polytope
 
 
@@ -35,6 +35,21 @@ class UnitBlock:
     upper: FloatArray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BranchingTree:
+    """How a solver branched: a hint for a search that proves the same.  Parents come first; the first is the root.
+
+    Attributes:
+        parent: (k,) index of the parent, -1 for the root.
+        side: (k,) -1 where the unit that the parent splits is inactive here, 1 where it is active, 0 for the root.
+        unit: (k,) the unit split here, in the order in which the model got its units; -1 for none.
+    """
+
+    parent: IntArray
+    side: ByteArray
+    unit: IntArray
+
+
 class Verdict(Enum):
     """Answers to "can the row exceed the threshold?"."""
 
@@ -45,7 +60,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a solver said.  Nothing here is believed but `NEVER`, and that only as evidence `solver`.
+    """What a solver said: a claim.  None of it is believed.
 
     Attributes:
         verdict: the answer.
@@ -53,12 +68,14 @@ class Answer:
         reason: the solver's status, for `UNKNOWN`.
         progress: for `UNKNOWN`, how far branching brought the dual bound from the root's to the threshold, in [0, 1];
             None if there was no branching yet.
+        tree: for `NEVER`, how it branched, where that is known.
     """
 
     verdict: Verdict
     point: FloatArray | None = None
     reason: str = ""
     progress: float | None = None
+    tree: BranchingTree | None = None
 
 
 class Solver(Protocol):
@@ -70,8 +87,8 @@ class Solver(Protocol):
     def add_units(self, block: UnitBlock) -> None:
         """Append kept units."""
 
-    def assume(self, rows: FloatArray, bound: FloatArray) -> None:
-        """From now on rows . columns <= bound, (k, columns) and (k,); no units may come later."""
+    def add_constraints(self, rows: FloatArray, bound: FloatArray) -> None:
+        """From now on rows . columns <= bound, (k, columns so far) and (k,)."""
 
     def exceeds(self, row: FloatArray, threshold: float, time_limit: float) -> Answer:
         """Can row . columns exceed `threshold` on the polytope?  `time_limit` in seconds."""

@@ -31,7 +31,7 @@ _BOUND = 1.0 - 1e-3
 
 
 class IsaSolver(ScipSolver):
-    """The model on one polytope, solved once.  Trusted: SCIP, to the tolerances in `description`.
+    """The model on one polytope, solved once.  What it says is a claim, to the tolerances in `description`.
 
     Units may be off by `looseness` while they count as active or inactive: the dual tolerance times the ranges of all
     variables, as in `ScipSolver.exceeds`, so that what is excluded is excluded despite it.
@@ -71,7 +71,7 @@ class IsaSolver(ScipSolver):
         chosen = np.array([k for k, d in enumerate(switches) if d is not None], dtype=np.int64)
         never = np.zeros(2 * units, dtype=bool)
         if not self._sane or 2.0 * DUAL_TOLERANCE * self._ranges > self._looseness:
-            return _answer(never, "numbers too large for the solver's tolerances")
+            return _answer(never, "numbers too far apart for the solver's tolerances")
         places = np.concatenate([chosen, units + chosen])
         self._model.freeTransform()
         flags = self._flags([switches[k] for k in chosen])
@@ -119,7 +119,7 @@ class IsaSolver(ScipSolver):
                 return None, status
             best = model.getBestSol()
             shown = np.array([best[flag] > 0.5 for flag in flags]) & open_flags
-            return ((np.array([best[x] for x in self._inputs]), shown), "") if shown.any() else (None, status)
+            return ((self._point(best), shown), "") if shown.any() else (None, status)
         except Exception as error:  # noqa: BLE001 - a solver's failure is an open question, never an answer
             return None, f"solver error: {error}"
 
@@ -130,9 +130,6 @@ def _answer(never: BoolArray, reason: str = "") -> JointAnswer:
 
 
 def _looseness(polytope: Polytope, blocks: Sequence[UnitBlock]) -> float:
-    """What the dual tolerance can amount to in a model of these units and their flags."""
-    box = polytope.box
-    ranges = float((box.upper - box.lower).sum())
-    for block in blocks:
-        ranges += float((block.upper - block.lower).sum() + np.maximum(block.upper, 0.0).sum()) + 3.0 * block.lower.size
-    return 2.0 * DUAL_TOLERANCE * ranges * (1 + 1e-9)
+    """What the dual tolerance can amount to in a model of these units and their flags, whose ranges are 1 or 2."""
+    units = sum(block.lower.size for block in blocks)
+    return 2.0 * DUAL_TOLERANCE * (2.0 * polytope.box.lower.size + 6.0 * units) * (1 + 1e-9)

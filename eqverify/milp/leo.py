@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from eqverify.milp.encoding import Answer, Verdict
 from eqverify.milp.scip import DUAL_TOLERANCE, ScipSolver
 
 _CLEARLY = 1e-5
-"""An incumbent ends the search only this far above the threshold: nearer ones often do not survive the replay."""
+"""An incumbent ends the search only this far above the threshold, in units of the row's largest summand: nearer ones often
+do not survive the replay."""
 
 
 class LeoSolver(ScipSolver):
     """Maximises a row, as published, with SCIP's default settings; stops early when the sign is settled.
 
     That is: when an incumbent exceeds the threshold (`CANDIDATE`), or when the dual bound falls to it (`NEVER`).
-    Unlike in `ScipSolver` there is no threshold constraint.  Only the dual bound is believed, compared here.
+    Unlike in `ScipSolver` there is no threshold constraint.  Only the dual bound counts, compared here.
     """
 
     def _set_parameters(self) -> None:
@@ -41,6 +40,5 @@ class LeoSolver(ScipSolver):
         if status in ("optimal", "duallimit") and float(model.getDualbound()) <= lowered:
             return Answer(Verdict.NEVER)
         if status in ("optimal", "primallimit", "bestsollimit") and model.getNSols() > 0:
-            best = model.getBestSol()
-            return Answer(Verdict.CANDIDATE, point=np.array([best[x] for x in self._inputs]))
+            return Answer(Verdict.CANDIDATE, point=self._point(model.getBestSol()))
         return Answer(Verdict.UNKNOWN, reason=status)

@@ -40,7 +40,7 @@ class Found:
     Attributes:
         pattern: (units,) bool: the unstable units' activity; None if there is none to be shown.
         point: (input_size,) where the solver says so.
-        exhausted: the solver says that no pattern is left.
+        exhausted: the solver claims that no pattern is left.
         reason: the solver's status where it stopped for another reason.
     """
 
@@ -51,7 +51,7 @@ class Found:
 
 
 class RegionSolver(ScipSolver):
-    """The patterns of one polytope.  Trusted: SCIP, to the tolerances in `description`.
+    """The patterns of one polytope.  What it says is a claim, to the tolerances in `description`.
 
     Args:
         polytope: the inputs.
@@ -71,19 +71,20 @@ class RegionSolver(ScipSolver):
         self._margin = self._model.addVar(lb=MARGIN, ub=1.0)
         self._model.setObjective(self._margin, "maximize")
 
-    def _add_unit(self, linear: Any, band: float, low: float, high: float) -> None:
+    def _add_unit(self, linear: Any, band: float, low: float, high: float, scale: float) -> tuple[Any, Any]:
         """As in the base class, with the margin on both sides."""
-        super()._add_unit(linear, band, low, high)
-        d, h, model, f = self._switches[-1], self._columns[-1], self._model, self._margin
+        h, d = super()._add_unit(linear, band, low, high, scale)
         if d is None:
-            return
+            return h, d
         # |z - linear| <= band, so that margins are asked of z up to the band: candidates are checked anyway.
+        model, f = self._model, self._margin
         exempt = model.addVar(vtype="B", ub=0.0)
         self._exempt.append(exempt)
         width = high - low
-        model.addCons(width * f <= h + width * (1.0 - d))
+        model.addCons(width * f <= scale * h + width * (1.0 - d))
         model.addCons(width * f <= -linear + (width + high) * d + width * exempt)
         model.addCons(linear >= low * (1 - exempt) - band)
+        return h, d
 
     def exempt_zeros(self) -> None:
         """From now on inactive units may have z = 0, but not all may be without one."""
@@ -104,7 +105,7 @@ class RegionSolver(ScipSolver):
     def search(self, seconds: float) -> Found:
         """A pattern that was not excluded; `seconds` is the limit."""
         if not self._sane:
-            return Found(reason="numbers too large for the solver's tolerances")
+            return Found(reason="numbers too far apart for the solver's tolerances")
         try:
             self._model.freeTransform()
             self._model.setParam("limits/time", max(0.0, seconds))
@@ -116,6 +117,6 @@ class RegionSolver(ScipSolver):
                 return Found(reason=status)
             best = self._model.getBestSol()
             shown = np.array([best[d] > 0.5 for d in self._switches if d is not None], dtype=bool)
-            return Found(shown, np.array([best[x] for x in self._inputs]))
+            return Found(shown, self._point(best))
         except Exception as error:  # noqa: BLE001 - a solver's failure leaves the count open
             return Found(reason=f"solver error: {error}")

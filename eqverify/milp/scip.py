@@ -3,13 +3,18 @@
 A question is a feasibility problem: the row must exceed the threshold, and one solution is wanted, so that nothing is
 ever solved to optimality; the row is the objective too, which guides the search.  The threshold is a constraint and no
 objective limit, because SCIP rounds the limit of an objective that it finds to be integral (a constant one, say) and
-then calls feasible models infeasible.  Only the status `infeasible` proves anything; incumbents are candidates; all
-else is unknown.
+then calls feasible models infeasible.  The status `infeasible` is a *claim*; incumbents are candidates; all else is
+unknown.  With a claim comes the tree that SCIP branched over, for arithmetic to prove the same on.
+
+SCIP's tolerances are absolute.  Every variable is therefore measured in units of its proved range, and every row in
+units of its own size, so that they are relative; a model in which they are not, because a row is small beside what its
+coefficients make of the tolerance of a variable, answers `UNKNOWN`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +23,7 @@ from pyscipopt.scip import PY_SCIP_PARAMSETTING as SETTING
 
 from eqverify.arrays import FloatArray
 from eqverify.domain import Polytope
-from eqverify.milp.encoding import Answer, UnitBlock, Verdict
+from eqverify.milp.encoding import Answer, BranchingTree, UnitBlock, Verdict
 
 DUAL_TOLERANCE = 1e-9
 """SCIP's dual feasibility tolerance as set here; the margin of a question follows from it."""
@@ -26,8 +31,16 @@ DUAL_TOLERANCE = 1e-9
 SMALLEST = 1e-9
 """SCIP reads smaller coefficients as zero.  They are left out here, and what they could contribute becomes slack."""
 
-LARGEST = 1e9
-"""Beyond this the solver's absolute tolerances mean nothing: such a model answers `UNKNOWN` to everything."""
+LARGEST = 1e5
+"""Of what a variable's tolerance can amount to in a row, in tolerances of the row: beyond this, SCIP is not asked."""
+
+_LEAST = 1e-6
+"""An output's unit of measure, as a share of its pre-activation's, at least."""
+
+_ROUNDING = 2.0**-52
+
+_MOST_NODES = 100_000
+"""Of a branching tree that are recorded."""
 
 
 def total(variables: Iterable[Any]) -> Any:
@@ -35,12 +48,32 @@ def total(variables: Iterable[Any]) -> Any:
     return pyscipopt.quicksum(variables)
 
 
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """What stands for one column of rows: value = shift + scale * variable.
+
+    Attributes:
+        variable: SCIP's; None for a constant.
+        shift: of the value.
+        scale: of the value.
+        reach: bound on |value - shift|.
+        tolerance: what the solver's tolerance is relative to: a ReLU's output is as uncertain as its pre-activation.
+    """
+
+    variable: Any
+    shift: float
+    scale: float
+    reach: float
+    tolerance: float
+
+
 class ScipSolver:
-    """One warm SCIP model on one polytope.  Trusted: SCIP 10, to the tolerances in `description`.
+    """One warm SCIP model on one polytope.  What it says is a claim, to the tolerances in `description`.
 
     A dual solution that violates a reduced cost by the dual tolerance misstates a bound by at most that tolerance
     times the range of the variable.  `exceeds` therefore asks about a threshold lowered by twice the sum over all
-    variables, and says `NEVER` only if nothing lies above the lowered one.
+    variables, and says `NEVER` only if nothing lies above the lowered one.  Constraints that are assumed are loosened
+    by as much.
 
     No solution and no statistics outlive a question, so that its answer does not depend on the questions before.
 
@@ -64,22 +97,18 @@ class ScipSolver:
             ("randomization/randomseedshift", seed),
         ):
             self._model.setParam(name, value)
+        self._branchings = _Branchings()
+        self._model.includeEventhdlr(self._branchings, "branchings", "records the tree")
         self._polytope = polytope
         self._looseness = 0.0
         self._switches: list[Any] = []
-        box = polytope.box
-        self._sane = bool((box.magnitude <= LARGEST).all())
+        self._sane = True
         self._question: Any = None
-        self._ranges = float((box.upper - box.lower).sum())
-        limits = zip(np.clip(box.lower, -LARGEST, LARGEST), np.clip(box.upper, -LARGEST, LARGEST), strict=True)
-        self._inputs = [self._model.addVar(lb=float(low), ub=float(high)) for low, high in limits]
-        self._columns = [*self._inputs, self._model.addVar(lb=1.0, ub=1.0)]
-        self._magnitude = [*box.magnitude.tolist(), 1.0]
-        for row, bound in zip(polytope.matrix, polytope.bound, strict=True):
-            linear, slack = self._linear(row)
-            self._check(float(bound))
-            if self._sane:
-                self._model.addCons(linear <= float(bound) + slack)
+        self._ranges = 0.0
+        self._columns: list[_Column] = []
+        self._inputs: list[_Column] = [self._input(float(low), float(high)) for low, high in _sides(polytope)]
+        self._columns += [*self._inputs, _Column(None, 1.0, 0.0, 0.0, 0.0)]
+        self.add_constraints(polytope.matrix, polytope.bound)
 
     def _set_parameters(self) -> None:
         """For feasibility questions: the first solution ends the search, and heuristics rarely find one.
@@ -93,20 +122,47 @@ class ScipSolver:
         model.setParam("misc/usesymmetry", 0)
         model.setParam("limits/solutions", 1)
 
-    def _linear(self, row: FloatArray) -> tuple[Any, float]:
-        """row . columns without its tiny coefficients, and a bound on what they contribute."""
-        magnitude = np.array(self._magnitude[: row.size])
-        size = np.abs(row)
-        tiny = size < SMALLEST
-        self._check(*size, *magnitude)
-        if not self._sane:
-            return 0.0, 0.0
-        slack = float((size[tiny] * magnitude[tiny]).sum()) * (1 + 1e-9)
-        return pyscipopt.quicksum(float(row[k]) * self._columns[k] for k in np.flatnonzero(~tiny)), slack
+    def _input(self, low: float, high: float) -> _Column:
+        centre = low + (high - low) / 2
+        radius = max(high - centre, centre - low)
+        if not np.isfinite(radius) or radius == 0.0:
+            self._check(radius)
+            return _Column(None, centre, 0.0, 0.0, 0.0)
+        self._ranges += 2.0
+        return _Column(self._model.addVar(lb=-1.0, ub=1.0), centre, radius, radius, radius)
 
     def _check(self, *numbers: float) -> None:
-        """A number beyond the limit, or NaN, and the model is not used: it answers `UNKNOWN` from then on."""
-        self._sane = self._sane and bool((np.abs(numbers) <= LARGEST).all())
+        """Infinity or NaN, and the model is not used: it answers `UNKNOWN` from then on."""
+        self._sane = self._sane and bool(np.isfinite(numbers).all())
+
+    def _linear(self, row: FloatArray, unit: float) -> tuple[Any, float]:
+        """row . columns in a unit of measure, without its tiny coefficients, and a bound on what is lost.
+
+        The unit must be so large that the solver's tolerance means something in it: else the model is not used.
+        """
+        columns = self._columns[: row.size]
+        shift, scale, reach, tolerance = np.array(
+            [(c.shift, c.scale, c.reach, c.tolerance) for c in columns], dtype=np.float64
+        ).reshape(-1, 4).T  # fmt: skip
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            own = row * scale / unit
+            known = np.abs(row) @ np.abs(shift) / unit
+            self._check(*own, known)
+            amplified = np.abs(row) * tolerance / unit
+            self._sane = self._sane and bool((amplified <= LARGEST).all())
+            constant = float(row @ shift) / unit
+        if not self._sane:
+            return 0.0, 0.0
+        tiny = np.abs(own) < SMALLEST
+        lost = float((np.abs(row) * reach)[tiny].sum()) / unit + (row.size + 4) * _ROUNDING * float(known)
+        kept = pyscipopt.quicksum(float(own[k]) * columns[k].variable for k in np.flatnonzero(~tiny))
+        return kept + constant, lost * (1 + 1e-9)
+
+    def _size(self, row: FloatArray) -> float:
+        """A unit of measure for a row about whose range nothing else is known: its largest summand; 0 for none."""
+        reach = np.array([c.reach for c in self._columns[: row.size]])
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float((np.abs(row) * reach).max(initial=0.0))
 
     def add_units(self, block: UnitBlock) -> None:
         """Append kept units by the encoding of `eqverify.milp.encoding`.
@@ -116,64 +172,78 @@ class ScipSolver:
         self._forget_question()
         for row, error, lower, upper in zip(block.rows, block.error, block.lower, block.upper, strict=True):
             low, high = float(lower), float(upper)
-            linear, slack = self._linear(row)
             self._check(low, high, float(error))
-            if self._sane:
-                self._add_unit(linear, float(error) + slack, low, high)
-            else:
-                self._columns.append(self._model.addVar(lb=0.0, ub=0.0))
-                self._switches.append(None)
-            self._ranges += (high - low) + max(high, 0.0) + 1.0
-            self._magnitude.append(max(high, 0.0))
+            unit = max(abs(low), abs(high))
+            scale = max(high, _LEAST * unit)
+            h = _Column(None, 0.0, 0.0, 0.0, unit)
+            d = None
+            if self._sane and high > 0:
+                linear, slack = self._linear(row, unit)
+                variable, d = self._add_unit(linear, float(error) / unit + slack, low / unit, high / unit, scale / unit)
+                h = _Column(variable, 0.0, scale, high, unit)
+            self._columns.append(h)
+            self._switches.append(d)
 
-    def _add_unit(self, linear: Any, band: float, low: float, high: float) -> None:
-        model, d = self._model, None
-        h = model.addVar(lb=max(low, 0.0), ub=max(high, 0.0))
-        if high > 0:
-            z = model.addVar(lb=low, ub=high)
-            model.addCons(z - linear <= band)
-            model.addCons(z - linear >= -band)
-            if low >= 0:
-                model.addCons(h == z)
-            else:
-                d = model.addVar(vtype="B")
-                model.addCons(h >= z)
-                model.addCons(h <= high * d + self._looseness)
-                model.addCons(h <= z - low * (1 - d) + self._looseness)
-        self._columns.append(h)
-        self._switches.append(d)
+    def _add_unit(self, linear: Any, band: float, low: float, high: float, scale: float) -> tuple[Any, Any]:
+        """A unit that is not inactive, measured in the unit of its pre-activation; its output in `scale` of that.
 
-    def assume(self, rows: FloatArray, bound: FloatArray) -> None:
-        """Append constraints, loosened by what the dual tolerance may amount to over all variables."""
-        self._forget_question()
-        for row, most in zip(rows, bound, strict=True):
-            linear, slack = self._linear(row)
-            loosened = float(most) + slack + 2.0 * DUAL_TOLERANCE * self._ranges
-            self._check(loosened)
-            if self._sane and row.any():
-                self._model.addCons(linear <= loosened)
+        Returns:
+            The variable of its output and its switch, None for an active unit.
+        """
+        model = self._model
+        z, h = model.addVar(lb=low, ub=high), model.addVar(lb=max(low, 0.0) / scale, ub=high / scale)
+        self._ranges += (high - low) + high / scale
+        model.addCons(z - linear <= band)
+        model.addCons(z - linear >= -band)
+        if low >= 0:
+            model.addCons(scale * h == z)
+            return h, None
+        d = model.addVar(name=f"{_SWITCH}{len(self._switches)}", vtype="B")
+        self._ranges += 1.0
+        model.addCons(scale * h >= z)
+        model.addCons(h <= high / scale * d + self._looseness)
+        model.addCons(scale * h <= z - low * (1 - d) + self._looseness)
+        return h, d
 
     def add_constraints(self, rows: FloatArray, bound: FloatArray) -> None:
-        """Add  rows . columns <= bound,  (m, columns so far) and (m,): proved cuts, or part of the question."""
+        """Add  rows . columns <= bound,  (m, columns so far) and (m,): proved, assumed, or part of the question.
+
+        They are loosened by what the dual tolerance may amount to over all variables.
+        """
         self._forget_question()
         for row, limit in zip(rows, bound, strict=True):
-            linear, slack = self._linear(row)
+            if not row.any():
+                continue
+            size = self._size(row)
+            if size == 0.0:  # on inputs that are points: what has no range decides nothing here
+                continue
+            linear, slack = self._linear(row, size)
             self._check(float(limit))
-            if self._sane and row.any():
-                self._model.addCons(linear <= float(limit) + slack)
+            if self._sane:
+                loosened = float(limit) / size + slack + 2.0 * DUAL_TOLERANCE * self._ranges
+                self._model.addCons(linear <= loosened)
 
     def exceeds(self, row: FloatArray, threshold: float, time_limit: float) -> Answer:
         """Can row . columns exceed `threshold`?  Stops at the first solution, at infeasibility, or at the limit."""
-        linear, slack = self._linear(row)
-        lowered = threshold - slack - 2.0 * DUAL_TOLERANCE * self._ranges
-        if not self._sane or not abs(lowered) <= LARGEST:
-            return Answer(Verdict.UNKNOWN, reason="numbers too large for the solver's tolerances")
-        if not row.any():
-            return Answer(Verdict.UNKNOWN, reason="no variable in the row")
+        size = self._size(row)
+        if size == 0.0:
+            return self._constant(row, threshold)
+        linear, slack = self._linear(row, size)
+        lowered = threshold / size - slack - 2.0 * DUAL_TOLERANCE * self._ranges
+        if not self._sane or not np.isfinite(lowered):
+            return Answer(Verdict.UNKNOWN, reason="numbers too far apart for the solver's tolerances")
         try:
             return self._solve(linear, lowered, time_limit)
         except Exception as error:
             return Answer(Verdict.UNKNOWN, reason=f"solver error: {error}")
+
+    def _constant(self, row: FloatArray, threshold: float) -> Answer:
+        """The answer about a row without a variable."""
+        shift = np.array([c.shift for c in self._columns[: row.size]])
+        value = row * shift if self._sane and np.isfinite(row).all() else np.full(row.size, np.nan)
+        if value.sum() + row.size * _ROUNDING * np.abs(value).sum() < threshold:
+            return Answer(Verdict.NEVER)
+        return Answer(Verdict.UNKNOWN, reason="no variable in the row")
 
     def _forget_question(self) -> None:
         self._model.freeTransform()
@@ -190,11 +260,14 @@ class ScipSolver:
         model.optimize()
         status = str(model.getStatus())
         if status == "infeasible":
-            return Answer(Verdict.NEVER)
+            return Answer(Verdict.NEVER, tree=self._branchings.tree())
         if status in ("sollimit", "bestsollimit", "optimal") and model.getNSols() > 0:
-            best = model.getBestSol()
-            return Answer(Verdict.CANDIDATE, point=np.array([best[x] for x in self._inputs]))
+            return Answer(Verdict.CANDIDATE, point=self._point(model.getBestSol()))
         return Answer(Verdict.UNKNOWN, reason=status, progress=self._progress(threshold))
+
+    def _point(self, solution: Any) -> FloatArray:
+        """(input_size,) the inputs of a solution."""
+        return np.array([c.shift + (c.scale * solution[c.variable] if c.scale else 0.0) for c in self._inputs])
 
     def _progress(self, threshold: float) -> float | None:
         if int(self._model.getNTotalNodes()) < 2:
@@ -202,3 +275,61 @@ class ScipSolver:
         first, now = float(self._model.getDualboundRoot()), float(self._model.getDualbound())
         share = (first - now) / (first - threshold) if first > threshold else 0.0
         return min(max(share, 0.0), 1.0) if np.isfinite(share) else 0.0
+
+
+def _sides(polytope: Polytope) -> Iterable[tuple[float, float]]:
+    return zip(polytope.box.lower.tolist(), polytope.box.upper.tolist(), strict=True)
+
+
+_SWITCH = "switch"
+"""How the binaries' names begin; the unit's number follows, and SCIP puts its own letters before and behind."""
+
+
+class _Branchings(pyscipopt.Eventhdlr):  # type: ignore[misc]
+    """Records what SCIP branched on at each node that it looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: dict[int, tuple[int, int, int]] = {}
+        """By number of the node: the parent's number, the unit that was branched on there, and the side taken."""
+
+    def eventinit(self) -> None:
+        self._found = {}
+        self.model.catchEvent(pyscipopt.SCIP_EVENTTYPE.NODEFOCUSED, self)
+
+    def eventexit(self) -> None:
+        self.model.dropEvent(pyscipopt.SCIP_EVENTTYPE.NODEFOCUSED, self)
+
+    def eventexec(self, event: Any) -> None:
+        node = event.getNode()
+        parent = node.getParent()
+        if parent is None:  # the root, of a restart too
+            self._found = {}
+            return
+        branchings = node.getParentBranchings()
+        if branchings is None or len(self._found) >= _MOST_NODES:
+            return
+        variables, bounds, _ = branchings
+        unit = _unit_of(str(variables[0].name)) if len(variables) == 1 else None
+        if unit is not None:
+            self._found[int(node.getNumber())] = int(parent.getNumber()), unit, 1 if bounds[0] > 0.5 else -1
+
+    def tree(self) -> BranchingTree:
+        """What was recorded, parents first; a part that hangs on nothing is left out."""
+        place, parent, side, unit = {}, [-1], [0], [-1]
+        for number, (above, split, taken) in sorted(self._found.items()):
+            over = place.get(above, 0 if above not in self._found else -1)
+            if over < 0 or unit[over] not in (-1, split):
+                continue
+            unit[over] = split
+            place[number] = len(parent)
+            parent.append(over)
+            side.append(taken)
+            unit.append(-1)
+        return BranchingTree(np.array(parent), np.array(side, dtype=np.int8), np.array(unit))
+
+
+def _unit_of(name: str) -> int | None:
+    """The unit that a binary switches, by its name in the transformed problem; None where it is another's."""
+    _, found, rest = name.partition(_SWITCH)
+    return int(rest) if found and rest.isdigit() else None

@@ -461,11 +461,11 @@ class _Proof:
     def _exists(self, solver: Solver, program: DirectedLp) -> bool:
         """Ask whether there is a point at all: about one constraint where the others hold; then require it too."""
         model = program.layer.model
-        solver.assume(model.matrix[1:], model.bound[1:])
+        solver.add_constraints(model.matrix[1:], model.bound[1:])
         if not model.bound.size:
             return False
         answer = solver.exceeds(-model.matrix[0], -float(model.bound[0]), self.budget.left / 2)
-        solver.assume(model.matrix[:1], model.bound[:1])
+        solver.add_constraints(model.matrix[:1], model.bound[:1])
         return self._judge(answer)
 
     def _judge(self, answer: Answer) -> bool:

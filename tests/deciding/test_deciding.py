@@ -95,7 +95,7 @@ def test_what_a_lying_solver_says_is_not_believed(said):
         def add_units(self, block):
             pass
 
-        def assume(self, rows, bound):
+        def add_constraints(self, rows, bound):
             pass
 
         def exceeds(self, row, threshold, time_limit):

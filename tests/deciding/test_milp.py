@@ -43,7 +43,7 @@ def told(said):
         def add_units(self, block):
             pass
 
-        def assume(self, rows, bound):
+        def add_constraints(self, rows, bound):
             pass
 
         def exceeds(self, row, threshold, time_limit):

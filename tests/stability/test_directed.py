@@ -58,7 +58,7 @@ class Silent:
     def add_units(self, block):
         pass
 
-    def assume(self, rows, bound):
+    def add_constraints(self, rows, bound):
         pass
 
     def exceeds(self, row, threshold, time_limit):
