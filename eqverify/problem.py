@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from eqverify.arrays import FloatArray
-from eqverify.domain import Assumption, Case, Declaration, Domain, NetworkSignature, Specification, box_domain
+from eqverify.domain import (
+    Assumption,
+    Case,
+    Declaration,
+    Domain,
+    NetworkSignature,
+    Specification,
+    assumed_inputs,
+    box_domain,
+)
 from eqverify.errors import InputError, Place
 from eqverify.network import Network
 from eqverify.network.tail import OpaqueTail
@@ -77,6 +86,15 @@ class Problem:
     def domain(self) -> Domain:
         """The union of all parts of the input set."""
         return self.specification.domain
+
+    def given(self, part: int) -> Assumption | None:
+        """The constraints that hold on one part of the domain beside its box, on inputs and outputs; None for none."""
+        polytope = self.domain.polytopes[part]
+        if self.assumed is not None:
+            return self.assumed.with_inputs(polytope.matrix, polytope.bound)
+        if polytope.is_box:
+            return None
+        return assumed_inputs(polytope.matrix, polytope.bound, self.network.output_size)
 
     @cached_property
     def domain_digest(self) -> str:

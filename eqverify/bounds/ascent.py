@@ -67,6 +67,7 @@ class Ascent:
         splits: by ReLU node, (boxes, m, k) over its open units: 1 where z >= 0 holds, -1 where z <= 0, else 0.
         alpha: by ReLU node, (boxes, m, k) slopes to begin with; CROWN's by default.
         beta: by ReLU node, (boxes, m, k) multipliers to begin with; 0 by default.
+        nu: (boxes, m, k) multipliers on the assumed constraints to begin with; 0 by default, 1 for the zero row.
         assumed: constraints on outputs and inputs that may be used.
         limits: (m,) a row is done when its bound is not above this; 0 by default.
         rate: length of the first step.
@@ -82,6 +83,7 @@ class Ascent:
         alpha: Mapping[str, FloatArray] | None = None,
         beta: Mapping[str, FloatArray] | None = None,
         *,
+        nu: FloatArray | None = None,
         assumed: Assumption | None = None,
         limits: FloatArray | None = None,
         rate: float = FIRST_STEP,
@@ -111,11 +113,12 @@ class Ascent:
                 self.sides[name] = splits[name].astype(np.float64)
                 self.beta[name] = np.zeros(self.sides[name].shape) if beta is None else beta[name].copy()
         count = 0 if assumed is None else len(assumed)
-        self.nu = {_NU: np.full((ground.boxes, units.size, count), float(node is None))}
+        self.nu = {_NU: np.full((ground.boxes, units.size, count), float(node is None)) if nu is None else nu.copy()}
         self.moments = [
             {n: (np.zeros_like(v), np.zeros_like(v)) for n, v in p.items()} for p in (self.alpha, self.beta, self.nu)
         ]
         self.last: LinearBound | None = None
+        self.last_relaxations: Mapping[str, Relaxation] = ground.relaxations
         self.last_rows = np.arange(units.size)
         self._needed = self._find_needed()
         self._matrices: dict[tuple[str, int], FloatArray] = {}
@@ -174,17 +177,28 @@ class Ascent:
             rows = np.zeros((ground.boxes, live.size, ground.network.sizes[source]))
             rows[:, :, self.columns[name]] = self.sides[name][:, live] * beta[:, live]
             pullback.add(source, Row(rows))
-        self.last = pullback.run(record=True)
+        self.last, self.last_relaxations = pullback.run(record=True), relaxations
         self.last_rows = live
         return self.last
 
-    def _gradients(
-        self, relaxations: Mapping[str, Relaxation], found: LinearBound
-    ) -> tuple[dict[str, FloatArray], dict[str, FloatArray], dict[str, FloatArray]]:
-        """dU / d alpha and dU / d beta by ReLU node, and dU / d nu, (boxes, rows, columns) each."""
-        network, slopes, multipliers = self.ground.network, {}, {}
+    def gaps(self) -> dict[str, FloatArray]:
+        """What the relaxation of each unit costs the bounds of the last pull at their maximising corners.
+
+        Returns:
+            By ReLU node, (boxes, rows, n), of the rows `last_rows`: |coefficient| times the distance of the unit's line
+            from max(0, z).  A unit whose line is exact there costs nothing: splitting it would not help.
+        """
+        assert self.last is not None
+        values, costs = self._at_corners(self.last_relaxations, self.last), {}
+        for name in self.columns:
+            if (row := self.last.entering.get(name)) is not None:
+                costs[name] = np.abs(row * (values[name] - np.maximum(values[self._source(name)], 0.0)))
+        return costs
+
+    def _at_corners(self, relaxations: Mapping[str, Relaxation], found: LinearBound) -> dict[str, FloatArray]:
+        """Values (boxes, rows, n) of all nodes at the maximising corners, ReLUs on the lines that the bounds used."""
+        network, shape = self.ground.network, found.upper.shape
         values: dict[str, FloatArray] = {}
-        shape = found.upper.shape
         for port in network.inputs:
             centre, radius = centred(self.ground.bounds[port.name])
             direction = np.sign(found.inputs.get(port.name, np.zeros((1, 1, port.size))))
@@ -198,17 +212,29 @@ class Ascent:
                 if isinstance(node, Affine):
                     values[node.name] = self._forward(node, values, shape)
                     continue
-                z, relaxation, columns = values[node.source], relaxations[node.name], self.columns[node.name]
+                z, relaxation = values[node.source], relaxations[node.name]
                 row = found.entering.get(node.name, np.zeros((1, 1, z.shape[2])))
-                free = open_units(self.ground.bounds[node.source])[:, None, columns]
-                if node.name in self.beta:
-                    side = self.sides[node.name][:, self.last_rows]
-                    free = free & (side == 0)
-                    multipliers[node.name] = side * z[..., columns]
-                gradient = np.minimum(row[..., columns], 0.0) * z[..., columns]
-                slopes[node.name] = np.where(free, gradient, 0.0)
                 above = per_row(relaxation.lam) * z + per_row(relaxation.offset)
                 values[node.name] = np.where(row > 0, above, per_row(relaxation.alpha) * z)
+        return values
+
+    def _gradients(
+        self, relaxations: Mapping[str, Relaxation], found: LinearBound
+    ) -> tuple[dict[str, FloatArray], dict[str, FloatArray], dict[str, FloatArray]]:
+        """dU / d alpha and dU / d beta by ReLU node, and dU / d nu, (boxes, rows, columns) each."""
+        network, slopes, multipliers = self.ground.network, {}, {}
+        values = self._at_corners(relaxations, found)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for name, columns in self.columns.items():
+                source = self._source(name)
+                z = values[source]
+                row = found.entering.get(name, np.zeros((1, 1, z.shape[2])))
+                free = open_units(self.ground.bounds[source])[:, None, columns]
+                if name in self.beta:
+                    side = self.sides[name][:, self.last_rows]
+                    free = free & (side == 0)
+                    multipliers[name] = side * z[..., columns]
+                slopes[name] = np.where(free, np.minimum(row[..., columns], 0.0) * z[..., columns], 0.0)
             nu = {} if self.assumed is None else {_NU: assumed_slack(network, self.assumed, values)}
         return slopes, multipliers, nu
 

@@ -1,5 +1,7 @@
 """Branching on unit signs for questions "sign * z_i <= limit on the box?" (specs/bounds.md, B-7).
 
+Constraints on inputs and outputs may be assumed (B-9); then "on the box" means where they hold.
+
 Open leaves of many questions about one layer are bounded in batches, one row each, with slopes and split multipliers
 from gradient steps (beta-CROWN, Wang et al. 2021, arXiv 2103.06624) that begin where those of the parent ended.  The
 unit to split is the one whose relaxation costs the bound most.  Where all signs are fixed and the bound is still above
@@ -19,18 +21,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from eqverify.arrays import ByteArray, Float32Array, FloatArray, IntArray
-from eqverify.bounds.alive import alive_part
+from eqverify.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
+from eqverify.bounds.alive import Part, alive_part
 from eqverify.bounds.ascent import FIRST_STEP, Ascent, Slopes
 from eqverify.bounds.boxpass import certainly_inside
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
+from eqverify.bounds.duality import slopes_of
 from eqverify.bounds.interval import Bounds, Interval, centred
-from eqverify.bounds.lp import LpLayer
+from eqverify.bounds.lp import lp_for_network
 from eqverify.bounds.pullback import Ground, relax
 from eqverify.bounds.signtree import BranchResult, Question, SignTree
+from eqverify.domain import Assumption
 from eqverify.errors import UsageError
 from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error
-from eqverify.network.expression import make_basis, restricted_values
 
 HOPELESS = 4.0
 """Times the nodes that a question may have."""
@@ -43,6 +46,12 @@ _ROOT_STEPS, _RATE = 20, 0.1
 _LARGEST = 1e30
 """Multipliers beyond that are not proposed: they must be float32 numbers."""
 
+_ELSEWHERE = 1e-9
+"""What a unit's relaxation costs at worst counts by this share of what it costs at the corner of the bound."""
+
+_POLISH = 5
+"""Gradient steps from what a linear program proposes."""
+
 _CORNERS = 8
 """Corners kept per question."""
 
@@ -54,7 +63,7 @@ def prove_signs(
     bounds: Bounds,
     questions: Sequence[Question],
     *,
-    constraints: tuple[FloatArray, FloatArray] | None = None,
+    assumed: Assumption | None = None,
     max_nodes: int = 1000,
     seconds: float = float("inf"),
     iterations: int = 2,
@@ -65,9 +74,10 @@ def prove_signs(
 
     Args:
         network: the network.
-        bounds: proved intervals, (1, n), of the inputs and all nodes before the questions', as from `crown_bounds`.
+        bounds: proved intervals, (1, n), of the inputs and all nodes before the questions' and, where constraints on
+            outputs are assumed, of all nodes, as from `crown_bounds`.
         questions: what is to be proved; all of one node.
-        constraints: (matrix (k, input_size), bound (k,)): points without  matrix x <= bound  refute nothing.
+        assumed: constraints that hold where the claims are to hold; points without them refute nothing.
         max_nodes: tree nodes bounded per question at most; with this limit alone the result is the same every time.
         seconds: wall time after which no batch is begun.
         iterations: gradient steps per batch.
@@ -84,29 +94,36 @@ def prove_signs(
     if not names:
         return []
     node = network.by_name.get(names[0])
-    if len(names) > 1 or not isinstance(node, Affine):
+    if len(names) > 1 or not (isinstance(node, Affine) or names == [""]):
         raise UsageError("usage/question", "signs are proved of one affine node at a time", value=", ".join(names))
-    return _Search(network, bounds, node, questions, constraints, max_nodes, patience).run(seconds, iterations, batch)
+    affine = node if isinstance(node, Affine) else None
+    return _Search(network, bounds, affine, questions, assumed, max_nodes, patience).run(seconds, iterations, batch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Leaf:
-    """A leaf to do: whose it is, the signs fixed on it, and the numbers behind its parent's bound."""
+    """A leaf to do: whose it is, the signs fixed on it, the numbers behind its parent's bound, its place in a guide."""
 
     question: int
     index: int
     sides: Mapping[str, ByteArray]
     alpha: Numbers
     beta: Numbers
+    nu: Float32Array
+    guide: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """What a leaf is split at: a ReLU (-1 for none), the column of its unit, and the coefficient that entered that."""
+    """What a leaf is split at: a ReLU (-1 for none), the column of its unit, and the coefficient that entered that.
+
+    `guide` has the places in the question's guide of the two sides.
+    """
 
     relu: int
     column: int
     entering: float
+    guide: tuple[int, int] = (-1, -1)
 
 
 @dataclass(slots=True)
@@ -118,7 +135,7 @@ class _Progress:
     side: list[int] = field(default_factory=list)
     split: list[tuple[int, int]] = field(default_factory=list)
     upper: list[float] = field(default_factory=list)
-    hints: list[tuple[Numbers, Numbers]] = field(default_factory=list)
+    hints: list[tuple[Numbers, Numbers, Float32Array]] = field(default_factory=list)
     bounded: list[bool] = field(default_factory=list)
     todo: list[tuple[float, int, _Leaf]] = field(default_factory=list)
     spent: int = 0
@@ -152,14 +169,14 @@ class _Progress:
         self.side.append(side)
         self.split.append((-1, 0))
         self.upper.append(upper)
-        self.hints.append((leaf.alpha, leaf.beta))
+        self.hints.append((leaf.alpha, leaf.beta, leaf.nu))
         self.bounded.append(False)
         heapq.heappush(self.todo, (-upper, leaf.index, leaf))
 
-    def take(self, index: int, upper: float, alpha: Numbers, beta: Numbers) -> None:
+    def take(self, index: int, upper: float, hints: tuple[Numbers, Numbers, Float32Array]) -> None:
         """Take a bound of a leaf, found with the signs on the way to it fixed, if it is the first or better."""
         if not self.bounded[index] or upper < self.upper[index]:
-            self.upper[index], self.hints[index], self.bounded[index] = upper, (alpha, beta), True
+            self.upper[index], self.hints[index], self.bounded[index] = upper, hints, True
 
     def kept(self) -> list[int]:
         """The nodes of the proof: what stands below a node with a child that was not bounded is cut off.
@@ -185,8 +202,10 @@ class _Progress:
         leaf = np.full(len(kept), -1, dtype=np.int64)
         leaf[[place[index] for index in leaves]] = np.arange(len(leaves))
         alpha, beta = (
-            {name: np.stack([self.hints[index][kind][name] for index in leaves]) for name in columns} for kind in (0, 1)
+            {name: np.stack([numbers[name] for numbers in own]) for name in columns}
+            for own in ([self.hints[index][0] for index in leaves], [self.hints[index][1] for index in leaves])
         )
+        nu = np.stack([self.hints[index][2] for index in leaves])
         upper = max(self.upper[index] for index in leaves)
         tree = SignTree(
             np.array([place.get(self.parent[index], -1) for index in kept], dtype=np.int64),
@@ -198,6 +217,7 @@ class _Progress:
             leaf,
             alpha,
             beta,
+            nu,
         )
         corners = np.stack(self.corners) if self.corners else np.empty((0, 0))
         return BranchResult(self.question, upper <= self.limit, upper, self.point, corners, tree)
@@ -210,15 +230,21 @@ class _Search:
         self,
         network: Network,
         bounds: Bounds,
-        node: Affine,
+        node: Affine | None,
         questions: Sequence[Question],
-        constraints: tuple[FloatArray, FloatArray] | None,
+        assumed: Assumption | None,
         max_nodes: int,
         patience: float,
     ) -> None:
-        self.part = alive_part(network, {n: Interval(i.lower[:1], i.upper[:1]) for n, i in bounds.items()}, node.name)
-        self.network, own = self.part.network, self.part.bounds
-        self.constraints = constraints
+        self.known = {n: Interval(i.lower[:1], i.upper[:1]) for n, i in bounds.items()}
+        self.assumed = assumed if assumed is not None and len(assumed) else None
+        self.far = self.assumed is not None and bool(self.assumed.outputs.any())
+        self.part = (
+            Part(network, node, self.known, {})
+            if node is None or self.far
+            else alive_part(network, self.known, node.name)
+        )
+        self.whole, self.network, own = network, self.part.network, self.part.bounds
         self.node = self.part.node
         self.max_nodes = max_nodes
         self.patience = patience
@@ -226,12 +252,14 @@ class _Search:
         self.ground = Ground(self.network, own, relaxations)
         self.columns = {r.name: np.flatnonzero(open_units(own[r.source])[0]) for r in self.network.relus}
         self.names = [relu.name for relu in network.relus]
+        self._places: dict[str, dict[int, int]] = {}
         self.states = [_Progress(question, limit=question.limit) for question in questions]
         zero = {name: np.zeros(c.size, dtype=np.int8) for name, c in self.columns.items()}
         alpha = {name: relaxations[name].alpha[0, c].astype(np.float32) for name, c in self.columns.items()}
         beta = {name: np.zeros(c.size, dtype=np.float32) for name, c in self.columns.items()}
+        nu = np.full(0 if self.assumed is None else len(self.assumed), float(node is None), dtype=np.float32)
         for number, state in enumerate(self.states):
-            state.grow(-1, 0, _Leaf(number, 0, zero, alpha, beta), np.inf)
+            state.grow(-1, 0, _Leaf(number, 0, zero, alpha, beta, nu, guide=0), np.inf)
 
     def run(self, seconds: float, iterations: int, batch: int) -> list[BranchResult]:
         start = time.monotonic()
@@ -272,23 +300,25 @@ class _Search:
         ascent = self._ascent(leaves, roots)
         slopes = ascent.run(iterations)
         alpha, beta = self._numbers(ascent, slopes)
+        nu = slopes.nu[0].astype(np.float32)
         for row, leaf in enumerate(leaves):
             state = self.states[leaf.question]
             state.spent += 1
             upper = float(slopes.upper[0, row])
             if leaf.index == 0:
                 state.root = upper
-            own = {name: values[row] for name, values in alpha.items()}
-            state.take(leaf.index, upper, own, {name: values[row] for name, values in beta.items()})
-        splits = self._splits(ascent)
+            own, others = ({name: v[row] for name, v in values.items()} for values in (alpha, beta))
+            state.take(leaf.index, upper, (own, others, nu[row]))
+        splits = self._splits(ascent, leaves)
         self._try_corners(ascent, leaves)
         for row, leaf in enumerate(leaves):
             state = self.states[leaf.question]
-            if state.upper[leaf.index] > state.limit and row in splits and splits[row].relu >= 0:
-                self._split(state, leaf, splits[row])
-                continue
-            if state.upper[leaf.index] > state.limit:
+            split = splits.get(row)
+            if state.upper[leaf.index] > state.limit and self._settled_by_lp(state, leaf, split):
                 self._settle(state, leaf)
+            if state.upper[leaf.index] > state.limit and split is not None and split.relu >= 0:
+                self._split(state, leaf, split)
+                continue
             state.settled = max(state.settled, state.upper[leaf.index])
 
     def _ascent(self, leaves: list[_Leaf], roots: bool) -> Ascent:
@@ -306,6 +336,8 @@ class _Search:
             sides,
             alpha,
             beta,
+            nu=np.stack([leaf.nu for leaf in leaves])[None].astype(np.float64),
+            assumed=self.assumed,
             limits=np.array([self.states[leaf.question].limit for leaf in leaves]),
             rate=FIRST_STEP if roots else _RATE,
         )
@@ -322,31 +354,65 @@ class _Search:
         }
         return alpha, beta
 
-    def _splits(self, ascent: Ascent) -> dict[int, _Split]:
-        """By row that stayed open to the end: the unit that costs most."""
+    def _splits(self, ascent: Ascent, leaves: list[_Leaf]) -> dict[int, _Split]:
+        """By row that stayed open to the end: the unit that its guide names, else the one that costs most."""
         assert ascent.last is not None
         scores, relus, units = [np.full((ascent.last_rows.size, 1), -0.5)], [np.full(1, -1)], [np.zeros(1, np.int64)]
-        entering = [np.zeros((ascent.last_rows.size, 1))]
+        entering, gaps = [np.zeros((ascent.last_rows.size, 1))], ascent.gaps()
         for name, columns in self.columns.items():
             if name not in ascent.last.entering or not columns.size:
                 continue
             row = ascent.last.entering[name][0][:, columns]
-            z = self.ground.bounds[self.network.by_name[name].sources[0]]
             offset = self.ground.relaxations[name].offset[0, columns]
-            cost = np.nan_to_num(np.where(row > 0, row, -0.5 * row) * offset)
+            with np.errstate(over="ignore", invalid="ignore"):
+                most = np.where(row > 0, row, -0.5 * row) * offset
+                cost = np.nan_to_num(gaps[name][0][:, columns] + _ELSEWHERE * most)
             fixed = ascent.sides[name][0][ascent.last_rows] != 0 if name in ascent.sides else np.zeros(row.shape, bool)
-            assert z.lower.shape[0] == 1
             scores.append(np.where(fixed, -1.0, cost))
             relus.append(np.full(columns.size, self.names.index(name)))
             units.append(np.arange(columns.size))
             entering.append(row)
         score, relu, unit = np.concatenate(scores, axis=1), np.concatenate(relus), np.concatenate(units)
-        best = np.argmax(score, axis=1)
-        chosen = np.concatenate(entering, axis=1)[np.arange(best.size), best]
-        return {
-            int(row): _Split(int(relu[b]), int(unit[b]), float(c))
-            for row, b, c in zip(ascent.last_rows, best, chosen, strict=True)
-        }
+        best, rows = np.argmax(score, axis=1), np.concatenate(entering, axis=1)
+        found = {}
+        for position, row in enumerate(ascent.last_rows.tolist()):
+            place, guide = int(best[position]), (-1, -1)
+            if (guided := self._guided(leaves[row])) is not None:
+                at = np.flatnonzero((relu == guided[0]) & (unit == guided[1]))
+                place, guide = (int(at[0]), guided[2]) if at.size else (place, guide)
+            found[row] = _Split(int(relu[place]), int(unit[place]), float(rows[position, place]), guide)
+        return found
+
+    def _guided(self, leaf: _Leaf) -> tuple[int, int, tuple[int, int]] | None:
+        """The ReLU and the column that a leaf's guide names next, and the guide's places behind; None for none.
+
+        Units that are stable, or split by now, are passed on their side.
+        """
+        guide, place = self.states[leaf.question].question.guide, leaf.guide
+        while guide is not None and place >= 0 and guide.relu[place] >= 0:
+            relu, unit = int(guide.relu[place]), int(guide.unit[place])
+            below, above = (int(child) for child in guide.child[place])
+            column = self._column(self.names[relu], unit)
+            side = int(leaf.sides[self.names[relu]][column]) if column is not None else self._sign(relu, unit)
+            if side == 0:
+                return None if column is None else (relu, column, (below, above))
+            place = above if side > 0 else below
+        return None
+
+    def _column(self, name: str, unit: int) -> int | None:
+        """The column of a unit of the whole network; None for one that is not open or stands behind the node."""
+        if name not in self._places:
+            own = self.part.original(name, self.columns[name]) if name in self.columns else np.empty(0, dtype=np.int64)
+            self._places[name] = {unit: column for column, unit in enumerate(own.tolist())}
+        return self._places[name].get(unit)
+
+    def _sign(self, relu: int, unit: int) -> int:
+        """1 or -1 for a unit of the whole network that is stable, else 0."""
+        node = self.whole.by_name[self.names[relu]]
+        z = self.known.get(node.sources[0])
+        if z is None or not 0 <= unit < z.lower.shape[1]:
+            return 0
+        return -1 if z.upper[0, unit] <= 0 else 1 if z.lower[0, unit] >= 0 else 0
 
     def _split(self, state: _Progress, leaf: _Leaf, split: _Split) -> None:
         """Two leaves, with multipliers on the new split with which their bounds are no worse than the parent's.
@@ -355,7 +421,7 @@ class _Search:
         the leaves'; the multiplier makes up the difference.
         """
         name, upper = self.names[split.relu], state.upper[leaf.index]
-        alpha, beta = state.hints[leaf.index]
+        alpha, beta, nu = state.hints[leaf.index]
         state.split[leaf.index] = split.relu, int(self.part.original(name, self.columns[name][split.column]))
         slope, lost = float(alpha[name][split.column]), -split.entering if -_LARGEST < split.entering < 0 else 0.0
         for side in (-1, 1):
@@ -363,35 +429,62 @@ class _Search:
             own = {**beta, name: beta[name].copy()}
             sides[name][split.column] = side
             own[name][split.column] = lost * (slope if side < 0 else 1.0 - slope)
-            state.grow(leaf.index, side, _Leaf(leaf.question, len(state.parent), sides, alpha, own), upper)
+            place = split.guide[side > 0]
+            state.grow(leaf.index, side, _Leaf(leaf.question, len(state.parent), sides, alpha, own, nu, place), upper)
+
+    def _settled_by_lp(self, state: _Progress, leaf: _Leaf, split: _Split | None) -> bool:
+        """Whether a linear program is worth while: where nothing is left to split, and where a guide's tree ends."""
+        ends = state.question.guide is not None and leaf.guide >= 0 and split is not None and split.guide == (-1, -1)
+        return ends or split is None or split.relu < 0
 
     def _settle(self, state: _Progress, leaf: _Leaf) -> None:
-        """A leaf with nothing left to split: the multipliers that an LP over the inputs proposes, and its vertex."""
-        lower = np.concatenate([self.ground.bounds[port.name].lower[0] for port in self.network.inputs])
-        upper = np.concatenate([self.ground.bounds[port.name].upper[0] for port in self.network.inputs])
-        kept = {r.name: np.zeros(self.network.sizes[r.name], dtype=bool) for r in self.network.relus}
-        active = dict(kept)
-        for relu in self.network.relus:
-            columns, z = self.columns[relu.name], self.ground.bounds[relu.source]
-            active[relu.name] = z.lower[0] >= 0
-            active[relu.name][columns] = leaf.sides[relu.name] > 0
-        zero = {name: (np.zeros(k.size), np.zeros(k.size)) for name, k in kept.items()}
-        basis = make_basis(self.network, kept, (lower, upper), zero)
-        values = restricted_values(self.network, basis, active, stop=self.node.name)
-        sides = {r.name: leaf.sides[r.name].astype(np.float64) for r in self.network.relus}
-        rows = [-sides[r.name][:, None] * values[r.source].rows[self.columns[r.name]] for r in self.network.relus]
-        matrix = np.concatenate([np.zeros((0, basis.width)), *rows])
-        layer = LpLayer(lower, upper, matrix[:, :-1], -matrix[:, -1])
-        answer = layer.bound(state.question.sign * values[self.node.name].rows[state.question.unit])
+        """Slopes and multipliers that an LP proposes for a leaf, and its vertex."""
+        name = None if self.node is None else self.node.name
+        signs = {r.name: np.zeros(self.network.sizes[r.name], dtype=np.int8) for r in self.network.relus}
+        for relu, columns in self.columns.items():
+            signs[relu][columns] = leaf.sides[relu]
+        bounds = {r.name: self.ground.bounds[r.source] for r in self.network.relus}
+        kept = {relu: open_units(z)[0] & (signs[relu] == 0) for relu, z in bounds.items()}
+        active = {relu: (z.lower[0] >= 0) | (signs[relu] > 0) for relu, z in bounds.items()}
+        units = {r.source: self.ground.bounds[r.source] for r in self.network.relus}
+        stop = None if self.far else name
+        layer, values = lp_for_network(
+            self.network, kept, active, self._box(), units, assumed=self.assumed, signs=signs, stop=stop
+        )
+        row = np.zeros(layer.model.width) if name is None else values[name].rows[state.question.unit]
+        answer = layer.bound(state.question.sign * row)
         if answer.point is not None:
             self._try_points([state], answer.point[None])
-        beta, start = {}, 0
+        leaf = self._proposed(leaf, kept, slopes_of(layer.model, answer.multipliers, state.question.sign * row))
+        ascent = self._ascent([leaf], False)
+        slopes = ascent.run(_POLISH)
+        alpha, beta = self._numbers(ascent, slopes)
+        own, others = ({name: v[0] for name, v in values.items()} for values in (alpha, beta))
+        state.take(leaf.index, float(slopes.upper[0, 0]), (own, others, slopes.nu[0, 0].astype(np.float32)))
+
+    def _proposed(
+        self, leaf: _Leaf, kept: Mapping[str, BoolArray], found: tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+    ) -> _Leaf:
+        """A leaf with the numbers of a linear program."""
+        count = leaf.nu.size
+        slopes, mu = found[0].astype(np.float32), np.minimum(found[3], _LARGEST).astype(np.float32)
+        alpha, beta, unit, sign = {}, {}, 0, count
         for name, columns in self.columns.items():
-            found = answer.multipliers.constraints[start : start + columns.size]
-            beta[name] = np.maximum(np.nan_to_num(found), 0.0).astype(np.float32)
-            start += columns.size
-        ascent = self._ascent([_Leaf(leaf.question, leaf.index, leaf.sides, leaf.alpha, beta)], False)
-        state.take(leaf.index, float(ascent.run(0).upper[0, 0]), leaf.alpha, beta)
+            own = kept[name][columns]
+            alpha[name], beta[name] = leaf.alpha[name].copy(), np.zeros(columns.size, dtype=np.float32)
+            alpha[name][own] = slopes[unit : unit + int(own.sum())]
+            split = leaf.sides[name] != 0
+            beta[name][split] = mu[sign : sign + int(split.sum())]
+            unit, sign = unit + int(own.sum()), sign + int(split.sum())
+        return _Leaf(leaf.question, leaf.index, leaf.sides, alpha, beta, mu[:count])
+
+    def _box(self) -> tuple[FloatArray, FloatArray]:
+        """(lower, upper), (input_size,) each."""
+        sides = [
+            (self.ground.bounds[port.name].lower[0], self.ground.bounds[port.name].upper[0])
+            for port in self.network.inputs
+        ]
+        return np.concatenate([low for low, _ in sides]), np.concatenate([high for _, high in sides])
 
     def _try_corners(self, ascent: Ascent, leaves: list[_Leaf]) -> None:
         """Evaluate the corner that each question's first open row points to."""
@@ -417,11 +510,13 @@ class _Search:
 
     def _try_points(self, states: Sequence[_Progress], points: FloatArray) -> None:
         """Keep the points (k, input_size) that refute the claims of their questions."""
+        if self.node is None or self.far:
+            return
         values = evaluate_nodes(self.network, points)
         errors = evaluation_error(self.network, values)[self.node.name]
         inside = np.ones(len(points), dtype=bool)
-        if self.constraints is not None:
-            inside = certainly_inside(*self.constraints, points)
+        if self.assumed is not None:
+            inside = certainly_inside(self.assumed.inputs, self.assumed.bound, points)
         for row in np.flatnonzero(inside).tolist():
             state, unit = states[row], states[row].question.unit
             value = state.question.sign * values[self.node.name][row, unit]

@@ -185,3 +185,54 @@ def add_constraints(base: Triangles, matrix: FloatArray, bound: FloatArray) -> T
 def _repaired(multipliers: FloatArray) -> FloatArray:
     """Any numbers as multipliers: not negative, finite."""
     return np.asarray(np.maximum(np.nan_to_num(multipliers, nan=0.0, posinf=0.0, neginf=0.0), 0.0))
+
+
+def slopes_of(
+    model: Triangles, multipliers: Multipliers, row: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Multipliers of a bound as slopes of a pullback that gives about the same.
+
+    A row c v is bounded by adding y (h - z) and w (lam z + t - h) for units from the last to the first (B-6).  With c
+    the coefficient that has arrived at h, what goes on to z is (lam w - y): the pullback of B-3 passes on the same with
+    lower slope y / -c where c < 0, and with upper slope lam w / c where c > 0.  Where the two differ (both multipliers
+    positive, or a reduced cost of the wrong sign) the slopes are still valid, as any are.
+
+    Args:
+        model: the relaxation.
+        multipliers: of its rows; any numbers.
+        row: (columns or fewer,) that was bounded from above.
+
+    Returns:
+        (units,) lower slopes, upper slopes, both in [0, 1], and multipliers on the ranges of z; (k,) multipliers of the
+        constraints.
+    """
+    below, above, mu = (
+        np.maximum(np.nan_to_num(m, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
+        for m in (multipliers.below, multipliers.above, multipliers.constraints)
+    )
+    left = np.zeros(model.width)
+    left[: row.size] = row
+    left[: model.matrix.shape[1]] -= mu @ model.matrix
+    alpha, lam, tau = np.zeros(model.units), np.array(model.lam), np.zeros(model.units)
+    for unit in reversed(range(model.units)):
+        arrived = left[model.first + unit]
+        if arrived < 0:
+            alpha[unit] = min(below[unit] / -arrived, 1.0)
+            left[: model.rows.shape[1]] += alpha[unit] * arrived * model.rows[unit]
+        elif arrived > 0:
+            lam[unit] = min(model.lam[unit] * above[unit] / arrived, 1.0)
+            left[: model.rows.shape[1]] += lam[unit] * arrived * model.rows[unit]
+        tau[unit] = _on_bounds(arrived, below[unit], above[unit], model.lam[unit])
+        left[: model.rows.shape[1]] -= tau[unit] * model.rows[unit]
+    return alpha, lam, tau, mu
+
+
+def _on_bounds(arrived: float, below: float, above: float, lam: float) -> float:
+    """What multipliers say beyond slopes: of u - z, or where negative of z - l.
+
+    Both lines together bound z:  h >= z  and  h <= lam z + t  give  (1 - lam) (u - z) >= 0, and h >= 0 with the second
+    gives  lam (z - l) >= 0;  h <= u with the first gives  u - z >= 0.
+    """
+    y, w = (below - min(below, -arrived), above) if arrived < 0 else (below, above - min(above, arrived))
+    both = min(y, w)
+    return float(both * (1.0 - lam) - (w - both) * lam + (y - both))

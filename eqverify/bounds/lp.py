@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import highspy
 import numpy as np
 
-from eqverify.arrays import BoolArray, FloatArray
+from eqverify.arrays import BoolArray, ByteArray, FloatArray
 from eqverify.bounds.assumed import assumed_parts
 from eqverify.bounds.duality import Multipliers, Triangles, add_constraints, add_units, triangles
 from eqverify.bounds.interval import Interval
@@ -275,7 +275,9 @@ def lp_for_network(
     box: tuple[FloatArray, FloatArray],
     units: Mapping[str, Interval],
     *,
-    assumed: Assumption,
+    assumed: Assumption | None,
+    signs: Mapping[str, ByteArray] | None = None,
+    stop: str | None = None,
     hints: HintSource | None = None,
 ) -> tuple[LpLayer, Mapping[str, Expression]]:
     """The LP of the whole network with assumed constraints on inputs and outputs (specs/bounds.md, B-10).
@@ -287,18 +289,26 @@ def lp_for_network(
         box: (lower, upper), (inputs,) each.
         units: by pre-activation node, proved intervals (1, n).
         assumed: the constraints.
+        signs: by ReLU node, (n,) 1 for units where z >= 0 is assumed, -1 for z <= 0, else 0.
+        stop: a node behind which nothing matters.
         hints: where multipliers come from.
 
     Returns:
-        The LP, and all nodes as expressions over its columns.
+        The LP, and all nodes, as far as the one to stop at, as expressions over its columns.  Its constraints are the
+        assumed ones, then a row for each sign, ReLU by ReLU.
     """
     stable = {name: active[name] & ~kept[name] for name in active}
     ranges = {relu.name: _range(network, relu.source, relu.name, units, kept) for relu in network.relus}
     basis = make_basis(network, kept, box, ranges)
-    values = restricted_values(network, basis, stable)
+    values = restricted_values(network, basis, stable, stop=stop)
     layer = LpLayer(*box, hints=hints)
-    _append(layer, network.relus, kept, values, ranges)
-    layer.add_constraints(*_constraints(network, assumed, values, basis))
+    relus = [relu for relu in network.relus if relu.source in values]
+    _append(layer, relus, kept, values, ranges)
+    if assumed is not None:
+        layer.add_constraints(*_constraints(network, assumed, values, basis))
+    for name, sides in ((relu.source, signs[relu.name]) for relu in relus) if signs is not None else ():
+        own, z = np.flatnonzero(sides), values[name]
+        layer.add_constraints(-sides[own, None] * z.rows[own], z.error[own])
     return layer, values
 
 

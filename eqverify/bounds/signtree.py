@@ -5,7 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from eqverify.arrays import ByteArray, Float32Array, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guide:
+    """Where a search splits first: a tree that somebody else proved the same on.  Nothing about it is believed.
+
+    Attributes:
+        relu: (k,) by node, index into the network's ReLU nodes of the unit split there, -1 for none; 0 is the root.
+        unit: (k,) its component.
+        child: (k, 2) the nodes where z <= 0 and where z >= 0, -1 where the tree ends.
+    """
+
+    relu: IntArray
+    unit: IntArray
+    child: IntArray
+
+    @staticmethod
+    def root() -> Guide:
+        """A tree that splits nothing."""
+        return Guide(np.array([-1]), np.array([0]), np.array([[-1, -1]]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +35,14 @@ class Question:
     """Is sign * z_unit of a pre-activation node at most `limit` on the box?
 
     Attributes:
-        node: the pre-activation node, affine.
+        node: the pre-activation node, affine; empty for the zero row, of which a negative bound shows that no input
+            satisfies the assumed constraints.
         unit: the component.
         sign: 1 or -1.
         limit: what is to be proved; 0 for a sign.
         slack: where positive, the question is how large sign * z gets: a point beyond the limit raises that to its
             value plus the slack.
+        guide: where to split first, if anybody knows.
     """
 
     node: str
@@ -26,6 +50,7 @@ class Question:
     sign: int
     limit: float = 0.0
     slack: float = 0.0
+    guide: Guide | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +68,7 @@ class SignTree:
         leaf: (k,) row of `alpha` and `beta` for leaves, -1 for others.
         alpha: by ReLU node, (leaves, c) lower slopes; a unit split on the way has the slope of its side instead.
         beta: by ReLU node, (leaves, c) multipliers >= 0 of  side * z >= 0  for split units; 0 for others.
+        nu: (leaves, k) multipliers >= 0 on the assumed constraints.
     """
 
     parent: IntArray
@@ -54,6 +80,7 @@ class SignTree:
     leaf: IntArray
     alpha: Mapping[str, Float32Array]
     beta: Mapping[str, Float32Array]
+    nu: Float32Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)

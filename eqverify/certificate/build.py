@@ -236,7 +236,7 @@ class _Builder:
     def _rows_of(self, units: IntArray, signs: FloatArray | IntArray) -> dict[str, Any]:
         return {"units": self.writer.array(units, "i4"), "signs": self.writer.array(signs, "i1")}
 
-    def _hints(self, alpha: Slanted, lam: Slanted, tau: Slanted, mu: FloatArray | None = None) -> dict[str, Any]:
+    def _hints(self, alpha: Slanted, lam: Slanted, tau: Slanted, mu: npt.NDArray[Any] | None = None) -> dict[str, Any]:
         used = {name: _used(columns, _normal(values)) for name, (columns, values) in tau.items()}
         return {
             "alpha": self._slopes(alpha),
@@ -285,7 +285,7 @@ class _Builder:
             "side": array(np.maximum(tree.side, 0), "i1"),
             "relu": array(tree.relu, "i4"),
             "split": array(np.where(tree.relu < 0, 0, tree.unit), "i4"),
-            **self._hints(alpha, {}, tau),
+            **self._hints(alpha, {}, tau, tree.nu[tree.leaf[tree.relu < 0]][:, None, :]),
         }
 
 

@@ -1,10 +1,4 @@
-"""Multipliers of a linear program as slopes of a pullback: one rule is then enough for a checker.
-
-A row c v is bounded by adding y (h - z) and w (lam z + t - h) for units from the last to the first (specs/bounds.md,
-B-6).  With c the coefficient that has arrived at h, what goes on to z is (lam w - y): the pullback of B-3 passes on
-the same with lower slope y / -c where c < 0, and with upper slope lam w / c where c > 0.  Where the two differ (both
-multipliers positive, or a reduced cost of the wrong sign) the slopes are still valid: the bound is the checker's own.
-"""
+"""Slopes and multipliers of proofs in the order of certificates: one rule is then enough for a checker."""
 
 from __future__ import annotations
 
@@ -13,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from eqverify.arrays import Float32Array, FloatArray
+from eqverify.bounds.duality import slopes_of
 from eqverify.bounds.signtree import SignTree
 from eqverify.network import Network
 from eqverify.stability.proofs import LinearProof
@@ -31,25 +26,7 @@ def line_slopes(proof: LinearProof) -> tuple[Units, Units, Units, FloatArray]:
         Lower slopes, upper slopes, both in [0, 1], and multipliers on the ranges of z; and
         the multipliers of the constraints.  Nothing is trusted: any numbers are valid.
     """
-    model, multipliers = proof.model, proof.multipliers
-    below, above, mu = (
-        np.maximum(np.nan_to_num(m, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
-        for m in (multipliers.below, multipliers.above, multipliers.constraints)
-    )
-    row = np.zeros(model.width)
-    row[: proof.row.size] = proof.sign * proof.row
-    row[: model.matrix.shape[1]] -= mu @ model.matrix
-    alpha, lam, tau = np.zeros(model.units), np.array(model.lam), np.zeros(model.units)
-    for unit in reversed(range(model.units)):
-        arrived = row[model.first + unit]
-        if arrived < 0:
-            alpha[unit] = min(below[unit] / -arrived, 1.0)
-            row[: model.rows.shape[1]] += alpha[unit] * arrived * model.rows[unit]
-        elif arrived > 0:
-            lam[unit] = min(model.lam[unit] * above[unit] / arrived, 1.0)
-            row[: model.rows.shape[1]] += lam[unit] * arrived * model.rows[unit]
-        tau[unit] = _on_bounds(arrived, below[unit], above[unit], model.lam[unit])
-        row[: model.rows.shape[1]] -= tau[unit] * model.rows[unit]
+    alpha, lam, tau, mu = slopes_of(proof.model, proof.multipliers, proof.sign * proof.row)
     lower, upper, bounds, start = {}, {}, {}, 0
     for name, mask in proof.kept.items():
         count = int(mask.sum())
@@ -57,17 +34,6 @@ def line_slopes(proof: LinearProof) -> tuple[Units, Units, Units, FloatArray]:
         bounds[name] = tau[start : start + count]
         start += count
     return lower, upper, bounds, mu
-
-
-def _on_bounds(arrived: float, below: float, above: float, lam: float) -> float:
-    """What multipliers say beyond slopes: of u - z, or where negative of z - l.
-
-    Both lines together bound z:  h >= z  and  h <= lam z + t  give  (1 - lam) (u - z) >= 0, and h >= 0 with the second
-    gives  lam (z - l) >= 0;  h <= u with the first gives  u - z >= 0.
-    """
-    y, w = (below - min(below, -arrived), above) if arrived < 0 else (below, above - min(above, arrived))
-    both = min(y, w)
-    return float(both * (1.0 - lam) - (w - both) * lam + (y - both))
 
 
 def leaf_slopes(tree: SignTree, network: Network) -> tuple[dict[str, Float32Array], dict[str, Float32Array]]:

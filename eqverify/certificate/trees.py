@@ -51,10 +51,9 @@ def checkable_proofs(
                 sign = 1 if layer.status[unit] == Status.INACTIVE else -1
                 if (z.upper[0, unit] > 0) if sign > 0 else (z.lower[0, unit] < 0):
                     questions.append(Question(layer.source, int(unit), sign))
-            polytope = problem.domain.polytopes[part]
-            cut = None if polytope.is_box else (polytope.matrix, polytope.bound)
+            given = problem.given(part)
             results = prove_signs(
-                problem.network, bounds, questions, constraints=cut, max_nodes=_NODES, seconds=share.left
+                problem.network, bounds, questions, assumed=given, max_nodes=_NODES, seconds=share.left
             )
             proofs += [BranchProof(bounds, part, result) for result in results if result.proved]
         if proofs:

@@ -1,6 +1,6 @@
 """Input sets (boxes, polytopes, unions) and output conditions.  Knows nothing of networks."""
 
-from eqverify.domain.assumption import Assumption, assume
+from eqverify.domain.assumption import Assumption, assume, assumed_inputs
 from eqverify.domain.box import Box
 from eqverify.domain.condition import (
     Case,
@@ -24,5 +24,6 @@ __all__ = [
     "Polytope",
     "Specification",
     "assume",
+    "assumed_inputs",
     "box_domain",
 ]

@@ -61,6 +61,11 @@ class Assumption:
         )
 
 
+def assumed_inputs(matrix: FloatArray, bound: FloatArray, outputs: int) -> Assumption:
+    """The constraints  matrix x <= bound  on inputs, (k, input_size) and (k,), of a network with so many outputs."""
+    return Assumption(np.zeros((bound.size, outputs)), matrix, bound)
+
+
 def assume(rows: Sequence[HalfSpace], inputs: FloatArray, outputs: FloatArray) -> Assumption:
     """Exact constraints as float64 rows that follow from them; strict ones count as not strict.
 

@@ -13,8 +13,8 @@ from eqverify.milp.encoding import Answer, Verdict
 from eqverify.milp.scip import DUAL_TOLERANCE, ScipSolver
 
 _CLEARLY = 1e-5
-"""An incumbent ends the search only this far above the threshold, in units of the row's largest summand: nearer ones often
-do not survive the replay."""
+"""An incumbent ends the search only this far above the threshold, as a share of the row's largest summand: nearer ones
+often do not survive the replay."""
 
 
 class LeoSolver(ScipSolver):

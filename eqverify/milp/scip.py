@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyscipopt
+from pyscipopt.scip import PY_SCIP_EVENTTYPE as EVENT
 from pyscipopt.scip import PY_SCIP_PARAMSETTING as SETTING
 
 from eqverify.arrays import FloatArray
@@ -147,7 +148,7 @@ class ScipSolver:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             own = row * scale / unit
             known = np.abs(row) @ np.abs(shift) / unit
-            self._check(*own, known)
+            self._check(*own.tolist(), float(known))
             amplified = np.abs(row) * tolerance / unit
             self._sane = self._sane and bool((amplified <= LARGEST).all())
             constant = float(row @ shift) / unit
@@ -285,7 +286,7 @@ _SWITCH = "switch"
 """How the binaries' names begin; the unit's number follows, and SCIP puts its own letters before and behind."""
 
 
-class _Branchings(pyscipopt.Eventhdlr):  # type: ignore[misc]
+class _Branchings(pyscipopt.Eventhdlr):
     """Records what SCIP branched on at each node that it looked at."""
 
     def __init__(self) -> None:
@@ -295,10 +296,10 @@ class _Branchings(pyscipopt.Eventhdlr):  # type: ignore[misc]
 
     def eventinit(self) -> None:
         self._found = {}
-        self.model.catchEvent(pyscipopt.SCIP_EVENTTYPE.NODEFOCUSED, self)
+        self.model.catchEvent(EVENT.NODEFOCUSED, self)
 
     def eventexit(self) -> None:
-        self.model.dropEvent(pyscipopt.SCIP_EVENTTYPE.NODEFOCUSED, self)
+        self.model.dropEvent(EVENT.NODEFOCUSED, self)
 
     def eventexec(self, event: Any) -> None:
         node = event.getNode()
@@ -316,7 +317,8 @@ class _Branchings(pyscipopt.Eventhdlr):  # type: ignore[misc]
 
     def tree(self) -> BranchingTree:
         """What was recorded, parents first; a part that hangs on nothing is left out."""
-        place, parent, side, unit = {}, [-1], [0], [-1]
+        place: dict[int, int] = {}
+        parent, side, unit = [-1], [0], [-1]
         for number, (above, split, taken) in sorted(self._found.items()):
             over = place.get(above, 0 if above not in self._found else -1)
             if over < 0 or unit[over] not in (-1, split):

@@ -41,7 +41,7 @@ def start_from(problem: Problem, polytope: Polytope, facts: Facts | None = None)
     level = Evidence.DERIVED
     if facts is not None:
         kinds = [Evidence(int(k)) for f in facts.layers for k in np.unique(f.evidence) if Evidence(int(k)) in PROOFS]
-        level = Evidence.SOLVER if facts.solver else max([level, *kinds], key=PROOFS.index)
+        level = Evidence.SOLVER if facts.trusts else max([level, *kinds], key=PROOFS.index)
     evidence = {}
     for relu in problem.network.relus:
         stable = ~open_units(bounds[relu.source])[0]

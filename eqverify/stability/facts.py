@@ -14,11 +14,11 @@ from eqverify.bounds import Interval
 from eqverify.errors import ContradictionError, Place, UsageError
 from eqverify.network import Network
 from eqverify.problem import Problem
-from eqverify.stability.proofs import Proof
+from eqverify.stability.proofs import Believed, Proof
 
 
 class Status(IntEnum):
-    """The four answers for a unit with pre-activation z on a domain D (design, section 1)."""
+    """The four answers for a unit with pre-activation z on a domain D (specs/semantics.md)."""
 
     UNDECIDED = 0
     INACTIVE = 1  # z <= 0 on D
@@ -27,7 +27,7 @@ class Status(IntEnum):
 
 
 class Evidence(IntEnum):
-    """Why a status is believed (design, section 3)."""
+    """Why a status holds (specs/trust.md)."""
 
     NONE = 0
     DERIVED = 1
@@ -52,6 +52,7 @@ class LayerFacts:
         upper: (n,) proved upper bounds.
         status: (n,) `Status` values.
         evidence: (n,) `Evidence` values.
+        claimed: (n,) bool: undecided units that a solver says are stable; all False by default.
     """
 
     name: str
@@ -60,6 +61,7 @@ class LayerFacts:
     upper: FloatArray
     status: ByteArray
     evidence: ByteArray
+    claimed: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
     def __post_init__(self) -> None:
         for attribute, dtype in (
@@ -69,6 +71,13 @@ class LayerFacts:
             ("evidence", np.int8),
         ):
             object.__setattr__(self, attribute, frozen(getattr(self, attribute), dtype))
+        claimed = self.claimed if self.claimed.size else np.zeros(self.status.shape, dtype=bool)
+        object.__setattr__(self, "claimed", frozen(claimed & (self.status == Status.UNDECIDED), np.bool_))
+
+    @property
+    def claims(self) -> int:
+        """How many undecided units a solver says are stable."""
+        return int(self.claimed.sum())
 
     def count(self, status: Status) -> int:
         """How many units have this status."""
@@ -113,7 +122,7 @@ class Facts:
         layers: one entry per ReLU node, in topological order.
         stages: how they came about.
         witnesses: (k, input_size) inputs that showed signs, for replay elsewhere.
-        solver: name, version and tolerances of the solver used, or empty.
+        solver: name, version and tolerances of the solver that was asked, or empty.
         proofs: how to prove them again, in order.
     """
 
@@ -139,10 +148,20 @@ class Facts:
         flat = np.concatenate([np.empty(0, dtype=np.int8), *stable])
         return {kind.name.lower(): int((flat == kind).sum()) for kind in PROOFS}
 
+    @property
+    def claimed(self) -> int:
+        """How many undecided units a solver says are stable, which nothing shows."""
+        return sum(layer.claims for layer in self.layers)
+
+    @property
+    def trusts(self) -> bool:
+        """Whether anything in the table rests on the word of a solver."""
+        return self.evidence_counts()["solver"] > 0 or any(isinstance(proof, Believed) for proof in self.proofs)
+
     def summary(self) -> dict[str, int]:
-        """Counts over all layers: units, inactive, active, unstable, undecided."""
+        """Counts over all layers: units, inactive, active, unstable, undecided, and of the undecided the claimed."""
         counts = {status.name.lower(): self.count(status) for status in Status}
-        return {"units": sum(layer.size for layer in self.layers), **counts}
+        return {"units": sum(layer.size for layer in self.layers), **counts, "claimed": self.claimed}
 
     def require(self, problem: Problem) -> None:
         """Raise unless these facts are about this problem.
@@ -182,21 +201,32 @@ class FactTable:
         asked: the units to decide; None for all.
         bounds: by pre-activation node, proved intervals (parts, n).
         above, below: by pre-activation node, (n,) bool: an input with z > 0 (z < 0) is known.
-        listeners: told of each sign that a solver excluded: node, part, unit, whether z > 0 is excluded.
+        trusts: whether a solver's claims are taken for facts.
+        listeners: told of each claim that was taken for a fact: node, part, unit, whether z > 0 is excluded.
         dearest: the dearest evidence that any bound rests on.
     """
 
-    def __init__(self, network: Network, parts: int, enough: Enough = never_enough, asked: Asked | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        parts: int,
+        enough: Enough = never_enough,
+        asked: Asked | None = None,
+        *,
+        trusts: bool = False,
+    ) -> None:
         self.network = network
         self.parts = parts
         self.enough = enough
         self.asked = asked
+        self.trusts = trusts
         self.listeners: list[Callable[[str, int, int, bool], None]] = []
         self.bounds: dict[str, Interval] = {}
         self.above: dict[str, BoolArray] = {}
         self.below: dict[str, BoolArray] = {}
         self.dearest = Evidence.DERIVED
         self._evidence: dict[str, ByteArray] = {}
+        self._claims: dict[str, dict[bool, BoolArray]] = {}
         for node in network.relus:
             size = network.sizes[node.source]
             self.bounds[node.source] = Interval(np.full((parts, size), -np.inf), np.full((parts, size), np.inf))
@@ -210,7 +240,7 @@ class FactTable:
         Args:
             bounds: the intervals.
             evidence: what units that these bounds decide rest on: `SOLVER` also where arithmetic started from
-                a solver's bounds.
+                bounds that a trusted solver claimed.
 
         Raises:
             ContradictionError: they exclude what is known.
@@ -218,8 +248,29 @@ class FactTable:
         for name in self.bounds.keys() & bounds.keys():
             self._take(name, bounds[name], evidence)
 
+    def claim(self, name: str, part: int, unit: int, *, above: bool) -> None:
+        """Note that a solver says that z <= 0 (z >= 0 where not `above`) on one part: a fact only if it is trusted."""
+        if self.trusts:
+            self.learn_sign(name, part, unit, above=above)
+            return
+        if name not in self._claims:
+            shape = self.bounds[name].lower.shape
+            self._claims[name] = {side: np.zeros(shape, dtype=bool) for side in (False, True)}
+        self._claims[name][above][part, unit] = True
+
+    def as_claimed(self, name: str) -> ByteArray:
+        """(n,) `Status` of the units of a node if all claims were true; a claim against a witness is none."""
+        status = self.status(name)
+        if name in self._claims:
+            said, z = self._claims[name], self.bounds[name]
+            inactive, active = ((z.upper <= 0) | said[True]).all(axis=0), ((z.lower >= 0) | said[False]).all(axis=0)
+            open_ = status == Status.UNDECIDED
+            status[open_ & active & ~self.below[name]] = Status.ACTIVE
+            status[open_ & inactive & ~self.above[name]] = Status.INACTIVE
+        return status
+
     def learn_sign(self, name: str, part: int, unit: int, *, above: bool) -> None:
-        """Take a solver's word that z <= 0 (z >= 0 where not `above`) on one part."""
+        """Take a trusted solver's word that z <= 0 (z >= 0 where not `above`) on one part."""
         interval = self.bounds[name]
         lower, upper = interval.lower.copy(), interval.upper.copy()
         if above:
@@ -311,6 +362,7 @@ class FactTable:
             status = self.status(node.source)
             evidence = np.where(status == Status.UNSTABLE, Evidence.WITNESS, self._evidence[node.source])
             lower, upper = self.hull(node.source)
-            layers.append(LayerFacts(node.name, node.source, lower, upper, status, evidence.astype(np.int8)))
+            claimed = self.as_claimed(node.source) != status
+            layers.append(LayerFacts(node.name, node.source, lower, upper, status, evidence.astype(np.int8), claimed))
         digests = problem.network.digest, problem.domain_digest
         return Facts(*digests, tuple(layers), tuple(stages), witnesses, solver, tuple(proofs))

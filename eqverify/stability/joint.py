@@ -102,4 +102,4 @@ class JointQuestions:
             self.reasons.append(answer.reason)
         for never, above in ((answer.never_above, True), (answer.never_below, False)):
             for unit in kept[never]:
-                table.learn_sign(name, part, int(unit), above=above)
+                table.claim(name, part, int(unit), above=above)

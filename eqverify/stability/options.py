@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from eqverify.errors import UsageError
 from eqverify.execution import MAX_WORKERS
+from eqverify.trust import NOBODY, Trust
 
 Engine = Literal["portfolio", "crown", "leo", "isa"]
 
@@ -18,7 +19,8 @@ class StabilityOptions:
 
     Attributes:
         engine: ``portfolio`` goes from cheap bounds to SCIP; ``crown`` stops after the bounds; ``leo`` and ``isa``
-            are the methods of arXiv 2001.00218 and 2102.07804 on SCIP with interval bounds, as baselines.
+            are the methods of arXiv 2001.00218 and 2102.07804 on SCIP with interval bounds, as baselines: what they
+            find are claims, and facts only where ``scip`` is trusted.
         time_limit: seconds for the whole proof; what is open then stays undecided.
         unit_time_limit: seconds for one solver question.
         seed: of the falsifier's random points and of SCIP; equal seeds give equal questions.
@@ -27,6 +29,8 @@ class StabilityOptions:
         workers: processes that ask the solver; `isa` is one question and uses one.
         split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
         branch_nodes: tree nodes for one question to branching on unit signs; 0 never branches.
+        trust: the solvers whose claims are facts; here ``scip`` counts.  Otherwise a claim is one until arithmetic has
+            shown the same.
     """
 
     engine: Engine = "portfolio"
@@ -38,6 +42,7 @@ class StabilityOptions:
     workers: int = 1
     split_inputs: int = 12
     branch_nodes: int = 2000
+    trust: Trust = NOBODY
 
     def __post_init__(self) -> None:
         for name in ("time_limit", "unit_time_limit"):

@@ -80,7 +80,8 @@ class Run:
         self.listener = proofs
         self.proved: list[Proof] = []
         self.budget = Budget(options.time_limit)
-        self.table = FactTable(problem.network, len(problem.domain.polytopes), enough, asked)
+        trusts = "scip" in options.trust
+        self.table = FactTable(problem.network, len(problem.domain.polytopes), enough, asked, trusts=trusts)
         self.falsifier = Falsifier(problem.network, problem.domain, self.table, options.seed)
         self.stages: list[Stage] = []
         self.solver = ""
@@ -148,7 +149,7 @@ class Run:
 
     def derived(self) -> Evidence:
         """What new bounds rest on that start from those of the table."""
-        return Evidence.SOLVER if self.solver else self.table.dearest
+        return self.table.dearest
 
     def at_least(self, evidence: Evidence) -> Evidence:
         """What new bounds rest on that were found like this, from those of the table."""

@@ -1,5 +1,7 @@
 """The solver stage: layer by layer, "can z exceed 0?" and "can z fall below 0?" for the units still open.
 
+"Never" is a claim of the solver; who asks says how claims are proved, and what is not is noted as claimed.
+
 How the time is spent:
 - a layer gets half of the time left, the last one with open units all of it: signs proved early tighten all later
   layers; what a layer leaves goes to the later ones;
@@ -17,14 +19,15 @@ place of the rounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from eqverify.arrays import ByteArray, IntArray
+from eqverify.bounds.signtree import Guide
 from eqverify.execution import Executor, outcome
-from eqverify.milp.encoding import SolverFactory, UnitBlock, Verdict
+from eqverify.milp.encoding import BranchingTree, SolverFactory, UnitBlock, Verdict
 from eqverify.network import Network, Relu
 from eqverify.network.expression import Basis, Expression, make_basis, restricted_values
 from eqverify.problem import Problem
@@ -35,6 +38,7 @@ from eqverify.stability.falsify import Falsifier
 from eqverify.stability.unit_task import Recipe, Reply, UnitTask, all_unknown, ask_unit, forget
 
 _KEPT = (Status.UNDECIDED, Status.UNSTABLE)
+_NONE = np.empty(0, dtype=np.int8)
 
 BATCH = 8
 PATIENCE = 8
@@ -49,7 +53,8 @@ class QuestionPolicy:
     Attributes:
         unit_limit: seconds per question.
         rounds: whether to ask in two rounds, and to give up layers and units; otherwise one round over all units.
-        thorough: ask both directions of every unit, whatever is witnessed: what the published method does.
+        thorough: ask both directions of every unit, whatever is witnessed, and leave out of later questions what is
+            claimed to be stable: what the published method does.
     """
 
     unit_limit: float
@@ -57,8 +62,31 @@ class QuestionPolicy:
     thorough: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SignClaim:
+    """That a solver says that a unit never has a sign on one part of the domain.
+
+    Attributes:
+        unit: of the layer.
+        part: of the domain.
+        above: whether the sign is z > 0.
+        guide: the solver's tree.
+        seconds: that it took.
+    """
+
+    unit: int
+    part: int
+    above: bool
+    guide: Guide
+    seconds: float
+
+
+ProveClaims = Callable[[str, Sequence[SignClaim]], None]
+"""Searches for proofs of claims about the units of a pre-activation node, and has the table learn them."""
+
+
 class SignQuestions:
-    """Asks a solver about undecided units and records what it proves.
+    """Asks a solver about undecided units, has its claims proved, and records them.
 
     The models are kept per part of the domain and grow with the layers; only the objective changes between questions.
 
@@ -70,6 +98,7 @@ class SignQuestions:
         budget: the total time.
         policy: limits.
         executor: where the models live.
+        prove: searches for proofs of claims; None leaves them claims.
     """
 
     def __init__(
@@ -80,7 +109,9 @@ class SignQuestions:
         factory: SolverFactory,
         budget: Budget,
         policy: QuestionPolicy,
+        *,
         executor: Executor,
+        prove: ProveClaims | None,
     ) -> None:
         self.network: Network = problem.network
         self.domain = problem.domain
@@ -89,6 +120,7 @@ class SignQuestions:
         self.budget = budget
         self.policy = policy
         self.executor = executor
+        self.prove = prove
         self.questions = 0
         self.timeouts = 0
         self._recipe = Recipe(executor.share((factory, self.domain.polytopes)))
@@ -188,14 +220,17 @@ class SignQuestions:
                 task = self._task(name, unit, z, columns, limit, share.left / waves)
                 futures.append(self.executor.submit(ask_unit, self._recipe, task))
             answers = [outcome(future) for future in futures]
+            claims = []
             for unit, replies in zip(batch, answers, strict=False):
-                self._take(name, unit, replies, limit)
+                claims += self._take(name, unit, replies, limit)
                 silent = silent + 1 if all_unknown(replies) else 0
+            self._settle(name, claims)
             if share.exhausted() or (self.policy.rounds and silent >= PATIENCE):
                 return
 
     def _open(self, name: str, unit: int) -> bool:
-        return self.policy.thorough or bool(self.table.open(name)[unit])
+        undecided = self.table.open(name)[unit] and self.table.as_claimed(name)[unit] == Status.UNDECIDED
+        return self.policy.thorough or bool(undecided)
 
     def _task(self, name: str, unit: int, z: Expression, columns: int, limit: float, seconds: float) -> UnitTask:
         interval = self.table.bounds[name]
@@ -210,12 +245,41 @@ class SignQuestions:
         row = np.ascontiguousarray(z.rows[unit, :columns])
         return UnitTask(unit, tuple(directions), tuple(parts), row, float(z.error[unit]), limit, seconds)
 
-    def _take(self, name: str, unit: int, replies: list[Reply], limit: float) -> None:
+    def _settle(self, name: str, claims: list[SignClaim]) -> None:
+        """Have claims proved; those that are not are noted as such."""
+        if claims and self.prove is not None:
+            self.prove(name, claims)
+        for claim in claims:
+            interval = self.table.bounds[name]
+            reach = interval.upper if claim.above else -interval.lower
+            if reach[claim.part, claim.unit] > 0:
+                self.table.claim(name, claim.part, claim.unit, above=claim.above)
+
+    def _guide(self, tree: BranchingTree | None) -> Guide:
+        """A solver's tree over the units of its model, by layers of the network."""
+        if tree is None or tree.parent.size < 2:
+            return Guide.root()
+        kept = [np.flatnonzero(np.isin(self._fixed.get(relu.name, _NONE), _KEPT)) for relu in self.network.relus]
+        layer = np.repeat(np.arange(len(kept)), [own.size for own in kept])
+        unit = np.concatenate([np.empty(0, dtype=np.int64), *kept])
+        child = np.full((tree.parent.size, 2), -1, dtype=np.int64)
+        for place in range(1, tree.parent.size):
+            child[tree.parent[place], int(tree.side[place] > 0)] = place
+        split = (tree.unit >= 0) & (tree.unit < unit.size)
+        return Guide(
+            np.where(split, layer[np.where(split, tree.unit, 0)], -1) if unit.size else np.full(split.size, -1),
+            np.where(split, unit[np.where(split, tree.unit, 0)], 0) if unit.size else np.zeros(split.size, np.int64),
+            child,
+        )
+
+    def _take(self, name: str, unit: int, replies: list[Reply], limit: float) -> list[SignClaim]:
+        """Take answers about a unit; what is claimed comes back."""
         self.questions += len(replies)
+        claims = []
         for reply in replies:
             answer = reply.answer
             if answer.verdict is Verdict.NEVER:
-                self.table.learn_sign(name, reply.part, unit, above=reply.above)
+                claims.append(SignClaim(unit, reply.part, reply.above, self._guide(answer.tree), reply.seconds))
             elif answer.verdict is Verdict.CANDIDATE and answer.point is not None:
                 units, none = np.array([unit]), np.empty(0, dtype=np.int64)
                 up, down = (units, none) if reply.above else (none, units)
@@ -224,9 +288,11 @@ class SignQuestions:
                 self.timeouts += 1
                 if answer.progress is not None:
                     self._pace[unit] = limit / max(answer.progress, 1e-9)
+        return claims
 
     def _grow(self, node: Relu, z: Expression, columns: int) -> None:
-        self._fixed[node.name] = self.table.status(node.source)
+        status = self.table.as_claimed if self.policy.thorough else self.table.status
+        self._fixed[node.name] = status(node.source)
         kept = np.flatnonzero(np.isin(self._fixed[node.name], _KEPT))
         interval = self.table.bounds[node.source]
         rows, error = z.rows[kept, :columns], z.error[kept]

@@ -50,11 +50,12 @@ class UnitTask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reply:
-    """One answer to a `UnitTask`."""
+    """One answer to a `UnitTask`, and the seconds it took."""
 
     part: int
     above: bool
     answer: Answer
+    seconds: float
 
 
 _WARM: dict[str, tuple[list[Solver], int]] = {}
@@ -90,9 +91,9 @@ def ask_unit(recipe: Recipe, task: UnitTask) -> list[Reply]:
             left = task.seconds - (time.monotonic() - start)
             if left <= 0:
                 return replies
-            row = task.row if above else -task.row
+            row, before = task.row if above else -task.row, time.monotonic()
             answer = models[part].exceeds(row, -task.error, min(task.unit_limit, left))
-            replies.append(Reply(part, above, answer))
+            replies.append(Reply(part, above, answer, time.monotonic() - before))
             if answer.verdict is not Verdict.NEVER:
                 break
         else:

@@ -149,7 +149,7 @@ class Layer:
                 wanted = np.flatnonzero(undecided & ~known[self.name] & (reach > 0) & (reach <= width))
                 questions += [Question(self.name, int(unit), sign) for unit in wanted]
             share = budget.share(table.parts - part) if table.parts > 1 else budget
-            count += self._ask(part, questions, share, self.factor * self.run.options.branch_nodes)
+            count += self.ask(part, questions, share, self.factor * self.run.options.branch_nodes)
         return count
 
     def ranges(self, budget: Budget, nodes: int, aims: Aims | None = None) -> int:
@@ -167,7 +167,7 @@ class Layer:
             return 0
         for part in range(table.parts):
             questions = self._range_questions(part, units, aims)
-            count += self._ask(part, questions, budget.share(table.parts - part) if table.parts > 1 else budget, nodes)
+            count += self.ask(part, questions, budget.share(table.parts - part) if table.parts > 1 else budget, nodes)
         return count
 
     def range_count(self) -> int:
@@ -192,15 +192,22 @@ class Layer:
             ]
         return questions
 
-    def _ask(self, part: int, questions: list[Question], budget: Budget, nodes: int) -> int:
+    def ask(self, part: int, questions: list[Question], budget: Budget, nodes: int) -> int:
+        """Put questions on one part to the search, and learn what it finds; their number.
+
+        Args:
+            part: of the domain.
+            questions: about this node.
+            budget: the time.
+            nodes: tree nodes for each.
+        """
         if not questions:
             return 0
         run = self.run
         known = self._known(part)
-        polytope = run.problem.domain.polytopes[part]
         prove = partial(
             prove_signs,
-            constraints=None if polytope.is_box else (polytope.matrix, polytope.bound),
+            assumed=run.problem.given(part),
             max_nodes=nodes,
             seconds=budget.left,
             patience=self.patience,

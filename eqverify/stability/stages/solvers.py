@@ -1,27 +1,63 @@
-"""Stages that ask a solver: SCIP unit by unit, and the published methods."""
+"""Stages that ask a solver: SCIP unit by unit, and the published methods.
+
+What SCIP says is a claim.  The portfolio searches for a proof of each (`prove_claims`); the published methods do not,
+so that what they find counts only where SCIP is trusted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
+from eqverify.bounds.signtree import Question
+from eqverify.network import Affine
+from eqverify.stability.budget import Budget
 from eqverify.stability.joint import JointQuestions
 from eqverify.stability.run import Run
-from eqverify.stability.sign_questions import QuestionPolicy, SignQuestions
+from eqverify.stability.sign_questions import ProveClaims, QuestionPolicy, SignClaim, SignQuestions
+from eqverify.stability.stages.branching import Layer
+
+_LEAST = 1.0
+"""Seconds for proving what SCIP claims of the units of a batch, at least."""
+
+_NODES, _FIXED_NODES = 1_000_000, 20_000
+"""Tree nodes for the proof of a claim, without and with a node limit."""
 
 
 def scip(run: Run) -> None:
     """The layers in order; bounds are tightened again after each layer that gained."""
     rounds = run.options.node_limit is None
-    _ask(run, QuestionPolicy(run.options.unit_time_limit, rounds=rounds), run.crown)
+    policy = QuestionPolicy(run.options.unit_time_limit, rounds=rounds)
+    _ask(run, policy, partial(prove_claims, run), run.crown)
 
 
 def leo(run: Run) -> None:
     """LEO: every unit of every layer both ways, with interval bounds; stable units of earlier layers are left out."""
-    _ask(run, QuestionPolicy(run.options.unit_time_limit, rounds=False, thorough=True), lambda: None)
+    policy = QuestionPolicy(run.options.unit_time_limit, rounds=False, thorough=True)
+    _ask(run, policy, None, lambda: None)
 
 
-def _ask(run: Run, policy: QuestionPolicy, gained: Callable[[], None]) -> None:
-    session = SignQuestions(run.problem, run.table, run.falsifier, run.factory, run.budget, policy, run.executor)
+def prove_claims(run: Run, name: str, claims: Sequence[SignClaim]) -> None:
+    """Search for proofs of what SCIP claims of a layer, beginning with its own trees, in the time that it took.
+
+    Args:
+        run: the proof; its table learns what is found.
+        name: the pre-activation node.
+        claims: about its units.
+    """
+    if not isinstance(run.problem.network.by_name.get(name), Affine):
+        return
+    layer, fixed = Layer(run, name, patience=float("inf")), run.options.node_limit is not None
+    for part in sorted({claim.part for claim in claims}):
+        own = [claim for claim in claims if claim.part == part]
+        seconds = run.budget.left if fixed else min(max(sum(claim.seconds for claim in own), _LEAST), run.budget.left)
+        questions = [Question(name, claim.unit, 1 if claim.above else -1, guide=claim.guide) for claim in own]
+        layer.ask(part, questions, Budget(seconds), _FIXED_NODES if fixed else _NODES)
+
+
+def _ask(run: Run, policy: QuestionPolicy, prove: ProveClaims | None, gained: Callable[[], None]) -> None:
+    parts = run.problem, run.table, run.falsifier, run.factory, run.budget, policy
+    session = SignQuestions(*parts, executor=run.executor, prove=prove)
     run.solver = session.description
     try:
         for node in run.problem.network.relus:
