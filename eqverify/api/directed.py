@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,6 +23,7 @@ from eqverify.stability.directed import Directed, prove_directed
 from eqverify.stability.facts import Evidence, Facts
 from eqverify.stability.options import StabilityOptions
 from eqverify.transform.driver import Shape
+from eqverify.trust import NOBODY, trusting
 
 if TYPE_CHECKING:
     from eqverify.api.certificate import Certified
@@ -44,7 +45,8 @@ class DirectedDisjunct:
         polytope: the inputs of the case.
         status: ``unsat``: no input of the case satisfies it, proved, nothing is left to verify.  ``sat``:
             `counterexample` does.  ``open``: `reduction` is to be verified.  ``skipped``: another one is ``sat``.
-        evidence: what ``unsat`` rests on: ``derived``, ``dual``, ``tree`` or ``solver``; None otherwise.
+        evidence: what ``unsat`` rests on: ``derived``, ``dual``, ``tree``, or ``solver`` where one is trusted; None
+            otherwise.
         how: in a few words, how the status was found.
         counterexample: (input_size,) an input of the property whose outputs satisfy the rows, checked exactly.
         reduction: for ``open``: facts, network and eps, all on the inputs of the case that satisfy the rows only;
@@ -54,6 +56,7 @@ class DirectedDisjunct:
         seconds: measured wall time.
         certificate: if certificates were asked for, what `check` verifies: that it is ``unsat``, if the checker
             confirms it; for ``open``, how far the network of `reduction` is from the original where the rows hold.
+        claimed: for ``open``, that a solver says that it is ``unsat``, which nothing shows.
     """
 
     case: int
@@ -68,6 +71,7 @@ class DirectedDisjunct:
     signs: Mapping[str, ByteArray] | None
     seconds: float
     certificate: Refuted | Certified | None = None
+    claimed: bool = False
 
     def as_dict(self) -> dict[str, object]:
         """All measured numbers, for JSON; cases and disjuncts are counted from 1 there."""
@@ -77,6 +81,7 @@ class DirectedDisjunct:
             "disjunct": self.index + 1,
             "status": self.status,
             "evidence": self.evidence,
+            "claimed": self.claimed,
             "how": self.how,
             "counterexample": point,
             "relus_after": None if self.reduction is None else self.reduction.network.relu_count,
@@ -237,6 +242,7 @@ def reduce_for_property(
     seed: int = 0,
     node_limit: int | None = None,
     split_inputs: int = 12,
+    trust: str | Iterable[str] = NOBODY,
     certified_only: bool = False,
     dtype: Literal["float32", "float64"] | None = None,
     shape: Shape = "sequential",
@@ -261,6 +267,7 @@ def reduce_for_property(
         seed: of random points and SCIP.
         node_limit: nodes for one question to SCIP.
         split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
+        trust: solvers whose claims are taken for facts without a proof: ``scip``, or nobody.
         certified_only: never ask SCIP.
         dtype: as `reduce`.
         shape: as `reduce`.
@@ -281,7 +288,9 @@ def reduce_for_property(
         InputError: `directed/tail` for a network with an opaque tail, or as `reduce`.
         ContradictionError: as `reduce`.
     """
-    options = StabilityOptions("portfolio", time_limit, unit_time_limit, seed, node_limit, split_inputs=split_inputs)
+    options = StabilityOptions(
+        "portfolio", time_limit, unit_time_limit, seed, node_limit, split_inputs=split_inputs, trust=trusting(trust)
+    )
     seconds: dict[str, float] = {}
     disjuncts: list[DirectedDisjunct] = []
     if certificate:
@@ -337,7 +346,7 @@ def _require_certifiable(problem: Problem, facts: Facts | None) -> None:
 def _emptied(proof: Directed) -> Directed:
     """An open disjunct of which the checker, with the same steps and bounds of its own, found that it is unsat."""
     assert proof.facts is not None
-    evidence = Evidence.SOLVER if proof.facts.solver else Evidence.TREE
+    evidence = Evidence.SOLVER if proof.facts.trusts else Evidence.TREE
     how, steps = "the checker's bounds", proof.facts.proofs
     return replace(proof, status="unsat", evidence=evidence, how=how, facts=None, signs=None, proofs=steps)
 
@@ -364,4 +373,5 @@ def _disjunct(
         proof.signs,
         seconds,
         certificate,
+        proof.claimed,
     )

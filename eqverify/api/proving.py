@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.stability.facts import Facts
 from eqverify.stability.options import Engine, StabilityOptions
+from eqverify.trust import NOBODY, trusting
 
 if TYPE_CHECKING:
     from eqverify.execution import Executor
@@ -27,6 +29,7 @@ def prove_stability(
     workers: int = 1,
     split_inputs: int = 12,
     branch_nodes: int = 2000,
+    trust: str | Iterable[str] = NOBODY,
     progress: Progress = silent,
     executor: Executor | None = None,
 ) -> Facts:
@@ -35,7 +38,7 @@ def prove_stability(
     Args:
         problem: network and domain.
         engine: ``portfolio`` (bounds, witnesses, SCIP), ``crown`` (bounds and samples only), or a published method on
-            SCIP with interval bounds: ``leo`` (arXiv 2001.00218), ``isa`` (arXiv 2102.07804).
+            SCIP with interval bounds, whose findings are claims: ``leo`` (arXiv 2001.00218), ``isa`` (2102.07804).
         time_limit: seconds in all; what is open then stays undecided.
         unit_time_limit: seconds for one question to the solver.
         seed: of random points and solver.
@@ -44,14 +47,16 @@ def prove_stability(
         workers: processes that ask the solver.
         split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
         branch_nodes: tree nodes for one question to branching on unit signs; 0 never branches.
+        trust: solvers whose claims are taken for facts without a proof: ``scip``, or nobody.
         progress: called with stage, done, total.
         executor: where solver questions are asked, instead of `workers` processes.
 
     Returns:
-        The table of units.  Trusted: float64 arithmetic; SCIP for units with evidence ``solver``; the journal.
+        The table of units.  Trusted: float64 arithmetic; the journal; SCIP for units with evidence ``solver``, which
+        there are only where `trust` names it.
 
     Raises:
-        UsageError: `directed/no-facts` for a problem that assumes a disjunct.
+        UsageError: `usage/trust`; `directed/no-facts` for a problem that assumes a disjunct.
         InputError: the journal is damaged, or about something else.
         LimitError: a worker died.
     """
@@ -65,6 +70,7 @@ def prove_stability(
         )
     journal = None if resume is None else Path(resume)
     options = StabilityOptions(
-        engine, time_limit, unit_time_limit, seed, node_limit, journal, workers, split_inputs, branch_nodes
-    )
+        engine, time_limit, unit_time_limit, seed, node_limit, journal, workers, split_inputs, branch_nodes,
+        trusting(trust),
+    )  # fmt: skip
     return prove(problem, options, progress=progress, executor=executor)

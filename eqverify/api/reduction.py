@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,8 +24,8 @@ from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts, Status
 from eqverify.stability.options import Engine
-from eqverify.stability.proofs import Believed
 from eqverify.transform.driver import Shape, Transformed, TransformOptions, transform
+from eqverify.trust import NOBODY
 
 if TYPE_CHECKING:
     from eqverify.api.certificate import Certified
@@ -94,8 +94,7 @@ class Reduction:
     @property
     def certified(self) -> bool:
         """Whether nothing rests on a solver's word."""
-        words = any(isinstance(step, Believed) for step in self.facts.proofs)
-        return not words and self.facts.evidence_counts()["solver"] == 0
+        return not self.facts.trusts
 
     def as_dict(self) -> dict[str, object]:
         """All measured numbers, for JSON."""
@@ -108,7 +107,9 @@ class Reduction:
             "epsilon": self.epsilon,
             "epsilons": self.epsilons.tolist(),
             "evidence": self.facts.evidence_counts(),
+            "claimed": self.facts.claimed,
             "certified": self.certified,
+            "trust": sorted(self.facts.trust),
             "solver": self.facts.solver or None,
             "parameters_before": self.problem.network.parameter_count,
             "parameters_after": self.network.parameter_count,
@@ -209,6 +210,7 @@ def reduce(
     workers: int = 1,
     split_inputs: int = 12,
     branch_nodes: int = 2000,
+    trust: str | Iterable[str] = NOBODY,
     dtype: Literal["float32", "float64"] | None = None,
     shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
@@ -223,7 +225,7 @@ def reduce(
 
     Args:
         problem: network and domain.
-        facts: proved before for this problem; proved here where not given, by the next seven arguments.
+        facts: proved before for this problem; proved here where not given, by the next ten arguments.
         engine: as `prove_stability`.
         time_limit: as `prove_stability`.
         unit_time_limit: as `prove_stability`.
@@ -233,6 +235,7 @@ def reduce(
         workers: as `prove_stability`.
         split_inputs: as `prove_stability`.
         branch_nodes: as `prove_stability`.
+        trust: as `prove_stability`.
         dtype: type of the written weights; by default that of the original's input.
         shape: ``sequential``, ``residual``, ``structured``, ``leo`` or ``auto``: as `TransformOptions`.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
@@ -240,7 +243,7 @@ def reduce(
             that was written with the original by differential bounds, as `eqverify.equivalent`, for any.
         cross_check_timeout: seconds for that; a time-out is reported, not raised.
         certificate: also make a certificate, which `check` verifies; units that the checker cannot confirm are kept.
-        certified_only: keep units whose sign only a solver vouches for.
+        certified_only: keep units whose sign only a trusted solver vouches for.
         tree_time_limit: with either of these, seconds for finding proofs of such units that can be checked.
         progress: called with stage, done, total.
 
@@ -272,6 +275,7 @@ def reduce(
             workers=workers,
             split_inputs=split_inputs,
             branch_nodes=branch_nodes,
+            trust=trust,
             progress=progress,
         )
     clock.lap("stability")

@@ -389,9 +389,9 @@ class _Search:
         Units that are stable, or split by now, are passed on their side.
         """
         guide, place = self.states[leaf.question].question.guide, leaf.guide
-        while guide is not None and place >= 0 and guide.relu[place] >= 0:
+        while guide is not None and place >= 0 and 0 <= guide.relu[place] < len(self.names):
             relu, unit = int(guide.relu[place]), int(guide.unit[place])
-            below, above = (int(child) for child in guide.child[place])
+            below, above = (int(child) if child > place else -1 for child in guide.child[place])
             column = self._column(self.names[relu], unit)
             side = int(leaf.sides[self.names[relu]][column]) if column is not None else self._sign(relu, unit)
             if side == 0:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _WIDEST = 10_000
 """Characters in a line of a table, at most."""
 
-_COUNTS = ("units", "inactive", "active", "unstable", "undecided")
+_COUNTS = ("units", "inactive", "active", "unstable", "undecided", "claimed")
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -50,6 +50,7 @@ def print_facts(facts: Facts, rows: Sequence[LayerRow], seconds: Mapping[str, fl
     """The table of units per layer, with totals, stages and seconds."""
     _print_table(_layer_table(rows))
     _print_stages(facts, seconds)
+    print_pairs([("evidence", _evidence(facts))])
 
 
 def print_reduction(result: Reduction, output: object, seconds: Mapping[str, float]) -> None:
@@ -259,6 +260,8 @@ def _print_stages(facts: Facts, seconds: Mapping[str, float]) -> None:
 def _evidence(facts: Facts) -> str:
     counts = facts.evidence_counts()
     dual = f", {counts['dual']} by optimised slopes" if counts["dual"] else ""
-    tree = f", {counts['tree']} by splitting the input box" if counts["tree"] else ""
-    solver = f", {counts['solver']} by {facts.solver}" if counts["solver"] else ""
-    return f"{counts['derived']} stable units by recomputable bounds{dual}{tree}{solver}"
+    tree = f", {counts['tree']} by splitting inputs or signs" if counts["tree"] else ""
+    solver = f", {counts['solver']} on the word of {facts.solver}" if counts["solver"] else ""
+    claimed = f"; {facts.claimed} more claimed by {facts.solver}, not proved and kept" if facts.claimed else ""
+    trusted = f"; trusted without a proof: {', '.join(sorted(facts.trust))}" if facts.trust else ""
+    return f"{counts['derived']} stable units by recomputable bounds{dual}{tree}{solver}{claimed}{trusted}"

@@ -19,6 +19,7 @@ class LayerRow:
         active: proved z >= 0.
         unstable: both signs witnessed.
         undecided: neither proved nor witnessed; treated as unstable.
+        claimed: undecided units that a solver says are stable.
         kept: units of this layer in the reduced network, carriers included; None where nothing was reduced.
         carriers: of those, units that carry a linear value past the layer.
     """
@@ -29,6 +30,7 @@ class LayerRow:
     active: int
     unstable: int
     undecided: int
+    claimed: int
     kept: int | None = None
     carriers: int = 0
 
@@ -55,6 +57,7 @@ def layer_rows(facts: Facts, kept: Mapping[str, tuple[int, int]] | None = None) 
             layer.count(Status.ACTIVE),
             layer.count(Status.UNSTABLE),
             layer.count(Status.UNDECIDED),
+            layer.claims,
             None if kept is None else sum(kept.get(layer.name, (0, 0))),
             0 if kept is None else kept.get(layer.name, (0, 0))[1],
         )

@@ -18,6 +18,7 @@ import numpy as np
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds import Bounds, Interval
 from eqverify.bounds.ascent import Slopes
+from eqverify.bounds.branch import prove_signs
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.directed import (
     DirectedLp,
@@ -31,8 +32,11 @@ from eqverify.bounds.directed import (
 )
 from eqverify.bounds.lp import HintSource, LpBound
 from eqverify.bounds.shrink import shrink
+from eqverify.bounds.signtree import Guide
+from eqverify.bounds.signtree import Question as SignQuery
 from eqverify.errors import Place, UsageError
 from eqverify.milp.encoding import Answer, Solver, SolverFactory, UnitBlock, Verdict
+from eqverify.network import Affine
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.stability.assumed import Start, directed_problem, start_from
@@ -43,6 +47,7 @@ from eqverify.stability.facts import PROOFS, Evidence, Facts, LayerFacts, Stage,
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.proofs import (
     Believed,
+    BranchProof,
     CoverProof,
     DerivedProof,
     LinearProof,
@@ -66,6 +71,15 @@ SPLIT_BOXES = 20_000
 
 LP_ENTRIES = 20_000_000
 """Linear programs with more entries (units times columns) are left out."""
+
+_LEAST = 1.0
+"""Seconds for proving what SCIP claims, at least."""
+
+_NODES = 1_000_000
+"""Tree nodes for that, at most."""
+
+_BELOW_ZERO = -1e-300
+"""The zero row shows that D' is empty where it is negative, not where it is 0."""
 
 PATIENCE = 8
 """SCIP is given up after so many units in a row without an answer."""
@@ -92,6 +106,7 @@ class Directed:
         stages: what was done.
         proofs: for ``unsat``, if they were asked for: the steps of the proof, in order.  None where it is a solver's.
             Those of ``open`` are in `facts`.
+        claimed: for ``open``, that a solver says that D' is empty, which nothing shows.
     """
 
     case: int
@@ -105,6 +120,7 @@ class Directed:
     signs: Mapping[str, ByteArray] | None = None
     stages: tuple[Stage, ...] = ()
     proofs: tuple[Proof, ...] = ()
+    claimed: bool = False
 
 
 def prove_directed(
@@ -132,7 +148,7 @@ def prove_directed(
 
     Returns:
         One result per disjunct, in order; where one is ``sat``, those that are open are ``skipped``.  Trusted: float64
-        arithmetic, `facts`, and for evidence `solver` the solver.
+        arithmetic, `facts`, and for evidence `solver`, which there is only where `options.trust` names it, the solver.
 
     Raises:
         UsageError: `facts/other-problem`, `directed/no-condition`.
@@ -222,6 +238,9 @@ class _Proof:
         self.stages: list[Stage] = []
         self.proofs: list[Proof] = []
         self.solver = ""
+        self.trusts = "scip" in options.trust
+        self.claims: dict[str, set[int]] = {}
+        self.claimed_empty = False
         self.worked = False
 
     @property
@@ -256,7 +275,8 @@ class _Proof:
         signs = self._signs() if status == "open" else None
         found = self.search.found
         stages, proofs = tuple(self.stages), proofs if status == "unsat" else ()
-        return Directed(*self.place, self.problem, status, evidence, how, facts, found, signs, stages, proofs)
+        claimed = status == "open" and self.claimed_empty
+        return Directed(*self.place, self.problem, status, evidence, how, facts, found, signs, stages, proofs, claimed)
 
     def _record(self, proof: Proof) -> None:
         if self.tools.record:
@@ -425,7 +445,7 @@ class _Proof:
         return np.asarray(chosen[np.argsort(np.minimum(-lower, upper) / (upper - lower), kind="stable")])
 
     def _ask_solver(self) -> None:
-        """The last resort: first whether D' is empty, then the signs of open units."""
+        """The last resort: first whether D' is empty, then the signs of open units.  What the solver says is proved."""
         program = self._program()
         if self.tools.solver_factory is None or program is None:
             return
@@ -434,19 +454,13 @@ class _Proof:
         self._fill(solver, program)
         questions, silence = 1, 0
         if not self._exists(solver, program):
-            known = dict(self.bounds)
             for name, units in self._open().items():
                 for unit in self._nearest(name, units).tolist():
                     if self.budget.exhausted() or self.outcome is not None or silence >= PATIENCE:
                         break
-                    asked, sign = self._ask_unit(solver, program, name, unit)
+                    asked, answered = self._ask_unit(solver, program, name, unit)
                     questions += asked
-                    silence = 0 if sign else silence + 1
-                    if sign:
-                        self._record(Believed(name, 0, unit, -sign))
-                    known[name] = _with_sign(known[name], unit, sign)
-            if self.outcome is None:
-                self._learn(feed_forward(self.question, known), Evidence.SOLVER, "bounds that exclude each other")
+                    silence = 0 if answered else silence + 1
         note = "time limit reached" if self.budget.exhausted() else ""
         self.stages[-1] = replace(self.stages[-1], questions=questions, note=note)
 
@@ -459,38 +473,80 @@ class _Proof:
             width += own.size
 
     def _exists(self, solver: Solver, program: DirectedLp) -> bool:
-        """Ask whether there is a point at all: about one constraint where the others hold; then require it too."""
+        """Ask whether there is a point at all: about one constraint where the others hold; then require it too.
+
+        Returns:
+            Whether the proof has ended.
+        """
         model = program.layer.model
         solver.add_constraints(model.matrix[1:], model.bound[1:])
         if not model.bound.size:
             return False
+        start = time.monotonic()
         answer = solver.exceeds(-model.matrix[0], -float(model.bound[0]), self.budget.left / 2)
         solver.add_constraints(model.matrix[:1], model.bound[:1])
-        return self._judge(answer)
-
-    def _judge(self, answer: Answer) -> bool:
-        """Take the answer to "is there a point at all?"; whether the proof has ended."""
-        if answer.verdict is Verdict.NEVER:
-            self._empty(Evidence.SOLVER, self.solver)
         self._propose(answer)
+        if answer.verdict is Verdict.NEVER and self.outcome is None:
+            if self._prove("", 0, 1, time.monotonic() - start):
+                self._empty(Evidence.TREE, "branching on signs")
+            elif self.trusts:
+                self._empty(Evidence.SOLVER, self.solver)
+            else:
+                self.claimed_empty = True
         return self.outcome is not None
+
+    def _prove(self, name: str, unit: int, sign: int, seconds: float) -> bool:
+        """Search for a proof of a claim by branching, in the time that the claim took; learn what it gives.
+
+        Args:
+            name: the pre-activation node; empty for the claim that D' is empty.
+            unit: of it.
+            sign: of the claim  sign * z <= 0.
+            seconds: that the claim took.
+        """
+        if name and not isinstance(self.network.by_name.get(name), Affine):
+            return False
+        limit = 0.0 if name else _BELOW_ZERO
+        asked = SignQuery(name, unit, sign, limit, guide=Guide.root())
+        seconds = min(max(seconds, _LEAST), self.budget.left)
+        (found,) = prove_signs(
+            self.network, self.bounds, [asked], assumed=self.question.assumed, max_nodes=_NODES, seconds=seconds,
+            patience=float("inf"),
+        )  # fmt: skip
+        if name and found.proved:
+            self._record(BranchProof(self.bounds, 0, found))
+            known = {**self.bounds, name: _with_sign(self.bounds[name], unit, -sign)}
+            self._learn(feed_forward(self.question, known), Evidence.TREE, "bounds that exclude each other")
+        return found.proved
 
     def _propose(self, answer: Answer) -> None:
         if answer.point is not None and answer.point.shape == (self.network.input_size,):
             self._try([answer.point])
 
-    def _ask_unit(self, solver: Solver, program: DirectedLp, name: str, unit: int) -> tuple[int, int]:
-        """Questions asked, and -1 if z <= 0 was proved, 1 if z >= 0 was, else 0."""
+    def _ask_unit(self, solver: Solver, program: DirectedLp, name: str, unit: int) -> tuple[int, bool]:
+        """How many questions were asked about a unit, and whether the solver claimed a sign."""
         z, limit = program.values[name], min(self.options.unit_time_limit, self.budget.left)
         nearer_above = self.bounds[name].upper[0, unit] <= -self.bounds[name].lower[0, unit]
         for number, sense in enumerate((1, -1) if nearer_above else (-1, 1), start=1):
+            start = time.monotonic()
             answer = solver.exceeds(sense * z.rows[unit], -float(z.error[unit]), limit)
             self._propose(answer)
             if answer.verdict is Verdict.NEVER:
-                return number, -sense
+                if not self._prove(name, unit, sense, time.monotonic() - start) and self.outcome is None:
+                    self._claim(name, unit, sense)
+                return number, True
             if self.outcome is not None:
-                return number, 0
-        return 2, 0
+                return number, False
+        return 2, False
+
+    def _claim(self, name: str, unit: int, sign: int) -> None:
+        """Note a claim  sign * z <= 0  that was not proved; take it for a fact where the solver is trusted."""
+        if not self.trusts:
+            self.claims.setdefault(name, set()).add(unit)
+            return
+        self._record(Believed(name, 0, unit, sign))
+        known = {**self.bounds, name: _with_sign(self.bounds[name], unit, -sign)}
+        self._learn(feed_forward(self.question, known), Evidence.SOLVER, "bounds that exclude each other")
 
     def _facts(self, proofs: tuple[Proof, ...]) -> Facts:
         layers = []
@@ -498,12 +554,13 @@ class _Proof:
             z = self.bounds[relu.source]
             lower, upper = z.lower[0], z.upper[0]
             status = np.where(upper <= 0, Status.INACTIVE, np.where(lower >= 0, Status.ACTIVE, Status.UNDECIDED))
-            layers.append(
-                LayerFacts(relu.name, relu.source, lower, upper, status.astype(np.int8), self.evidence[relu.name])
-            )
+            claimed = np.zeros(status.shape, dtype=bool)
+            claimed[list(self.claims.get(relu.source, ()))] = True
+            evidence = self.evidence[relu.name]
+            layers.append(LayerFacts(relu.name, relu.source, lower, upper, status.astype(np.int8), evidence, claimed))
         none = np.empty((0, self.network.input_size))
         digest = self.problem.network.digest, self.problem.domain_digest
-        return Facts(*digest, tuple(layers), tuple(self.stages), none, self.solver, proofs)
+        return Facts(*digest, tuple(layers), tuple(self.stages), none, self.solver, proofs, self.options.trust)
 
     def _signs(self) -> dict[str, ByteArray]:
         signs = {}

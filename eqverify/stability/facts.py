@@ -15,6 +15,7 @@ from eqverify.errors import ContradictionError, Place, UsageError
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.stability.proofs import Believed, Proof
+from eqverify.trust import NOBODY, Trust
 
 
 class Status(IntEnum):
@@ -124,6 +125,7 @@ class Facts:
         witnesses: (k, input_size) inputs that showed signs, for replay elsewhere.
         solver: name, version and tolerances of the solver that was asked, or empty.
         proofs: how to prove them again, in order.
+        trust: the solvers whose claims were taken for facts.
     """
 
     network_digest: str
@@ -133,6 +135,7 @@ class Facts:
     witnesses: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     solver: str = ""
     proofs: tuple[Proof, ...] = ()
+    trust: Trust = NOBODY
 
     def by_name(self) -> Mapping[str, LayerFacts]:
         """The layers by ReLU node."""
@@ -202,7 +205,7 @@ class FactTable:
         bounds: by pre-activation node, proved intervals (parts, n).
         above, below: by pre-activation node, (n,) bool: an input with z > 0 (z < 0) is known.
         trusts: whether a solver's claims are taken for facts.
-        listeners: told of each claim that was taken for a fact: node, part, unit, whether z > 0 is excluded.
+        listeners: told of each claim: node, part, unit, whether z > 0 is excluded.
         dearest: the dearest evidence that any bound rests on.
     """
 
@@ -251,12 +254,14 @@ class FactTable:
     def claim(self, name: str, part: int, unit: int, *, above: bool) -> None:
         """Note that a solver says that z <= 0 (z >= 0 where not `above`) on one part: a fact only if it is trusted."""
         if self.trusts:
-            self.learn_sign(name, part, unit, above=above)
-            return
-        if name not in self._claims:
-            shape = self.bounds[name].lower.shape
-            self._claims[name] = {side: np.zeros(shape, dtype=bool) for side in (False, True)}
-        self._claims[name][above][part, unit] = True
+            self._believe(name, part, unit, above=above)
+        else:
+            if name not in self._claims:
+                shape = self.bounds[name].lower.shape
+                self._claims[name] = {side: np.zeros(shape, dtype=bool) for side in (False, True)}
+            self._claims[name][above][part, unit] = True
+        for listener in self.listeners:
+            listener(name, part, unit, above)
 
     def as_claimed(self, name: str) -> ByteArray:
         """(n,) `Status` of the units of a node if all claims were true; a claim against a witness is none."""
@@ -269,7 +274,7 @@ class FactTable:
             status[open_ & inactive & ~self.above[name]] = Status.INACTIVE
         return status
 
-    def learn_sign(self, name: str, part: int, unit: int, *, above: bool) -> None:
+    def _believe(self, name: str, part: int, unit: int, *, above: bool) -> None:
         """Take a trusted solver's word that z <= 0 (z >= 0 where not `above`) on one part."""
         interval = self.bounds[name]
         lower, upper = interval.lower.copy(), interval.upper.copy()
@@ -278,8 +283,6 @@ class FactTable:
         else:
             lower[part, unit] = max(lower[part, unit], 0.0)
         self._take(name, Interval(lower, upper), Evidence.SOLVER)
-        for listener in self.listeners:
-            listener(name, part, unit, above)
 
     def restore(self, name: str, bounds: Interval, evidence: ByteArray, dearest: Evidence) -> None:
         """Take bounds (parts, n) of one node with what its units' status rests on, (n,), as they were proved before.

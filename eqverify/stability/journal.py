@@ -1,9 +1,9 @@
 """The journal of a proof: facts are appended as they are proved, so that a killed run can be resumed.
 
 Lines of text, each ``CRC-32 (8 hex digits), space, JSON object``.  The first names the network, the domain, the
-engine and the version; the others hold signs that a solver excluded, witnesses, and the bounds at the end of each
-stage.  A last line without an end was being written when the run was killed: it is dropped.  Everything else that is
-not as written is an error.
+engine and the version; the others hold signs that a solver claimed, witnesses, and the bounds at the end of each
+stage.  Bounds that rest on a solver's word are passed over by a run that does not trust it.  A last line without an end
+was being written when the run was killed: it is dropped.  Everything else that is not as written is an error.
 
 A journal is **trusted input**: its bounds and signs are taken for proved, as eqverify itself wrote them; the
 checksums find damage, not forgery.  Witnesses alone are replayed.
@@ -179,7 +179,7 @@ class Journal:
             name, part, unit, above = entry["sign"]
             _require(type(part) is int and type(unit) is int and type(above) is bool)
             _require(0 <= part < table.parts and 0 <= unit < table.network.sizes[name])
-            table.learn_sign(name, part, unit, above=above)
+            table.claim(name, part, unit, above=above)
         elif "bounds" in entry:
             name = entry["bounds"]
             interval = table.bounds[name]
@@ -189,6 +189,8 @@ class Journal:
             _require(bool(np.isin(evidence, (Evidence.NONE, *PROOFS)).all()))
             dearest = Evidence[entry["dearest"]]
             _require(dearest in PROOFS)
+            if dearest is Evidence.SOLVER and not table.trusts:
+                return
             table.restore(name, Interval(lower, upper), evidence.astype(np.int8), dearest)
         elif "points" in entry:
             points = np.frombuffer(base64.b64decode(entry["points"], validate=True), dtype="<f8")

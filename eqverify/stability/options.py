@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from eqverify.errors import UsageError
 from eqverify.execution import MAX_WORKERS
-from eqverify.trust import NOBODY, Trust
+from eqverify.trust import NOBODY, Trust, trusting
 
 Engine = Literal["portfolio", "crown", "leo", "isa"]
 
@@ -45,6 +45,7 @@ class StabilityOptions:
     trust: Trust = NOBODY
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "trust", trusting(self.trust))
         for name in ("time_limit", "unit_time_limit"):
             if not getattr(self, name) > 0:
                 raise UsageError(

@@ -95,14 +95,17 @@ class Run:
             for proof in believed(self.table.bounds):
                 self.proofs(proof)
         self.journal.record(self.table, self.falsifier)
-        self.table.listeners.append(lambda node, part, unit, up: self.proofs(Believed(node, part, unit, 2 * up - 1)))
+        if self.table.trusts:
+            take = self.table.listeners.append
+            take(lambda node, part, unit, up: self.proofs(Believed(node, part, unit, 2 * up - 1)))
         for stage in plan:
             if stage.always or self.table.undecided():
                 with self._stage(stage.name):
                     stage.work(self)
                 self.journal.flush(self.solver)
         witnesses = self.falsifier.witnesses
-        return self.table.freeze(self.problem, self.stages, witnesses, self.solver, self.proved)
+        facts = self.table.freeze(self.problem, self.stages, witnesses, self.solver, self.proved)
+        return replace(facts, trust=self.options.trust)
 
     def proofs(self, proof: Proof) -> None:
         """Keep a proof, and tell who listens."""

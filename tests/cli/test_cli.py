@@ -82,7 +82,7 @@ def test_reduce_json_is_one_object_with_the_promised_keys(files, capsys):
     assert promised <= found.keys()
     assert found["cross_check"] == "equivalent"
     assert (found["relus_before"], found["relus_after"], found["witnessed_unstable"]) == (3, 2, 1)
-    columns = {"name", "units", "inactive", "active", "unstable", "undecided", "kept", "carriers"}
+    columns = {"name", "units", "inactive", "active", "unstable", "undecided", "claimed", "kept", "carriers"}
     assert all(set(layer) == columns for layer in found["layers"])
     assert all(value >= 0 for value in found["seconds"].values())
 
@@ -116,7 +116,8 @@ def test_stability_prints_the_table_and_json(files, capsys):
     assert capsys.readouterr().out.split()[:6] == ["layer", "units", "inactive", "active", "unstable", "undecided"]
     assert run(["stability", str(network), str(query), "--engine", "crown", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["layers"] == [{"name": "h", "units": 3, "inactive": 1, "active": 1, "unstable": 1, "undecided": 0}]
+    counts = {"units": 3, "inactive": 1, "active": 1, "unstable": 1, "undecided": 0, "claimed": 0}
+    assert found["layers"] == [{"name": "h", **counts}]
 
 
 def test_info_describes_networks_that_cannot_be_read_too(files, capsys):

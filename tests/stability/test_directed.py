@@ -265,10 +265,18 @@ class Infeasible(Silent):
         return Answer(Verdict.NEVER)
 
 
-def test_a_solvers_word_is_marked():
+def test_a_solvers_word_is_a_claim_unless_it_is_trusted():
     random = np.random.default_rng(1)
     layers = [(random.normal(size=(8, 2)), random.normal(size=8)), (random.normal(size=(1, 8)), np.zeros(1))]
     problem = one_case(chain_network(layers), [at_least(0)], [-1, -1], [1, 1])
     with blind():
-        found = only(problem, solver_factory=Infeasible)
+        careful = only(problem, solver_factory=Infeasible)
+        (found,) = prove_directed(problem, replace(OPTIONS, trust="scip"), solver_factory=Infeasible)
+    assert (careful.status, careful.claimed) == ("open", True)
     assert (found.status, found.evidence) == ("unsat", Evidence.SOLVER)
+
+
+@given(problem=problems(networks=residual_networks(), parts=1))
+def test_a_solver_that_calls_everything_infeasible_does_no_harm(problem):
+    with blind():
+        judge(problem, results_of(problem, solver_factory=Infeasible))

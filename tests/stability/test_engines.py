@@ -41,7 +41,8 @@ def hard_problem():
 @pytest.mark.parametrize("engine", BASELINES)
 @pytest.mark.parametrize("made", all_handmade(), ids=lambda made: made.name)
 def test_hand_solved_problems(made, engine):
-    facts = prove_stability(domain_problem(made.network, made.domain), StabilityOptions(engine, time_limit=20.0))
+    options = StabilityOptions(engine, time_limit=20.0, trust="scip")
+    facts = prove_stability(domain_problem(made.network, made.domain), options)
     for status in (Status.INACTIVE, Status.ACTIVE, Status.UNSTABLE):
         found = {(layer.name, int(unit)) for layer in facts.layers for unit in np.flatnonzero(layer.mask(status))}
         assert found <= made.units(status.name.lower())
@@ -50,8 +51,12 @@ def test_hand_solved_problems(made, engine):
 
 
 @pytest.mark.parametrize("engine", BASELINES)
-def test_the_baselines_prove_what_intervals_cannot(engine):
-    facts = prove_stability(hard_problem(), StabilityOptions(engine, time_limit=20.0))
+def test_the_baselines_claim_what_intervals_cannot_prove(engine):
+    careful = prove_stability(hard_problem(), StabilityOptions(engine, time_limit=20.0))
+    assert statuses(careful).tolist() == [Status.UNSTABLE] * 3 + [Status.UNDECIDED]
+    assert (careful.claimed, careful.evidence_counts()["solver"], sorted(careful.trust)) == (1, 0, [])
+    facts = prove_stability(hard_problem(), StabilityOptions(engine, time_limit=20.0, trust="scip"))
+    assert (facts.claimed, sorted(facts.trust)) == (0, ["scip"])
     assert statuses(facts).tolist() == [Status.UNSTABLE] * 3 + [Status.ACTIVE]
     assert facts.evidence_counts()["solver"] == 1
     assert "SCIP" in facts.solver
@@ -62,7 +67,7 @@ def test_the_baselines_prove_what_intervals_cannot(engine):
 def test_all_engines_agree_and_none_is_wrong(data):
     problem = data.draw(problems(networks=any_networks(), parts=2))
     found = {
-        engine: prove_stability(problem, StabilityOptions(engine, time_limit=5.0))
+        engine: prove_stability(problem, StabilityOptions(engine, time_limit=5.0, trust="scip"))
         for engine in ("portfolio", *BASELINES)
     }
     try:
@@ -88,9 +93,8 @@ def test_equal_stable_sets_on_random_networks_where_all_finish(seed):
     sizes = [3, 8, 8, 2]
     layers = [(random.normal(size=(m, n)), random.normal(size=m)) for n, m in pairwise(sizes)]
     problem = domain_problem(chain_network(layers), Domain((Polytope(Box(-0.4 * np.ones(3), 0.4 * np.ones(3))),)))
-    found = [
-        statuses(prove_stability(problem, StabilityOptions(e, time_limit=60.0))) for e in ("portfolio", *BASELINES)
-    ]
+    options = [StabilityOptions(engine, time_limit=60.0, trust="scip") for engine in ("portfolio", *BASELINES)]
+    found = [statuses(prove_stability(problem, chosen)) for chosen in options]
     assert not any((status == Status.UNDECIDED).any() for status in found)
     assert (found[0] == found[1]).all()
     assert (found[0] == found[2]).all()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -224,7 +225,21 @@ def test_facts_that_contradict_each_other_are_refused(tmp_path):
     assert facts.count(Status.UNSTABLE) == 2
     path.write_bytes(path.read_bytes() + line({"sign": ["affine0", 0, 0, True]}))
     with pytest.raises(InputError, match="journal/damaged"):
-        prove(path, made=small(), engine="crown")
+        prove(path, made=small(), engine="crown", trust="scip")
+    assert prove(path, made=small(), engine="crown").count(Status.UNSTABLE) == 2  # a claim, and refuted
+
+
+def test_what_rests_on_a_solver_is_not_taken_from_a_journal_by_a_run_that_does_not_trust_it(tmp_path):
+    path = tmp_path / "run.journal"
+    with patch("eqverify.stability.stages.branching.prove_signs", return_value=[]):
+        trusting = prove(path, made=branching_problem(), trust="scip")
+        assert trusting.evidence_counts()["solver"] == 1
+        again = prove(path, made=branching_problem(), trust="scip")
+        assert again.evidence_counts()["solver"] == 1
+        careful = prove(path, made=branching_problem())
+    assert careful.evidence_counts()["solver"] == 0
+    assert careful.layers[1].status[0] == Status.UNDECIDED
+    assert (careful.claimed, careful.summary()["claimed"]) == (1, 1)
 
 
 @pytest.mark.parametrize("text", [b"\n", b"x\n", b"[" * 100_000 + b"\n", b"\xff\xfe\n", b"00000000 {}\n"])

@@ -1,6 +1,8 @@
 """Stability against exact enumeration, and against solvers that lie."""
 
+from dataclasses import replace
 from fractions import Fraction
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -60,14 +62,14 @@ def test_hand_solved_problems(made):
     assert units(facts, Status.UNSTABLE) <= made.units("unstable")
 
 
-def test_scip_proves_what_crown_cannot():
+def test_scip_claims_what_crown_cannot_show_and_arithmetic_proves_it():
     problem = hard_problem()
     crown = prove_stability(problem, StabilityOptions("crown"))
     full = prove_stability(problem, SOLVER)
     assert crown.layers[1].status[0] == Status.UNDECIDED
     assert full.layers[1].status[0] == Status.ACTIVE
-    assert full.layers[1].evidence[0] == Evidence.SOLVER
-    assert full.evidence_counts()["solver"] == 1
+    assert full.layers[1].evidence[0] == Evidence.TREE
+    assert full.evidence_counts()["solver"] == full.claimed == 0
     assert "SCIP" in full.solver
 
 
@@ -167,14 +169,14 @@ def test_answers_that_prove_nothing_leave_the_unit_undecided(answer):
 
 def test_a_proof_against_a_witness_is_an_error():
     made = hard_problem()
-    table = FactTable(made.network, 1)
+    table = FactTable(made.network, 1, trusts=True)
     name = made.network.relus[0].source
     table.witness(name, np.array([True, False, False]), np.zeros(3, dtype=bool))
     with pytest.raises(ContradictionError, match="facts/contradiction"):
-        table.learn_sign(name, 0, 0, above=True)
+        table.claim(name, 0, 0, above=True)
 
 
-def test_bounds_that_rest_on_a_solver_are_not_called_derived():
+def test_bounds_that_rest_on_a_trusted_solver_are_not_called_derived():
     """A third layer decided by arithmetic that started from a solver's sign counts as solver evidence."""
     network = chain_network(
         [
@@ -184,9 +186,14 @@ def test_bounds_that_rest_on_a_solver_are_not_called_derived():
             (np.array([[1.0]]), np.zeros(1)),
         ]
     )
-    facts = prove_stability(domain_problem(network, Domain((Polytope(Box(-np.ones(2), np.ones(2))),))), SOLVER)
+    problem = domain_problem(network, Domain((Polytope(Box(-np.ones(2), np.ones(2))),)))
+    with patch("eqverify.stability.stages.branching.prove_signs", return_value=[]):
+        facts = prove_stability(problem, replace(SOLVER, trust=frozenset({"scip"})))
     assert [int(layer.status[0]) for layer in facts.layers[1:]] == [Status.INACTIVE, Status.INACTIVE]
     assert [int(layer.evidence[0]) for layer in facts.layers[1:]] == [Evidence.SOLVER, Evidence.SOLVER]
+    proved = prove_stability(problem, SOLVER)
+    assert [int(layer.status[0]) for layer in proved.layers[1:]] == [Status.INACTIVE, Status.INACTIVE]
+    assert [int(layer.evidence[0]) for layer in proved.layers[1:]] == [Evidence.TREE, Evidence.TREE]
 
 
 def test_a_unit_stable_on_one_part_only_does_not_spoil_that_parts_model():

@@ -82,6 +82,7 @@ def reduce_disjuncts(
         seed=options.seed,
         node_limit=options.node_limit,
         split_inputs=options.split_inputs,
+        trust=options.trust,
         **asdict(common),
         certificate=saving.certificate is not None,
         progress=progress,

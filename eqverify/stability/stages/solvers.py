@@ -53,6 +53,7 @@ def prove_claims(run: Run, name: str, claims: Sequence[SignClaim]) -> None:
         seconds = run.budget.left if fixed else min(max(sum(claim.seconds for claim in own), _LEAST), run.budget.left)
         questions = [Question(name, claim.unit, 1 if claim.above else -1, guide=claim.guide) for claim in own]
         layer.ask(part, questions, Budget(seconds), _FIXED_NODES if fixed else _NODES)
+    run.journal.flush(run.solver)
 
 
 def _ask(run: Run, policy: QuestionPolicy, prove: ProveClaims | None, gained: Callable[[], None]) -> None:
