@@ -123,6 +123,8 @@ class SignQuestions:
         self.prove = prove
         self.questions = 0
         self.timeouts = 0
+        self.unproved: dict[str, list[SignClaim]] = {}
+        """By pre-activation node, the claims that were not proved when they were made."""
         self._recipe = Recipe(executor.share((factory, self.domain.polytopes)))
         self.description = factory(self.domain.polytopes[0]).description
         """The solver, its version and tolerances."""
@@ -253,6 +255,7 @@ class SignQuestions:
             interval = self.table.bounds[name]
             reach = interval.upper if claim.above else -interval.lower
             if reach[claim.part, claim.unit] > 0:
+                self.unproved.setdefault(name, []).append(claim)
                 self.table.claim(name, claim.part, claim.unit, above=claim.above)
 
     def _guide(self, tree: BranchingTree | None) -> Guide:

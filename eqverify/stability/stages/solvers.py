@@ -7,6 +7,7 @@ so that what they find counts only where SCIP is trusted.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from eqverify.bounds.signtree import Question
@@ -25,10 +26,16 @@ _NODES, _FIXED_NODES = 1_000_000, 20_000
 
 
 def scip(run: Run) -> None:
-    """The layers in order; bounds are tightened again after each layer that gained."""
-    rounds = run.options.node_limit is None
-    policy = QuestionPolicy(run.options.unit_time_limit, rounds=rounds)
-    _ask(run, policy, partial(prove_claims, run), run.crown)
+    """The layers in order; bounds are tightened again after each layer that gained.
+
+    What time is left in the end goes to claims that were not proved, with the seconds of a question each.
+    """
+    rounds, seconds = run.options.node_limit is None, run.options.unit_time_limit
+    session = _ask(run, QuestionPolicy(seconds, rounds=rounds), partial(prove_claims, run), run.crown)
+    for name, claims in session.unproved.items():
+        still = [replace(c, seconds=seconds) for c in claims if run.table.open(name)[c.unit]]
+        if still and rounds and not run.budget.exhausted():
+            prove_claims(run, name, still)
 
 
 def leo(run: Run) -> None:
@@ -56,7 +63,7 @@ def prove_claims(run: Run, name: str, claims: Sequence[SignClaim]) -> None:
     run.journal.flush(run.solver)
 
 
-def _ask(run: Run, policy: QuestionPolicy, prove: ProveClaims | None, gained: Callable[[], None]) -> None:
+def _ask(run: Run, policy: QuestionPolicy, prove: ProveClaims | None, gained: Callable[[], None]) -> SignQuestions:
     parts = run.problem, run.table, run.falsifier, run.factory, run.budget, policy
     session = SignQuestions(*parts, executor=run.executor, prove=prove)
     run.solver = session.description
@@ -70,6 +77,7 @@ def _ask(run: Run, policy: QuestionPolicy, prove: ProveClaims | None, gained: Ca
         session.close()
     note = "time limit reached" if run.budget.exhausted() else ""
     run.annotate(session.questions, note)
+    return session
 
 
 def isa(run: Run) -> None:
