@@ -1,0 +1,130 @@
+"""Compares a model's file with the network that was read from it, before anybody relies on what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+
+from eqverify.arrays import FloatArray
+from eqverify.domain import Domain
+from eqverify.errors import InputError, Place
+from eqverify.export.runtime import compare_with_runtime, rounded_points, run_model
+from eqverify.network import UNIT_ROUNDOFF, Affine, Network, evaluate
+
+_MOST_POINTS, _LEAST_POINTS = 96, 3
+_MULTIPLICATIONS = 1 << 30
+"""Multiplications of one comparison: networks that take more are compared at fewer points."""
+
+_ULPS = 32
+"""Units roundoff (of the largest value of an output) within which outputs are not looked at more closely."""
+
+
+def point_count(network: Network) -> int:
+    """How many points a network is compared at: fewer where a run takes long."""
+    affine = [node for node in network.nodes if isinstance(node, Affine)]
+    work = sum(node.size * sum(term.map.fan_in for term in node.terms) for node in affine)
+    return max(_LEAST_POINTS, min(_MOST_POINTS, _MULTIPLICATIONS // max(work, 1)))
+
+
+def probe_points(network: Network, domain: Domain | None, seed: int = 0) -> FloatArray:
+    """Centre, corners and random points of a domain's boxes, or of boxes around zero where there is no domain.
+
+    Args:
+        network: gives the number of points.
+        domain: where to look.
+        seed: of the random ones.
+
+    Returns:
+        (k, input_size); the first ones differ most.
+    """
+    count, random, size = point_count(network), np.random.default_rng(seed), network.input_size
+    lower, upper = (-np.ones((1, size)), np.ones((1, size))) if domain is None else (domain.lower, domain.upper)
+    chosen = np.arange(count) % len(lower)
+    low, high = lower[chosen], upper[chosen]
+    share = random.random((count, size))
+    corners = random.random((count, size)).round()
+    kind = np.arange(count)[:, None]
+    share = np.where(kind % 3 == 2, corners, share)
+    share = np.where(kind == 0, 0.5, np.where(kind == 1, 0.0, np.where(kind == 3, 1.0, share)))
+    return np.asarray(low * (1.0 - share) + high * share)
+
+
+def compare_reading(data: bytes, network: Network, points: FloatArray, file: str | None = None) -> tuple[int, str]:
+    """Run a model, and compare the run with the network that was read from its file.
+
+    Outputs come first.  Where one is further away than a few units roundoff, every tensor of the model that the network
+    names is shown, and each is judged on the run's own values before it, within the bound of its own rounding
+    (`compare_with_runtime`): the bounds of one layer are not multiplied by those behind it.
+
+    Args:
+        data: the bytes of the model.
+        network: as read; with an opaque tail, the part before it.
+        points: (k, input_size); they are rounded to the inputs' types.
+        file: the model's path, for errors.
+
+    Returns:
+        How many points were compared, and why not all: onnxruntime cannot run the model, or its numbers overflow.
+
+    Raises:
+        InputError: `read/differs`.
+
+    Trusted: onnxruntime computes in IEEE arithmetic, summing products in some order.
+    """
+    model = onnx.load_from_string(data)
+    shown = [port.name for port in network.outputs]
+    if shown != [info.name for info in model.graph.output]:
+        _show_only(model, shown)
+        data = bytes(model.SerializeToString())
+    operators = {name: node.op_type for node in model.graph.node for name in node.output}
+    points = rounded_points(network, points)
+    try:
+        if _near(data, network, points):
+            return len(points), ""
+        comparison = compare_with_runtime(data, network, points, overflow=False)
+    except InputError as error:
+        if error.code == "runtime/arity":
+            raise _differs(file, error.place.node, operators, error.value) from error
+        return 0, f"{error.message} ({error.value})" if error.value else error.message
+    if comparison.first is not None:
+        raise _differs(file, comparison.first.node, operators, str(comparison.first))
+    left = len(points) - comparison.points
+    return comparison.points, f"its numbers overflow at {left} points" if left else ""
+
+
+def _near(data: bytes, network: Network, points: FloatArray) -> bool:
+    """Whether a run's outputs are so near to the network's that their rounding need not be looked at."""
+    try:
+        outputs = run_model(data, points)
+    except InputError:  # all points at once: a model may want them one by one
+        return False
+    unit = 2.0**-24 if any(port.element == "float32" for port in network.outputs) else UNIT_ROUNDOFF
+    expected = evaluate(network, points)
+    if outputs.shape != expected.shape or not np.isfinite(expected).all():
+        return False
+    return bool((np.abs(outputs - expected) <= _ULPS * unit * np.abs(expected).max(axis=0, initial=0.0)).all())
+
+
+def _show_only(model: onnx.ModelProto, names: list[str]) -> None:
+    """Leave of a model what tensors of these names depend on, and show just them."""
+    declared = {info.name: info for info in model.graph.output}
+    needed, kept = set(names), []
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    del model.graph.node[:], model.graph.output[:]
+    model.graph.node.extend(reversed(kept))
+    model.graph.output.extend(declared.get(name, onnx.ValueInfoProto(name=name)) for name in names)
+
+
+def _differs(file: str | None, node: str | None, operators: Mapping[str, str], value: object) -> InputError:
+    operator = operators.get(node or "", "")
+    return InputError(
+        "read/differs",
+        f"onnxruntime computes something else than was read{f' ({operator})' if operator else ''}",
+        place=Place(file=file, node=node),
+        value=value,
+        hint="this model cannot be trusted to be read right, so nothing is said about it; please report it with the file",
+    )
