@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eqverify.domain import Domain
 from eqverify.network import Network
 from eqverify.problem import Problem
+from eqverify.reading import Reading
 
 if TYPE_CHECKING:
+    from eqverify.arrays import FloatArray
     from eqverify.frontend.vnnlib import Query
 
 PathOrNetwork = str | Path | Network
@@ -21,11 +26,55 @@ def load_network(path: str | Path) -> Network:
 
     Raises:
         UsageError: there is no such file.
-        InputError: it is malformed, or holds what is not supported.
+        InputError: it is malformed, or holds what is not supported; `read/differs` where onnxruntime computes something
+            else at some points with components between -1 and 1.
     """
+    return load_compared(path, None)[0]
+
+
+def read_network(path: str | Path) -> Network:
+    """As `load_network`, without the comparison: for a caller who has a domain to compare on."""
     from eqverify.frontend.onnx import read_network
 
     return read_network(path)
+
+
+def load_compared(network: PathOrNetwork, domain: Domain | None) -> tuple[Network, Reading]:
+    """A whole network, and how far it was compared with onnxruntime, on a domain or around zero.
+
+    Raises:
+        UsageError, InputError: as `load_network`.
+    """
+    read = network if isinstance(network, Network) else read_network(network)
+    return read, compared(network, read, domain)
+
+
+def compared(file: PathOrNetwork, network: Network, domain: Domain | None) -> Reading:
+    """A reading of a file, begun by comparing the network with onnxruntime on a domain, or around zero.
+
+    Args:
+        file: what was read; there is no comparison of a network that was made in memory.
+        network: what was read from it; with an opaque tail, the part before it.
+        domain: where to compare; what does not fit the network is not.
+
+    Raises:
+        InputError: `read/differs`.
+    """
+    from eqverify.export.comparison import probe_points
+
+    if isinstance(file, Network):
+        return Reading()
+    reading = Reading(partial(_compare, file, network), reason="")
+    if domain is None or domain.size == network.input_size:
+        reading.compare(probe_points(network, domain))
+    return reading
+
+
+def _compare(path: str | Path, network: Network, points: FloatArray) -> tuple[int, str]:
+    from eqverify.export.comparison import compare_reading
+    from eqverify.frontend.onnx import read_bytes
+
+    return compare_reading(read_bytes(path), network, points, str(path))
 
 
 def load_query(path: str | Path) -> Query:
@@ -51,7 +100,8 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
         query: path or query.
 
     Raises:
-        UsageError, InputError: as `load_network` and `load_query`; `problem/...` where the two do not fit.
+        UsageError, InputError: as `load_network` and `load_query`; `problem/...` where the two do not fit;
+            `read/differs` where onnxruntime computes something else on the property's inputs.
     """
     from eqverify.frontend.onnx import read_front
     from eqverify.frontend.vnnlib import lower
@@ -62,7 +112,8 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
     if isinstance(network, Network):
         return Problem(network, specification, files=files)
     front = read_front(network)
-    return Problem(front.network, specification, front.tail, files=files)
+    problem = Problem(front.network, specification, front.tail, files=files)
+    return replace(problem, reading=compared(network, front.network, problem.domain))
 
 
 def _digest(path: str | Path) -> str:

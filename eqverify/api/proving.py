@@ -14,6 +14,9 @@ from eqverify.stability.options import Engine, StabilityOptions
 if TYPE_CHECKING:
     from eqverify.execution import Executor
 
+_MOST_WITNESSES = 32
+"""Inputs found at which the network is compared with its file."""
+
 
 def prove_stability(
     problem: Problem,
@@ -52,7 +55,8 @@ def prove_stability(
 
     Raises:
         UsageError: `directed/no-facts` for a problem that assumes a disjunct.
-        InputError: the journal is damaged, or about something else.
+        InputError: the journal is damaged, or about something else; `read/differs` where the network's file computes
+            something else at an input that was found.
         LimitError: a worker died.
     """
     from eqverify.stability.portfolio import prove_stability as prove
@@ -67,4 +71,6 @@ def prove_stability(
     options = StabilityOptions(
         engine, time_limit, unit_time_limit, seed, node_limit, journal, workers, split_inputs, branch_nodes
     )
-    return prove(problem, options, progress=progress, executor=executor)
+    facts = prove(problem, options, progress=progress, executor=executor)
+    problem.reading.compare(facts.witnesses[:_MOST_WITNESSES])
+    return facts

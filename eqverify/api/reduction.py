@@ -132,6 +132,7 @@ class Reduction:
             },
             "cross_check": None if self.cross_check is None else self.cross_check.verdict,
             "certificate": None if self.certificate is None else self.certificate.as_dict(),
+            "reading": self.problem.reading.as_dict(),
             "seconds": dict(self.seconds),
         }
 

@@ -178,7 +178,9 @@ def compare_with_runtime(
     points = rounded_points(network, points)
     session = _session(_traced(data, network))
     step = max(1, _CHUNK_NUMBERS // max(1, sum(network.sizes.values())))
-    parts = [_compare(session, network, points[start : start + step], overflow) for start in range(0, len(points), step)]
+    parts = [
+        _compare(session, network, points[start : start + step], overflow) for start in range(0, len(points), step)
+    ]
     if not parts:
         return RuntimeComparison(0, 0.0, 0.0, 0.0, "", True)
     worst = max(parts, key=lambda part: part.worst_ratio)
