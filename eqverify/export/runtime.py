@@ -244,6 +244,8 @@ def _finite(
 
 def _judged(network: Network, points: FloatArray, actual: dict[str, FloatArray]) -> RuntimeComparison:
     """Compare all values that the model shows with the network's."""
+    if not len(points):
+        return RuntimeComparison(0, 0.0, 0.0, 0.0, "", True)
     elements = {port.element for port in (*network.inputs, *network.outputs)}
     element = "float32" if "float32" in elements else "float64"
     values = split_inputs(network, points)
@@ -324,13 +326,19 @@ def _step(
     batch = len(next(iter(values.values())))
     value = np.broadcast_to(node.bias, (batch, node.size))
     with np.errstate(over="ignore", invalid="ignore"):
-        error = np.abs(value) * constant + 2 * roundings * _SMALLEST_NORMAL[element]
+        error = np.abs(value) * constant + 2 * roundings * _SMALLEST_NORMAL[element] * _largest_factor(node)
         for term in node.terms:
             source, carried = values[term.source], errors[term.source]
             value = value + term.map.forward(source)
             error = error + term.map.absolute().forward(constant * (np.abs(source) + carried) + carried)
         error = error * (1.0 + 2 * gamma(roundings))
     return value, np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
+
+
+def _largest_factor(node: Affine) -> float:
+    """What a result that underflows can be multiplied by before the node's value is there: at least 1."""
+    arrays = [array for term in node.terms for array in term.map.parameters() if array.dtype == np.float64]
+    return max([1.0, *(float(np.abs(array).max(initial=0.0)) for array in arrays)])
 
 
 def _most_nonzero(values: FloatArray, errors: FloatArray) -> int:
