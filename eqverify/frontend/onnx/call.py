@@ -12,7 +12,7 @@ from eqverify.arrays import FloatArray
 from eqverify.errors import InputError, Place
 from eqverify.frontend.onnx.builder import Builder
 from eqverify.frontend.onnx.limits import MAX_COMPONENTS
-from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
+from eqverify.frontend.onnx.values import Constant, Tensor, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +143,8 @@ class Call:
 
     def weights(self, constant: Constant, element: str) -> FloatArray:
         """The numbers of a constant that enters arithmetic with `element` values: float64, finite, exact."""
-        if constant.array.dtype != np.dtype(ELEMENTS[element]):
-            value = f"{constant.name!r} is {constant.array.dtype}, the other input is {element}"
+        if constant.element != element:
+            value = f"{constant.name!r} is {constant.element}, the other input is {element}"
             raise self.error("element-type", "a constant has another element type than what it meets", value=value)
         finite = np.isfinite(constant.array)
         if not finite.all():

@@ -46,7 +46,8 @@ def input_port(info: onnx.ValueInfoProto, file: str | None) -> Port:
     """The port of a declared input.
 
     Raises:
-        InputError: `onnx/element-type`, `onnx/no-shape`, `onnx/dynamic-dimension`, `onnx/empty-tensor`, `onnx/too-large`.
+        InputError: `onnx/element-type`, `onnx/no-shape`, `onnx/dynamic-dimension`, `onnx/empty-tensor`,
+            `onnx/too-large`.
     """
     place = Place(file=file, node=info.name)
     element = declared_element(info)

@@ -50,6 +50,8 @@ def cast(call: Call) -> Value:
         raise call.error("unsupported-attribute", "cast to an unsupported type", value=element_name(target))
     value = call.value(0)
     if isinstance(value, Constant):
+        if element_name(target) == value.element:
+            return value
         with np.errstate(over="ignore", invalid="ignore"):
             return Constant(call.name, value.array.astype(_CASTS[target]))
     if element_name(target) != value.element:
