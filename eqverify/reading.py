@@ -19,11 +19,14 @@ class Reading:
         probe: runs the file; None where there is none, or where it cannot be run.
         points: how many points were compared; the network is the file's at each of them, or there was an error.
         reason: why there is no comparison, or not at all points; empty otherwise.
+        rounded: tensors of the file whose numbers no float64 can hold: they mean the nearest ones instead, and so does
+            what is said about the network (specs/onnx.md).
     """
 
     probe: Probe | None = field(default=None, repr=False)
     points: int = 0
     reason: str = "the network was made in memory"
+    rounded: tuple[str, ...] = ()
 
     def compare(self, points: FloatArray) -> None:
         """Compare at further points.
@@ -43,10 +46,17 @@ class Reading:
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        return {"compared": self.points > 0, "points": self.points, "reason": self.reason or None}
+        return {
+            "compared": self.points > 0,
+            "points": self.points,
+            "reason": self.reason or None,
+            "rounded": list(self.rounded),
+        }
 
     def __str__(self) -> str:
+        shown = ", ".join(self.rounded[:3]) + (", ..." if len(self.rounded) > 3 else "")
+        rounded = f"; numbers mean the nearest float64 in {shown}" if self.rounded else ""
         if not self.points:
-            return f"NOT compared with onnxruntime: {self.reason or 'no points'}"
+            return f"NOT compared with onnxruntime: {self.reason or 'no points'}{rounded}"
         left = f"; not everywhere: {self.reason}" if self.reason else ""
-        return f"as onnxruntime runs it, at {self.points} points{left}"
+        return f"as onnxruntime runs it, at {self.points} points{left}{rounded}"

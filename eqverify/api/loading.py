@@ -15,6 +15,7 @@ from eqverify.reading import Reading
 
 if TYPE_CHECKING:
     from eqverify.arrays import FloatArray
+    from eqverify.frontend.onnx import Front
     from eqverify.frontend.vnnlib import Query
 
 PathOrNetwork = str | Path | Network
@@ -32,39 +33,47 @@ def load_network(path: str | Path) -> Network:
     return load_compared(path, None)[0]
 
 
-def read_network(path: str | Path) -> Network:
-    """As `load_network`, without the comparison: for a caller who has a domain to compare on."""
-    from eqverify.frontend.onnx import read_network
-
-    return read_network(path)
-
-
 def load_compared(network: PathOrNetwork, domain: Domain | None) -> tuple[Network, Reading]:
     """A whole network, and how far it was compared with onnxruntime, on a domain or around zero.
 
     Raises:
         UsageError, InputError: as `load_network`.
     """
-    read = network if isinstance(network, Network) else read_network(network)
-    return read, compared(network, read, domain)
+    if isinstance(network, Network):
+        return network, Reading()
+    front = load_whole(network)
+    return front.network, compared(network, front, domain)
 
 
-def compared(file: PathOrNetwork, network: Network, domain: Domain | None) -> Reading:
-    """A reading of a file, begun by comparing the network with onnxruntime on a domain, or around zero.
+def load_whole(path: str | Path) -> Front:
+    """A file without opaque operators, not compared yet.
+
+    Raises:
+        UsageError, InputError: as `load_network`.
+    """
+    from eqverify.frontend.onnx import read_front, read_network
+
+    front = read_front(path)
+    if front.tail is not None:
+        read_network(path)  # says what is opaque
+    return front
+
+
+def compared(file: str | Path, front: Front, domain: Domain | None) -> Reading:
+    """A reading of a file, begun by comparing it with onnxruntime on a domain, or around zero.
 
     Args:
-        file: what was read; there is no comparison of a network that was made in memory.
-        network: what was read from it; with an opaque tail, the part before it.
-        domain: where to compare; what does not fit the network is not.
+        file: what was read.
+        front: what was read from it.
+        domain: where to compare; one that does not fit the network is not used.
 
     Raises:
         InputError: `read/differs`.
     """
     from eqverify.export.comparison import probe_points
 
-    if isinstance(file, Network):
-        return Reading()
-    reading = Reading(partial(_compare, file, network), reason="")
+    network = front.network
+    reading = Reading(partial(_compare, file, network), reason="", rounded=front.rounded)
     if domain is None or domain.size == network.input_size:
         reading.compare(probe_points(network, domain))
     return reading
@@ -113,7 +122,7 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
         return Problem(network, specification, files=files)
     front = read_front(network)
     problem = Problem(front.network, specification, front.tail, files=files)
-    return replace(problem, reading=compared(network, front.network, problem.domain))
+    return replace(problem, reading=compared(network, front, problem.domain))
 
 
 def _digest(path: str | Path) -> str:

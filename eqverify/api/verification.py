@@ -118,7 +118,7 @@ def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -
     front = read_front(chosen)
     _check_elements(query, front.network)
     problem = Problem(front.network, specification, front.tail)
-    return replace(problem, reading=compared(chosen, front.network, problem.domain)), read_bytes(chosen)
+    return replace(problem, reading=compared(chosen, front, problem.domain)), read_bytes(chosen)
 
 
 def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> PathOrNetwork:
