@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import onnx
 
-from eqverify.arrays import FloatArray
+from eqverify.arrays import BoolArray, FloatArray
 from eqverify.domain import Domain
 from eqverify.errors import InputError, Place
-from eqverify.export.runtime import compare_with_runtime, rounded_points, run_model
+from eqverify.export.runtime import compare_with_runtime, rounded_points, run_model, run_tensors
 from eqverify.network import UNIT_ROUNDOFF, Affine, Network, evaluate
 
 _MOST_POINTS, _LEAST_POINTS = 96, 3
 _MULTIPLICATIONS = 1 << 28
 """Multiplications of one comparison: networks that take more are compared at fewer points."""
+
+_CLOSER = 4
+"""Points at which every node is judged, not just outputs: later layers can hide what earlier ones do."""
+
+_MERGED = ("Add", "Sub")
+"""Operators that take the place of the one before them where they add a bias to it."""
 
 _ULPS = 32
 """Units roundoff (of the largest value of an output) within which outputs are not looked at more closely."""
@@ -23,9 +27,13 @@ _ULPS = 32
 
 def point_count(network: Network) -> int:
     """How many points a network is compared at: fewer where a run takes long."""
+    return max(_LEAST_POINTS, min(_MOST_POINTS, _MULTIPLICATIONS // multiplications(network)))
+
+
+def multiplications(network: Network) -> int:
+    """How many there are in an evaluation, at most, and at least 1."""
     affine = [node for node in network.nodes if isinstance(node, Affine)]
-    work = sum(node.size * sum(term.map.fan_in for term in node.terms) for node in affine)
-    return max(_LEAST_POINTS, min(_MOST_POINTS, _MULTIPLICATIONS // max(work, 1)))
+    return max(1, sum(node.size * sum(term.map.fan_in for term in node.terms) for node in affine))
 
 
 def probe_points(network: Network, domain: Domain | None, seed: int = 0) -> FloatArray:
@@ -54,9 +62,9 @@ def probe_points(network: Network, domain: Domain | None, seed: int = 0) -> Floa
 def compare_reading(data: bytes, network: Network, points: FloatArray, file: str | None = None) -> tuple[int, str]:
     """Run a model, and compare the run with the network that was read from its file.
 
-    Outputs come first.  Where one is further away than a few units roundoff, every tensor of the model that the network
-    names is shown, and each is judged on the run's own values before it, within the bound of its own rounding
-    (`compare_with_runtime`): the bounds of one layer are not multiplied by those behind it.
+    Outputs come first.  Where one is further away than a few units roundoff, and at the first points in any case, every
+    tensor of the model that the network names is shown, and each is judged on the run's own values before it, within
+    the bound of its own rounding (`compare_with_runtime`): the bounds of a layer are not multiplied by those behind it.
 
     Args:
         data: the bytes of the model.
@@ -77,33 +85,37 @@ def compare_reading(data: bytes, network: Network, points: FloatArray, file: str
     if shown != [info.name for info in model.graph.output]:
         _show_only(model, shown)
         data = bytes(model.SerializeToString())
-    operators = {name: node.op_type for node in model.graph.node for name in node.output}
     points = rounded_points(network, points)
     try:
-        if _near(data, network, points):
-            return len(points), ""
-        comparison = compare_with_runtime(data, network, points, overflow=False)
+        far = _far(data, network, points)
+        closer = np.flatnonzero(far | (np.arange(len(points)) < _CLOSER))
+        closer = closer[: max(_CLOSER, _MULTIPLICATIONS // (8 * multiplications(network)))]
+        comparison = compare_with_runtime(data, network, points[closer], overflow=False)
     except InputError as error:
         if error.code == "runtime/arity":
-            raise _differs(file, error.place.node, operators, error.value) from error
+            raise _differs(file, model, error.place.node, error.value) from error
         return 0, f"{error.message} ({error.value})" if error.value else error.message
-    if comparison.first is not None:
-        raise _differs(file, comparison.first.node, operators, str(comparison.first))
-    left = len(points) - comparison.points
-    return comparison.points, f"its numbers overflow at {left} points" if left else ""
+    if (first := comparison.first) is not None:
+        moved = _not_moved(model, network, first.node, points[closer[:1]])
+        raise _differs(file, model, moved or first.node, str(first))
+    left = len(closer) - comparison.points
+    near = int((~far).sum()) - int((~far[closer]).sum())
+    return near + comparison.points, f"its numbers overflow at {left} points" if left else ""
 
 
-def _near(data: bytes, network: Network, points: FloatArray) -> bool:
-    """Whether a run's outputs are so near to the network's that their rounding need not be looked at."""
+def _far(data: bytes, network: Network, points: FloatArray) -> BoolArray:
+    """(k,) the points where a run's outputs are not so near to the network's that rounding need not be looked at."""
+    expected = evaluate(network, points)
     try:
         outputs = run_model(data, points)
     except InputError:  # all points at once: a model may want them one by one
-        return False
+        outputs = run_model(data, points, one_by_one=True)
+    if outputs.shape != expected.shape:
+        return np.ones(len(points), dtype=bool)
     unit = 2.0**-24 if any(port.element == "float32" for port in network.outputs) else UNIT_ROUNDOFF
-    expected = evaluate(network, points)
-    if outputs.shape != expected.shape or not np.isfinite(expected).all():
-        return False
-    return bool((np.abs(outputs - expected) <= _ULPS * unit * np.abs(expected).max(axis=0, initial=0.0)).all())
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = np.abs(outputs - expected) <= _ULPS * unit * np.abs(expected).max(axis=0, initial=0.0)
+    return np.asarray(~(near & np.isfinite(expected)).all(axis=1))
 
 
 def _show_only(model: onnx.ModelProto, names: list[str]) -> None:
@@ -119,8 +131,33 @@ def _show_only(model: onnx.ModelProto, names: list[str]) -> None:
     model.graph.output.extend(declared.get(name, onnx.ValueInfoProto(name=name)) for name in names)
 
 
-def _differs(file: str | None, node: str | None, operators: Mapping[str, str], value: object) -> InputError:
-    operator = operators.get(node or "", "")
+def _not_moved(model: onnx.ModelProto, network: Network, node: str, point: FloatArray) -> str:
+    """The first tensor before a node that was read as a copy of what precedes it, and is none; empty if there is none.
+
+    Operators that were read as nothing have no node, so that the next one is the first to differ.
+    """
+    makers = {name: maker for maker in model.graph.node for name in maker.output}
+    known = {*network.by_name, *(port.name for port in network.inputs)}
+    if node not in makers or makers[node].op_type in _MERGED:
+        return ""
+    chain = [next(iter(makers[node].input), "")]
+    while chain[-1] not in known and chain[-1] in makers and makers[chain[-1]].input:
+        chain.append(makers[chain[-1]].input[0])
+    if chain[-1] not in known or len(chain) == 1:
+        return ""
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    _show_only(shown, list(dict.fromkeys(chain)))
+    try:
+        values = run_tensors(bytes(shown.SerializeToString()), point)
+    except InputError:
+        return ""
+    source = values[chain[-1]]
+    return next((name for name in chain[-2::-1] if not np.array_equal(values[name], source)), "")
+
+
+def _differs(file: str | None, model: onnx.ModelProto, node: str | None, value: object) -> InputError:
+    operator = next((maker.op_type for maker in model.graph.node if node in maker.output), "")
     return InputError(
         "read/differs",
         f"onnxruntime computes something else than was read{f' ({operator})' if operator else ''}",

@@ -14,6 +14,7 @@ from eqverify.errors import InputError, Place
 from eqverify.network import (
     UNIT_ROUNDOFF,
     Affine,
+    Diagonal,
     Network,
     Node,
     evaluate,
@@ -98,8 +99,12 @@ def run_model(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> F
 
     Trusted: onnxruntime.
     """
-    results = _run(_session(data), np.asarray(points, dtype=np.float64), one_by_one)
-    return np.concatenate(list(results.values()), axis=1)
+    return np.concatenate(list(run_tensors(data, points, one_by_one=one_by_one).values()), axis=1)
+
+
+def run_tensors(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> dict[str, FloatArray]:
+    """As `run_model`, the outputs by name, each (batch, n)."""
+    return _run(_session(data), np.asarray(points, dtype=np.float64), one_by_one)
 
 
 def _session(data: bytes) -> onnxruntime.InferenceSession:
@@ -338,7 +343,10 @@ def _step(
 def _largest_factor(node: Affine) -> float:
     """What a result that underflows can be multiplied by before the node's value is there: at least 1."""
     arrays = [array for term in node.terms for array in term.map.parameters() if array.dtype == np.float64]
-    return max([1.0, *(float(np.abs(array).max(initial=0.0)) for array in arrays)])
+    divisors = [term.map.divisor for term in node.terms if isinstance(term.map, Diagonal)]
+    sizes = [max(float(array.max(initial=0.0)), -float(array.min(initial=0.0))) for array in arrays]
+    smallest = [float(np.abs(divisor).min(initial=1.0)) for divisor in divisors]
+    return max(1.0, *sizes, 0.0) / min(1.0, *smallest, 1.0)
 
 
 def _most_nonzero(values: FloatArray, errors: FloatArray) -> int:

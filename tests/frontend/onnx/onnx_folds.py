@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -71,7 +70,11 @@ def _matmul(c: Case) -> tuple[list[Any], dict[str, Any]]:
 def _gemm(c: Case) -> tuple[list[Any], dict[str, Any]]:
     make, flags = _numbers(c, "float"), {key: c.pick(0, 1) for key in ("transA", "transB")}
     first, second = make((3, 2) if flags["transA"] else (2, 3)), make((2, 3) if flags["transB"] else (3, 2))
-    return [first, second, make(c.pick((2, 2), (1, 2), (2,), ()))], {**flags, "alpha": c.pick(1.0, 0.3), "beta": c.pick(1.0, 0.0, 0.7)}
+    return [first, second, make(c.pick((2, 2), (1, 2), (2,), ()))], {
+        **flags,
+        "alpha": c.pick(1.0, 0.3),
+        "beta": c.pick(1.0, 0.0, 0.7),
+    }
 
 
 def _moved(c: Case) -> tuple[list[Any], dict[str, Any]]:
@@ -119,8 +122,8 @@ FOLDS: dict[str, Callable[[Case], tuple[list[Any], dict[str, Any]]]] = {
     **dict.fromkeys(["Equal", "Less", "Greater", "And", "Or"], _binary),
     **dict.fromkeys(["ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin"], _reduce),
     **dict.fromkeys(
-        ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Gather", "Concat", "Expand", "Tile",
-         "Shape", "Size"], _moved),  # fmt: skip
+        "Reshape Flatten Squeeze Unsqueeze Transpose Slice Split Gather Concat Expand Tile Shape Size".split(), _moved
+    ),
     "ConstantOfShape": _filled,
     "Gemm": _gemm,
     "MatMul": _matmul,
@@ -149,7 +152,3 @@ def folded(operator: str, opset: int, seed: int) -> bytes:
     c.nodes.append(helper.make_node("Reshape", ["cast", flat], ["flat"]))
     c.nodes.append(helper.make_node("Add", [x, "flat"], ["y"]))
     return c.finished()
-
-
-def _shown(value: float) -> str:
-    return "nan" if math.isnan(value) else repr(value)

@@ -1,7 +1,7 @@
 """Models of one operator each, drawn from the operator's own schema: whatever attributes an opset gives it are tried.
 
-Nothing here knows what the reader supports, or what is valid: most attributes are drawn from values at the edge of their
-range.  Whether a model is one is for onnxruntime to say.
+Nothing here knows what the reader supports, or what is valid: many values are at the edge of their range.  Whether a
+model is one is for onnxruntime to say.
 """
 
 from __future__ import annotations
@@ -153,7 +153,10 @@ def _clip(c: Case) -> int:
         bound = lambda: c.pick(*_INFINITE, -0.3, 0.7)  # noqa: E731
         c.node(x, {"min": bound, "max": bound})
         return 1
-    bounds = ["" if c.chance(0.3) else c.constant(np.full(c.pick((), (), (1,)), c.pick(*_INFINITE, -0.3, 0.7))) for _ in range(2)]
+    bounds = [
+        "" if c.chance(0.3) else c.constant(np.full(c.pick((), (), (1,)), c.pick(*_INFINITE, -0.3, 0.7)))
+        for _ in range(2)
+    ]
     c.node([*x, *bounds] if c.chance(0.8) else [*x, bounds[0]])
     return 1
 
@@ -184,7 +187,9 @@ def _matmul(c: Case) -> int:
     first = c.pick((k,), (*left, c.pick(1, 2), k))
     second = c.pick((k,), (*right, k, c.pick(1, 2)))
     stored = c.chance(0.5)
-    c.node([c.input(first), c.constant(c.numbers(second))] if stored else [c.constant(c.numbers(first)), c.input(second)])
+    c.node(
+        [c.input(first), c.constant(c.numbers(second))] if stored else [c.constant(c.numbers(first)), c.input(second)]
+    )
     return 1
 
 
@@ -242,7 +247,11 @@ def _batch_norm(c: Case) -> int:
     channels = shape[1] if len(shape) > 1 else shape[0]
     own = [c.constant(c.numbers((channels,))) for _ in range(3)]
     variance = c.constant(np.abs(c.rng.normal(size=channels)) * c.pick(1.0, 1e-6, 0.0))
-    pools = {"epsilon": lambda: c.pick(1e-5, 1e-3, 0.0, 1.0), "training_mode": lambda: c.pick(0, 0, 1), "spatial": lambda: c.pick(1, 1, 0)}
+    pools = {
+        "epsilon": lambda: c.pick(1e-5, 1e-3, 0.0, 1.0),
+        "training_mode": lambda: c.pick(0, 0, 1),
+        "spatial": lambda: c.pick(1, 1, 0),
+    }
     c.node([c.input(shape), *own, variance], pools)
     return 1
 
@@ -254,7 +263,10 @@ def _reduce(c: Case) -> int:
     if "axes" not in defs.get_schema(c.operator, c.opset, "").attributes and c.chance(0.7):
         inputs.append(c.integers(axes) if axes or c.chance(0.5) else "")
     flag = lambda: c.pick(0, 1)  # noqa: E731
-    c.node(inputs, {"axes": lambda: axes or None, "keepdims": flag, "noop_with_empty_axes": flag, "select_last_index": flag})
+    c.node(
+        inputs,
+        {"axes": lambda: axes or None, "keepdims": flag, "noop_with_empty_axes": flag, "select_last_index": flag},
+    )
     return 1
 
 
@@ -397,13 +409,18 @@ def _tile(c: Case) -> int:
 
 def _depth(c: Case) -> int:
     b = c.pick(1, 2, 3)
-    shape = (c.pick(1, 1, 2), b * b * c.pick(1, 2), 2, 3) if c.operator == "DepthToSpace" else (c.pick(1, 1, 2), c.pick(1, 2), 2 * b, b)
+    shape = (
+        (c.pick(1, 1, 2), b * b * c.pick(1, 2), 2, 3)
+        if c.operator == "DepthToSpace"
+        else (c.pick(1, 1, 2), c.pick(1, 2), 2 * b, b)
+    )
     c.node([c.input(shape)], {"blocksize": lambda: b, "mode": lambda: c.pick("DCR", "CRD")})
     return 1
 
 
-_MODES = ["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_half_pixel_for_nn",
-          "tf_crop_and_resize"]  # fmt: skip
+_MODES = (
+    "half_pixel half_pixel_symmetric pytorch_half_pixel align_corners asymmetric tf_half_pixel_for_nn tf_crop_and_resize"
+).split()
 
 
 def _resize(c: Case) -> int:
@@ -424,7 +441,11 @@ def _resize(c: Case) -> int:
     elif c.opset < 11:
         c.node([x, c.constant(scales, np.float32)], pools)
     else:
-        region = c.pick("", c.constant([0.0] * len(shape) + [1.0] * len(shape), np.float32)) if c.opset < 13 or c.chance(0.3) else ""
+        region = (
+            c.pick("", c.constant([0.0] * len(shape) + [1.0] * len(shape), np.float32))
+            if c.opset < 13 or c.chance(0.3)
+            else ""
+        )
         if c.chance(0.3) and c.opset >= 18:
             chosen = [k for k in range(len(shape)) if scales[k] != 1.0] or [len(shape) - 1]
             scales, pools["axes"] = [scales[k] for k in chosen], lambda: chosen
@@ -451,7 +472,10 @@ def _dropout(c: Case) -> int:
 
 def _cast(c: Case) -> int:
     codes = [TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.INT64]
-    pools: dict[str, Callable[[], Any]] = {"to": lambda: c.pick(*codes), "round_mode": lambda: c.pick("up", "down", "nearest")}
+    pools: dict[str, Callable[[], Any]] = {
+        "to": lambda: c.pick(*codes),
+        "round_mode": lambda: c.pick("up", "down", "nearest"),
+    }
     if c.chance(0.5):
         c.node([c.input(c.shape())], pools)
         return 1

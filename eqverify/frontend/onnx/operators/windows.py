@@ -53,7 +53,7 @@ def geometry(call: Call, extents: tuple[int, ...], window: tuple[int, ...], *, p
     dilations = per_axis(call, "dilations", (1,) * axes, 1)
     reach = tuple((w - 1) * d + 1 for w, d in zip(window, dilations, strict=True))
     before, after = _paddings(call, extents, strides, reach)
-    if pooled and max(dilations, default=1) > 1 and call.text("auto_pad", "NOTSET").startswith("SAME"):
+    if pooled and dilated_same(call, dilations):
         message = "runtimes disagree on the paddings of a dilated window with this 'auto_pad'"
         raise call.error("unsupported-form", message, value=list(dilations))
     total = tuple(n + b + a for n, b, a in zip(extents, before, after, strict=True))
@@ -68,6 +68,11 @@ def geometry(call: Call, extents: tuple[int, ...], window: tuple[int, ...], *, p
             _ceiled(call, n, b, a, r, s) for n, b, a, r, s in zip(extents, before, after, reach, strides, strict=True)
         )
     return Geometry(window, strides, dilations, before, after, declared)
+
+
+def dilated_same(call: Call, dilations: tuple[int, ...]) -> bool:
+    """Whether paddings are to be found for a dilated window, which onnxruntime's pools do by a formula of their own."""
+    return max(dilations, default=1) > 1 and call.text("auto_pad", "NOTSET").startswith("SAME")
 
 
 def per_axis(call: Call, key: str, default: tuple[int, ...], least: int) -> tuple[int, ...]:
