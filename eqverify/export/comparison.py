@@ -16,7 +16,8 @@ _MULTIPLICATIONS = 1 << 28
 """Multiplications of one comparison: networks that take more are compared at fewer points."""
 
 _CLOSER = 4
-"""Points at which every node is judged, not just outputs: later layers can hide what earlier ones do."""
+"""Points at which every node is judged, not just outputs: later layers can hide what earlier ones do.  One, where the
+network is large."""
 
 _MERGED = ("Add", "Sub")
 """Operators that take the place of the one before them where they add a bias to it."""
@@ -88,8 +89,9 @@ def compare_reading(data: bytes, network: Network, points: FloatArray, file: str
     points = rounded_points(network, points)
     try:
         far = _far(data, network, points)
-        closer = np.flatnonzero(far | (np.arange(len(points)) < _CLOSER))
-        closer = closer[: max(_CLOSER, _MULTIPLICATIONS // (8 * multiplications(network)))]
+        few = _CLOSER if multiplications(network) < _MULTIPLICATIONS >> 4 else 1
+        closer = np.flatnonzero(far | (np.arange(len(points)) < few))
+        closer = closer[: max(few, _MULTIPLICATIONS // (8 * multiplications(network)))]
         comparison = compare_with_runtime(data, network, points[closer], overflow=False)
     except InputError as error:
         if error.code == "runtime/arity":

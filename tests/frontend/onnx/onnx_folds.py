@@ -122,7 +122,22 @@ FOLDS: dict[str, Callable[[Case], tuple[list[Any], dict[str, Any]]]] = {
     **dict.fromkeys(["Equal", "Less", "Greater", "And", "Or"], _binary),
     **dict.fromkeys(["ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin"], _reduce),
     **dict.fromkeys(
-        "Reshape Flatten Squeeze Unsqueeze Transpose Slice Split Gather Concat Expand Tile Shape Size".split(), _moved
+        [
+            "Reshape",
+            "Flatten",
+            "Squeeze",
+            "Unsqueeze",
+            "Transpose",
+            "Slice",
+            "Split",
+            "Gather",
+            "Concat",
+            "Expand",
+            "Tile",
+            "Shape",
+            "Size",
+        ],
+        _moved,
     ),
     "ConstantOfShape": _filled,
     "Gemm": _gemm,

@@ -418,9 +418,15 @@ def _depth(c: Case) -> int:
     return 1
 
 
-_MODES = (
-    "half_pixel half_pixel_symmetric pytorch_half_pixel align_corners asymmetric tf_half_pixel_for_nn tf_crop_and_resize"
-).split()
+_MODES = [
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "align_corners",
+    "asymmetric",
+    "tf_half_pixel_for_nn",
+    "tf_crop_and_resize",
+]
 
 
 def _resize(c: Case) -> int:

@@ -78,5 +78,5 @@ def test_the_judge_sees_a_wrong_reading(monkeypatch):
 
     model = wrong("MaxPool", 13, auto_pad="SAME_LOWER", dilations=[2], kernel_shape=[3])
     assert judge(model) == "refused onnx/unsupported-form"
-    monkeypatch.setattr(windows, "dilated_same", lambda *_: False)
+    monkeypatch.setattr(windows, "unclear", lambda *_: False)
     assert judge(model).startswith("WRONG")

@@ -53,9 +53,9 @@ def geometry(call: Call, extents: tuple[int, ...], window: tuple[int, ...], *, p
     dilations = per_axis(call, "dilations", (1,) * axes, 1)
     reach = tuple((w - 1) * d + 1 for w, d in zip(window, dilations, strict=True))
     before, after = _paddings(call, extents, strides, reach)
-    if pooled and dilated_same(call, dilations):
-        message = "runtimes disagree on the paddings of a dilated window with this 'auto_pad'"
-        raise call.error("unsupported-form", message, value=list(dilations))
+    if pooled and unclear(call, extents, strides, reach, dilations):
+        message = "runtimes disagree on the paddings of 'auto_pad' where a window is dilated or smaller than its stride"
+        raise call.error("unsupported-form", message, value=f"dilations {list(dilations)}, strides {list(strides)}")
     total = tuple(n + b + a for n, b, a in zip(extents, before, after, strict=True))
     if any(r > t for r, t in zip(reach, total, strict=True)):
         raise call.shape_error("the window is larger than the padded input", list(reach), list(total))
@@ -70,9 +70,13 @@ def geometry(call: Call, extents: tuple[int, ...], window: tuple[int, ...], *, p
     return Geometry(window, strides, dilations, before, after, declared)
 
 
-def dilated_same(call: Call, dilations: tuple[int, ...]) -> bool:
-    """Whether paddings are to be found for a dilated window, which onnxruntime's pools do by a formula of their own."""
-    return max(dilations, default=1) > 1 and call.text("auto_pad", "NOTSET").startswith("SAME")
+def unclear(
+    call: Call, extents: tuple[int, ...], strides: tuple[int, ...], reach: tuple[int, ...], dilations: tuple[int, ...]
+) -> bool:
+    """Whether the paddings of a pool are to be found where onnxruntime has a formula of its own, or fails."""
+    totals = [(-(-n // s) - 1) * s + r - n for n, s, r in zip(extents, strides, reach, strict=True)]
+    same = call.text("auto_pad", "NOTSET").startswith("SAME")
+    return same and (max(dilations, default=1) > 1 or min(totals, default=0) < 0)
 
 
 def per_axis(call: Call, key: str, default: tuple[int, ...], least: int) -> tuple[int, ...]:
