@@ -35,20 +35,17 @@ def lowered(
     Raises:
         InputError: as `Lowering`, unless `failures` collects them.
     """
-    first: Failures = []
-    walk = Lowering(graph, opset, file, inputs, first)
-    walk.run()
-    if not first:
-        return walk
-    found: Failures = []
-    if walk.inexact:
-        again = Lowering(graph, opset, file, inputs, found, rounding=True)
-        again.run()
-        walk, first = again, found
-    if failures is None and first:
-        raise first[0][1]
+    walk = Lowering(graph, opset, file, inputs, None if failures is None else [])
+    try:
+        walk.run()
+    except InputError:
+        if not walk.inexact:
+            raise
+    if walk.inexact and (walk.failures or not walk.finished):
+        walk = Lowering(graph, opset, file, inputs, None if failures is None else [], rounding=True)
+        walk.run()
     if failures is not None:
-        failures.extend(first)
+        failures.extend(walk.failures or ())
     return walk
 
 
@@ -76,7 +73,7 @@ class Lowering:
         rounding: bool = False,
     ) -> None:
         self.graph, self.opset, self.file, self.failures = graph, opset, file, failures
-        self.rounding, self.inexact = rounding, False
+        self.rounding, self.inexact, self.finished = rounding, False, False
         self.values: dict[str, Value] = dict(inputs)
         self.stored = {tensor.name: tensor for tensor in graph.initializer}
         names = [info.name for info in graph_inputs(graph)] + [name for node in graph.node for name in node.output]
@@ -95,6 +92,7 @@ class Lowering:
                 if self.failures is None:
                     raise
                 self.failures.append((node, error))
+        self.finished = True
 
     def value(self, name: str) -> Value | None:
         """The value of a tensor; None where it has none (its node failed, or does not compute this output)."""
