@@ -82,9 +82,7 @@ def compare_reading(data: bytes, network: Network, points: FloatArray, file: str
     Trusted: onnxruntime computes in IEEE arithmetic, summing products in some order.
     """
     model = onnx.load_from_string(data)
-    shown = [port.name for port in network.outputs]
-    if shown != [info.name for info in model.graph.output]:
-        _show_only(model, shown)
+    if _show_only(model, [port.name for port in network.outputs]):
         data = bytes(model.SerializeToString())
     points = rounded_points(network, points)
     try:
@@ -120,17 +118,20 @@ def _far(data: bytes, network: Network, points: FloatArray) -> BoolArray:
     return np.asarray(~(near & np.isfinite(expected)).all(axis=1))
 
 
-def _show_only(model: onnx.ModelProto, names: list[str]) -> None:
-    """Leave of a model what tensors of these names depend on, and show just them."""
+def _show_only(model: onnx.ModelProto, names: list[str]) -> bool:
+    """Leave of a model what tensors of these names depend on, and show just them; says whether that changed it."""
     declared = {info.name: info for info in model.graph.output}
     needed, kept = set(names), []
     for node in reversed(model.graph.node):
         if needed.intersection(node.output):
             needed.update(node.input)
             kept.append(node)
+    if names == [info.name for info in model.graph.output] and len(kept) == len(model.graph.node):
+        return False
     del model.graph.node[:], model.graph.output[:]
     model.graph.node.extend(reversed(kept))
     model.graph.output.extend(declared.get(name, onnx.ValueInfoProto(name=name)) for name in names)
+    return True
 
 
 def _not_moved(model: onnx.ModelProto, network: Network, node: str, point: FloatArray) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -31,8 +32,8 @@ STORED = {
 }
 
 
-def model(operator: str, *rest: str, before: str = "", opset: int = 13, element: int = TensorProto.FLOAT, **attributes):
-    """A model x -> (Relu) -> the operator -> Reshape -> y, where it must be in the middle of others."""
+def model(operator: str, *rest: str, after: str = "Neg", element: int = TensorProto.FLOAT, **attributes):
+    """A model x -> Gemm -> Reshape -> the operator -> another -> y."""
     dtype = helper.tensor_dtype_to_np_dtype(element)
     stored = [
         numpy_helper.from_array(a.astype(np.int64 if a.dtype.kind == "i" else dtype), n) for n, a in STORED.items()
@@ -42,7 +43,7 @@ def model(operator: str, *rest: str, before: str = "", opset: int = 13, element:
     nodes += [helper.make_node("Reshape", ["g", "image" if image else "shape"], ["h"])]
     inputs = ["h", *(name for name in rest)]
     nodes += [helper.make_node(operator, inputs, ["m"], **attributes)]
-    nodes += [helper.make_node("Relu", ["m"], ["y"])]
+    nodes += [helper.make_node(after, ["m"], ["y"])]
     graph = helper.make_graph(
         nodes,
         "g",
@@ -50,7 +51,7 @@ def model(operator: str, *rest: str, before: str = "", opset: int = 13, element:
         [helper.make_tensor_value_info("y", element, None)],
         initializer=stored,
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     return made.SerializeToString()
 
 
@@ -178,3 +179,19 @@ def test_a_reading_counts_and_gives_up():
     good.compare(np.zeros((2, 3)))
     good.compare(np.zeros((5, 3)))
     assert str(good) == "as onnxruntime runs it, at 7 points; numbers mean the nearest float64 in a, b, c, ..."
+
+
+def test_what_no_output_needs_is_not_run():
+    made = onnx.load_from_string(model("Gemm", "w"))
+    made.graph.node.append(helper.make_node("NoSuchOperator", ["g"], ["z"], domain="nowhere"))
+    made.opset_import.append(helper.make_opsetid("nowhere", 1))
+    data = made.SerializeToString()
+    assert compared(data, data) == (96, "")
+
+
+def test_an_effect_that_a_later_layer_hides_is_seen():
+    """Relu(LeakyRelu(x)) is Relu(x) whatever the slope."""
+    data, wrong = pair("LeakyRelu", alpha=0.5, other={"alpha": 0.5001}, after="Relu")
+    with pytest.raises(InputError) as caught:
+        compared(data, wrong)
+    assert caught.value.place.node == "m"
