@@ -21,6 +21,7 @@ from eqverify.domain import (
 from eqverify.errors import InputError, Place
 from eqverify.network import Network
 from eqverify.network.tail import OpaqueTail
+from eqverify.reading import Reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,7 @@ class Problem:
             domain that satisfy them, and eps is.
         disjunct: which disjunct of the property in the files is assumed: number of the case and within it, from 1.
         files: SHA-256 (hex) of the bytes of the files ``network`` and ``property``, for those that were read.
+        reading: how far the network was compared with runs of its file.
 
     Raises:
         InputError: `problem/arity` where inputs or outputs of property and network differ in number,
@@ -48,6 +50,7 @@ class Problem:
     assumed: Assumption | None = None
     disjunct: tuple[int, int] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
 
     def __post_init__(self) -> None:
         specification, network = self.specification, self.network

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from eqverify.deciding.question import Verdict
 from eqverify.deciding.replay import Witness
+from eqverify.reading import Reading
 from eqverify.report.layers import LayerRow
 
 
@@ -25,6 +26,7 @@ class Verification:
         relus_after: of the largest network that a backend was asked about; None if none was.
         layers: its table of layers, empty where nothing was reduced.
         seconds: wall time by stage.
+        readings: how far each network was compared with onnxruntime; none for a run that was ended at its limit.
     """
 
     verdict: Verdict
@@ -36,6 +38,7 @@ class Verification:
     relus_after: int | None
     layers: tuple[LayerRow, ...]
     seconds: Mapping[str, float]
+    readings: tuple[Reading, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -48,6 +51,7 @@ class Verification:
             "relus_after": self.relus_after,
             "layers": [row.as_dict() for row in self.layers],
             "witness": None if self.witness is None else {"x": self.witness.x.tolist(), "y": self.witness.y.tolist()},
+            "readings": [reading.as_dict() for reading in self.readings],
             "seconds": dict(self.seconds),
         }
 

@@ -99,6 +99,7 @@ class BoxReductions:
         return {
             "mode": "per-box",
             "relus_before": self.problem.network.relu_count,
+            "reading": self.problem.reading.as_dict(),
             "boxes": [{"box": number, **r.as_dict()} for number, r in enumerate(self.reductions, 1)],
             "seconds": dict(self.seconds),
         }

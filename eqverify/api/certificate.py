@@ -56,11 +56,19 @@ def check(
 
     Raises:
         UsageError: `certificate/no-file` where a file cannot be read; an unknown arithmetic.
+        InputError: `read/differs` where onnxruntime computes something else for a model than the verdict is about.
     """
+    from eqverify.api.loading import load_compared, load_query
     from eqverify.checker import check_bytes
+    from eqverify.frontend.vnnlib import lower
 
     first, second, last = (_bytes(Path(path)) for path in (network, query, certificate))
-    return check_bytes(first, second, None if reduced is None else _bytes(Path(reduced)), last, arithmetic)
+    verdict = check_bytes(first, second, None if reduced is None else _bytes(Path(reduced)), last, arithmetic)
+    if not verdict.verified:
+        return verdict
+    domain = lower(load_query(query)).domain
+    models = [path for path in (network, reduced) if path is not None]
+    return replace(verdict, readings=tuple(load_compared(path, domain)[1] for path in models))
 
 
 def _bytes(path: Path) -> bytes:

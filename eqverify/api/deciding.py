@@ -361,7 +361,16 @@ class Run:
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
         before = problem.network.relu_count
         return Verification(
-            verdict, backend, witness, evidence, reason, before, self.largest, self.layers, self.seconds
+            verdict,
+            backend,
+            witness,
+            evidence,
+            reason,
+            before,
+            self.largest,
+            self.layers,
+            self.seconds,
+            (problem.reading,),
         )
 
     def _lap(self, stage: str) -> None:

@@ -223,6 +223,7 @@ class DirectedReduction:
             "counts": self.counts,
             "relus_before": self.problem.network.relu_count,
             "certified": self.certified,
+            "reading": self.problem.reading.as_dict(),
             "disjuncts": [disjunct.as_dict() for disjunct in self.disjuncts],
             "seconds": dict(self.seconds),
         }
@@ -299,6 +300,8 @@ def reduce_for_property(
         problem, options, facts=facts, certified_only=certified_only, progress=progress, record=certificate
     ):
         start, proof, reduction = time.perf_counter(), found, None
+        if proof.point is not None:
+            problem.reading.compare(proof.point[None])
         made: Refuted | Certified | None = None
         if proof.status == "open" and proof.facts is not None:
             try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from eqverify.api.loading import PathOrNetwork, load_network, load_query
+from eqverify.api.loading import PathOrNetwork, load_compared, load_query
 from eqverify.arrays import FloatArray
 from eqverify.domain import Box, Case, Declaration, Domain, NetworkSignature, Polytope, Specification
 from eqverify.equivalence.goals import PairGoals, epsilon_goals, top1_goals
@@ -22,6 +22,7 @@ from eqverify.equivalence.witness import Replay, Witness, WitnessSearch
 from eqverify.errors import ContradictionError, InputError, Place, UsageError
 from eqverify.network import Network, Port
 from eqverify.progress import Progress, silent
+from eqverify.reading import Reading
 
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
@@ -44,6 +45,7 @@ class Equivalence:
             were given without files, or nothing was found.
         decision: how the portfolio got there.
         seconds: wall time.
+        readings: how far each network was compared with onnxruntime.
     """
 
     verdict: Verdict
@@ -54,6 +56,7 @@ class Equivalence:
     replayed: bool | None
     decision: Decision
     seconds: float
+    readings: tuple[Reading, Reading]
 
     @property
     def epsilon(self) -> float | None:
@@ -83,6 +86,7 @@ class Equivalence:
             "share_done": decision.done,
             "reason": decision.reason or None,
             "stages": dict(decision.seconds),
+            "readings": [reading.as_dict() for reading in self.readings],
             "seconds": self.seconds,
         }
 
@@ -145,7 +149,7 @@ def equivalent(
     """
     start = time.monotonic()
     _require_timeout(timeout)
-    first, second, where, goals = _question(f, g, domain, epsilon, top1)
+    (first, second), where, goals, readings = _question(f, g, domain, epsilon, top1)
     replay = _replay((f, g), goals)
     search = WitnessSearch(first, second, goals, where, replay=replay, single=_single(first, second), seed=seed)
     options = DecideOptions(timeout, split_inputs, methods, seed)
@@ -154,6 +158,9 @@ def equivalent(
     else:
         decision = decide(first, second, goals, search, options, progress)
     witness = decision.witness
+    if witness is not None:
+        for reading in readings:
+            reading.compare(witness.point[None])
     return Equivalence(
         decision.verdict,
         _proved(goals, decision),
@@ -163,6 +170,7 @@ def equivalent(
         None if witness is None or replay is None else True,
         decision,
         time.monotonic() - start,
+        readings,
     )
 
 
@@ -172,16 +180,18 @@ def _question(
     domain: str | Path | Query | Specification | Domain,
     epsilon: Epsilon | None,
     top1: bool,
-) -> tuple[Network, Network, Domain, PairGoals]:
-    """Both networks, the domain and the goals, all fitting each other."""
+) -> tuple[tuple[Network, Network], Domain, PairGoals, tuple[Reading, Reading]]:
+    """Both networks, the domain and the goals, all fitting each other; and how far both were compared."""
     if (epsilon is None) == (not top1):
         raise UsageError("equivalence/goal", "either an epsilon or top-1 must be asked for, and not both")
-    first, second, where = _load(f), _load(g), load_domain(domain)
+    where = load_domain(domain)
+    (first, one), (second, other) = load_compared(f, where), load_compared(g, where)
     _require_arity(first, second, where)
     sizes = first.input_size, first.output_size
     if epsilon is not None:
         _require_epsilon(epsilon, first.output_size)
-    return first, second, where, top1_goals(*sizes) if epsilon is None else epsilon_goals(*sizes, epsilon)
+    goals = top1_goals(*sizes) if epsilon is None else epsilon_goals(*sizes, epsilon)
+    return (first, second), where, goals, (one, other)
 
 
 def _require_epsilon(epsilon: Epsilon, outputs: int) -> None:
@@ -226,10 +236,6 @@ def _twice(goals: PairGoals) -> FloatArray:
 def _same(goals: PairGoals) -> Decision:
     """One and the same network."""
     return Decision("equivalent", None, -np.inf, -_twice(goals), "bounds", "", 0, 0, 1.0, "", {})
-
-
-def _load(network: PathOrNetwork) -> Network:
-    return network if isinstance(network, Network) else load_network(network)
 
 
 def load_domain(domain: str | Path | Query | Specification | Domain) -> Domain:
@@ -313,6 +319,7 @@ class PairAnswer:
         evidence: what ``unsat`` rests on: ``bounds``, ``solver`` or ``z3``.
         reason: why it is unknown.
         seconds: wall time.
+        readings: how far each network that was given was compared with onnxruntime.
     """
 
     answer: Literal["sat", "unsat", "unknown"]
@@ -321,6 +328,7 @@ class PairAnswer:
     evidence: str
     reason: str
     seconds: float
+    readings: tuple[Reading, ...]
 
 
 def decide_pair_query(
@@ -356,7 +364,7 @@ def decide_pair_query(
     query = load_query(query) if isinstance(query, str | Path) else query
     specification = lower(query)
     cases = shared_cases(specification)
-    chosen = _named(specification, networks)
+    chosen, readings = _named(specification, networks)
     reasons: list[str] = []
     evidence = "bounds"
     for number, case in enumerate(cases):
@@ -366,12 +374,15 @@ def decide_pair_query(
         if decision.verdict == "different":
             names = [signature.name for signature in specification.networks]
             inputs, outputs = (dict(zip(names, values, strict=True)) for values in (check.inputs, check.outputs))
-            return PairAnswer("sat", inputs, outputs, "", "", time.monotonic() - start)
+            for name, reading in readings.items():
+                reading.compare(np.array([inputs[name]], dtype=np.float64))
+            return PairAnswer("sat", inputs, outputs, "", "", time.monotonic() - start, tuple(readings.values()))
         if decision.verdict == "unknown":
             reasons.append(decision.reason)
         evidence = decision.evidence if decision.evidence != "bounds" else evidence
     answer: Literal["unsat", "unknown"] = "unknown" if reasons else "unsat"
-    return PairAnswer(answer, {}, {}, evidence, "; ".join(dict.fromkeys(reasons)), time.monotonic() - start)
+    reason = "; ".join(dict.fromkeys(reasons))
+    return PairAnswer(answer, {}, {}, evidence, reason, time.monotonic() - start, tuple(readings.values()))
 
 
 def _decide_case(
@@ -387,9 +398,13 @@ def _decide_case(
     return decide(f, g, case.goals, search, options, progress)
 
 
-def _named(specification: Specification, networks: Mapping[str, PathOrNetwork]) -> list[Network]:
-    """The networks in order of declaration, with the sizes that are declared."""
+def _named(
+    specification: Specification, networks: Mapping[str, PathOrNetwork]
+) -> tuple[list[Network], dict[str, Reading]]:
+    """The networks in order of declaration, with the sizes that are declared; and how far those given were compared."""
     known: dict[str, Network] = {}
+    readings: dict[str, Reading] = {}
+    inputs, start = specification.domain, 0
     for signature in specification.networks:
         name = signature.name
         if name not in networks and signature.equal_to not in known:
@@ -400,9 +415,15 @@ def _named(specification: Specification, networks: Mapping[str, PathOrNetwork]) 
                 value=name,
                 hint=f"name it: --network {name}=FILE.onnx",
             )
-        known[name] = _load(networks[name]) if name in networks else known[str(signature.equal_to)]
+        own = sum(d.size for d in signature.inputs)
+        where = Domain(tuple(Polytope(Box(low, high)) for low, high in _columns(inputs, start, own)))
+        start += own
+        if name in networks:
+            known[name], readings[name] = load_compared(networks[name], where)
+        else:
+            known[name] = known[str(signature.equal_to)]
         sizes = [
-            ("inputs", sum(d.size for d in signature.inputs), known[name].input_size),
+            ("inputs", own, known[name].input_size),
             ("outputs", sum(d.size for d in signature.outputs), known[name].output_size),
         ]
         for kind, declared, actual in sizes:
@@ -413,7 +434,13 @@ def _named(specification: Specification, networks: Mapping[str, PathOrNetwork]) 
                     place=Place(file=specification.source),
                     value=f"{declared} declared, {actual} in the network",
                 )
-    return list(known.values())
+    return list(known.values()), readings
+
+
+def _columns(domain: Domain, start: int, count: int) -> list[tuple[FloatArray, FloatArray]]:
+    """The boxes of a domain, for some of its inputs."""
+    part = slice(start, start + count)
+    return [(low[part], high[part]) for low, high in zip(domain.lower, domain.upper, strict=True)]
 
 
 def pair_query(
@@ -447,7 +474,7 @@ def pair_query(
     from eqverify.frontend.vnnlib.syntax import Comparison, elements
     from eqverify.frontend.vnnlib.syntax import Query as Parsed
 
-    first, second, where, goals = _question(f, g, domain, epsilon, top1)
+    (first, second), where, goals, _ = _question(f, g, domain, epsilon, top1)
     signatures = (_signature("f", first), _signature("g", second))
     inputs = query_of(Specification(signatures[:1], tuple(Case(p, ((),)) for p in where.polytopes)), "2.0")
     point = Polytope(Box(np.zeros(2 * where.size), np.zeros(2 * where.size)))

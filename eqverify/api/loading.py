@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eqverify.domain import Domain
 from eqverify.network import Network
 from eqverify.problem import Problem
+from eqverify.reading import Reading
 
 if TYPE_CHECKING:
+    from eqverify.arrays import FloatArray
+    from eqverify.frontend.onnx import Front
     from eqverify.frontend.vnnlib import Query
 
 PathOrNetwork = str | Path | Network
@@ -21,11 +27,63 @@ def load_network(path: str | Path) -> Network:
 
     Raises:
         UsageError: there is no such file.
-        InputError: it is malformed, or holds what is not supported.
+        InputError: it is malformed, or holds what is not supported; `read/differs` where onnxruntime computes something
+            else at some points with components between -1 and 1.
     """
-    from eqverify.frontend.onnx import read_network
+    return load_compared(path, None)[0]
 
-    return read_network(path)
+
+def load_compared(network: PathOrNetwork, domain: Domain | None) -> tuple[Network, Reading]:
+    """A whole network, and how far it was compared with onnxruntime, on a domain or around zero.
+
+    Raises:
+        UsageError, InputError: as `load_network`.
+    """
+    if isinstance(network, Network):
+        return network, Reading()
+    front = load_whole(network)
+    return front.network, compared(network, front, domain)
+
+
+def load_whole(path: str | Path) -> Front:
+    """A file without opaque operators, not compared yet.
+
+    Raises:
+        UsageError, InputError: as `load_network`.
+    """
+    from eqverify.frontend.onnx import read_front, read_network
+
+    front = read_front(path)
+    if front.tail is not None:
+        read_network(path)  # says what is opaque
+    return front
+
+
+def compared(file: str | Path, front: Front, domain: Domain | None) -> Reading:
+    """A reading of a file, begun by comparing it with onnxruntime on a domain, or around zero.
+
+    Args:
+        file: what was read.
+        front: what was read from it.
+        domain: where to compare; one that does not fit the network is not used.
+
+    Raises:
+        InputError: `read/differs`.
+    """
+    from eqverify.export.comparison import probe_points
+
+    network = front.network
+    reading = Reading(partial(_compare, file, network), reason="", rounded=front.rounded)
+    if domain is None or domain.size == network.input_size:
+        reading.compare(probe_points(network, domain))
+    return reading
+
+
+def _compare(path: str | Path, network: Network, points: FloatArray) -> tuple[int, str]:
+    from eqverify.export.comparison import compare_reading
+    from eqverify.frontend.onnx import read_bytes
+
+    return compare_reading(read_bytes(path), network, points, str(path))
 
 
 def load_query(path: str | Path) -> Query:
@@ -51,7 +109,8 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
         query: path or query.
 
     Raises:
-        UsageError, InputError: as `load_network` and `load_query`; `problem/...` where the two do not fit.
+        UsageError, InputError: as `load_network` and `load_query`; `problem/...` where the two do not fit;
+            `read/differs` where onnxruntime computes something else on the property's inputs.
     """
     from eqverify.frontend.onnx import read_front
     from eqverify.frontend.vnnlib import lower
@@ -62,7 +121,8 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
     if isinstance(network, Network):
         return Problem(network, specification, files=files)
     front = read_front(network)
-    return Problem(front.network, specification, front.tail, files=files)
+    problem = Problem(front.network, specification, front.tail, files=files)
+    return replace(problem, reading=compared(network, front, problem.domain))
 
 
 def _digest(path: str | Path) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from eqverify.api.properties import fold_case
-from eqverify.arrays import BoolArray
+from eqverify.arrays import BoolArray, FloatArray
 from eqverify.bounds import Interval
 from eqverify.deciding.question import Known, Question
 from eqverify.deciding.replay import Replayer
@@ -42,12 +42,16 @@ class Side:
     def __init__(self, problem: Problem, case: Case, data: bytes) -> None:
         from eqverify.export.runtime import run_model
 
+        def run(points: FloatArray) -> FloatArray:
+            problem.reading.compare(points)
+            return run_model(data, points)
+
         self.network, self.case = problem.network, case
         self.exactly = [Fraction(0)] * problem.network.output_size
         self.folded = fold_case(problem.network, case, self.exactly, "float64")
         self.members = members_of(self.folded)[: len(case.unsafe)]
         self.facts: Facts | None = None
-        self.replayer = Replayer(problem.network, case, lambda points: run_model(data, points))
+        self.replayer = Replayer(problem.network, case, run)
         box = case.polytope.box
         self.free_inputs = int((box.upper > box.lower).sum())
 

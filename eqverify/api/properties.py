@@ -84,7 +84,7 @@ def folded_bytes(reduction: Reduction, folded: Folded, case: Case) -> bytes:
         raise ContradictionError(
             "reduce/runtime-differs",
             "onnxruntime computes other outputs for the written file than its rounding allows",
-            value=f"{comparison.largest_deviation:.3e}, allowed {comparison.largest_allowed:.3e}",
+            value=str(comparison.first),
         )
     return data
 

@@ -16,6 +16,9 @@ from eqverify.trust import NOBODY, trusting
 if TYPE_CHECKING:
     from eqverify.execution import Executor
 
+_MOST_WITNESSES = 32
+"""Inputs found at which the network is compared with its file."""
+
 
 def prove_stability(
     problem: Problem,
@@ -57,7 +60,8 @@ def prove_stability(
 
     Raises:
         UsageError: `usage/trust`; `directed/no-facts` for a problem that assumes a disjunct.
-        InputError: the journal is damaged, or about something else.
+        InputError: the journal is damaged, or about something else; `read/differs` where the network's file computes
+            something else at an input that was found.
         LimitError: a worker died.
     """
     from eqverify.stability.portfolio import prove_stability as prove
@@ -73,4 +77,6 @@ def prove_stability(
         engine, time_limit, unit_time_limit, seed, node_limit, journal, workers, split_inputs, branch_nodes,
         trusting(trust),
     )  # fmt: skip
-    return prove(problem, options, progress=progress, executor=executor)
+    facts = prove(problem, options, progress=progress, executor=executor)
+    problem.reading.compare(facts.witnesses[:_MOST_WITNESSES])
+    return facts

@@ -15,7 +15,7 @@ import numpy as np
 import eqverify
 from eqverify.api.proving import prove_stability
 from eqverify.arrays import FloatArray
-from eqverify.errors import ContradictionError, InputError, RejectedError, UsageError
+from eqverify.errors import ContradictionError, InputError, Place, RejectedError, UsageError
 from eqverify.files import atomic_write
 from eqverify.network import Affine, Dense, Network, Relu, evaluate_nodes, evaluation_error, join_outputs
 from eqverify.problem import Problem
@@ -129,9 +129,11 @@ class Reduction:
                 "points": self.runtime.points,
                 "largest_deviation": self.runtime.largest_deviation,
                 "largest_allowed": self.runtime.largest_allowed,
+                "worst_ratio": self.runtime.worst_ratio,
             },
             "cross_check": None if self.cross_check is None else self.cross_check.verdict,
             "certificate": None if self.certificate is None else self.certificate.as_dict(),
+            "reading": self.problem.reading.as_dict(),
             "seconds": dict(self.seconds),
         }
 
@@ -422,7 +424,8 @@ def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsil
         raise ContradictionError(
             "reduce/runtime-differs",
             "onnxruntime computes other outputs for the written file than its rounding allows",
-            value=f"{comparison.largest_deviation:.3e}, allowed {comparison.largest_allowed:.3e}",
+            place=None if comparison.first is None else Place(node=comparison.first.node),
+            value=str(comparison.first),
         )
     if problem.assumed is not None:  # a point where eps says something would be a counterexample
         return comparison

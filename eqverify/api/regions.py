@@ -18,6 +18,9 @@ from eqverify.files import atomic_write
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 
+_MOST_REGIONS = 32
+"""Regions at a point of which the network is compared with its file."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionReport:
@@ -35,7 +38,7 @@ class RegionReport:
 
     def as_dict(self) -> dict[str, object]:
         """All numbers, for JSON."""
-        return {"method": self.method, **self.found.as_dict()}
+        return {"method": self.method, **self.found.as_dict(), "reading": self.problem.reading.as_dict()}
 
     def save_list(self, path: str | Path) -> None:
         """Write the regions as CSV: pattern (layers apart by |), affine map, radius, a point inside.
@@ -94,11 +97,13 @@ def find_regions(
 
     Raises:
         UsageError: `usage/limit`.
-        InputError: `regions/flat-domain` where the domain has no interior.
+        InputError: `regions/flat-domain` where the domain has no interior; `read/differs` where the network's file
+            computes something else at a point of a region.
     """
     if not time_limit > 0:
         raise UsageError("usage/limit", "time_limit must be a positive number of seconds", value=time_limit)
     found = find(problem.network, problem.domain, method=method, time_limit=time_limit, seed=seed, progress=progress)
+    problem.reading.compare(np.array([region.point for region in found.regions[:_MOST_REGIONS]]))
     return RegionReport(problem, found, method)
 
 

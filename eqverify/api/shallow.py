@@ -92,6 +92,7 @@ class ShallowReport:
             "exact_volume": measured.exact if measured.points else None,
             "exact_volume_interval": [measured.exact_low, measured.exact_high],
             "points": measured.points,
+            "reading": self.problem.reading.as_dict(),
             "seconds": self.seconds,
         }
 
@@ -151,6 +152,7 @@ def make_shallow(
         raise LimitError(
             "shallow/no-regions", "no linear region was found within the time limit", hint="raise --time-limit"
         )
+    problem.reading.compare(np.array([region.point for region in found.regions[:32]]))
     unstable, active, (floor, ceiling) = _stability(network, polytope)
     own = region_pieces(network, polytope, frame, found.regions)
     if found.complete:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from eqverify.api.answers import Verification
 from eqverify.api.deciding import Run
-from eqverify.api.loading import PathOrNetwork, load_query
+from eqverify.api.loading import PathOrNetwork, compared, load_query
 from eqverify.deciding.backends import make_backend
 from eqverify.deciding.question import Backend, Verdict
 from eqverify.deciding.replay import Witness
@@ -100,7 +101,8 @@ def _decide_pair(
     evidence = (found.evidence,) if found.answer == "unsat" else ()
     verdict: Verdict = "timed-out" if late else found.answer
     reason = found.reason if verdict == "unknown" else ""
-    return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), {"decide": found.seconds})
+    seconds = {"decide": found.seconds}
+    return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), seconds, found.readings)
 
 
 def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> tuple[Problem, bytes]:
@@ -115,7 +117,8 @@ def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -
         return Problem(chosen, specification), write_network(chosen, metadata={}, producer="eqverify", dtype="float64")
     front = read_front(chosen)
     _check_elements(query, front.network)
-    return Problem(front.network, specification, front.tail), read_bytes(chosen)
+    problem = Problem(front.network, specification, front.tail)
+    return replace(problem, reading=compared(chosen, front, problem.domain)), read_bytes(chosen)
 
 
 def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> PathOrNetwork:

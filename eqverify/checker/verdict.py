@@ -19,6 +19,7 @@ from eqverify.frontend.onnx import parse_network, unpacked
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.frontend.vnnlib.reader import decode
 from eqverify.network import Network, Relu
+from eqverify.reading import Reading
 
 Arithmetic = Literal["float", "exact"]
 
@@ -40,6 +41,7 @@ class Verdict:
         exit_status: 0 verified, 1 rejected, 4 refused because it would take too long.
         case: number of the case, from 1, for claims about a disjunct.
         disjunct: number of the disjunct within it, from 1.
+        readings: how far each model was compared with onnxruntime, where the caller did that.
     """
 
     verified: bool
@@ -52,6 +54,7 @@ class Verdict:
     exit_status: int = 0
     case: int | None = None
     disjunct: int | None = None
+    readings: tuple[Reading, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -65,6 +68,7 @@ class Verdict:
             "solver_trusted": self.solver_trusted if self.verified else None,
             "code": self.code or None,
             "reason": self.reason or None,
+            "readings": [reading.as_dict() for reading in self.readings],
         }
 
     def __str__(self) -> str:

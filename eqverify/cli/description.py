@@ -9,9 +9,17 @@ import numpy as np
 Pairs = list[tuple[str, object]]
 
 
-def describe_network(path: Path) -> Pairs:
-    """Ports, operators and size of an ONNX file; what is not supported, where it cannot be read."""
-    from eqverify.frontend.onnx import describe, read_network
+def describe_network(path: Path, query: Path | None = None) -> Pairs:
+    """Ports, operators and size of an ONNX file; what is not supported, where it cannot be read.
+
+    What can be read is compared with onnxruntime on the property's inputs, or around zero where there is none.
+
+    Raises:
+        InputError: `read/differs`.
+    """
+    from eqverify.api.loading import compared, load_query
+    from eqverify.frontend.onnx import describe, read_front
+    from eqverify.frontend.vnnlib import lower
 
     about = describe(path)
     pairs: Pairs = [
@@ -31,8 +39,12 @@ def describe_network(path: Path) -> Pairs:
         pairs.append(("because of", ", ".join(f"{node.operator} {node.node}" for node in about.cut.opaque)))
         pairs.append(("before the cut", f"{about.cut.relus} ReLUs"))
         pairs.append(("behind the cut", f"{about.cut.copied} nodes, copied"))
+    if not about.unsupported or about.cut is not None:
+        front = read_front(path)
+        network = front.network
+        specification = None if query is None else lower(load_query(query))
+        pairs.append(("read", compared(path, front, None if specification is None else specification.domain)))
     if not about.unsupported:
-        network = read_network(path)
         sizes = ", ".join(str(network.sizes[node.name]) for node in network.relus)
         pairs += [("ReLU layers", sizes or "none"), ("ReLUs", network.relu_count), ("digest", network.digest)]
     return pairs

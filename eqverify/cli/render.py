@@ -11,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from eqverify.reading import Reading
 from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow
 from eqverify.stability.facts import Facts
@@ -46,11 +47,11 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
         console.print(Text.assemble((f"{name:<{width}}", "bold"), "  ", str(value)))
 
 
-def print_facts(facts: Facts, rows: Sequence[LayerRow], seconds: Mapping[str, float]) -> None:
-    """The table of units per layer, with totals, stages and seconds."""
+def print_facts(facts: Facts, rows: Sequence[LayerRow], reading: Reading, seconds: Mapping[str, float]) -> None:
+    """The table of units per layer, with totals, stages and seconds, and how far the file was compared."""
     _print_table(_layer_table(rows))
     _print_stages(facts, seconds)
-    print_pairs([("evidence", _evidence(facts))])
+    print_pairs([("evidence", _evidence(facts)), ("read", reading)])
 
 
 def print_reduction(result: Reduction, output: object, seconds: Mapping[str, float]) -> None:
@@ -66,6 +67,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         ("shape", result.transformed.choice),
         ("eps", f"{result.epsilon:.3g}   proved: |original - reduced| <= eps on every input of the property"),
         ("evidence", _evidence(result.facts)),
+        ("read", result.problem.reading),
         (
             "onnxruntime",
             f"{result.runtime.points} points agree, largest deviation {result.runtime.largest_deviation:.2g}",
@@ -112,6 +114,7 @@ def print_disjuncts(
     pairs: list[tuple[str, object]] = [
         ("verdict", f"{result.verdict} ({counts})"),
         ("ReLUs", f"{result.problem.network.relu_count} in the original"),
+        ("read", result.problem.reading),
         ("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())),
     ]
     pairs += _advice([d.reduction for d in result.remaining if d.reduction is not None])
@@ -132,7 +135,8 @@ def print_boxes(result: BoxReductions, files: Sequence[Sequence[Path]], seconds:
     before = result.problem.network.relu_count
     times = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())
     advice = _advice(result.reductions)
-    print_pairs([("ReLUs", f"{before} in the original"), ("seconds", times), *advice])
+    read = ("read", result.problem.reading)
+    print_pairs([("ReLUs", f"{before} in the original"), read, ("seconds", times), *advice])
 
 
 def _advice(reductions: Sequence[Reduction]) -> list[tuple[str, object]]:
@@ -163,6 +167,7 @@ def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
     if count:
         radii = found.radii
         pairs.append(("radius", f"smallest {radii.min():.3g}, median {sorted(radii.tolist())[count // 2]:.3g}"))
+    pairs.append(("read", result.problem.reading))
     pairs.append(("programs", f"{found.questions} linear programs; {found.exact} answers by rational arithmetic"))
     pairs.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())))
     print_pairs(pairs)
@@ -171,7 +176,7 @@ def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
 def print_shallow(result: ShallowReport, output: object, seconds: Mapping[str, float]) -> None:
     """The size of an approximation with two hidden layers, and how good it is."""
     made, measured, regions = result.shallow, result.measured, result.regions
-    pairs: list[tuple[str, object]] = [("claim", "an approximation; NOT equivalent")]
+    pairs: list[tuple[str, object]] = [("claim", "an approximation; NOT equivalent"), ("read", result.problem.reading)]
     count = f"{len(regions.regions)}" + ("" if regions.complete else f" found, at most {regions.upper:,}")
     pairs += [("regions", count), ("patterns", result.patterns), ("delta", f"{made.delta:.6g}")]
     for name, (first, second) in result.units().items():
@@ -217,6 +222,7 @@ def print_equivalence(answer: Equivalence) -> None:
     if answer.verdict == "unknown":
         share = f"{100 * decision.done:.1f} % of the input box done, {decision.left} boxes open"
         pairs.append(("reason", f"{decision.reason}; {share}"))
+    pairs += [(f"read {name}", reading) for name, reading in zip("fg", answer.readings, strict=True)]
     parts = [f"{name} {value:.2f}" for name, value in decision.seconds.items()]
     pairs.append(("seconds", ", ".join([*parts, f"total {answer.seconds:.2f}"])))
     print_pairs(pairs)

@@ -10,16 +10,15 @@ import numpy as np
 import onnx
 
 from eqverify.arrays import FloatArray
-from eqverify.errors import InputError
+from eqverify.errors import InputError, Place
 from eqverify.network import (
     UNIT_ROUNDOFF,
     Affine,
+    Diagonal,
     Network,
     Node,
-    evaluate_nodes,
-    evaluation_error,
+    evaluate,
     gamma,
-    join_outputs,
     split_inputs,
 )
 
@@ -36,17 +35,41 @@ _CHUNK_NUMBERS = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """Where a run of a model and its network part.
+
+    Attributes:
+        node: the first node, in the network's order.
+        unit: its component that differs most, for its bound.
+        model: what the run computed there.
+        network: what the network says, at the run's own values before the node.
+        allowed: how far rounding can take them apart.
+    """
+
+    node: str
+    unit: int
+    model: float
+    network: float
+    allowed: float
+
+    def __str__(self) -> str:
+        seen = f"{self.model!r} in the run, {self.network!r} in the network"
+        return f"{self.node}[{self.unit}]: {seen}, rounding allows {self.allowed:.3g}"
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeComparison:
     """How far a run of a model is from its network.
 
     Attributes:
         points: number of points compared.
         largest_deviation: max |model - network| over points and outputs, end to end.
-        largest_allowed: the end-to-end rounding bound, at its largest; it grows quickly with depth.
+        largest_allowed: the largest rounding bound of an output, judged on the model's own values before it.
         worst_ratio: max of deviation / bound over all layers, each judged on the model's own values before it: at
             most 1 where all agree.
         worst_node: where that is; empty where there are no points.
         agrees: whether every value of every layer and output is within its own bound.
+        first: where they part; None where they agree.
     """
 
     points: int
@@ -55,6 +78,7 @@ class RuntimeComparison:
     worst_ratio: float
     worst_node: str
     agrees: bool
+    first: Difference | None = None
 
 
 def run_model(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> FloatArray:
@@ -75,8 +99,12 @@ def run_model(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> F
 
     Trusted: onnxruntime.
     """
-    results = _run(_session(data), np.asarray(points, dtype=np.float64), one_by_one)
-    return np.concatenate(list(results.values()), axis=1)
+    return np.concatenate(list(run_tensors(data, points, one_by_one=one_by_one).values()), axis=1)
+
+
+def run_tensors(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> dict[str, FloatArray]:
+    """As `run_model`, the outputs by name, each (batch, n)."""
+    return _run(_session(data), np.asarray(points, dtype=np.float64), one_by_one)
 
 
 def _session(data: bytes) -> onnxruntime.InferenceSession:
@@ -131,7 +159,9 @@ def _call(session: onnxruntime.InferenceSession, points: FloatArray) -> dict[str
     return {port.name: array for port, array in zip(session.get_outputs(), arrays, strict=True)}
 
 
-def compare_with_runtime(data: bytes, network: Network, points: FloatArray) -> RuntimeComparison:
+def compare_with_runtime(
+    data: bytes, network: Network, points: FloatArray, *, overflow: bool = True
+) -> RuntimeComparison:
     """Compare a run of a model by onnxruntime with a network, layer by layer and end to end.
 
     Both see the points rounded to the inputs' element types.  Every tensor of the model that bears the name of a node
@@ -143,34 +173,43 @@ def compare_with_runtime(data: bytes, network: Network, points: FloatArray) -> R
         data: the bytes of a model.
         network: what it should compute, with nodes named after its tensors (as read, or as written).
         points: (batch, input_size).
+        overflow: whether points at which a value of the run overflows count, as disagreement; else they are left out.
 
     Raises:
         InputError: as `run_model`.
 
     Trusted: onnxruntime computes in IEEE arithmetic, summing products in some order.
     """
-    points = _rounded(network, np.asarray(points, dtype=np.float64))
+    points = rounded_points(network, points)
     session = _session(_traced(data, network))
     step = max(1, _CHUNK_NUMBERS // max(1, sum(network.sizes.values())))
-    parts = [_compare(session, network, points[start : start + step]) for start in range(0, len(points), step)]
+    parts = [
+        _compare(session, network, points[start : start + step], overflow) for start in range(0, len(points), step)
+    ]
     if not parts:
         return RuntimeComparison(0, 0.0, 0.0, 0.0, "", True)
     worst = max(parts, key=lambda part: part.worst_ratio)
     return RuntimeComparison(
-        points=len(points),
+        points=sum(part.points for part in parts),
         largest_deviation=max(part.largest_deviation for part in parts),
         largest_allowed=max(part.largest_allowed for part in parts),
         worst_ratio=worst.worst_ratio,
         worst_node=worst.worst_node,
         agrees=all(part.agrees for part in parts),
+        first=next((part.first for part in parts if part.first is not None), None),
     )
 
 
-def _rounded(network: Network, points: FloatArray) -> FloatArray:
-    parts = split_inputs(network, points)
+def rounded_points(network: Network, points: FloatArray) -> FloatArray:
+    """The points in the element types of a network's inputs; those beyond the range of float32 are at its end."""
+    parts = split_inputs(network, np.asarray(points, dtype=np.float64))
     elements = {port.name: port.element for port in network.inputs}
-    rounded = [p.astype(np.float32) if elements[name] == "float32" else p for name, p in parts.items()]
-    return np.concatenate([part.astype(np.float64) for part in rounded], axis=1)
+    largest = float(np.finfo(np.float32).max)
+    rounded = [
+        np.clip(part, -largest, largest).astype(np.float32).astype(np.float64) if elements[name] == "float32" else part
+        for name, part in parts.items()
+    ]
+    return np.concatenate(rounded, axis=1)
 
 
 def _traced(data: bytes, network: Network) -> bytes:
@@ -184,68 +223,96 @@ def _traced(data: bytes, network: Network) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _compare(session: onnxruntime.InferenceSession, network: Network, points: FloatArray) -> RuntimeComparison:
+def _compare(
+    session: onnxruntime.InferenceSession, network: Network, points: FloatArray, overflow: bool
+) -> RuntimeComparison:
     """One call with all points where that agrees; else one call per point, and that is what counts.
 
     A model can mix the samples of a batch, or fail on more than one (a Reshape to a fixed shape).
     """
     with contextlib.suppress(InputError):
-        comparison = _judged(network, points, _run(session, points, one_by_one=False))
-        if comparison.agrees:
+        comparison = _judged(network, *_finite(points, _run(session, points, one_by_one=False), overflow))
+        if comparison.agrees and comparison.points == len(points):
             return comparison
-    return _judged(network, points, _run(session, points, one_by_one=True))
+    return _judged(network, *_finite(points, _run(session, points, one_by_one=True), overflow))
+
+
+def _finite(
+    points: FloatArray, actual: dict[str, FloatArray], overflow: bool
+) -> tuple[FloatArray, dict[str, FloatArray]]:
+    """The points of a run, without those at which one of its values overflowed unless these count."""
+    if overflow:
+        return points, actual
+    kept = np.all([np.isfinite(values).all(axis=1) for values in actual.values()], axis=0)
+    return points[kept], {name: values[kept] for name, values in actual.items()}
 
 
 def _judged(network: Network, points: FloatArray, actual: dict[str, FloatArray]) -> RuntimeComparison:
     """Compare all values that the model shows with the network's."""
+    if not len(points):
+        return RuntimeComparison(0, 0.0, 0.0, 0.0, "", True)
     elements = {port.element for port in (*network.inputs, *network.outputs)}
     element = "float32" if "float32" in elements else "float64"
     values = split_inputs(network, points)
     errors = {name: np.zeros_like(value) for name, value in values.items()}
     ratios: dict[str, float] = {}
+    bounds: dict[str, float] = {}
+    first: Difference | None = None
     for node in network.nodes:
         value, error = _step(node, values, errors, element)
+        own = float(error.max(initial=0.0))
+        bounds[node.name] = own if isinstance(node, Affine) else bounds.get(node.source, 0.0)
         if node.name in actual:
-            ratios[node.name] = _ratio(actual[node.name], value, error)
+            ratios[node.name] = _ratio(node.name, actual[node.name], value, error)
+            first = first or _difference(node.name, ratios[node.name], actual[node.name], value, error)
             value, error = actual[node.name].reshape(value.shape[0], -1), np.zeros_like(value)
-        if value.shape[1] != network.sizes[node.name]:
-            raise _arity(node.name, value.shape[1], network.sizes[node.name])
         values[node.name], errors[node.name] = value, error
     for port in network.outputs:
         if port.name not in actual:
             raise InputError("runtime/arity", "the model lacks an output of the network", value=port.name)
-        if actual[port.name].shape != values[port.source].shape:
-            raise _arity(port.name, actual[port.name].shape[1], port.size)
-        ratio = _ratio(actual[port.name], values[port.source], errors[port.source])
+        value, error = values[port.source], errors[port.source]
+        ratio = _ratio(port.name, actual[port.name], value, error)
+        first = first or _difference(port.name, ratio, actual[port.name], value, error)
         ratios[port.name] = max(ratio, ratios.get(port.name, 0.0))
-    own = evaluate_nodes(network, points)
-    bounds = evaluation_error(network, own, _UNITS[element], _EXTRA_ROUNDINGS)
     outputs = np.concatenate([actual[port.name] for port in network.outputs], axis=1)
     worst = max(ratios, key=lambda name: ratios[name])
     return RuntimeComparison(
         points=len(points),
-        largest_deviation=float(np.abs(outputs - join_outputs(network, own)).max(initial=0.0)),
-        largest_allowed=float(join_outputs(network, bounds).max(initial=0.0)),
+        largest_deviation=float(np.abs(outputs - evaluate(network, points)).max(initial=0.0)),
+        largest_allowed=max(bounds.get(port.source, 0.0) for port in network.outputs),
         worst_ratio=ratios[worst],
         worst_node=worst,
         agrees=ratios[worst] <= 1.0,
+        first=first,
     )
 
 
-def _arity(name: str, found: int, wanted: int) -> InputError:
-    value = f"{name}: {found} in the model, {wanted} in the network"
-    return InputError("runtime/arity", "model and network differ in size", value=value)
+def _difference(
+    name: str, ratio: float, actual: FloatArray, expected: FloatArray, allowed: FloatArray
+) -> Difference | None:
+    """The component that differs most for its bound; None where all are within theirs."""
+    if ratio <= 1.0:
+        return None
+    place = np.unravel_index(int(np.argmax(_ratios(actual, expected, allowed))), actual.shape)
+    return Difference(name, int(place[1]), float(actual[place]), float(expected[place]), float(allowed[place]))
 
 
-def _ratio(actual: FloatArray, expected: FloatArray, allowed: FloatArray) -> float:
+def _ratio(name: str, actual: FloatArray, expected: FloatArray, allowed: FloatArray) -> float:
     """max |actual - expected| / allowed, where 0/0 is 0; infinite where anything is not a number."""
     if actual.shape != expected.shape:
-        raise InputError("runtime/arity", "model and network differ in size", value=f"{actual.shape}, {expected.shape}")
-    deviation = np.abs(actual - expected)
+        value = f"{name}: {actual.shape[1]} in the model, {expected.shape[1]} in the network"
+        place = Place(node=name)
+        raise InputError("runtime/arity", "model and network differ in size", place=place, value=value)
+    return float(np.max(_ratios(actual, expected, allowed), initial=0.0))
+
+
+def _ratios(actual: FloatArray, expected: FloatArray, allowed: FloatArray) -> FloatArray:
+    """|actual - expected| / allowed by component; 0 where the bound is infinite, as that of what overflows here is."""
     with np.errstate(divide="ignore", invalid="ignore"):
+        deviation = np.abs(actual - expected)
         ratios = np.where(deviation == 0.0, 0.0, deviation / allowed)
-    worst = float(np.max(ratios, initial=0.0))
-    return worst if np.isfinite(worst) else float("inf")
+    ratios = np.where(np.isposinf(allowed) & np.isfinite(actual), 0.0, ratios)
+    return np.where(np.isfinite(ratios), ratios, np.inf)
 
 
 def _step(
@@ -257,13 +324,31 @@ def _step(
     """
     if not isinstance(node, Affine):
         return np.maximum(values[node.source], 0.0), errors[node.source]
-    roundings = sum(term.map.fan_in + 2 for term in node.terms) + 2 + _EXTRA_ROUNDINGS
+    # Terms that are zero are added without rounding, so that only the others count (in any order of summation).
+    counts = (min(t.map.fan_in, _most_nonzero(values[t.source], errors[t.source])) for t in node.terms)
+    roundings = sum(count + 2 for count in counts) + 2 + _EXTRA_ROUNDINGS
     constant = gamma(roundings, _UNITS[element]) + gamma(roundings)
     batch = len(next(iter(values.values())))
     value = np.broadcast_to(node.bias, (batch, node.size))
-    error = np.abs(value) * constant + 2 * roundings * _SMALLEST_NORMAL[element]
-    for term in node.terms:
-        source, carried = values[term.source], errors[term.source]
-        value = value + term.map.forward(source)
-        error = error + term.map.absolute().forward(constant * (np.abs(source) + carried) + carried)
-    return value, error * (1.0 + 2 * gamma(roundings))
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = np.abs(value) * constant + 2 * roundings * _SMALLEST_NORMAL[element] * _largest_factor(node)
+        for term in node.terms:
+            source, carried = values[term.source], errors[term.source]
+            value = value + term.map.forward(source)
+            error = error + term.map.absolute().forward(constant * (np.abs(source) + carried) + carried)
+        error = error * (1.0 + 2 * gamma(roundings))
+    return value, np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
+
+
+def _largest_factor(node: Affine) -> float:
+    """What a result that underflows can be multiplied by before the node's value is there: at least 1."""
+    arrays = [array for term in node.terms for array in term.map.parameters() if array.dtype == np.float64]
+    divisors = [term.map.divisor for term in node.terms if isinstance(term.map, Diagonal)]
+    sizes = [max(float(array.max(initial=0.0)), -float(array.min(initial=0.0))) for array in arrays]
+    smallest = [float(np.abs(divisor).min(initial=1.0)) for divisor in divisors]
+    return max(1.0, *sizes, 0.0) / min(1.0, *smallest, 1.0)
+
+
+def _most_nonzero(values: FloatArray, errors: FloatArray) -> int:
+    """The largest number of components of a sample that a run need not have at zero."""
+    return int(np.count_nonzero((values != 0) | (errors != 0), axis=1).max(initial=0))

@@ -160,7 +160,8 @@ class GraphWriter:
 
     def add_output(self, port: Port) -> None:
         """Write what an output port needs beyond the value that it shows."""
-        if self.claimed.get(port.source) == port.name:
+        shown = port.name == port.source and port.source in {given.name for given in self.network.inputs}
+        if shown or self.claimed.get(port.source) == port.name:
             return
         tensor, have = self.tensors[port.source, self.extents[port.source]], self.extents[port.source]
         if len(port.shape) == 2 and has_batch(port) and len(have) > 1:

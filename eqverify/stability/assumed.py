@@ -75,4 +75,10 @@ def directed_problem(problem: Problem, case: int, index: int, outputs: FloatArra
     rows = chosen.unsafe[index]
     assumed = assume(rows, chosen.polytope.box.magnitude, outputs)
     specification = replace(problem.specification, cases=(replace(chosen, unsafe=(rows,)),))
-    return Problem(problem.network, specification, None, assumed, (case + 1, index + 1), problem.files)
+    return replace(
+        problem,
+        specification=specification,
+        tail=None,
+        assumed=assumed,
+        disjunct=(case + 1, index + 1),
+    )

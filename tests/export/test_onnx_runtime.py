@@ -38,7 +38,9 @@ def test_equal_networks_agree(batch):
     comparison = compare_with_runtime(model(batch), deep(batch), POINTS)
     assert comparison.agrees
     assert comparison.points == 50
-    assert 0 < comparison.largest_deviation < comparison.largest_allowed
+    assert 0 < comparison.largest_deviation < 1e-4
+    assert 0 < comparison.largest_allowed < 1e-4
+    assert comparison.first is None
     assert 0 < comparison.worst_ratio <= 1
 
 
@@ -46,6 +48,9 @@ def test_slightly_wrong_weights_are_noticed_and_placed():
     comparison = compare_with_runtime(model(), deep(change=1e-4), POINTS)
     assert not comparison.agrees
     assert comparison.worst_node == "z4"
+    assert comparison.first is not None
+    assert comparison.first.node == "z4"
+    assert abs(comparison.first.model - comparison.first.network) > comparison.first.allowed
 
 
 def test_a_wrong_bias_of_the_last_layer_is_noticed():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -48,4 +49,6 @@ def check(
         render.print_json(verdict.as_dict())
     else:
         print(verdict)
+        for reading in verdict.readings:
+            print(f"read {reading}", file=sys.stderr)
     return verdict.exit_status

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from eqverify.cli.commands.shared import Json
+from eqverify.reading import Reading
 
 
 def info(network: Path, query: Path | None = None, /, *, json: Json = False) -> None:
@@ -22,8 +23,8 @@ def info(network: Path, query: Path | None = None, /, *, json: Json = False) -> 
     from eqverify.cli import render
     from eqverify.cli.description import describe_network, describe_query
 
-    pairs = describe_network(network) + (describe_query(query) if query is not None else [])
+    pairs = describe_network(network, query) + (describe_query(query) if query is not None else [])
     if json:
-        render.print_json(dict(pairs))
+        render.print_json({name: value.as_dict() if isinstance(value, Reading) else value for name, value in pairs})
     else:
         render.print_pairs(pairs)

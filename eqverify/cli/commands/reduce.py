@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -154,7 +154,7 @@ def reduce(
 
 def _problem(network: Path, query: Path | None, radius: float | None, around: str | None) -> Problem:
     """The problem of the files, on a ball where that is asked for."""
-    from eqverify.api.loading import load_network, load_problem
+    from eqverify.api.loading import compared, load_problem, load_whole
     from eqverify.api.local import local_problem
 
     if (radius is None) != (around is None):
@@ -163,8 +163,9 @@ def _problem(network: Path, query: Path | None, radius: float | None, around: st
         raise UsageError(
             "usage/no-property", "a property is needed", hint="give a VNN-LIB file, or --radius and --around"
         )
-    where = load_network(network) if query is None else load_problem(network, query)
-    if radius is not None and around is not None:
-        return local_problem(where, radius, around)
-    assert isinstance(where, Problem)
-    return where
+    if query is None:
+        front = load_whole(network)
+        ball = local_problem(front.network, float(radius or 0), str(around))
+        return replace(ball, reading=compared(network, front, ball.domain))
+    problem = load_problem(network, query)
+    return problem if radius is None or around is None else local_problem(problem, radius, around)

@@ -39,7 +39,8 @@ def stability(network: Path, query: Path, /, *, options: Options = StabilityOpti
     seconds = {"read": read, "total": time.perf_counter() - start}
     if json:
         stages = {stage.name: stage.seconds for stage in facts.stages}
-        counts = {"evidence": facts.evidence_counts(), "trust": sorted(facts.trust), **facts.summary()}
+        about = {"trust": sorted(facts.trust), "reading": problem.reading.as_dict()}
+        counts = {"evidence": facts.evidence_counts(), **facts.summary(), **about}
         render.print_json({"layers": [r.as_dict() for r in rows], **counts, "seconds": {**seconds, **stages}})
     else:
-        render.print_facts(facts, rows, seconds)
+        render.print_facts(facts, rows, problem.reading, seconds)

@@ -154,6 +154,7 @@ def _summary(answer: Verification) -> str:
     parts += [f"reason: {answer.reason}"] if answer.reason else []
     if answer.relus_after is not None:
         parts.append(f"{answer.relus_before} ReLUs, {answer.relus_after} left for the backend")
+    parts += [f"read {reading}" for reading in answer.readings]
     return f"{'; '.join(parts)}; {seconds:.2f} s; real arithmetic"
 
 

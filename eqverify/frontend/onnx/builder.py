@@ -16,11 +16,16 @@ class Builder:
 
     Args:
         reserved: names that only the graph itself may use (its tensors).
+
+    Attributes:
+        nodes: in topological order.
+        rounded: tensors whose numbers no float64 can hold, and that mean the nearest ones instead.
     """
 
     def __init__(self, reserved: Iterable[str]) -> None:
         self._reserved = set(reserved)
         self.nodes: list[Node] = []
+        self.rounded: list[str] = []
 
     def helper_name(self, name: str, purpose: str) -> str:
         """A new name for an intermediate result on the way to tensor `name`."""

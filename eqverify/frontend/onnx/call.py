@@ -12,7 +12,7 @@ from eqverify.arrays import FloatArray
 from eqverify.errors import InputError, Place
 from eqverify.frontend.onnx.builder import Builder
 from eqverify.frontend.onnx.limits import MAX_COMPONENTS
-from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
+from eqverify.frontend.onnx.values import Constant, Tensor, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,18 @@ class Call:
 
     def number(self, key: str, default: float) -> float:
         """A finite floating-point attribute."""
+        return float(self.finite(np.array(self.any_number(key, default)), f"attribute {key!r}"))
+
+    def any_number(self, key: str, default: float) -> float:
+        """A floating-point attribute, perhaps infinite or NaN."""
         found = self._typed(key, float, "a number")
-        value = default if found is None else float(found)  # type: ignore[arg-type]
-        if not math.isfinite(value):
-            raise self.error("not-finite", f"attribute {key!r} is not a finite number", value=value)
-        return value
+        return default if found is None else float(found)  # type: ignore[arg-type]
+
+    def finite(self, numbers: FloatArray, what: str) -> FloatArray:
+        """The numbers, once it is known that they are numbers."""
+        if not np.isfinite(numbers).all():
+            raise self.error("not-finite", f"{what} is not a finite number", value=float(numbers.reshape(-1)[0]))
+        return numbers
 
     def integers(self, key: str) -> tuple[int, ...] | None:
         """A list of integers, or None where it is left out."""
@@ -136,8 +143,8 @@ class Call:
 
     def weights(self, constant: Constant, element: str) -> FloatArray:
         """The numbers of a constant that enters arithmetic with `element` values: float64, finite, exact."""
-        if constant.array.dtype != np.dtype(ELEMENTS[element]):
-            value = f"{constant.name!r} is {constant.array.dtype}, the other input is {element}"
+        if constant.element != element:
+            value = f"{constant.name!r} is {constant.element}, the other input is {element}"
             raise self.error("element-type", "a constant has another element type than what it meets", value=value)
         finite = np.isfinite(constant.array)
         if not finite.all():

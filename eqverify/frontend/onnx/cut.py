@@ -14,7 +14,7 @@ from onnx import helper
 
 from eqverify.frontend.onnx.fuse import fuse
 from eqverify.frontend.onnx.load import load_model, read_bytes, supported_opset
-from eqverify.frontend.onnx.lowering import Failures, Lowering, names_read, needed_nodes
+from eqverify.frontend.onnx.lowering import Failures, Lowering, lowered, names_read, needed_nodes
 from eqverify.frontend.onnx.ports import Extents, graph_inputs, input_tensor
 from eqverify.frontend.onnx.reader import declared_inputs, shown_output
 from eqverify.frontend.onnx.values import Constant, Tensor
@@ -100,11 +100,13 @@ class Front:
             model that do not depend on opaque operators.  The whole model's outputs where there is no tail.
         tail: None where nothing is opaque.
         cut: None where nothing is opaque.
+        rounded: tensors whose numbers no float64 can hold, and that mean the nearest ones instead (specs/onnx.md).
     """
 
     network: Network
     tail: Tail | None
     cut: Cut | None
+    rounded: tuple[str, ...] = ()
 
 
 def read_front(path: str | Path) -> Front:
@@ -136,8 +138,7 @@ def parse_front(data: bytes, source: str | None = None) -> Front:
     opset = supported_opset(model, source)
     ports = declared_inputs(model.graph, source)
     failures: Failures = []
-    lowering = Lowering(model.graph, opset, source, {port.name: input_tensor(port) for port in ports}, failures)
-    lowering.run()
+    lowering = lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports}, failures)
     for _, error in failures:
         if error.code not in OPAQUE:
             raise error
@@ -151,11 +152,12 @@ def parse_front(data: bytes, source: str | None = None) -> Front:
         raise failures[0][1]
     nodes, outputs = fuse(lowering.builder.nodes, outputs)
     network = Network(tuple(ports), tuple(nodes), tuple(outputs))
+    rounded = tuple(lowering.builder.rounded)
     if not tail_nodes:
-        return Front(network, None, None)
+        return Front(network, None, None, rounded)
     opaque = _first_opaque(lowering, tail_nodes, failures)
     cut = Cut(tuple(crossing), opaque, network.relu_count, len(tail_nodes))
-    return Front(network, _tail(model, opset, tail_nodes, read, network), cut)
+    return Front(network, _tail(model, opset, tail_nodes, read, network), cut, rounded)
 
 
 def _tail_nodes(lowering: Lowering) -> list[onnx.NodeProto]:

@@ -12,7 +12,7 @@ import onnx
 from eqverify.errors import InputError
 from eqverify.frontend.onnx.cut import Cut, Unsupported, parse_front
 from eqverify.frontend.onnx.load import declared_opset, load_model, read_bytes, supported_opset
-from eqverify.frontend.onnx.lowering import Failures, Lowering, needed_nodes, operator_error
+from eqverify.frontend.onnx.lowering import Failures, lowered, needed_nodes, operator_error
 from eqverify.frontend.onnx.ports import declared_element, declared_extents, graph_inputs, input_port, input_tensor
 from eqverify.frontend.onnx.reader import parse_network
 
@@ -105,7 +105,7 @@ def _unsupported(model: onnx.ModelProto, source: str | None, data: bytes) -> tup
     try:
         opset = supported_opset(model, source)
         ports = [input_port(info, source) for info in graph_inputs(model.graph)]
-        Lowering(model.graph, opset, source, {port.name: input_tensor(port) for port in ports}, failures).run()
+        lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports}, failures)
         if not failures:
             parse_network(data, source)
     except InputError as error:

@@ -1,6 +1,9 @@
-"""Products of float64 arrays that are formed only where they are exact."""
+"""Arithmetic on stored numbers: without rounding, or it is known that there is none to avoid."""
 
 from __future__ import annotations
+
+import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -33,3 +36,13 @@ def exact_product(values: FloatArray, factor: float) -> FloatArray | None:
     magnitude = np.abs(products)
     lost = (magnitude < _SMALLEST_NORMAL) & (values != 0) & (factor != 0)
     return None if lost.any() or not np.isfinite(magnitude).all() else products
+
+
+def nearest_root(square: Fraction) -> float:
+    """The float64 nearest to the square root of a positive number."""
+    shift = 80 + max(0, square.denominator.bit_length() - square.numerator.bit_length())
+    scaled = (square.numerator << 2 * shift) // square.denominator
+    root = math.isqrt(scaled)
+    exact = root * root * square.denominator == square.numerator << 2 * shift
+    # More than 80 bits of the root, and one that says whether there is a remainder: enough to round correctly.
+    return (2 * root + (not exact)) / (1 << shift + 1)

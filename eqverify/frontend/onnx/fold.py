@@ -1,8 +1,8 @@
 """Constant folding: nodes all of whose inputs are stored numbers.
 
-The operators listed here are evaluated by onnx's reference evaluator, and their results are from then on the stored
-numbers (specs/onnx.md): a trusted step, which rounds where the operator rounds.  Each entry bounds the size of the
-result from the inputs beforehand, so that lying extents cannot exhaust memory.
+The operators listed here are evaluated by onnx's reference evaluator, a trusted step, except where floats are computed
+with: that is done in rational arithmetic (`eqverify.frontend.onnx.rational`).  Each entry bounds the size of the result
+from the inputs beforehand, so that lying extents cannot exhaust memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import onnx
 
 from eqverify.errors import InputError, Place
 from eqverify.frontend.onnx.limits import MAX_COMPONENTS
+from eqverify.frontend.onnx.rational import COMPUTED, rational
 from eqverify.frontend.onnx.values import Constant
 
 Arrays = Sequence[npt.NDArray[Any]]
@@ -74,8 +75,10 @@ FOLDABLE = tuple(sorted(_RESULT_SIZE))
 """Operators that are folded where all inputs are constant."""
 
 
-def fold(node: onnx.NodeProto, inputs: dict[str, Constant], opset: int, file: str | None) -> list[Constant]:
-    """The outputs of a node whose inputs are all constant.
+def fold(
+    node: onnx.NodeProto, inputs: dict[str, Constant], opset: int, file: str | None
+) -> tuple[list[Constant], bool]:
+    """The outputs of a node whose inputs are all constant, and whether they are exact.
 
     Args:
         node: the node; its type is one of `FOLDABLE`.
@@ -86,7 +89,11 @@ def fold(node: onnx.NodeProto, inputs: dict[str, Constant], opset: int, file: st
     Raises:
         InputError: `onnx/constant-folding`, `onnx/too-large`.
 
-    Trusted: onnx's reference evaluator.
+    Returns:
+        The outputs; where they are not exact, each number is the nearest float64, or for Exp, Log, Pow and Mod the one
+        that numpy computes.
+
+    Trusted: onnx's reference evaluator for all that moves, compares or selects numbers, and for whole numbers.
     """
     place = Place(file=file, node=node.output[0])
     arrays = [inputs[name].array for name in node.input if name]
@@ -95,8 +102,20 @@ def fold(node: onnx.NodeProto, inputs: dict[str, Constant], opset: int, file: st
     if _RESULT_SIZE[node.op_type](arrays) > max(MAX_COMPONENTS, _sum(arrays)):
         message = f"{node.op_type}: the constant result has more than {MAX_COMPONENTS} components"
         raise InputError("onnx/too-large", message, place=place)
-    results = _run(node, {name: constant.array for name, constant in inputs.items()}, opset, place)
-    return [Constant(name, np.asarray(array)) for name, array in zip(node.output, results, strict=True)]
+    floats = [inputs[name].element for name in node.input if name and inputs[name].array.dtype.kind == "f"]
+    element, stored = floats[0] if floats else "", {name: constant.array for name, constant in inputs.items()}
+    computed = bool(floats) and node.op_type in COMPUTED
+    if computed or len({array.dtype for array in stored.values() if array.dtype.kind == "f"}) > 1:
+        stored = {name: a.astype(np.float64) if a.dtype.kind == "f" else a for name, a in stored.items()}
+    results, exact = _run(node, stored, opset, place), True
+    if computed:
+        results, exact = rational(node, stored, results)
+    made = []
+    for name, result in zip(node.output, results, strict=True):
+        array = np.asarray(result)
+        wide = array.dtype.kind == "f" and element not in ("", str(array.dtype))
+        made.append(Constant(name, array, element if wide else ""))
+    return made, exact
 
 
 def _run(node: onnx.NodeProto, arrays: dict[str, npt.NDArray[Any]], opset: int, place: Place) -> list[Any]:

@@ -90,7 +90,7 @@ def load_model(data: bytes, source: str | None) -> onnx.ModelProto:
         )
     _refuse_external(model, place)
     try:
-        onnx.checker.check_model(data)
+        onnx.checker.check_model(_with_shapes(model) or data)
     except (onnx.checker.ValidationError, ValueError, RuntimeError, UnicodeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise InputError(
@@ -101,6 +101,23 @@ def load_model(data: bytes, source: str | None) -> onnx.ModelProto:
             hint="export the model again",
         ) from error
     return model
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto | None:
+    """The model with an empty shape for each input and output that has none; None where all have one.
+
+    The checker wants shapes, runtimes do not.  What they are is found while the graph is lowered.
+    """
+    ports = [*model.graph.input, *model.graph.output]
+    if all(info.type.HasField("tensor_type") and info.type.tensor_type.HasField("shape") for info in ports):
+        return None
+    patched = onnx.ModelProto()
+    patched.CopyFrom(model)
+    for info in (*patched.graph.input, *patched.graph.output):
+        if info.type.WhichOneof("value") in (None, "tensor_type"):
+            info.type.tensor_type.elem_type = info.type.tensor_type.elem_type or onnx.TensorProto.FLOAT
+            info.type.tensor_type.shape.SetInParent()
+    return patched
 
 
 def _refuse_external(model: onnx.ModelProto, place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx
 from onnx import defs
 
@@ -15,9 +16,37 @@ from eqverify.frontend.onnx.load import DEFAULT_DOMAINS
 from eqverify.frontend.onnx.ports import graph_inputs
 from eqverify.frontend.onnx.table import Operator, find_operator
 from eqverify.frontend.onnx.tensors import tensor_array
-from eqverify.frontend.onnx.values import Constant, Tensor, Value
+from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
+
+UNFOLDED = frozenset({"Add", "Sub", "Mul", "Div", "MatMul", "Gemm", "ReduceSum", "ReduceMean"})
+"""Operators that can be applied to constants without rounding, as to computed values."""
 
 Failures = list[tuple[onnx.NodeProto, InputError]]
+
+
+def lowered(
+    graph: onnx.GraphProto, opset: int, file: str | None, inputs: Mapping[str, Value], failures: Failures | None = None
+) -> Lowering:
+    """A finished walk over a graph: without rounding if that reads as much, else with rounded constants.
+
+    Args:
+        graph: as `Lowering`, with all others.
+
+    Raises:
+        InputError: as `Lowering`, unless `failures` collects them.
+    """
+    walk = Lowering(graph, opset, file, inputs, None if failures is None else [])
+    try:
+        walk.run()
+    except InputError:
+        if not walk.inexact:
+            raise
+    if walk.inexact and (walk.failures or not walk.finished):
+        walk = Lowering(graph, opset, file, inputs, None if failures is None else [], rounding=True)
+        walk.run()
+    if failures is not None:
+        failures.extend(walk.failures or ())
+    return walk
 
 
 class Lowering:
@@ -29,6 +58,8 @@ class Lowering:
         file: the model's path, for errors.
         inputs: values of the graph's inputs by name.
         failures: where given, errors of nodes are collected there and what depends on them is passed over.
+        rounding: whether numbers that no float64 can hold mean the nearest ones; else they stay computed values, which
+            is exact but not understood everywhere.
     """
 
     def __init__(
@@ -38,8 +69,11 @@ class Lowering:
         file: str | None,
         inputs: Mapping[str, Value],
         failures: Failures | None = None,
+        *,
+        rounding: bool = False,
     ) -> None:
         self.graph, self.opset, self.file, self.failures = graph, opset, file, failures
+        self.rounding, self.inexact, self.finished = rounding, False, False
         self.values: dict[str, Value] = dict(inputs)
         self.stored = {tensor.name: tensor for tensor in graph.initializer}
         names = [info.name for info in graph_inputs(graph)] + [name for node in graph.node for name in node.output]
@@ -58,6 +92,7 @@ class Lowering:
                 if self.failures is None:
                     raise
                 self.failures.append((node, error))
+        self.finished = True
 
     def value(self, name: str) -> Value | None:
         """The value of a tensor; None where it has none (its node failed, or does not compute this output)."""
@@ -75,8 +110,13 @@ class Lowering:
         default_domain = node.domain in DEFAULT_DOMAINS
         all_constant = bool(constants) and not any(isinstance(value, Tensor) for value in inputs)
         if default_domain and all_constant and node.op_type in FOLDABLE:
-            self.values.update((c.name, c) for c in fold(node, constants, self.opset, self.file))
-            return
+            folded, exact = fold(node, constants, self.opset, self.file)
+            self.inexact = self.inexact or not exact
+            if exact or self.rounding:
+                self.values.update((c.name, c) for c in folded)
+                self.builder.rounded += [] if exact else [c.name for c in folded]
+                return
+            inputs = self._computed(node, inputs)
         entry = find_operator(node.op_type, self.opset) if default_domain else None
         if entry is None:
             raise unsupported_operator(node, self.opset, self.file)
@@ -94,6 +134,15 @@ class Lowering:
         results = entry.lower(call)
         results = results if isinstance(results, tuple) else (results,)
         self.values.update(zip(node.output, results, strict=False))
+
+    def _computed(self, node: onnx.NodeProto, inputs: list[Value | None]) -> list[Value | None]:
+        """The inputs of a node of constants, with the first one as a computed value, so that nothing is rounded."""
+        first = inputs[0]
+        if node.op_type not in UNFOLDED or not isinstance(first, Constant) or first.element not in ELEMENTS:
+            raise self._error(node, "not-constant", "no float64 holds the numbers of this constant")
+        bias = first.array.astype(np.float64).reshape(-1)
+        name = self.builder.helper_name(node.output[0], "stored")
+        return [self.builder.affine(name, (), bias, first.shape, first.element), *inputs[1:]]
 
     def _attributes(self, node: onnx.NodeProto, entry: Operator) -> dict[str, object]:
         """Decoded attributes; those the entry does not understand must have their default value."""

@@ -46,7 +46,7 @@ def input_port(info: onnx.ValueInfoProto, file: str | None) -> Port:
     """The port of a declared input.
 
     Raises:
-        InputError: `onnx/element-type`, `onnx/no-shape`, `onnx/dynamic-dimension`, `onnx/batch`, `onnx/empty-tensor`,
+        InputError: `onnx/element-type`, `onnx/no-shape`, `onnx/dynamic-dimension`, `onnx/empty-tensor`,
             `onnx/too-large`.
     """
     place = Place(file=file, node=info.name)
@@ -69,7 +69,7 @@ def input_port(info: onnx.ValueInfoProto, file: str | None) -> Port:
 
 
 def _check_extents(extents: Extents, place: Place) -> None:
-    """Refuse dynamic dimensions other than a leading batch, real batches, and empty or huge inputs."""
+    """Refuse dynamic dimensions other than a leading batch, and empty or huge inputs."""
     shown = f"[{', '.join(map(str, extents))}]"
     if any(isinstance(extent, str) for extent in extents[1:]) or (len(extents) == 1 and isinstance(extents[0], str)):
         raise InputError(
@@ -85,14 +85,6 @@ def _check_extents(extents: Extents, place: Place) -> None:
     if math.prod(numbers) > MAX_COMPONENTS:
         raise InputError(
             "onnx/too-large", f"an input has more than {MAX_COMPONENTS} components", place=place, value=shown
-        )
-    if len(numbers) > 1 and numbers[0] > 1 and math.prod(numbers[1:]) > 1:
-        raise InputError(
-            "onnx/batch",
-            "an input has a fixed batch dimension larger than 1",
-            place=place,
-            value=shown,
-            hint="export with batch 1 or a symbolic batch dimension; a property speaks of one sample",
         )
 
 

@@ -13,7 +13,7 @@ from eqverify.frontend.onnx import operators as _operators  # noqa: F401  (fills
 from eqverify.frontend.onnx.fold import FOLDABLE
 from eqverify.frontend.onnx.fuse import fuse
 from eqverify.frontend.onnx.load import load_model, read_bytes, supported_opset
-from eqverify.frontend.onnx.lowering import Lowering
+from eqverify.frontend.onnx.lowering import Lowering, lowered
 from eqverify.frontend.onnx.ports import graph_inputs, input_port, input_tensor, output_port
 from eqverify.frontend.onnx.table import registered
 from eqverify.frontend.onnx.values import Constant, Tensor
@@ -57,8 +57,7 @@ def parse_network(data: bytes, source: str | None = None) -> Network:
     model = load_model(data, source)
     opset = supported_opset(model, source)
     ports = declared_inputs(model.graph, source)
-    lowering = Lowering(model.graph, opset, source, {port.name: input_tensor(port) for port in ports})
-    lowering.run()
+    lowering = lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports})
     outputs = [shown_output(lowering, info) for info in model.graph.output]
     nodes, outputs = fuse(lowering.builder.nodes, outputs)
     return Network(tuple(ports), tuple(nodes), tuple(outputs))
@@ -92,7 +91,7 @@ def shown_output(lowering: Lowering, info: onnx.ValueInfoProto) -> Port:
 
 
 def _constant_output(lowering: Lowering, info: onnx.ValueInfoProto, constant: Constant, place: Place) -> Tensor:
-    element = str(constant.array.dtype)
+    element = constant.element
     if element not in ("float32", "float64"):
         raise InputError("onnx/element-type", "a constant output is no float tensor", place=place, value=element)
     bias = constant.array.astype(np.float64).reshape(-1)

@@ -15,15 +15,22 @@ ELEMENTS: dict[str, npt.DTypeLike] = {"float32": np.float32, "float64": np.float
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant:
-    """Stored numbers.
+    """Stored numbers, or numbers computed from them.
 
     Attributes:
         name: ONNX name, for errors.
-        array: in the type of the file.
+        array: in the type of the file; float64 for numbers of another float type that were computed, without rounding.
+        declared: the element type in the file where that is not the array's.
     """
 
     name: str
     array: npt.NDArray[Any]
+    declared: str = ""
+
+    @property
+    def element(self) -> str:
+        """The element type in the file."""
+        return self.declared or str(self.array.dtype)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -42,6 +42,10 @@ _CASTS: dict[int, npt.DTypeLike] = {
 }
 
 
+_FLOATS = ("float16", "float32", "float64")
+"""Each holds the numbers of those before it, so that a cast to a later one (or itself) does not round."""
+
+
 @operator("Cast", attributes=("to",))
 def cast(call: Call) -> Value:
     """A constant in the other type; nothing on a computed value that keeps its type."""
@@ -50,6 +54,9 @@ def cast(call: Call) -> Value:
         raise call.error("unsupported-attribute", "cast to an unsupported type", value=element_name(target))
     value = call.value(0)
     if isinstance(value, Constant):
+        if value.element in _FLOATS and element_name(target) in _FLOATS[_FLOATS.index(value.element) :]:
+            wide = value.array.astype(np.promote_types(value.array.dtype, _CASTS[target]))
+            return Constant(call.name, wide, element_name(target))
         with np.errstate(over="ignore", invalid="ignore"):
             return Constant(call.name, value.array.astype(_CASTS[target]))
     if element_name(target) != value.element:

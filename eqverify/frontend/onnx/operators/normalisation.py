@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 
 import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.frontend.onnx.call import Call
+from eqverify.frontend.onnx.exact import nearest_root
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Value
 from eqverify.network import Diagonal, Identity, Term
-
-
-def nearest_root(square: Fraction) -> float:
-    """The float64 nearest to the square root of a positive number (specs/onnx.md defines the divisor by it)."""
-    shift = 80 + max(0, square.denominator.bit_length() - square.numerator.bit_length())
-    scaled = (square.numerator << 2 * shift) // square.denominator
-    root = math.isqrt(scaled)
-    exact = root * root * square.denominator == square.numerator << 2 * shift
-    # More than 80 bits of the root, and one that says whether there is a remainder: enough to round correctly.
-    return (2 * root + (not exact)) / (1 << shift + 1)
 
 
 def _per_channel(call: Call, index: int, channels: int, element: str) -> FloatArray:
@@ -53,6 +43,8 @@ def batch_normalization(call: Call) -> Value:
     if min(squares) <= 0:
         raise call.error("division-by-zero", "a variance plus epsilon is not positive", value=float(min(squares)))
     divisor = np.array([nearest_root(square) for square in squares])
+    if any(Fraction(root) ** 2 != square for root, square in zip(divisor.tolist(), squares, strict=True)):
+        call.builder.rounded.append(call.name)
 
     def spread(numbers: FloatArray) -> FloatArray:
         column = numbers.reshape(-1, *[1] * (len(tensor.shape) - 2))

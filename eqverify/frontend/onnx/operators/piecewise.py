@@ -118,17 +118,28 @@ def _clipped(call: Call, low: FloatArray | None, high: FloatArray | None) -> Val
     return tensor
 
 
-def _absent(bound: npt.NDArray[Any], element: str) -> bool:
-    """Whether a bound stands for none: infinite, or the largest number of the type (exporters write either)."""
-    return bool(np.abs(bound) >= np.finfo(ELEMENTS[element]).max)
+def _absent(bound: npt.NDArray[Any], element: str, sign: float) -> bool:
+    """Whether a bound stands for none: at or beyond that end of the type's numbers (exporters write either).
+
+    Args:
+        bound: one number.
+        element: the type of what is bounded.
+        sign: 1 for an upper bound, -1 for a lower one: a lower bound at the upper end is one that matters.
+    """
+    return bool(sign * bound.astype(np.float64) >= np.finfo(ELEMENTS[element]).max)
 
 
 @operator("Clip", until=10, attributes=("min", "max"))
 def clip_by_attribute(call: Call) -> Value:
     """Two ReLU nodes: a maximum with the lower and a minimum with the upper bound."""
-    tensor = call.tensor(0)
-    bounds = [np.array([call.number(key, 0.0)]) if key in call.attributes else None for key in ("min", "max")]
-    return _clipped(call, *(None if bound is None or _absent(bound, tensor.element) else bound for bound in bounds))
+    element, largest = call.tensor(0).element, float(np.finfo(np.float32).max)
+    bounds = []
+    for key, sign in (("min", -1.0), ("max", 1.0)):  # both default to the end of float32, for float64 too
+        bound = np.array([call.any_number(key, sign * largest)])
+        if element == "float64" and sign * bound[0] == largest:
+            raise call.error("unsupported-form", "a bound at the end of float32 is not read for float64", value=key)
+        bounds.append(None if _absent(bound, element, sign) else call.finite(bound, f"attribute {key!r}"))
+    return _clipped(call, *bounds)
 
 
 @operator("Clip", since=11)
@@ -136,11 +147,11 @@ def clip(call: Call) -> Value:
     """Two ReLU nodes: a maximum with the lower and a minimum with the upper bound."""
     element = call.tensor(0).element
     bounds = []
-    for index in (1, 2):
+    for index, sign in ((1, -1.0), (2, 1.0)):
         bound = call.constant(index) if call.optional(index) is not None else None
         if bound is not None and bound.array.size != 1:
             raise call.shape_error("a bound must be a scalar", list(bound.shape))
-        absent = bound is None or _absent(bound.array, element)
+        absent = bound is None or _absent(bound.array, element, sign)
         bounds.append(None if bound is None or absent else call.weights(bound, element))
     return _clipped(call, *bounds)
 

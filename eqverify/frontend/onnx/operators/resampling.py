@@ -105,6 +105,8 @@ _RESIZE = (
 def resize(call: Call) -> Value:
     """A selection, for whole scales and the mode nearest."""
     _require_nearest(call)
+    if exclude := call.integer("exclude_outside", 0):
+        raise call.error("unsupported-attribute", "'exclude_outside' is for the mode 'cubic'", value=exclude)
     shape = call.tensor(0).shape
     given = call.integers("axes")
     axes = tuple(range(len(shape))) if given is None else call.axes(given, len(shape))

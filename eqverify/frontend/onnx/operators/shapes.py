@@ -64,7 +64,10 @@ def squeeze_by_attribute(call: Call) -> Value:
 @operator("Squeeze", since=13)
 def squeeze(call: Call) -> Value:
     """Nothing: the same components."""
-    return _squeezed(call, None if call.optional(1) is None else call.constant_integers(1))
+    axes = None if call.optional(1) is None else call.constant_integers(1)
+    if axes == ():
+        raise call.error("unsupported-form", "runtimes disagree on whether no axes are none or all of extent 1")
+    return _squeezed(call, axes)
 
 
 def _unsqueezed(call: Call, axes: tuple[int, ...]) -> Value:

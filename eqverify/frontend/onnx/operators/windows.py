@@ -44,7 +44,7 @@ class Geometry:
         return Convolution(kernel, extents, self.strides, self.dilations, self.before, self.after, groups)
 
 
-def geometry(call: Call, extents: tuple[int, ...], window: tuple[int, ...]) -> Geometry:
+def geometry(call: Call, extents: tuple[int, ...], window: tuple[int, ...], *, pooled: bool = False) -> Geometry:
     """Strides, dilations and paddings of a call, checked."""
     axes = len(extents)
     if len(window) != axes or min(window, default=1) < 1:
@@ -53,6 +53,9 @@ def geometry(call: Call, extents: tuple[int, ...], window: tuple[int, ...]) -> G
     dilations = per_axis(call, "dilations", (1,) * axes, 1)
     reach = tuple((w - 1) * d + 1 for w, d in zip(window, dilations, strict=True))
     before, after = _paddings(call, extents, strides, reach)
+    if pooled and unclear(call, extents, strides, reach, dilations):
+        message = "runtimes disagree on the paddings of 'auto_pad' where a window is dilated or smaller than its stride"
+        raise call.error("unsupported-form", message, value=f"dilations {list(dilations)}, strides {list(strides)}")
     total = tuple(n + b + a for n, b, a in zip(extents, before, after, strict=True))
     if any(r > t for r, t in zip(reach, total, strict=True)):
         raise call.shape_error("the window is larger than the padded input", list(reach), list(total))
@@ -65,6 +68,15 @@ def geometry(call: Call, extents: tuple[int, ...], window: tuple[int, ...]) -> G
             _ceiled(call, n, b, a, r, s) for n, b, a, r, s in zip(extents, before, after, reach, strides, strict=True)
         )
     return Geometry(window, strides, dilations, before, after, declared)
+
+
+def unclear(
+    call: Call, extents: tuple[int, ...], strides: tuple[int, ...], reach: tuple[int, ...], dilations: tuple[int, ...]
+) -> bool:
+    """Whether the paddings of a pool are to be found where onnxruntime has a formula of its own, or fails."""
+    totals = [(-(-n // s) - 1) * s + r - n for n, s, r in zip(extents, strides, reach, strict=True)]
+    same = call.text("auto_pad", "NOTSET").startswith("SAME")
+    return same and (max(dilations, default=1) > 1 or min(totals, default=0) < 0)
 
 
 def per_axis(call: Call, key: str, default: tuple[int, ...], least: int) -> tuple[int, ...]:
@@ -173,7 +185,7 @@ def _pool_geometry(call: Call) -> Geometry:
     window = call.integers("kernel_shape")
     if window is None:
         raise call.error("bad-attribute", "attribute 'kernel_shape' is missing")
-    return geometry(call, extents, window)
+    return geometry(call, extents, window, pooled=True)
 
 
 def _whole(extents: tuple[int, ...]) -> Geometry:
