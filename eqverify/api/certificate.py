@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import eqverify
+from eqverify.arrays import IEEE
 from eqverify.bounds import Bounds, Interval
 from eqverify.certificate import Claim, build_certificate, checkable_proofs
 from eqverify.errors import ContradictionError, EqverifyError, InputError, Place, UsageError
@@ -34,6 +35,7 @@ _LARGER = 1 + 2.0**-20
 """The same for eps."""
 
 
+@IEEE
 def check(
     network: str | Path,
     query: str | Path,

@@ -12,7 +12,7 @@ import numpy as np
 
 from eqverify.api.numbered import numbered, plot_all, save_all
 from eqverify.api.reduction import Reduction, reduce
-from eqverify.arrays import ByteArray, FloatArray
+from eqverify.arrays import IEEE, ByteArray, FloatArray
 from eqverify.domain import Conjunction
 from eqverify.errors import EmptySetError, UsageError
 from eqverify.files import atomic_write
@@ -228,6 +228,7 @@ def _listed(signs: ByteArray) -> list[list[int]]:
     return [[int(unit), int(signs[unit])] for unit in np.flatnonzero(signs)]
 
 
+@IEEE
 def reduce_for_property(
     problem: Problem,
     *,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from eqverify.api.loading import PathOrNetwork, load_network, load_query
-from eqverify.arrays import FloatArray
+from eqverify.arrays import IEEE, FloatArray
 from eqverify.domain import Box, Case, Declaration, Domain, NetworkSignature, Polytope, Specification
 from eqverify.equivalence.goals import PairGoals, epsilon_goals, top1_goals
 from eqverify.equivalence.portfolio import METHODS, DecideOptions, Decision, Method, Verdict, decide
@@ -104,6 +104,7 @@ def witness_dict(witness: Witness) -> dict[str, object]:
     }
 
 
+@IEEE
 def equivalent(
     f: PathOrNetwork,
     g: PathOrNetwork,
@@ -323,6 +324,7 @@ class PairAnswer:
     seconds: float
 
 
+@IEEE
 def decide_pair_query(
     query: str | Path | Query,
     networks: Mapping[str, PathOrNetwork],
@@ -416,6 +418,7 @@ def _named(specification: Specification, networks: Mapping[str, PathOrNetwork]) 
     return list(known.values())
 
 
+@IEEE
 def pair_query(
     f: PathOrNetwork,
     g: PathOrNetwork,

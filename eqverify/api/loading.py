@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eqverify.arrays import IEEE
 from eqverify.network import Network
 from eqverify.problem import Problem
 
@@ -16,6 +17,7 @@ PathOrNetwork = str | Path | Network
 """A path to an ONNX file, or a network."""
 
 
+@IEEE
 def load_network(path: str | Path) -> Network:
     """Read an ONNX file (``.onnx``, ``.onnx.gz``).
 
@@ -40,6 +42,7 @@ def load_query(path: str | Path) -> Query:
     return read_query(path)
 
 
+@IEEE
 def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
     """A network with the property it is to be judged on.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eqverify.arrays import FloatArray
+from eqverify.arrays import IEEE, FloatArray
 from eqverify.domain import Box, Case, Polytope
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Network
@@ -20,6 +20,7 @@ from eqverify.problem import Problem, box_problem
 _FILES = (".npy", ".txt", ".csv")
 
 
+@IEEE
 def local_problem(where: Problem | Network, radius: float, around: str | Path | FloatArray) -> Problem:
     """The problem on the l-inf ball  |x_i - p_i| <= radius.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eqverify.arrays import IEEE
 from eqverify.errors import UsageError
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from eqverify.execution import Executor
 
 
+@IEEE
 def prove_stability(
     problem: Problem,
     *,

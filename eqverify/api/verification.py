@@ -11,6 +11,7 @@ import numpy as np
 from eqverify.api.answers import Verification
 from eqverify.api.deciding import Run
 from eqverify.api.loading import PathOrNetwork, load_query
+from eqverify.arrays import IEEE
 from eqverify.deciding.backends import make_backend
 from eqverify.deciding.question import Backend, Verdict
 from eqverify.deciding.replay import Witness
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
 
 
+@IEEE
 def verify(
     query: str | Path | Query,
     networks: PathOrNetwork | Mapping[str, PathOrNetwork],

@@ -21,14 +21,14 @@ from eqverify.transform.chain import is_chain
 from eqverify.transform.deviation import is_single, prove_deviation
 from eqverify.transform.normal_form import normal_form
 from eqverify.transform.passes import by_passes
-from eqverify.transform.realise import Element, realise
+from eqverify.transform.realise import Element, realise, require_finite
 from eqverify.transform.reduced_form import ReducedForm, reduced_form
 from eqverify.transform.residual import earliest_tiers, residual_network
 from eqverify.transform.result import Made, Transformed, TransformOptions
 from eqverify.transform.simplify import drop_dead, simplify
 from eqverify.transform.structured import structured_network
 from eqverify.transform.tiers import merge_tiers
-from eqverify.transform.unit_map import Meaning
+from eqverify.transform.unit_map import Group, Meaning
 
 TOLERANCES: dict[Element, tuple[float, ...]] = {"float32": (2.0**-33, 2.0**-20), "float64": (2.0**-44,)}
 """Residuals up to this share of a row's reach count as zero in simplifications, smallest first.  The larger one of
@@ -62,6 +62,9 @@ class Work:
         Fewest units first; forms with as many units as a later one are left out.
         """
         form = reduced_form(normal_form(self.problem, self.facts))
+        for tier in form.tiers:
+            require_finite(tier.rows, self.options.dtype, tier.groups[0].source)
+        require_finite(form.outputs, self.options.dtype)
         forms = [drop_dead(form, 0.0)]
         for tolerance in TOLERANCES[self.options.dtype]:
             simple = simplify(form, tolerance)
@@ -141,9 +144,18 @@ def _structured(work: Work) -> Transformed:
         )
     reduced, meanings = structured_network(problem, work.facts)
     if reduced.parameter_count == network.parameter_count and reduced.relu_count == network.relu_count:
-        return Transformed(network, meanings, np.zeros(network.output_size), "unchanged")
+        return unchanged(problem)
     epsilon = prove_deviation(problem, work.facts, reduced, meanings)
+    if not np.isfinite(epsilon).all():
+        return unchanged(problem)
     return Transformed(reduced, meanings, epsilon, "structured")
+
+
+def unchanged(problem: Problem) -> Transformed:
+    """The network itself."""
+    network = problem.network
+    meanings = {relu.name: Meaning((Group(relu.name, np.arange(network.sizes[relu.name])),)) for relu in network.relus}
+    return Transformed(network, meanings, np.zeros(network.output_size), "unchanged")
 
 
 def _leo(work: Work) -> Transformed:
