@@ -237,6 +237,7 @@ def certify(
         The bytes, and the checker's verdict on them.
 
     Raises:
+        InputError: `certificate/no-bound`.
         ContradictionError: `certificate/self-check` where the checker does not verify it.
     """
     from eqverify.checker.deviation import deviations
@@ -255,10 +256,21 @@ def certify(
 
     try:
         draft = Reader(build_certificate(problem, (), claim), problem.network)
-        claim = replace(claim, epsilon=deviations(replay.region.hull(), network, draft, statuses) * _LARGER)
+        epsilon = deviations(replay.region.hull(), network, draft, statuses) * _LARGER
+        if not np.isfinite(epsilon).all():
+            raise InputError(
+                "certificate/no-bound",
+                "the checker proves no finite deviation: its bounds leave the range of float64",
+                place=Place(node=problem.network.outputs[0].name, unit=int(np.argmin(np.isfinite(epsilon)))),
+                value=float(epsilon.max()),
+                hint="reduce without --certificate; the weights or the input bounds are extremely large",
+            )
+        claim = replace(claim, epsilon=epsilon)
         made = build_certificate(problem, checked.facts.proofs, claim)
         verdict = conclude(replay, Reader(made, problem.network), network)
         return Certified(made, verdict, checked.lost, checked.unconfirmed)
+    except InputError:
+        raise
     except EqverifyError as error:
         raise ContradictionError(
             "certificate/self-check",
