@@ -14,7 +14,8 @@ import eqverify
 from eqverify.arrays import IEEE
 from eqverify.bounds import Bounds, Interval
 from eqverify.certificate import Claim, build_certificate, checkable_proofs
-from eqverify.errors import ContradictionError, EqverifyError, InputError, Place, UsageError
+from eqverify.errors import ContradictionError, EqverifyError, InputError, LimitError, Place, UsageError
+from eqverify.files import read_limited
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.stability.facts import Evidence, Facts, LayerFacts, Status
@@ -30,6 +31,9 @@ _KINDS = (Evidence.NONE, Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidenc
 
 _WIDER = 1e-6
 """Claimed bounds are wider by this share than what was computed, so that another order of summation shows them too."""
+
+_MOST_BYTES = 1 << 31
+"""Of each file that is checked."""
 
 _LARGER = 1 + 2.0**-20
 """The same for eps."""
@@ -58,6 +62,7 @@ def check(
 
     Raises:
         UsageError: `certificate/no-file` where a file cannot be read; an unknown arithmetic.
+        LimitError: `certificate/too-large`.
     """
     from eqverify.checker import check_bytes
 
@@ -66,12 +71,16 @@ def check(
 
 
 def _bytes(path: Path) -> bytes:
+    place = Place(file=str(path))
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            "certificate/no-file", "a file cannot be read", place=Place(file=str(path)), value=error.strerror
-        ) from error
+        data = read_limited(path, _MOST_BYTES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError("certificate/no-file", "a file cannot be read", place=place, value=reason) from error
+    if data is None:
+        value = f"{_MOST_BYTES >> 20} MiB"
+        raise LimitError("certificate/too-large", "a file is larger than what is read", place=place, value=value)
+    return data
 
 
 @dataclass(frozen=True, slots=True, eq=False)

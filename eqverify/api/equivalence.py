@@ -283,24 +283,17 @@ def _single(f: Network, g: Network) -> bool:
 def _replay(networks: tuple[PathOrNetwork, PathOrNetwork], goals: PairGoals) -> Replay | None:
     """Both files by onnxruntime at an input; None where one of them is no file."""
     from eqverify.export.runtime import run_model
+    from eqverify.frontend.onnx import read_bytes
 
     if any(isinstance(network, Network) for network in networks):
         return None
-    data = [read_model(network) for network in networks if not isinstance(network, Network)]
+    data = [read_bytes(network) for network in networks if not isinstance(network, Network)]
 
     def show(point: FloatArray) -> bool:
         f, g = (run_model(model, point[None])[0] for model in data)
         return goals.shown(point, f, g)
 
     return show
-
-
-def read_model(path: str | Path) -> bytes:
-    """The bytes of an ONNX file, unpacked where it is compressed."""
-    import gzip
-
-    data = Path(path).read_bytes()
-    return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
 
 
 @dataclass(frozen=True, slots=True, eq=False)

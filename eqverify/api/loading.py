@@ -60,11 +60,12 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
     from eqverify.frontend.vnnlib import lower
 
     specification = lower(load_query(query) if isinstance(query, str | Path) else query)
+    front = None if isinstance(network, Network) else read_front(network)
     read = (("network", network), ("property", query))
     files = {name: _digest(path) for name, path in read if isinstance(path, str | Path)}
-    if isinstance(network, Network):
+    if front is None:
+        assert isinstance(network, Network)
         return Problem(network, specification, files=files)
-    front = read_front(network)
     return Problem(front.network, specification, front.tail, files=files)
 
 

@@ -16,7 +16,7 @@ import eqverify
 from eqverify.api.proving import prove_stability
 from eqverify.arrays import IEEE, BoolArray, FloatArray
 from eqverify.errors import ContradictionError, InputError, Place, RejectedError, UsageError
-from eqverify.files import atomic_write
+from eqverify.files import write_files
 from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error, join_outputs, split_inputs
 from eqverify.network.sameness import same_function
 from eqverify.problem import Problem
@@ -194,8 +194,7 @@ class Reduction:
         files = reduction_files(self, Path(path), query, fold_property, property_version)
         if certificate is not None and self.certificate is not None:
             files[Path(certificate)] = self.certificate.data
-        for file, data in files.items():
-            atomic_write(file, data)
+        write_files(files)
         return tuple(files)
 
 
