@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 
-from eqverify.errors import EqverifyError, LimitError, Place, UsageError
+from eqverify.errors import Place, UsageError
 
 _CHUNK = 1 << 20
 _MOST_RATIO = 1032
@@ -67,10 +67,11 @@ def sole_writer(path: Path) -> Iterator[None]:
     """Hold the lock of a file that is appended to, which is a file beside it, until the end.
 
     Raises:
-        UsageError: `files/locked`, `files/not-writable`.
+        UsageError: `files/locked`, `files/no-folder`, `files/not-writable`.
     """
     from filelock import FileLock, Timeout
 
+    require_place(path)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         lock.acquire(timeout=0)
@@ -102,7 +103,6 @@ def write_files(files: Mapping[Path, bytes | str]) -> None:
 
     Raises:
         UsageError: `files/no-folder`, `files/not-writable`; there is none of the new files then.
-        LimitError: `files/no-space`, likewise.
     """
     temporary = {path: path.parent / f".{path.name[:100]}.{secrets.token_hex(6)}.tmp" for path in files}
     renamed: list[Path] = []
@@ -161,15 +161,15 @@ def is_full(error: Exception) -> bool:
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def not_writable(path: Path | str, error: Exception) -> EqverifyError:
+def not_writable(path: Path | str, error: Exception) -> UsageError:
     """The error for a file that the system does not let us write."""
-    place, reason = Place(file=str(path)), getattr(error, "strerror", None) or str(error)
-    if is_full(error):
-        hint = "make room, or name a file elsewhere; nothing new was left there"
-        return LimitError(
-            "files/no-space", "there is no room for what is to be written", place=place, value=reason, hint=hint
-        )
-    return UsageError("files/not-writable", "the file cannot be written", place=place, value=reason)
+    return UsageError(
+        "files/not-writable",
+        "the file cannot be written",
+        place=Place(file=str(path)),
+        value=getattr(error, "strerror", None) or str(error),
+        hint="make room, or name a file elsewhere" if is_full(error) else "name a file elsewhere",
+    )
 
 
 @contextlib.contextmanager

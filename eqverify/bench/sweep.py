@@ -71,7 +71,6 @@ def run_sweep(
     Raises:
         UsageError: `bench/other-limit`: a result that is there is of another time limit; `files/locked`: another run
             writes to the results; `files/not-writable`.
-        LimitError: `files/no-space`.
     """
     with sole_writer(results):
         return _run_sweep(instances, settings, results, pool, report)

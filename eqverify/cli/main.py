@@ -93,7 +93,7 @@ def _flush() -> None:
     """Have what was printed written.
 
     Raises:
-        EqverifyError: `files/not-writable`, `files/no-space`.
+        UsageError: `files/not-writable`.
     """
     if sys.stdout is None:
         return

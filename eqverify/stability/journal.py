@@ -25,8 +25,8 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Interval
-from eqverify.errors import ContradictionError, EqverifyError, InputError, Place, UsageError
-from eqverify.files import is_full, not_writable, sole_writer
+from eqverify.errors import ContradictionError, InputError, Place, UsageError
+from eqverify.files import sole_writer
 from eqverify.problem import Problem
 from eqverify.stability.facts import PROOFS, Evidence, FactTable
 from eqverify.stability.falsify import Falsifier
@@ -58,9 +58,9 @@ def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
     }
     place = Place(file=str(path))
     with ExitStack() as held:
-        held.enter_context(sole_writer(path))
         try:
             stream = held.enter_context(path.open("r+b" if path.exists() else "x+b"))
+            held.enter_context(sole_writer(path))
             entries = _read(stream, _line(header), place)
             if entries:
                 _compare(entries[0], header, place)
@@ -77,15 +77,13 @@ def _version() -> str:
     return str(sys.modules["eqverify"].__dict__["__version__"])
 
 
-def _not_writable(place: Place, error: OSError) -> EqverifyError:
-    if is_full(error):
-        return not_writable(str(place.file), error)
+def _not_writable(place: Place, error: OSError) -> UsageError:
     return UsageError(
         "journal/not-writable",
-        "the journal cannot be opened for reading and writing",
+        "the journal cannot be read and written",
         place=place,
         value=error.strerror,
-        hint="name another file; what it holds is kept",
+        hint="make room, or name another file; what was proved before is kept",
     )
 
 
