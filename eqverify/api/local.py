@@ -92,7 +92,8 @@ def _point(around: str | Path | FloatArray, problem: Problem | None, size: int) 
         raise UsageError(
             "local/point",
             "the point must have a finite number for each input of the network",
-            value=f"{point.size} numbers, {size} inputs",
+            value=f"{np.isfinite(point).sum()} finite numbers, {size} inputs",
+            hint="give one decimal number per input, within the range of float64",
         )
     return point
 

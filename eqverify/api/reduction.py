@@ -14,10 +14,10 @@ import numpy as np
 
 import eqverify
 from eqverify.api.proving import prove_stability
-from eqverify.arrays import IEEE, BoolArray, FloatArray
+from eqverify.arrays import IEEE, FloatArray
 from eqverify.errors import ContradictionError, InputError, Place, RejectedError, UsageError
 from eqverify.files import write_files
-from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error, join_outputs, split_inputs
+from eqverify.network import Network, evaluate_nodes, evaluation_error, fits_range, join_outputs
 from eqverify.network.sameness import same_function
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
@@ -411,7 +411,7 @@ def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsil
     from eqverify.export.runtime import compare_with_runtime
 
     points = _points(problem, facts)
-    points = points[_in_range(network, points)]
+    points = points[fits_range(network, points)]
     comparison = compare_with_runtime(data, network, points)
     if not comparison.agrees:
         raise ContradictionError(
@@ -446,19 +446,6 @@ def _points(problem: Problem, facts: Facts, count: int = 200) -> FloatArray:
     points = np.concatenate([inner, corners, facts.witnesses[:count].reshape(-1, lower.shape[1])])
     inside = problem.domain.contains(points)
     return points[inside] if inside.any() else points[:0]
-
-
-def _in_range(network: Network, points: FloatArray) -> BoolArray:
-    """(k,) whether no sum can overflow when a runtime evaluates the network at a point."""
-    singles = any(port.element == "float32" for port in (*network.inputs, *network.outputs))
-    largest = float(np.finfo(np.float32 if singles else np.float64).max) / 4
-    values = {**split_inputs(network, points), **evaluate_nodes(network, points)}
-    fits = (np.abs(points) <= largest).all(axis=1)
-    for node in network.nodes:
-        if isinstance(node, Affine):
-            size = np.abs(node.bias) + sum(t.map.absolute().forward(np.abs(values[t.source])) for t in node.terms)
-            fits &= (size <= largest).all(axis=1)
-    return np.asarray(fits)
 
 
 def _require_whole_domain(problem: Problem) -> None:
