@@ -14,7 +14,16 @@ import eqverify
 from eqverify.arrays import IEEE
 from eqverify.bounds import Bounds, Interval
 from eqverify.certificate import Claim, build_certificate, checkable_proofs
-from eqverify.errors import ContradictionError, EqverifyError, InputError, LimitError, Place, UsageError
+from eqverify.errors import (
+    ContradictionError,
+    EmptySetError,
+    EqverifyError,
+    InputError,
+    LimitError,
+    Place,
+    RejectedError,
+    UsageError,
+)
 from eqverify.files import read_limited
 from eqverify.network import Network
 from eqverify.problem import Problem
@@ -114,44 +123,76 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
         UsageError: `certificate/no-files` where the problem was not read from files.
         InputError: `certificate/opaque` for a network that ends in operators that are not piecewise linear.
         EmptySetError: the checker finds that no input satisfies the disjunct that the problem assumes.
-        RejectedError: a step does not show what it should: a defect.
     """
-    from eqverify.checker.numbers import Floats
-    from eqverify.checker.reader import Reader
-    from eqverify.checker.replay import Replay
-    from eqverify.checker.verdict import directed_replay
-
     facts.require(problem)
     if files:
         require_files(problem)
-    if problem.assumed is None:
-        replay = Replay(problem.network, problem.domain, Floats())
-    else:
-        (case,) = problem.cases
-        replay = directed_replay(problem.network, case, 0, Floats())
+    repeated = _Repeated(problem)
 
-    def repeat(proofs: Sequence[Proof]) -> Facts:
-        replay.run(Reader(build_certificate(problem, proofs, None), problem.network))
-        return replace(facts, layers=tuple(_confirmed(layer, replay) for layer in facts.layers))
+    def found() -> Facts:
+        return replace(facts, layers=tuple(_confirmed(layer, repeated.replay) for layer in facts.layers))
 
     def known() -> Bounds:
-        return {name: Interval(z.lower, z.upper) for name, z in replay.bounds.items()}
+        return {name: Interval(z.lower, z.upper) for name, z in repeated.replay.bounds.items()}
 
-    proofs: list[Proof] = [proof for proof in facts.proofs if not isinstance(proof, Believed)]
-    found = repeat(proofs)
-    if _lost(facts, found) and seconds > 0:
-        for more in checkable_proofs(problem, known, facts, found, seconds):
-            proofs += more
-            found = repeat(more)
-    words = [proof for proof in facts.proofs if isinstance(proof, Believed) and _is_open(proof, found)]
+    repeated.add([proof for proof in facts.proofs if not isinstance(proof, Believed)])
+    if _lost(facts, found()) and seconds > 0:
+        for more in checkable_proofs(problem, known, facts, found(), seconds):
+            repeated.add(more)
+    words = [proof for proof in facts.proofs if isinstance(proof, Believed) and _is_open(proof, found())]
     if words and not certified_only:
-        more = [*words, DerivedProof("crown", {})]
-        proofs += more
-        found = repeat(more)
+        repeated.add([*words, DerivedProof("crown", {})])
     solver = facts.evidence_counts()["solver"]
-    lost = _lost(facts, found)
-    facts = replace(found, proofs=tuple(proofs))
-    return Rechecked(facts, replay, lost, max(0, lost - solver))
+    lost = _lost(facts, found())
+    return Rechecked(replace(found(), proofs=tuple(repeated.proofs)), repeated.replay, lost, max(0, lost - solver))
+
+
+class _Repeated:
+    """Proofs that the checker confirms; those that it does not, since it rounds otherwise, are left out.
+
+    Attributes:
+        replay: its state after them.
+        proofs: in order.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self.replay = self._fresh()
+        self.proofs: list[Proof] = []
+
+    def _fresh(self) -> Replay:
+        from eqverify.checker.numbers import Floats
+        from eqverify.checker.replay import Replay
+        from eqverify.checker.verdict import directed_replay
+
+        problem = self._problem
+        if problem.assumed is None:
+            return Replay(problem.network, problem.domain, Floats())
+        (case,) = problem.cases
+        return directed_replay(problem.network, case, 0, Floats())
+
+    def add(self, proofs: Sequence[Proof]) -> None:
+        """Have further proofs repeated: all at once, or where that fails one by one, then those that hold afresh."""
+        if self._run(self.replay, proofs):
+            self.proofs += proofs
+            return
+        trial = self._fresh()
+        held = [proof for proof in (*self.proofs, *proofs) if self._run(trial, [proof])]
+        self.replay = self._fresh()
+        self.proofs = held if self._run(self.replay, held) else []
+        if not self.proofs:
+            self.replay = self._fresh()
+
+    def _run(self, replay: Replay, proofs: Sequence[Proof]) -> bool:
+        from eqverify.checker.reader import Reader
+
+        try:
+            replay.run(Reader(build_certificate(self._problem, proofs, None), self._problem.network))
+        except EmptySetError:
+            raise
+        except RejectedError:
+            return False
+        return True
 
 
 def _lost(facts: Facts, found: Facts) -> int:
