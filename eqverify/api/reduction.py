@@ -17,7 +17,7 @@ from eqverify.api.proving import prove_stability
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.errors import ContradictionError, InputError, Place, RejectedError, UsageError
 from eqverify.files import write_files
-from eqverify.network import Network, evaluate_nodes, evaluation_error, fits_range, join_outputs
+from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error, fits_range, join_outputs
 from eqverify.network.sameness import same_function
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from eqverify.api.properties import Version
     from eqverify.equivalence.exact import CrossCheck
     from eqverify.export.runtime import RuntimeComparison
+
+
+_MULTIPLICATIONS = 1 << 27
+"""Of one evaluation of all random points at which networks are compared: large ones are compared at fewer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -436,8 +440,11 @@ def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsil
     return comparison
 
 
-def _points(problem: Problem, facts: Facts, count: int = 200) -> FloatArray:
-    """Random points, corners and the falsifier's witnesses, at most `count` of each; all in the domain's boxes."""
+def _points(problem: Problem, facts: Facts) -> FloatArray:
+    """Random points, corners and the falsifier's witnesses, at most 200 of each; all in the domain's boxes."""
+    affine = [node for node in problem.network.nodes if isinstance(node, Affine)]
+    work = sum(node.size * sum(term.map.fan_in for term in node.terms) for node in affine)
+    count = max(4, min(200, _MULTIPLICATIONS // max(1, work)))
     random = np.random.default_rng(0)
     chosen = random.integers(len(problem.domain.polytopes), size=count)
     lower, upper = problem.domain.lower[chosen], problem.domain.upper[chosen]

@@ -35,6 +35,9 @@ _NEW_WEIGHTS = ("sequential", "residual", "leo")
 EXPLODED = 1 << 24
 """Weights of a chain (64 MB as float32) above which the original's graph is preferred."""
 
+_IMPOSSIBLE = ("transform/overflow", "transform/too-large", "network/too-large")
+"""Errors of a shape that say only that it is none for this network."""
+
 RELU_WEIGHTS = 4096
 """How many weights a ReLU counts for in the cost of ``auto``."""
 
@@ -53,8 +56,8 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
 
     Raises:
         UsageError: the facts are about another problem.
-        InputError: the network is no chain (``leo`` only); `transform/overflow` where weights overflow in all shapes
-            and the network cannot be written as it is.
+        InputError: the network is no chain (``leo`` only); `transform/overflow`, `transform/too-large`,
+            `network/too-large` where no shape can be made and the network cannot be written as it is.
         ContradictionError: a pass broke an invariant.
     """
     options = options or TransformOptions()
@@ -72,19 +75,21 @@ def _candidates(work: Work) -> list[Transformed]:
     if shape == "structured":
         return [REALISATIONS[shape](work)]
     candidates = [REALISATIONS["structured"](work)] if work.keeps_weights and shape != "leo" else []
-    overflows: list[InputError] = []
+    if candidates and shape != "auto" and candidates[0].network.relu_count == 0 and not candidates[0].epsilon.any():
+        return candidates  # nothing is better
+    refused: list[InputError] = []
 
     def attempt(name: str) -> None:
         try:
             candidates.append(REALISATIONS[name](work))
         except InputError as error:
-            if error.code != "transform/overflow":
+            if error.code not in _IMPOSSIBLE:
                 raise
-            overflows.append(error)
+            refused.append(error)
 
     if shape in ("sequential", "auto"):
         attempt("sequential")
-        if work.leo_is_cheap(bool(overflows) or candidates[-1].worst > work.options.max_epsilon):
+        if work.leo_is_cheap(bool(refused) or candidates[-1].worst > work.options.max_epsilon):
             attempt("leo")
     if shape == "leo":
         attempt("leo")
@@ -92,7 +97,7 @@ def _candidates(work: Work) -> list[Transformed]:
         attempt("residual")
     if not candidates:
         if not work.keeps_weights:
-            raise overflows[0]
+            raise refused[0]
         candidates.append(unchanged(work.problem))
     return candidates
 

@@ -12,10 +12,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from eqverify.errors import UsageError
+from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Affine, Convolution, Network, TransposedConvolution
 from eqverify.problem import Problem
-from eqverify.stability.facts import Facts
+from eqverify.stability.facts import Facts, Status
 from eqverify.transform.carriers import sequential_chain
 from eqverify.transform.chain import is_chain
 from eqverify.transform.deviation import is_single, prove_deviation
@@ -37,6 +37,9 @@ float32 finds what was exact before weights were rounded to that type; it is use
 _LEO_ENTRIES = 2_000_000
 """LEO's passes are cheap where all layers together have at most so many weights as dense matrices, or twenty times as
 many where that is asked for."""
+
+_ROW_ENTRIES = 1 << 27
+"""Numbers in rows of the normal form (1 GB), which is copied a few times."""
 
 Writer = Callable[[ReducedForm, Network, Element], tuple[Network, Mapping[str, Meaning]]]
 
@@ -61,6 +64,7 @@ class Work:
 
         Fewest units first; forms with as many units as a later one are left out.
         """
+        self._require_room()
         form = reduced_form(normal_form(self.problem, self.facts))
         for tier in form.tiers:
             require_finite(tier.rows, self.options.dtype, tier.groups[0].source)
@@ -71,6 +75,24 @@ class Work:
             if simple.units < forms[0].units:
                 forms.insert(0, simple)
         return tuple(forms)
+
+    def _require_room(self) -> None:
+        """Raise before the rows of kept units and outputs would take too much memory.
+
+        Raises:
+            InputError: `transform/too-large`.
+        """
+        network, facts = self.problem.network, self.facts
+        kept, active = facts.count(Status.UNDECIDED) + facts.count(Status.UNSTABLE), facts.count(Status.ACTIVE)
+        entries = (kept + network.output_size) * (network.input_size + 1 + kept + active)
+        if entries > _ROW_ENTRIES:
+            raise InputError(
+                "transform/too-large",
+                "rows of all units that are kept would take too much memory",
+                place=Place(node=max(network.relus, key=lambda r: network.sizes[r.name]).name if kept else None),
+                value=f"{entries} numbers, {_ROW_ENTRIES} allowed",
+                hint="--shape structured keeps the network's own graph",
+            )
 
     @property
     def keeps_weights(self) -> bool:
