@@ -15,6 +15,9 @@ ByteArray = npt.NDArray[np.int8]
 ExactArray = npt.NDArray[np.object_]
 """An array of `fractions.Fraction`."""
 
+IEEE = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+"""Decorates what takes infinities and NaN for what they are: bounds that decide nothing.  No news for a user."""
+
 
 def frozen(values: npt.ArrayLike, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
     """A read-only C-contiguous array of `values`; copies unless it is one already."""

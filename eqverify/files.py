@@ -1,46 +1,187 @@
-"""Writing files so that a killed run leaves the old file or none."""
+"""Reading files that may be packed, up to a size; writing files so that a killed run leaves the old ones or none.
+
+What a file may be is decided here once: how much is read of it, how gzip is unpacked, who may write to it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import gzip
 import os
 import secrets
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from eqverify.errors import Place, UsageError
 
+_CHUNK = 1 << 22
+_MOST_RATIO = 1032
+"""Deflate packs at most so many bytes into one (zlib's technical notes)."""
+
+
+def read_limited(path: str | os.PathLike[str], most: int) -> bytes | None:
+    """The bytes of a file; None where there are more than `most`, or no end.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or there can be no such path.
+    """
+    with open(path, "rb") as stream:
+        if os.fstat(stream.fileno()).st_size > most:
+            return None
+        data = stream.read(most + 1)
+    return None if len(data) > most else data
+
+
+def is_packed(data: bytes) -> bool:
+    """Whether bytes are gzip's, whatever the file is called."""
+    return data.startswith(b"\x1f\x8b")
+
+
+def unpack(data: bytes, most: int) -> bytes | None:
+    """What bytes in gzip hold, or the bytes themselves where they are not packed; None where that is more than `most`.
+
+    Too much is found out by a first pass that keeps nothing; what the archive says of itself is not believed.
+
+    Raises:
+        OSError, EOFError, zlib.error: the archive is damaged.
+    """
+    if not is_packed(data):
+        return None if len(data) > most else data
+    if len(data) * _MOST_RATIO > most and _holds_more(data, most):
+        return None
+    return gzip.decompress(data)
+
+
+def _holds_more(data: bytes, most: int) -> bool:
+    """Whether archives one after the other hold more; what is damaged holds no more."""
+    count = 0
+    while data and count <= most:
+        archive = zlib.decompressobj(wbits=31)
+        while data and not archive.eof and count <= most:
+            count += len(archive.decompress(data, _CHUNK))
+            data = archive.unconsumed_tail
+        data = archive.unused_data.lstrip(b"\0")
+    return count > most
+
+
+@contextlib.contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that is appended to, which is a file beside it, until the end.
+
+    Raises:
+        UsageError: `files/locked`, `files/no-folder`, `files/not-writable`.
+    """
+    from filelock import FileLock, Timeout
+
+    require_place(path)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(
+            "files/locked",
+            "another run writes to this file",
+            place=Place(file=str(path)),
+            hint="wait until it has ended, or name another file",
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        raise not_writable(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
-    """Write a file under a temporary name in its folder, flush it to disk, and rename it.
+    """As `write_files`, for a single one."""
+    write_files({Path(path): data})
+
+
+def write_files(files: Mapping[Path, bytes | str]) -> None:
+    """Write files that belong together: under temporary names in their folders, flushed to disk, then renamed.
 
     Args:
-        path: where; an existing file is replaced.
-        data: bytes, or text to be written as UTF-8.
+        files: by path, bytes, or text to be written as UTF-8; existing files are replaced.
+
+    Raises:
+        UsageError: `files/no-folder`, `files/not-writable`; there is none of the new files then.
+    """
+    temporary = {path: path.parent / f".{path.name[:100]}.{secrets.token_hex(6)}.tmp" for path in files}
+    renamed: list[Path] = []
+    try:
+        for path, data in files.items():
+            require_place(path)
+            with _told(path):
+                _write(temporary[path], data.encode() if isinstance(data, str) else data)
+        for path in files:
+            with _told(path):
+                os.replace(temporary[path], path)
+            renamed.append(path)
+    except BaseException:
+        for path in renamed:
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        for name in temporary.values():
+            with contextlib.suppress(OSError):
+                name.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those around it, unless it is there.
+
+    Raises:
+        UsageError: `files/no-folder`.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        place = Place(file=str(path))
+        raise UsageError("files/no-folder", "the folder cannot be made", place=place, value=error.strerror) from error
+
+
+def require_place(path: Path) -> None:
+    """Raise where no file can be written under a name.
 
     Raises:
         UsageError: `files/no-folder`, `files/not-writable`.
     """
-    path = Path(path)
-    place = Place(file=str(path))
-    if not path.parent.is_dir():
+    if not path.absolute().parent.is_dir():
         raise UsageError(
             "files/no-folder",
             "the folder to write into does not exist",
-            place=place,
+            place=Place(file=str(path)),
             value=str(path.parent),
             hint="create it first",
         )
-    temporary = path.parent / f".{path.name[:100]}.{secrets.token_hex(6)}.tmp"
+    if path.is_dir():
+        raise not_writable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the system says that there is no room."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def not_writable(path: Path | str, error: Exception) -> UsageError:
+    """The error for a file that the system does not let us write."""
+    return UsageError(
+        "files/not-writable",
+        "the file cannot be written",
+        place=Place(file=str(path)),
+        value=getattr(error, "strerror", None) or str(error),
+        hint="make room, or name a file elsewhere" if is_full(error) else "name a file elsewhere",
+    )
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
     try:
-        _write(temporary, data.encode() if isinstance(data, str) else data)
-        os.replace(temporary, path)
+        yield
     except OSError as error:
-        raise UsageError(
-            "files/not-writable", "the file cannot be written", place=place, value=error.strerror
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        raise not_writable(path, error) from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from eqverify.api.numbered import numbered, plot_all, save_all
 from eqverify.api.reduction import Reduction, reduce
+from eqverify.arrays import IEEE
 from eqverify.files import atomic_write
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
@@ -119,6 +120,7 @@ def box_problems(problem: Problem) -> tuple[Problem, ...]:
     )
 
 
+@IEEE
 def reduce_per_box(
     problem: Problem,
     *,

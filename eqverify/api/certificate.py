@@ -11,9 +11,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import eqverify
+from eqverify.arrays import IEEE
 from eqverify.bounds import Bounds, Interval
 from eqverify.certificate import Claim, build_certificate, checkable_proofs
-from eqverify.errors import ContradictionError, EqverifyError, InputError, Place, UsageError
+from eqverify.errors import (
+    ContradictionError,
+    EmptySetError,
+    EqverifyError,
+    InputError,
+    LimitError,
+    Place,
+    RejectedError,
+    UsageError,
+)
+from eqverify.files import read_limited
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.stability.facts import Evidence, Facts, LayerFacts, Status
@@ -30,10 +41,14 @@ _KINDS = (Evidence.NONE, Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidenc
 _WIDER = 1e-6
 """Claimed bounds are wider by this share than what was computed, so that another order of summation shows them too."""
 
+_MOST_BYTES = 1 << 31
+"""Of each file that is checked."""
+
 _LARGER = 1 + 2.0**-20
 """The same for eps."""
 
 
+@IEEE
 def check(
     network: str | Path,
     query: str | Path,
@@ -57,6 +72,7 @@ def check(
     Raises:
         UsageError: `certificate/no-file` where a file cannot be read; an unknown arithmetic.
         InputError: `read/differs` where onnxruntime computes something else for a model than the verdict is about.
+        LimitError: `certificate/too-large`.
     """
     from eqverify.api.loading import load_compared, load_query
     from eqverify.checker import check_bytes
@@ -72,12 +88,16 @@ def check(
 
 
 def _bytes(path: Path) -> bytes:
+    place = Place(file=str(path))
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            "certificate/no-file", "a file cannot be read", place=Place(file=str(path)), value=error.strerror
-        ) from error
+        data = read_limited(path, _MOST_BYTES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError("certificate/no-file", "a file cannot be read", place=place, value=reason) from error
+    if data is None:
+        value = f"{_MOST_BYTES >> 20} MiB"
+        raise LimitError("certificate/too-large", "a file is larger than what is read", place=place, value=value)
+    return data
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,44 +131,76 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
         UsageError: `certificate/no-files` where the problem was not read from files.
         InputError: `certificate/opaque` for a network that ends in operators that are not piecewise linear.
         EmptySetError: the checker finds that no input satisfies the disjunct that the problem assumes.
-        RejectedError: a step does not show what it should: a defect.
     """
-    from eqverify.checker.numbers import Floats
-    from eqverify.checker.reader import Reader
-    from eqverify.checker.replay import Replay
-    from eqverify.checker.verdict import directed_replay
-
     facts.require(problem)
     if files:
         require_files(problem)
-    if problem.assumed is None:
-        replay = Replay(problem.network, problem.domain, Floats())
-    else:
-        (case,) = problem.cases
-        replay = directed_replay(problem.network, case, 0, Floats())
+    repeated = _Repeated(problem)
 
-    def repeat(proofs: Sequence[Proof]) -> Facts:
-        replay.run(Reader(build_certificate(problem, proofs, None), problem.network))
-        return replace(facts, layers=tuple(_confirmed(layer, replay) for layer in facts.layers))
+    def found() -> Facts:
+        return replace(facts, layers=tuple(_confirmed(layer, repeated.replay) for layer in facts.layers))
 
     def known() -> Bounds:
-        return {name: Interval(z.lower, z.upper) for name, z in replay.bounds.items()}
+        return {name: Interval(z.lower, z.upper) for name, z in repeated.replay.bounds.items()}
 
-    proofs: list[Proof] = [proof for proof in facts.proofs if not isinstance(proof, Believed)]
-    found = repeat(proofs)
-    if _lost(facts, found) and seconds > 0:
-        for more in checkable_proofs(problem, known, facts, found, seconds):
-            proofs += more
-            found = repeat(more)
-    words = [proof for proof in facts.proofs if isinstance(proof, Believed) and _is_open(proof, found)]
+    repeated.add([proof for proof in facts.proofs if not isinstance(proof, Believed)])
+    if _lost(facts, found()) and seconds > 0:
+        for more in checkable_proofs(problem, known, facts, found(), seconds):
+            repeated.add(more)
+    words = [proof for proof in facts.proofs if isinstance(proof, Believed) and _is_open(proof, found())]
     if words and not certified_only:
-        more = [*words, DerivedProof("crown", {})]
-        proofs += more
-        found = repeat(more)
+        repeated.add([*words, DerivedProof("crown", {})])
     solver = facts.evidence_counts()["solver"]
-    lost = _lost(facts, found)
-    facts = replace(found, proofs=tuple(proofs))
-    return Rechecked(facts, replay, lost, max(0, lost - solver))
+    lost = _lost(facts, found())
+    return Rechecked(replace(found(), proofs=tuple(repeated.proofs)), repeated.replay, lost, max(0, lost - solver))
+
+
+class _Repeated:
+    """Proofs that the checker confirms; those that it does not, since it rounds otherwise, are left out.
+
+    Attributes:
+        replay: its state after them.
+        proofs: in order.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self.replay = self._fresh()
+        self.proofs: list[Proof] = []
+
+    def _fresh(self) -> Replay:
+        from eqverify.checker.numbers import Floats
+        from eqverify.checker.replay import Replay
+        from eqverify.checker.verdict import directed_replay
+
+        problem = self._problem
+        if problem.assumed is None:
+            return Replay(problem.network, problem.domain, Floats())
+        (case,) = problem.cases
+        return directed_replay(problem.network, case, 0, Floats())
+
+    def add(self, proofs: Sequence[Proof]) -> None:
+        """Have further proofs repeated: all at once, or where that fails one by one, then those that hold afresh."""
+        if self._run(self.replay, proofs):
+            self.proofs += proofs
+            return
+        trial = self._fresh()
+        held = [proof for proof in (*self.proofs, *proofs) if self._run(trial, [proof])]
+        self.replay = self._fresh()
+        self.proofs = held if self._run(self.replay, held) else []
+        if not self.proofs:
+            self.replay = self._fresh()
+
+    def _run(self, replay: Replay, proofs: Sequence[Proof]) -> bool:
+        from eqverify.checker.reader import Reader
+
+        try:
+            replay.run(Reader(build_certificate(self._problem, proofs, None), self._problem.network))
+        except EmptySetError:
+            raise
+        except RejectedError:
+            return False
+        return True
 
 
 def _lost(facts: Facts, found: Facts) -> int:
@@ -243,6 +295,7 @@ def certify(
         The bytes, and the checker's verdict on them.
 
     Raises:
+        InputError: `certificate/no-bound`.
         ContradictionError: `certificate/self-check` where the checker does not verify it.
     """
     from eqverify.checker.deviation import deviations
@@ -261,10 +314,21 @@ def certify(
 
     try:
         draft = Reader(build_certificate(problem, (), claim), problem.network)
-        claim = replace(claim, epsilon=deviations(replay.region.hull(), network, draft, statuses) * _LARGER)
+        epsilon = deviations(replay.region.hull(), network, draft, statuses) * _LARGER
+        if not np.isfinite(epsilon).all():
+            raise InputError(
+                "certificate/no-bound",
+                "the checker proves no finite deviation: its bounds leave the range of float64",
+                place=Place(node=problem.network.outputs[0].name, unit=int(np.argmin(np.isfinite(epsilon)))),
+                value=float(epsilon.max()),
+                hint="reduce without --certificate; the weights or the input bounds are extremely large",
+            )
+        claim = replace(claim, epsilon=epsilon)
         made = build_certificate(problem, checked.facts.proofs, claim)
         verdict = conclude(replay, Reader(made, problem.network), network)
         return Certified(made, verdict, checked.lost, checked.unconfirmed)
+    except InputError:
+        raise
     except EqverifyError as error:
         raise ContradictionError(
             "certificate/self-check",

@@ -12,10 +12,10 @@ import numpy as np
 
 from eqverify.api.numbered import numbered, plot_all, save_all
 from eqverify.api.reduction import Reduction, reduce
-from eqverify.arrays import ByteArray, FloatArray
+from eqverify.arrays import IEEE, ByteArray, FloatArray
 from eqverify.domain import Conjunction
 from eqverify.errors import EmptySetError, UsageError
-from eqverify.files import atomic_write
+from eqverify.files import write_files
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.report.claims import DIRECTED_CLAIM
@@ -209,9 +209,7 @@ class DirectedReduction:
             (f, None if folded and d.status == "open" else d.certificate)
             for f, d in zip(files, self.disjuncts, strict=True)
         ]
-        for file, made in pairs:
-            if made is not None:
-                atomic_write(file, made.data)
+        write_files({file: made.data for file, made in pairs if made is not None})
         return tuple(None if made is None else file for file, made in pairs)
 
     def as_dict(self) -> dict[str, object]:
@@ -234,6 +232,7 @@ def _listed(signs: ByteArray) -> list[list[int]]:
     return [[int(unit), int(signs[unit])] for unit in np.flatnonzero(signs)]
 
 
+@IEEE
 def reduce_for_property(
     problem: Problem,
     *,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from eqverify.api.loading import PathOrNetwork, load_compared, load_query
-from eqverify.arrays import FloatArray
+from eqverify.arrays import IEEE, FloatArray
 from eqverify.domain import Box, Case, Declaration, Domain, NetworkSignature, Polytope, Specification
 from eqverify.equivalence.goals import PairGoals, epsilon_goals, top1_goals
 from eqverify.equivalence.portfolio import METHODS, DecideOptions, Decision, Method, Verdict, decide
@@ -108,6 +108,7 @@ def witness_dict(witness: Witness) -> dict[str, object]:
     }
 
 
+@IEEE
 def equivalent(
     f: PathOrNetwork,
     g: PathOrNetwork,
@@ -288,24 +289,17 @@ def _single(f: Network, g: Network) -> bool:
 def _replay(networks: tuple[PathOrNetwork, PathOrNetwork], goals: PairGoals) -> Replay | None:
     """Both files by onnxruntime at an input; None where one of them is no file."""
     from eqverify.export.runtime import run_model
+    from eqverify.frontend.onnx import read_bytes
 
     if any(isinstance(network, Network) for network in networks):
         return None
-    data = [read_model(network) for network in networks if not isinstance(network, Network)]
+    data = [read_bytes(network) for network in networks if not isinstance(network, Network)]
 
     def show(point: FloatArray) -> bool:
         f, g = (run_model(model, point[None])[0] for model in data)
         return goals.shown(point, f, g)
 
     return show
-
-
-def read_model(path: str | Path) -> bytes:
-    """The bytes of an ONNX file, unpacked where it is compressed."""
-    import gzip
-
-    data = Path(path).read_bytes()
-    return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -331,6 +325,7 @@ class PairAnswer:
     readings: tuple[Reading, ...]
 
 
+@IEEE
 def decide_pair_query(
     query: str | Path | Query,
     networks: Mapping[str, PathOrNetwork],
@@ -443,6 +438,7 @@ def _columns(domain: Domain, start: int, count: int) -> list[tuple[FloatArray, F
     return [(low[part], high[part]) for low, high in zip(domain.lower, domain.upper, strict=True)]
 
 
+@IEEE
 def pair_query(
     f: PathOrNetwork,
     g: PathOrNetwork,

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eqverify.arrays import IEEE
 from eqverify.domain import Domain
 from eqverify.network import Network
 from eqverify.problem import Problem
@@ -22,6 +23,7 @@ PathOrNetwork = str | Path | Network
 """A path to an ONNX file, or a network."""
 
 
+@IEEE
 def load_network(path: str | Path) -> Network:
     """Read an ONNX file (``.onnx``, ``.onnx.gz``).
 
@@ -98,6 +100,7 @@ def load_query(path: str | Path) -> Query:
     return read_query(path)
 
 
+@IEEE
 def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
     """A network with the property it is to be judged on.
 
@@ -116,14 +119,15 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
     from eqverify.frontend.vnnlib import lower
 
     specification = lower(load_query(query) if isinstance(query, str | Path) else query)
-    read = (("network", network), ("property", query))
-    files = {name: _digest(path) for name, path in read if isinstance(path, str | Path)}
     if isinstance(network, Network):
-        return Problem(network, specification, files=files)
-    front = read_front(network)
+        return Problem(network, specification, files=_digests(property=query))
+    front = read_front(network)  # first: what cannot be read has an error of its own
+    files = _digests(network=network, property=query)
     problem = Problem(front.network, specification, front.tail, files=files)
     return replace(problem, reading=compared(network, front, problem.domain))
 
 
-def _digest(path: str | Path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def _digests(**sources: object) -> dict[str, str]:
+    """SHA-256 (hex) of the bytes of those that are paths."""
+    paths = {name: Path(path) for name, path in sources.items() if isinstance(path, str | Path)}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eqverify.arrays import FloatArray
+from eqverify.arrays import IEEE, FloatArray
 from eqverify.domain import Box, Case, Polytope
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Network
@@ -20,6 +20,7 @@ from eqverify.problem import Problem, box_problem
 _FILES = (".npy", ".txt", ".csv")
 
 
+@IEEE
 def local_problem(where: Problem | Network, radius: float, around: str | Path | FloatArray) -> Problem:
     """The problem on the l-inf ball  |x_i - p_i| <= radius.
 
@@ -91,7 +92,8 @@ def _point(around: str | Path | FloatArray, problem: Problem | None, size: int) 
         raise UsageError(
             "local/point",
             "the point must have a finite number for each input of the network",
-            value=f"{point.size} numbers, {size} inputs",
+            value=f"{np.isfinite(point).sum()} finite numbers, {size} inputs",
+            hint="give one decimal number per input, within the range of float64",
         )
     return point
 

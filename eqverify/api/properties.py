@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 import eqverify
+from eqverify.arrays import IEEE
 from eqverify.bounds import interval_bounds
 from eqverify.domain import Case, Polytope
-from eqverify.errors import ContradictionError, InputError, UsageError
+from eqverify.errors import ContradictionError, InputError, Place, UsageError
 from eqverify.export.folding import Folded, fold
-from eqverify.network import Network, join_outputs
+from eqverify.network import Network, fits_range, join_outputs
 
 if TYPE_CHECKING:
     from eqverify.api.reduction import Reduction
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Version = Literal["1.0", "2.0"]
 
 
+@IEEE
 def reduction_files(
     reduction: Reduction, network: Path, query: Path | None, folded: bool, version: Version | None
 ) -> dict[Path, bytes | str]:
@@ -63,7 +65,11 @@ def fold_case(network: Network, case: Case, epsilons: list[Fraction], dtype: Lit
     finite = np.nan_to_num(magnitudes, nan=np.inf)
     if not np.isfinite(finite).all():
         raise InputError(
-            "reduce/no-bound", "the outputs have no bounds within the range of float64", value=finite.max()
+            "reduce/no-bound",
+            "the outputs have no bounds within the range of float64",
+            place=Place(node=network.outputs[0].name, unit=int(np.argmin(np.isfinite(finite)))),
+            value=float(finite.max()),
+            hint="the weights or the input bounds are extremely large: leave out --fold-property",
         )
     return fold(network, case, epsilons, [Fraction(value) for value in finite.tolist()], dtype)
 
@@ -79,7 +85,8 @@ def folded_bytes(reduction: Reduction, folded: Folded, case: Case) -> bytes:
         "eqverify.claim": "outputs are at most 0 wherever the original's output constraints hold on the box",
     }
     data = write_network(folded.network, metadata=metadata, producer="eqverify", dtype=reduction.dtype)
-    comparison = compare_with_runtime(data, folded.network, _points(case.polytope))
+    points = _points(case.polytope)
+    comparison = compare_with_runtime(data, folded.network, points[fits_range(folded.network, points)])
     if not comparison.agrees:
         raise ContradictionError(
             "reduce/runtime-differs",

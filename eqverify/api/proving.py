@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eqverify.arrays import IEEE
 from eqverify.errors import UsageError
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
@@ -20,6 +21,7 @@ _MOST_WITNESSES = 32
 """Inputs found at which the network is compared with its file."""
 
 
+@IEEE
 def prove_stability(
     problem: Problem,
     *,

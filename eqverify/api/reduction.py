@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,10 +14,11 @@ import numpy as np
 
 import eqverify
 from eqverify.api.proving import prove_stability
-from eqverify.arrays import FloatArray
+from eqverify.arrays import IEEE, FloatArray
 from eqverify.errors import ContradictionError, InputError, Place, RejectedError, UsageError
-from eqverify.files import atomic_write
-from eqverify.network import Affine, Dense, Network, Relu, evaluate_nodes, evaluation_error, join_outputs
+from eqverify.files import write_files
+from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error, fits_range, join_outputs
+from eqverify.network.sameness import same_function
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.report.claims import DIRECTED_CLAIM
@@ -25,6 +26,8 @@ from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts, Status
 from eqverify.stability.options import Engine
 from eqverify.transform.driver import Shape, Transformed, TransformOptions, transform
+from eqverify.transform.realise import Element
+from eqverify.transform.shapes import unchanged
 from eqverify.trust import NOBODY
 
 if TYPE_CHECKING:
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
     from eqverify.api.properties import Version
     from eqverify.equivalence.exact import CrossCheck
     from eqverify.export.runtime import RuntimeComparison
+
+
+_MULTIPLICATIONS = 1 << 27
+"""Of one evaluation of all random points at which networks are compared: large ones are compared at fewer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,11 +201,11 @@ class Reduction:
         files = reduction_files(self, Path(path), query, fold_property, property_version)
         if certificate is not None and self.certificate is not None:
             files[Path(certificate)] = self.certificate.data
-        for file, data in files.items():
-            atomic_write(file, data)
+        write_files(files)
         return tuple(files)
 
 
+@IEEE
 def reduce(
     problem: Problem,
     *,
@@ -293,7 +300,7 @@ def reduce(
     progress("reduce", 0, 1)
     transformed = transform(problem, facts, TransformOptions(shape, dtype=element, max_epsilon=max_epsilon))
     clock.lap("transform")
-    data, network, epsilons = _write(problem, facts, transformed, element, max_epsilon)
+    transformed, data, network, epsilons = _written(problem, facts, transformed, element, max_epsilon)
     clock.lap("write")
     certified = None
     if certificate and checked is not None:
@@ -331,11 +338,31 @@ class _Clock:
         self._last = now
 
 
+def _written(
+    problem: Problem,
+    facts: Facts,
+    transformed: Transformed,
+    element: Element,
+    max_epsilon: float,
+) -> tuple[Transformed, bytes, Network, FloatArray]:
+    """As `_write`, or the network itself where rounding, or overflow, leaves no proof of what is read back."""
+    try:
+        return transformed, *_write(problem, facts, transformed, element, max_epsilon)
+    except InputError as error:
+        if transformed.shape == "unchanged" or error.code not in ("reduce/no-bound", "reduce/written-differs"):
+            raise
+        own = replace(unchanged(problem), choice=f"unchanged: {error.message}")
+        try:
+            return own, *_write(problem, facts, own, element, max_epsilon)
+        except InputError:
+            raise error from None
+
+
 def _write(
     problem: Problem,
     facts: Facts,
     transformed: Transformed,
-    element: Literal["float32", "float64"],
+    element: Element,
     max_epsilon: float,
 ) -> tuple[bytes, Network, FloatArray]:
     """The file's bytes, the network they hold, and eps proved for just that network."""
@@ -344,24 +371,22 @@ def _write(
 
     data = _file(problem, facts, transformed.network, transformed.epsilon, element)
     network = parse_network(data)
-    if _same_chain(network, transformed.network):
+    if same_function(network, transformed.network):
         return data, network, transformed.epsilon
     pairs = zip(network.relus, transformed.meanings.values(), strict=True)
     meanings = {node.name: meaning for node, meaning in pairs}
     epsilons = prove_deviation(problem, facts, network, meanings, transformed.relations)
     if transformed.worst <= max_epsilon < epsilons.max(initial=0.0):
-        raise ContradictionError(
+        raise InputError(
             "reduce/written-differs",
-            "the network read back exceeds the limit of eps that the one that was written keeps",
+            "eps within its limit was proved for the network as written, but not as read back",
             value=f"{epsilons.max():.3e} > {max_epsilon:.3e} >= {transformed.worst:.3e}",
-            hint="this is a defect of eqverify; please report it with the files",
+            hint="the weights or the input bounds are extremely large or small: try --dtype float64",
         )
     return _file(problem, facts, transformed.network, epsilons, element), network, epsilons
 
 
-def _file(
-    problem: Problem, facts: Facts, network: Network, epsilons: FloatArray, element: Literal["float32", "float64"]
-) -> bytes:
+def _file(problem: Problem, facts: Facts, network: Network, epsilons: FloatArray, element: Element) -> bytes:
     """The ONNX file, which says what is claimed of it."""
     from eqverify.export.onnx import write_network
 
@@ -369,8 +394,9 @@ def _file(
         raise InputError(
             "reduce/no-bound",
             "no finite deviation can be proved: the bounds leave the range of float64",
-            value=epsilons.tolist(),
-            hint="the weights or the input bounds are extremely large",
+            place=Place(node=problem.network.outputs[0].name, unit=int(np.argmin(np.isfinite(epsilons)))),
+            value=float(epsilons[~np.isfinite(epsilons)][0]),
+            hint="the weights or the input bounds are extremely large: --shape structured keeps the weights there are",
         )
     metadata = {
         "eqverify.version": eqverify.__version__,
@@ -390,35 +416,12 @@ def _claim(problem: Problem) -> str:
     return "equivalent on the domain up to epsilon" + (" at the cut" if problem.tail else "")
 
 
-def _same_chain(one: Network, other: Network) -> bool:
-    """Whether two networks are one chain of dense layers with equal weights, and so one function."""
-    if not one.nodes or len(one.nodes) != len(other.nodes) or one.input_size != other.input_size:
-        return False
-    return all(
-        isinstance(a, Relu) == isinstance(b, Relu)
-        and (isinstance(a, Relu) or isinstance(b, Relu) or _same_dense(a, b))
-        and a.sources == (one.inputs[0].name if k == 0 else one.nodes[k - 1].name,)
-        and b.sources == (other.inputs[0].name if k == 0 else other.nodes[k - 1].name,)
-        for k, (a, b) in enumerate(zip(one.nodes, other.nodes, strict=True))
-    ) and all(len(n.inputs) == len(n.outputs) == 1 and n.outputs[0].source == n.nodes[-1].name for n in (one, other))
-
-
-def _same_dense(one: Affine, other: Affine) -> bool:
-    maps = [node.terms[0].map for node in (one, other) if len(node.terms) == 1]
-    return (
-        len(maps) == 2
-        and isinstance(maps[0], Dense)
-        and isinstance(maps[1], Dense)
-        and np.array_equal(maps[0].matrix, maps[1].matrix)
-        and np.array_equal(one.bias, other.bias)
-    )
-
-
 def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsilons: FloatArray) -> RuntimeComparison:
     """Run the file with onnxruntime, and compare both networks, on samples, corners and witnesses."""
     from eqverify.export.runtime import compare_with_runtime
 
     points = _points(problem, facts)
+    points = points[fits_range(network, points)]
     comparison = compare_with_runtime(data, network, points)
     if not comparison.agrees:
         raise ContradictionError(
@@ -444,8 +447,11 @@ def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsil
     return comparison
 
 
-def _points(problem: Problem, facts: Facts, count: int = 200) -> FloatArray:
-    """Random points, corners and the falsifier's witnesses, at most `count` of each; all in the domain's boxes."""
+def _points(problem: Problem, facts: Facts) -> FloatArray:
+    """Random points, corners and the falsifier's witnesses, at most 200 of each; all in the domain's boxes."""
+    affine = [node for node in problem.network.nodes if isinstance(node, Affine)]
+    work = sum(node.size * sum(term.map.fan_in for term in node.terms) for node in affine)
+    count = max(4, min(200, _MULTIPLICATIONS // max(1, work)))
     random = np.random.default_rng(0)
     chosen = random.integers(len(problem.domain.polytopes), size=count)
     lower, upper = problem.domain.lower[chosen], problem.domain.upper[chosen]

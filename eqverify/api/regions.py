@@ -12,7 +12,7 @@ import numpy as np
 
 from eqverify.approximate.regions import LinearRegions, Method
 from eqverify.approximate.regions import find_regions as find
-from eqverify.arrays import FloatArray
+from eqverify.arrays import IEEE, FloatArray
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.files import atomic_write
 from eqverify.problem import Problem
@@ -75,6 +75,7 @@ class RegionReport:
         plot_regions(grid, plane, path, f"{bound}{len(self.found.regions)} linear regions, {shown}")
 
 
+@IEEE
 def find_regions(
     problem: Problem,
     *,

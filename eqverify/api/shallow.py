@@ -15,7 +15,7 @@ from eqverify.approximate.measure import Measured, measure
 from eqverify.approximate.pieces import Piece, pattern_pieces, region_pieces
 from eqverify.approximate.regions import LinearRegions, find_regions
 from eqverify.approximate.shallow import Element, Shallow, build_shallow
-from eqverify.arrays import BoolArray, FloatArray
+from eqverify.arrays import IEEE, BoolArray, FloatArray
 from eqverify.bounds.crown import crown_bounds
 from eqverify.domain import Domain, Polytope
 from eqverify.errors import ContradictionError, InputError, LimitError, UsageError
@@ -105,6 +105,7 @@ class ShallowReport:
         atomic_write(path, self.data)
 
 
+@IEEE
 def make_shallow(
     problem: Problem,
     *,

@@ -12,6 +12,7 @@ import numpy as np
 from eqverify.api.answers import Verification
 from eqverify.api.deciding import Run
 from eqverify.api.loading import PathOrNetwork, compared, load_query
+from eqverify.arrays import IEEE
 from eqverify.deciding.backends import make_backend
 from eqverify.deciding.question import Backend, Verdict
 from eqverify.deciding.replay import Witness
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
 
 
+@IEEE
 def verify(
     query: str | Path | Query,
     networks: PathOrNetwork | Mapping[str, PathOrNetwork],

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice
 from math import comb, prod
 
 import numpy as np
 
 from eqverify.approximate.cells import Function, Geometry, Side
-from eqverify.approximate.certificate import Row
+from eqverify.approximate.certificate import Row, value_at
 from eqverify.approximate.forms import (
     Form,
     Frame,
@@ -148,6 +149,12 @@ class _Units:
         error = float(self.form.error[0, unit])
         made = Function(column[:-1], float(column[-1]), error, lambda: self.make(unit), self.first + unit)
         return made if sign > 0 else made.negated()
+
+    def exactly(self, inside: IntArray, function: Function) -> IntArray:
+        """One of some points where a function is positive, though rounding hides it; those found last come first."""
+        row = function.exact()
+        found = (k for k in inside[::-1].tolist() if value_at(row, self.points[k].tolist()) > 0)
+        return np.array([*islice(found, 1)], dtype=np.int64)
 
     def positive(self, node: _Node) -> BoolArray:
         """(size,) which units have z > 0 inside a cell: z >= 0 is proved, but z may be zero on all of it."""
@@ -297,7 +304,9 @@ class PartSearch:
                 self.count.exhausted = False
                 self.count.unexplored += self._share(depth, int((node.signs == 0).sum()))
                 continue
-            node, crossing = self._settle(depth, node, units)
+            crossing = np.flatnonzero(node.signs == 0)
+            if node.inside.size:
+                node, crossing = self._settle(depth, node, units)
             if not node.inside.size:
                 self._give_up(self._share(depth, crossing.size))
                 continue
@@ -355,7 +364,10 @@ class PartSearch:
             signs = node.signs.copy()
             signs[crossing[unit]] = sign
             function = units.function(int(crossing[unit]), sign)
-            children.append(_Node((*node.functions, function), signs, node.inside[side[:, unit]]))
+            inside = node.inside[side[:, unit]]
+            if not inside.size:
+                inside = units.exactly(node.inside, function)
+            children.append(_Node((*node.functions, function), signs, inside))
         return children
 
     def _collect(self, cells: list[_Cell]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -114,16 +115,17 @@ def read_expected(instances: Iterable[Instance]) -> dict[Key, str]:
 
 
 def read_results(path: Path) -> dict[Key, Row]:
-    """The results in a file, the last of each instance; a torn last line, of a killed run, is left out."""
+    """The results in a file, the last of each instance; lines that are none, as a torn last one, are left out."""
     rows: dict[Key, Row] = {}
     if not path.is_file():
         return rows
-    text = path.read_text("utf-8")
+    text = path.read_text("utf-8", errors="replace")
     complete = text[: text.rfind("\n") + 1]
     for fields in csv.reader(io.StringIO(complete)):
         if len(fields) == 6 and fields[4] in RESULTS:
             category, network, query, prepare, result, seconds = fields
-            rows[category, network, query] = Row((category, network, query), float(prepare), result, float(seconds))
+            with contextlib.suppress(ValueError):
+                rows[category, network, query] = Row((category, network, query), float(prepare), result, float(seconds))
     return rows
 
 
@@ -140,11 +142,11 @@ def _read(path: Path) -> list[list[str]]:
 def read_details(path: Path) -> dict[Key, dict[str, Any]]:
     """What the runs of a sweep said, from the file beside its results; lines that are torn are left out."""
     found: dict[Key, dict[str, Any]] = {}
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
+    for line in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []:
         try:
             content = json.loads(line)
             category, network, query = content.pop("key")
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, TypeError):
             continue
         found[category, network, query] = content
     return found

@@ -14,6 +14,7 @@ from typing import Protocol
 from eqverify.bench.instances import Instance, Key, Row, read_details, read_results
 from eqverify.bench.running import Outcome, Settings, run_instance
 from eqverify.errors import Place, UsageError
+from eqverify.files import not_writable, sole_writer
 
 
 class Pool(Protocol):
@@ -68,10 +69,19 @@ def run_sweep(
         The results of all instances.
 
     Raises:
-        UsageError: `bench/other-limit`: a result that is there is of another time limit.
+        UsageError: `bench/other-limit`: a result that is there is of another time limit; `files/locked`: another run
+            writes to the results; `files/not-writable`.
     """
+    with sole_writer(results):
+        return _run_sweep(instances, settings, results, pool, report)
+
+
+def _run_sweep(
+    instances: list[Instance], settings: Settings, results: Path, pool: Pool, report: Report
+) -> dict[Key, Row]:
     known = read_results(results)
     _mend(results)
+    _mend(results.with_suffix(".jsonl"))
     limits = {instance.key: instance.timeout for instance in instances}
     _check_limits(results.with_suffix(".jsonl"), limits)
     todo = [instance for instance in instances if instance.key not in known]
@@ -115,7 +125,10 @@ def _mend(path: Path) -> None:
 
 
 def _append(path: Path, line: str) -> None:
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(line)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(line)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise not_writable(path, error) from error

@@ -5,7 +5,7 @@ Zhang et al. 2018 (arXiv 1811.00866), with the chord above and the adaptive slop
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -46,21 +46,33 @@ def chunks(count: int, boxes: int, width: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, count, step))
 
 
-def tighten(ground: Ground, node: str, units: IntArray) -> Interval:
+def never() -> bool:
+    """Not to stop."""
+    return False
+
+
+def tighten(ground: Ground, node: str, units: IntArray, stop: Callable[[], bool] = never) -> Interval:
     """Bounds of some components of an affine node.
 
     Args:
         ground: network, bounds and relaxations of what stands before the node.
         node: name of the node.
         units: (boxes or 1, m) components.
+        stop: whether those that are left shall have none.
 
     Returns:
         An interval of shape (boxes, m).
     """
     parts = [
-        two_sided(ground, node, units[:, part]) for part in chunks(units.shape[1], len(units), widest(ground.network))
+        unbounded(units[:, part]) if stop() else two_sided(ground, node, units[:, part])
+        for part in chunks(units.shape[1], len(units), widest(ground.network))
     ]
     return Interval(np.concatenate([p.lower for p in parts], axis=1), np.concatenate([p.upper for p in parts], axis=1))
+
+
+def unbounded(units: IntArray) -> Interval:
+    """No bounds."""
+    return Interval(np.full(units.shape, -np.inf), np.full(units.shape, np.inf))
 
 
 def two_sided(ground: Ground, node: str, units: IntArray) -> Interval:
@@ -88,6 +100,7 @@ def crown_bounds(
     known: Bounds | None = None,
     outputs: bool = False,
     alone: bool = False,
+    stop: Callable[[], bool] = never,
 ) -> dict[str, Interval]:
     """Bounds of all nodes over boxes; pre-activations that intervals leave open by CROWN.
 
@@ -98,6 +111,7 @@ def crown_bounds(
         known: proved intervals of some nodes, (boxes or 1, n), used wherever they are tighter.
         outputs: whether the output nodes get CROWN bounds too.
         alone: whether the bounds of a box must not depend on the boxes beside it: lists of open units are filled up.
+        stop: whether intervals shall do for what is left.
 
     Returns:
         An interval per input and node.  Trusted: float64 arithmetic, and `known`.
@@ -122,7 +136,7 @@ def crown_bounds(
             mask = np.ones_like(z.lower, dtype=bool) if node.name in wanted else open_units(z)
             units = target_units(node, mask)
             if units.size:
-                tight = tighten(ground, node.name, units)
+                tight = tighten(ground, node.name, units, stop)
                 if alone:
                     asked = np.take_along_axis(mask, np.broadcast_to(units, tight.lower.shape), 1)
                     tight = Interval(np.where(asked, tight.lower, -np.inf), np.where(asked, tight.upper, np.inf))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.checker.region import Hints
 from eqverify.errors import Place, RejectedError
-from eqverify.network import Affine, Network, Relu
+from eqverify.network import Network, Relu
 
 MAGIC = b"eqverify certificate 1\n"
 SMALLEST = 1e-60
@@ -140,10 +140,10 @@ class Reader:
         return self.network.relus[self.integer(entry, key, 0, len(self.network.relus) - 1)]
 
     def target(self, entry: object) -> str:
-        """The affine node before a ReLU node given by number."""
+        """The affine node or input before a ReLU node given by number."""
         relu = self.relu(entry, "node")
-        if not isinstance(self.network.by_name.get(relu.source), Affine):
-            reject("target", "only affine nodes have bounds of their own", node=relu.name)
+        if isinstance(self.network.by_name.get(relu.source), Relu):
+            reject("target", "only affine nodes and inputs have bounds of their own", node=relu.name)
         return relu.source
 
     def signs(self, entry: object, key: str, count: int) -> FloatArray:

@@ -63,6 +63,8 @@ class Replay:
         self._index = {node.name: index for index, node in enumerate(network.nodes)}
         self._kind = DERIVED
         self._stale = 0  # the first node before which something changed
+        for port in network.inputs:  # a ReLU may read one: its units have the signs that the domain gives them
+            self._set(port.name, self.region.bounds[port.name])
         for node in network.nodes:
             self._refresh(node)
 
@@ -138,6 +140,9 @@ class Replay:
         """K-1: all nodes in order, where something before them changed, then rows (K-2)."""
         entries = [(reader.target(entry), entry) for entry in reader.items(step, "rows")]
         self._kind = max(self._kind, DUAL if entries else DERIVED)
+        for name, entry in entries:
+            if name not in self._index:
+                self._rows(reader, entry, name)
         for index, node in enumerate(self.network.nodes):
             if index >= self._stale:
                 self._refresh(node)
@@ -260,6 +265,9 @@ class Replay:
             rows = np.eye(len(region.constraints))[~region.constraints.outputs.any(axis=1)]
             if len(rows):
                 void[own] = region.take(own).excluded(rows)
+        for name, own in self.columns.items():
+            if name not in self._index:
+                _note(told, some, own, region.bounds[name])
         last = max(self._index.get(name, 0) for name, own in self.columns.items() if asked[:, own].any())
         for index, node in enumerate(self.network.nodes[: last + 1]):
             known, own = self.region.bounds[node.name].take(part), self.columns.get(node.name)
@@ -268,8 +276,7 @@ class Replay:
                 continue
             known, empty = known.meet(_told(told[some, own]))
             void |= empty | region.bound(node, known, asked[:, own] if index == last else None)
-            lower, upper = region.bounds[node.name]
-            told[some, own] = np.where(upper <= 0, -1, np.where(lower >= 0, 1, told[some, own]))
+            _note(told, some, own, region.bounds[node.name])
         return void
 
     def _cover(self, reader: Reader, step: object) -> None:
@@ -304,6 +311,11 @@ def input_bounds(network: Network, lower: FloatArray, upper: FloatArray) -> dict
     """The boxes (boxes, input_size) as intervals of the inputs."""
     lowers, uppers = split_inputs(network, lower), split_inputs(network, upper)
     return {name: Interval(lowers[name], uppers[name]) for name in lowers}
+
+
+def _note(told: ByteArray, boxes: IntArray, units: slice, bounds: Interval) -> None:
+    """Enter in `told` the signs of units that bounds on boxes show."""
+    told[boxes, units] = np.where(bounds.upper <= 0, -1, np.where(bounds.lower >= 0, 1, told[boxes, units]))
 
 
 def _told(sides: ByteArray) -> Interval:

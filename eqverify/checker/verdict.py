@@ -126,7 +126,7 @@ def check_bytes(
 
 
 def _model(data: bytes) -> Network:
-    return parse_network(unpacked(data) if data.startswith(b"\x1f\x8b") else data)
+    return parse_network(unpacked(data))
 
 
 def conclude(replay: Replay, reader: Reader, reduced: Network) -> Verdict:

@@ -1,9 +1,12 @@
 """The command line.  Results go to stdout, diagnostics and progress to stderr."""
 
-from eqverify.execution import use_one_thread
+from eqverify.cli import supervision
 
-use_one_thread()  # before anything loads numpy
+with supervision.loading():
+    from eqverify.execution import use_one_thread
 
-from eqverify.cli.main import main  # noqa: E402
+    use_one_thread()  # before anything loads numpy
+
+    from eqverify.cli.main import main
 
 __all__ = ["main"]

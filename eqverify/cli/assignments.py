@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eqverify.arrays import FloatArray
-from eqverify.errors import Place, UsageError
-from eqverify.files import atomic_write
+from eqverify.files import atomic_write, make_folder
 
 if TYPE_CHECKING:
     from eqverify.api.answers import Verification
@@ -47,11 +46,7 @@ def serialise(query: Query, witness: Witness, folder: Path) -> None:
     """
     from eqverify.export.tensors import tensor_bytes
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        place = Place(file=str(folder))
-        raise UsageError("files/no-folder", "the folder cannot be made", place=place, value=error.strerror) from error
+    make_folder(folder)
     for tensor, values in _tensors(query, witness):
         shaped = np.asarray(values).reshape(tensor.shape)
         data = tensor_bytes(tensor.name, shaped, "float32" if tensor.element == "float32" else "float64")

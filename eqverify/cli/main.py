@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -22,6 +25,7 @@ from eqverify.cli.commands.shallow import shallow
 from eqverify.cli.commands.stability import stability
 from eqverify.cli.commands.verify import supports, verify
 from eqverify.errors import ContradictionError, EqverifyError, LimitError
+from eqverify.files import is_full, not_writable
 
 USAGE = 2
 INTERRUPTED = 130
@@ -55,7 +59,9 @@ def about(*, name: Annotated[bool, Parameter(negative="")] = False) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line and exit with its status (design, section 6)."""
     supervision.allow()
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    status = run(sys.argv[1:] if arguments is None else arguments)
+    supervision.done()
+    sys.exit(status)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -64,37 +70,84 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit status: 0 done, 1 refuted, 2 usage, 3 input, 4 limit, 5 internal, 130 interrupted.
     """
+    warnings.filterwarnings("ignore", category=RuntimeWarning, append=True)  # numbers speak for themselves
     try:
         status = app(list(arguments) or ["--help"], exit_on_error=False, print_error=False)
+        _flush()
     except CycloptsError as error:
         message = " ".join(str(error).split())
         hint = "see eqverify --help, and --help after a command"
-        print(f"error[usage/arguments]: {message}\n  hint: {hint}", file=sys.stderr)
+        _tell(f"error[usage/arguments]: {message}\n  hint: {hint}")
         return USAGE
-    except EqverifyError as error:
-        print(error, file=sys.stderr)
-        return error.exit_status
     except KeyboardInterrupt as error:
-        print(f"interrupted; {str(error) or 'nothing was written'}", file=sys.stderr)
-        return INTERRUPTED
+        return _interrupted(str(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return USAGE
-    except MemoryError:
-        limit = LimitError(
-            "internal/memory", "the machine has not enough memory for this", hint="use a smaller network"
-        )
-        print(limit, file=sys.stderr)
-        return limit.exit_status
-    except Exception as error:
-        if os.environ.get("EQVERIFY_DEBUG"):
-            raise
-        print(_unexpected(error), file=sys.stderr)
-        return ContradictionError.exit_status
+    except Exception as error:  # noqa: BLE001 - each gets its exit status
+        return _ended() or _failed(_described(error))
     return status if isinstance(status, int) else 0
 
 
-def _unexpected(error: Exception) -> EqverifyError:
+def _flush() -> None:
+    """Have what was printed written.
+
+    Raises:
+        UsageError: `files/not-writable`.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise not_writable("standard output", error) from error
+
+
+def _drop_output() -> None:
+    """Have what could not be printed not be tried again when Python ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _failed(error: EqverifyError) -> int:
+    """Print an error after whatever else there is to print."""
+    try:
+        _flush()
+    except (EqverifyError, OSError):
+        _drop_output()
+    _tell(error)
+    return error.exit_status
+
+
+def _ended() -> int:
+    """The exit status where a signal came: what it interrupts, an import for example, raises whatever it likes."""
+    told = supervision.told_to_end()
+    return _interrupted("") if told == signal.SIGINT else 128 + told if told else 0
+
+
+def _interrupted(told: str) -> int:
+    _tell(f"interrupted; {told}" if told else supervision.INTERRUPTION)
+    return INTERRUPTED
+
+
+def _tell(text: object) -> None:
+    """Print to stderr, if that can be."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def _described(error: Exception) -> EqverifyError:
+    """The error to print for one that is none of ours; with EQVERIFY_DEBUG its traceback instead."""
+    if isinstance(error, EqverifyError):
+        return error
+    if isinstance(error, MemoryError):
+        return LimitError("internal/memory", "the machine has not enough memory for this", hint="use a smaller network")
+    if isinstance(error, OSError) and is_full(error):
+        return not_writable(error.filename or "output", error)
+    if os.environ.get("EQVERIFY_DEBUG"):
+        raise error
     return ContradictionError(
         "internal/unexpected",
         "a defect of eqverify: an error that nobody expected",

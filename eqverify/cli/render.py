@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,16 @@ _COUNTS = ("units", "inactive", "active", "unstable", "undecided", "claimed")
 
 
 def print_json(value: Mapping[str, object]) -> None:
-    """One JSON object on one line of stdout."""
-    print(json.dumps(value, allow_nan=False))
+    """One JSON object on one line of stdout; numbers that JSON has none for are null."""
+    print(json.dumps(_finite(value), allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:

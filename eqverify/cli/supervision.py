@@ -12,8 +12,9 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 _PATIENCE = 5.0
 """Seconds for printing an answer that was announced."""
@@ -26,14 +27,60 @@ _LONGEST = 1e8
 
 _NOTE_BYTES = 8
 
+INTERRUPTION = "interrupted; nothing was written"
+
 _alone = False
+_told = 0
+_told_at = 0.0
 _began = time.monotonic()
 
 
 def allow() -> None:
-    """Say that this process runs one command line and nothing else, so that it may fork."""
+    """Say that this process runs one command line and nothing else, so that it may fork and take signals."""
     global _alone  # noqa: PLW0603 - a fact about the process
     _alone = True
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """End quietly where Ctrl-C strikes while modules are loaded."""
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ours = ours and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        if not _told:
+            raise
+        print(INTERRUPTION, file=sys.stderr)
+        raise SystemExit(128 + _told) from None
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def told_to_end() -> int:
+    """The signal that ended this process, sent by Ctrl-C or the parent, or 0: what is raised after it is no defect."""
+    return _told
+
+
+def done() -> None:
+    """Say that the answer is out: what is left is to end, undisturbed."""
+    if _alone:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interrupt(*_: object) -> None:
+    """As Python does, and remember it; Ctrl-C may arrive twice, from the terminal and from the parent."""
+    global _told, _told_at
+    now = time.monotonic()
+    if _told and now - _told_at < _FAREWELL:
+        return
+    _told, _told_at = signal.SIGINT, now
+    raise KeyboardInterrupt
 
 
 def since_start() -> float:
@@ -95,6 +142,8 @@ def supervise(seconds: float) -> Callable[[], None] | None:
 
 def _leave(*_: object) -> None:
     """Exit, ending what was started; a second signal, perhaps to the whole group, must not get between."""
+    global _told  # noqa: PLW0603 - a fact about the process
+    _told = signal.SIGTERM
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(128 + signal.SIGTERM)
 

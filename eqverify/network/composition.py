@@ -120,6 +120,12 @@ class Composition:
         return np.asarray(self.factor * reach * (1.0 + 4 * slack) + lost)
 
 
+def _too_large(message: str, entries: int) -> InputError:
+    """The error for a matrix of so many entries."""
+    hint = "--shape structured keeps the maps that there are"
+    return InputError("network/too-large", message, value=f"{entries} entries, {MAX_ENTRIES} allowed", hint=hint)
+
+
 def compose(outer: LinearMap, inner: LinearMap) -> Composition:
     """x -> outer(inner(x)).
 
@@ -136,7 +142,7 @@ def compose(outer: LinearMap, inner: LinearMap) -> Composition:
     size = outer.shape[0] * inner.shape[1]
     if isinstance(outer, Dense) or isinstance(inner, Dense):
         if size > MAX_ENTRIES:
-            raise InputError("network/too-large", "the product of two maps is too large", value=size)
+            raise _too_large("the product of two maps is too large", size)
         matrix = inner.backward(outer.matrix) if isinstance(outer, Dense) else outer.forward(inner.dense().T).T
         product: LinearMap = Dense(matrix)
     else:
@@ -195,7 +201,7 @@ def as_sparse(linear: LinearMap) -> Sparse:
     if isinstance(linear, Convolution):
         return _sparse_convolution(linear)
     if linear.shape[0] * linear.shape[1] > MAX_ENTRIES:
-        raise InputError("network/too-large", "the matrix of a map is too large", value=str(linear.shape))
+        raise _too_large("the matrix of a map is too large", linear.shape[0] * linear.shape[1])
     matrix = linear.dense()
     rows, columns = np.nonzero(matrix)
     return Sparse.from_entries(rows, columns, matrix[rows, columns], linear.shape)
@@ -203,7 +209,7 @@ def as_sparse(linear: LinearMap) -> Sparse:
 
 def _sparse_convolution(linear: Convolution) -> Sparse:
     if linear.shape[0] * linear.fan_in > MAX_ENTRIES:
-        raise InputError("network/too-large", "the matrix of a convolution is too large", value=linear.shape[0])
+        raise _too_large("the matrix of a convolution is too large", linear.shape[0] * linear.fan_in)
     reads = linear.reads()[:, None]
     groups, _, fan_in, positions = reads.shape
     channels = linear.kernel.shape[0] // groups
@@ -219,7 +225,7 @@ def _sparse_product(outer: LinearMap, inner: LinearMap) -> Sparse:
     left, right = _rounded_sparse(outer), _rounded_sparse(inner)
     counts = np.diff(right.starts)
     if int(counts[left.indices].sum()) > MAX_ENTRIES:
-        raise InputError("network/too-large", "the product of two maps is too large", value=int(counts.sum()))
+        raise _too_large("the product of two maps is too large", int(counts[left.indices].sum()))
     product = (left._matrix @ right._matrix).tocoo()
     product.sum_duplicates()
     return Sparse.from_entries(

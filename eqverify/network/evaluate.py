@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from eqverify.arrays import ExactArray, FloatArray
+from eqverify.arrays import BoolArray, ExactArray, FloatArray
 from eqverify.errors import InputError
 from eqverify.network.graph import Affine, Network
 from eqverify.network.linear import UNIT_ROUNDOFF
@@ -122,6 +122,30 @@ def _affine_error(
         smallest = UNDERFLOW if unit == UNIT_ROUNDOFF else terms * _SINGLE_UNDERFLOW
         error = size * (1.0 + 2 * gamma(terms)) + smallest
     return np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
+
+
+def fits_range(network: Network, x: FloatArray) -> BoolArray:
+    """Whether no sum can overflow when a runtime evaluates a network in its own type, in whatever order.
+
+    Args:
+        network: the network; single precision if any of its ports is.
+        x: (batch, input_size) flat inputs.
+
+    Returns:
+        (batch,)
+    """
+    single = any(port.element == "float32" for port in (*network.inputs, *network.outputs))
+    largest = float(np.finfo(np.float32 if single else np.float64).max) / 4
+    values = evaluate_nodes(network, x)
+    fits = (np.abs(x) <= largest).all(axis=-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for node in network.nodes:
+            if isinstance(node, Affine):
+                size = np.broadcast_to(np.abs(node.bias), (*x.shape[:-1], node.size))
+                for term in node.terms:
+                    size = size + term.map.absolute().forward(np.abs(values[term.source]))
+                fits = fits & (size <= largest).all(axis=-1)
+    return np.asarray(fits)
 
 
 def evaluate_exact(network: Network, x: Sequence[Fraction]) -> dict[str, ExactArray]:

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -24,6 +26,7 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Interval
 from eqverify.errors import ContradictionError, InputError, Place, UsageError
+from eqverify.files import sole_writer
 from eqverify.problem import Problem
 from eqverify.stability.facts import PROOFS, Evidence, FactTable
 from eqverify.stability.falsify import Falsifier
@@ -41,7 +44,7 @@ def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
         engine: what proves.
 
     Raises:
-        UsageError: `journal/not-writable`.
+        UsageError: `journal/not-writable`; `files/locked` where another run has it open.
         InputError: `journal/damaged`, `journal/other-problem`, `journal/other-version`, `journal/other-engine`.
     """
     if path is None:
@@ -54,21 +57,19 @@ def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
         "engine": engine,
     }
     place = Place(file=str(path))
-    try:
-        stream = path.open("r+b" if path.exists() else "x+b")
-        entries = _read(stream, place)
-        if entries:
-            _compare(entries[0], header, place)
-        else:
-            _write(stream, header)
-    except OSError as error:
-        raise UsageError(
-            "journal/not-writable",
-            "the journal cannot be opened for reading and writing",
-            place=place,
-            value=error.strerror,
-        ) from error
-    return Journal(stream, tuple(entries[1:]), place)
+    with ExitStack() as held:
+        try:
+            stream = held.enter_context(path.open("r+b" if path.exists() else "x+b"))
+            held.enter_context(sole_writer(path))
+            entries = _read(stream, _line(header), place)
+            if entries:
+                _compare(entries[0], header, place)
+            else:
+                stream.write(_line(header))
+                stream.flush()
+        except OSError as error:
+            raise _not_writable(place, error) from error
+        return Journal(stream, tuple(entries[1:]), place, held.pop_all())
 
 
 def _version() -> str:
@@ -76,12 +77,24 @@ def _version() -> str:
     return str(sys.modules["eqverify"].__dict__["__version__"])
 
 
-def _read(stream: BinaryIO, place: Place) -> list[Entry]:
-    """All complete lines; the file is cut after them."""
+def _not_writable(place: Place, error: OSError) -> UsageError:
+    return UsageError(
+        "journal/not-writable",
+        "the journal cannot be read and written",
+        place=place,
+        value=error.strerror,
+        hint="make room, or name another file; what was proved before is kept",
+    )
+
+
+def _read(stream: BinaryIO, header: bytes, place: Place) -> list[Entry]:
+    """All complete lines; the file is cut after them, unless it is no journal that was being written."""
     entries: list[Entry] = []
     end = 0
     for number, line in enumerate(stream, start=1):
         if not line.endswith(b"\n"):
+            if number == 1 and not header.startswith(line):
+                _damaged(Place(file=place.file, line=1), "it is no journal")
             break
         entries.append(_parse(line, Place(file=place.file, line=number)))
         end += len(line)
@@ -132,10 +145,9 @@ def _other(code: str, message: str, key: str, found: Entry, place: Place) -> Inp
     return InputError(code, message, place=place, value=value, hint="name another file, or delete this one")
 
 
-def _write(stream: BinaryIO, entry: Entry) -> None:
+def _line(entry: Entry) -> bytes:
     body = json.dumps(entry, allow_nan=False).encode()
-    stream.write(b"%08x %s\n" % (binascii.crc32(body), body))
-    stream.flush()
+    return b"%08x %s\n" % (binascii.crc32(body), body)
 
 
 class Journal:
@@ -145,9 +157,17 @@ class Journal:
         stream: the file at its end, or None to record nothing.
         entries: what it held, without the header.
         place: the file, for errors.
+        held: what is given back by `close`: the lock, and the file.
     """
 
-    def __init__(self, stream: BinaryIO | None, entries: tuple[Entry, ...], place: Place | None = None) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO | None,
+        entries: tuple[Entry, ...],
+        place: Place | None = None,
+        held: ExitStack | None = None,
+    ) -> None:
+        self._held = held or ExitStack()
         self.entries = entries
         self._stream = stream
         self._place = place or Place()
@@ -222,17 +242,25 @@ class Journal:
                 dearest = self._table.dearest.name
                 self._append({"bounds": name, **bounds, "evidence": evidence, "dearest": dearest})
                 self._written[name] = interval
-        os.fsync(self._stream.fileno())
+        try:
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise _not_writable(self._place, error) from error
 
     def _append(self, entry: Entry) -> None:
-        if self._stream is not None:
-            _write(self._stream, entry)
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(_line(entry))
+            self._stream.flush()
+        except OSError as error:
+            raise _not_writable(self._place, error) from error
 
     def close(self) -> None:
-        """Close the file."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        """Close the file, and let others write to it."""
+        self._stream = None
+        with contextlib.suppress(OSError):  # what could not be written was told when it was to be
+            self._held.close()
 
 
 def _require(holds: bool) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from eqverify.stability.proofs import Believed, DerivedProof, Proof, ProofListen
 
 _BOX_CHUNK = 64
 """Boxes bounded in one batch: keeps the coefficient arrays of CROWN within a few hundred MB."""
+
+_LATE = 0.5
+"""Seconds for CROWN once the budget is used up: in small networks, what was learnt last still counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,12 @@ class Run:
     def crown(self) -> None:
         """CROWN with the default slopes, from what the table knows."""
         known = dict(self.table.bounds)
-        self.bound(self.derived(), _crown_of)
+        start = time.monotonic()
+
+        def late() -> bool:
+            return self.budget.exhausted() and time.monotonic() - start > _LATE
+
+        self.bound(self.derived(), partial(_crown_of, late))
         self.proofs(DerivedProof("crown", known))
 
     def derived(self) -> Evidence:
@@ -163,5 +172,7 @@ BoundFunction = Callable[[Problem, FloatArray, FloatArray, Bounds], Bounds]
 """(problem, lower, upper (boxes, input_size), known bounds) -> bounds of all nodes."""
 
 
-def _crown_of(problem: Problem, lower: FloatArray, upper: FloatArray, known: Bounds) -> Bounds:
-    return crown_bounds(problem.network, lower, upper, known)
+def _crown_of(
+    stop: Callable[[], bool], problem: Problem, lower: FloatArray, upper: FloatArray, known: Bounds
+) -> Bounds:
+    return crown_bounds(problem.network, lower, upper, known, stop=stop)

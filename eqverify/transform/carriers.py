@@ -14,7 +14,7 @@ import numpy as np
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.network.expression import Basis, Expression, value_range
 from eqverify.transform.chain import Chain, Layer
-from eqverify.transform.realise import Element
+from eqverify.transform.realise import Element, require_finite
 from eqverify.transform.reduced_form import ReducedForm
 from eqverify.transform.unit_map import Meaning
 
@@ -44,11 +44,14 @@ def sequential_chain(form: ReducedForm, element: Element) -> Chain:
     for index in reversed(range(len(form.tiers))):
         tier = form.tiers[index]
         before = columns_before(form, index)
-        chosen, mix = _interpolate(need[:, before] * basis.radius[before], RANK_TOLERANCE[element])
+        scaled = need[:, before] * basis.radius[before]
+        require_finite(scaled, element, tier.groups[0].source)
+        chosen, mix = _interpolate(scaled, RANK_TOLERANCE[element])
         carriers = _carriers(need[chosen], before, basis, element)
         matrices.append((np.concatenate([need[:, tier.columns], mix], axis=1), need[:, one] - mix @ carriers[:, one]))
         meanings.append(Meaning(tier.groups, carriers))
         need = np.concatenate([tier.rows, carriers])
+        require_finite(need, element, tier.groups[0].source)
     matrices.append((need[:, inputs], need[:, one]))
     matrices.reverse()
     layers = [Layer(w, b, meaning) for (w, b), meaning in zip(matrices[:-1], reversed(meanings), strict=True)]
@@ -70,7 +73,8 @@ def _interpolate(rows: FloatArray, tolerance: float) -> tuple[IntArray, FloatArr
         return np.arange(0), np.zeros((rows.shape[0], 0))
     import scipy.linalg  # a fifth of a second at start-up
 
-    triangle, order = scipy.linalg.qr(rows.T, mode="r", pivoting=True)
+    scale = np.abs(rows).max()  # norms of columns must not overflow
+    triangle, order = scipy.linalg.qr(rows.T / scale, mode="r", pivoting=True)
     pivots = np.abs(np.diag(triangle))
     rank = int((pivots > tolerance * pivots[0]).sum())
     solved = scipy.linalg.solve_triangular(triangle[:rank, :rank], triangle[:rank, rank:])

@@ -15,11 +15,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from eqverify.errors import InputError
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts
 from eqverify.transform.passes import ROUNDING
 from eqverify.transform.result import LEO, Made, Shape, Transformed, TransformOptions
-from eqverify.transform.shapes import REALISATIONS, Work
+from eqverify.transform.shapes import REALISATIONS, Work, unchanged
 
 __all__ = ["FLOAT64_HINT", "LEO", "Made", "Shape", "TransformOptions", "Transformed", "transform"]
 
@@ -32,10 +35,14 @@ _NEW_WEIGHTS = ("sequential", "residual", "leo")
 EXPLODED = 1 << 24
 """Weights of a chain (64 MB as float32) above which the original's graph is preferred."""
 
+_IMPOSSIBLE = ("transform/overflow", "transform/too-large", "network/too-large")
+"""Errors of a shape that say only that it is none for this network."""
+
 RELU_WEIGHTS = 4096
 """How many weights a ReLU counts for in the cost of ``auto``."""
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # nothing that a rewrite computes is trusted
 def transform(problem: Problem, facts: Facts, options: TransformOptions | None = None) -> Transformed:
     """Rewrite the network of a problem by what is known about its units.
 
@@ -49,7 +56,8 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
 
     Raises:
         UsageError: the facts are about another problem.
-        InputError: the network is no chain (``leo`` only), or a weight overflows.
+        InputError: the network is no chain (``leo`` only); `transform/overflow`, `transform/too-large`,
+            `network/too-large` where no shape can be made and the network cannot be written as it is.
         ContradictionError: a pass broke an invariant.
     """
     options = options or TransformOptions()
@@ -64,15 +72,33 @@ def transform(problem: Problem, facts: Facts, options: TransformOptions | None =
 def _candidates(work: Work) -> list[Transformed]:
     """What the shape asked for allows; the network's own graph first, so that it wins where all are equal."""
     shape = work.options.shape
-    if shape in ("structured", "leo"):
+    if shape == "structured":
         return [REALISATIONS[shape](work)]
-    candidates = [REALISATIONS["structured"](work)] if work.keeps_weights else []
+    candidates = [REALISATIONS["structured"](work)] if work.keeps_weights and shape != "leo" else []
+    if candidates and shape != "auto" and candidates[0].network.relu_count == 0 and not candidates[0].epsilon.any():
+        return candidates  # nothing is better
+    refused: list[InputError] = []
+
+    def attempt(name: str) -> None:
+        try:
+            candidates.append(REALISATIONS[name](work))
+        except InputError as error:
+            if error.code not in _IMPOSSIBLE:
+                raise
+            refused.append(error)
+
     if shape in ("sequential", "auto"):
-        candidates.append(REALISATIONS["sequential"](work))
-        if work.leo_is_cheap(candidates[-1].worst > work.options.max_epsilon):
-            candidates.append(REALISATIONS["leo"](work))
+        attempt("sequential")
+        if work.leo_is_cheap(bool(refused) or candidates[-1].worst > work.options.max_epsilon):
+            attempt("leo")
+    if shape == "leo":
+        attempt("leo")
     if shape in ("residual", "auto"):
-        candidates.append(REALISATIONS["residual"](work))
+        attempt("residual")
+    if not candidates:
+        if not work.keeps_weights:
+            raise refused[0]
+        candidates.append(unchanged(work.problem))
     return candidates
 
 

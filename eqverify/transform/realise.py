@@ -86,11 +86,30 @@ def round_weights(values: FloatArray, node: str, element: Element) -> FloatArray
     """
     with np.errstate(over="ignore"):
         rounded = values.astype(element).astype(np.float64)
-    if not np.isfinite(rounded).all():
-        raise InputError(
-            "transform/overflow",
-            f"a weight of the reduced network exceeds the range of {element}",
-            place=Place(node=node),
-            hint="write float64 weights",
-        )
+    finite = np.isfinite(rounded)
+    if not finite.all():
+        require_finite(values, element, node)
+        raise _overflow(element, node, values[~finite][0], "write float64 weights (--dtype float64)")
     return rounded
+
+
+def require_finite(values: FloatArray, element: Element, node: str | None = None) -> None:
+    """Raise where what weights are computed from left the range of float64.
+
+    Raises:
+        InputError: `transform/overflow`.
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        hint = "weights or bounds of inputs are extremely large: --shape structured keeps the weights that there are"
+        raise _overflow(element, node, values[~finite][0], hint)
+
+
+def _overflow(element: Element, node: str | None, value: float, hint: str) -> InputError:
+    return InputError(
+        "transform/overflow",
+        f"a weight of the reduced network exceeds the range of {element}",
+        place=Place(node=node),
+        value=float(value),
+        hint=hint,
+    )

@@ -12,23 +12,23 @@ from itertools import pairwise
 
 import numpy as np
 
-from eqverify.errors import UsageError
+from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Affine, Convolution, Network, TransposedConvolution
 from eqverify.problem import Problem
-from eqverify.stability.facts import Facts
+from eqverify.stability.facts import Facts, Status
 from eqverify.transform.carriers import sequential_chain
 from eqverify.transform.chain import is_chain
 from eqverify.transform.deviation import is_single, prove_deviation
 from eqverify.transform.normal_form import normal_form
 from eqverify.transform.passes import by_passes
-from eqverify.transform.realise import Element, realise
+from eqverify.transform.realise import Element, realise, require_finite
 from eqverify.transform.reduced_form import ReducedForm, reduced_form
 from eqverify.transform.residual import earliest_tiers, residual_network
 from eqverify.transform.result import Made, Transformed, TransformOptions
 from eqverify.transform.simplify import drop_dead, simplify
 from eqverify.transform.structured import structured_network
 from eqverify.transform.tiers import merge_tiers
-from eqverify.transform.unit_map import Meaning
+from eqverify.transform.unit_map import Group, Meaning
 
 TOLERANCES: dict[Element, tuple[float, ...]] = {"float32": (2.0**-33, 2.0**-20), "float64": (2.0**-44,)}
 """Residuals up to this share of a row's reach count as zero in simplifications, smallest first.  The larger one of
@@ -37,6 +37,9 @@ float32 finds what was exact before weights were rounded to that type; it is use
 _LEO_ENTRIES = 2_000_000
 """LEO's passes are cheap where all layers together have at most so many weights as dense matrices, or twenty times as
 many where that is asked for."""
+
+_ROW_ENTRIES = 1 << 27
+"""Numbers in rows of the normal form (1 GB), which is copied a few times."""
 
 Writer = Callable[[ReducedForm, Network, Element], tuple[Network, Mapping[str, Meaning]]]
 
@@ -61,13 +64,35 @@ class Work:
 
         Fewest units first; forms with as many units as a later one are left out.
         """
+        self._require_room()
         form = reduced_form(normal_form(self.problem, self.facts))
+        for tier in form.tiers:
+            require_finite(tier.rows, self.options.dtype, tier.groups[0].source)
+        require_finite(form.outputs, self.options.dtype)
         forms = [drop_dead(form, 0.0)]
         for tolerance in TOLERANCES[self.options.dtype]:
             simple = simplify(form, tolerance)
             if simple.units < forms[0].units:
                 forms.insert(0, simple)
         return tuple(forms)
+
+    def _require_room(self) -> None:
+        """Raise before the rows of kept units and outputs would take too much memory.
+
+        Raises:
+            InputError: `transform/too-large`.
+        """
+        network, facts = self.problem.network, self.facts
+        kept, active = facts.count(Status.UNDECIDED) + facts.count(Status.UNSTABLE), facts.count(Status.ACTIVE)
+        entries = (kept + network.output_size) * (network.input_size + 1 + kept + active)
+        if entries > _ROW_ENTRIES:
+            raise InputError(
+                "transform/too-large",
+                "rows of all units that are kept would take too much memory",
+                place=Place(node=max(network.relus, key=lambda r: network.sizes[r.name]).name if kept else None),
+                value=f"{entries} numbers, {_ROW_ENTRIES} allowed",
+                hint="--shape structured keeps the network's own graph",
+            )
 
     @property
     def keeps_weights(self) -> bool:
@@ -141,9 +166,18 @@ def _structured(work: Work) -> Transformed:
         )
     reduced, meanings = structured_network(problem, work.facts)
     if reduced.parameter_count == network.parameter_count and reduced.relu_count == network.relu_count:
-        return Transformed(network, meanings, np.zeros(network.output_size), "unchanged")
+        return unchanged(problem)
     epsilon = prove_deviation(problem, work.facts, reduced, meanings)
+    if not np.isfinite(epsilon).all():
+        return unchanged(problem)
     return Transformed(reduced, meanings, epsilon, "structured")
+
+
+def unchanged(problem: Problem) -> Transformed:
+    """The network itself."""
+    network = problem.network
+    meanings = {relu.name: Meaning((Group(relu.name, np.arange(network.sizes[relu.name])),)) for relu in network.relus}
+    return Transformed(network, meanings, np.zeros(network.output_size), "unchanged")
 
 
 def _leo(work: Work) -> Transformed:

@@ -32,6 +32,7 @@ VIOLATIONS = {
     "only-flint": ("certificate/build.py", "import flint"),
     "only-scip": ("milp/encoding.py", "import pyscipopt"),
     "only-highs": ("bounds/crown.py", "import highspy"),
+    "only-filelock": ("stability/journal.py", "import filelock"),
     "only-z3": ("equivalence/encoding.py", "import z3"),
     "only-lark": ("export/vnnlib.py", "import lark"),
     "only-onnx": ("cli/main.py", "import onnx.helper"),

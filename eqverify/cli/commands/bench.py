@@ -72,7 +72,7 @@ def bench(
     from eqverify.bench.scoring import score
     from eqverify.bench.sweep import run_sweep
     from eqverify.cli import render
-    from eqverify.files import atomic_write
+    from eqverify.files import atomic_write, make_folder, sole_writer
 
     if not lists:
         raise UsageError(
@@ -81,21 +81,23 @@ def bench(
     listed = [instance for path in lists for instance in read_instances(path, timeout)]
     instances = [instance for instance in listed if fnmatchcase(f"{instance.network} {instance.query}", match)]
     expected = read_expected(instances)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     pool = _pool(workers, scheduler)
     both = with_reduction == without_reduction
     modes = [True, False] if with_reduction and both else [not without_reduction or with_reduction]
     own = None if workers == 1 and scheduler is None else 1
     runs, details, sums = {}, {}, {}
-    for reduction in modes:
-        name = f"{backend}, {'with' if reduction else 'without'} reduction"
-        file = output / f"{_file_name(backend)}-{'with' if reduction else 'without'}.csv"
-        with _interruptible(output):
-            runs[name] = run_sweep(instances, Settings(backend, reduction, seed, own), file, pool, _report)
-        details[name] = read_details(file.with_suffix(".jsonl"))
-        sums[name] = score(instances, runs[name], expected)
-    command = shlex.join(["eqverify", *sys.argv[1:]])
-    atomic_write(output / "report.html", sweep_page(instances, runs, expected, details, command))
+    page = output / "report.html"
+    with sole_writer(page):
+        for reduction in modes:
+            name = f"{backend}, {'with' if reduction else 'without'} reduction"
+            file = output / f"{_file_name(backend)}-{'with' if reduction else 'without'}.csv"
+            with _interruptible(output):
+                runs[name] = run_sweep(instances, Settings(backend, reduction, seed, own), file, pool, _report)
+            details[name] = read_details(file.with_suffix(".jsonl"))
+            sums[name] = score(instances, runs[name], expected)
+        command = shlex.join(["eqverify", *sys.argv[1:]])
+        atomic_write(page, sweep_page(instances, runs, expected, details, command))
     plain = {
         name: {"instances": s.instances, "solved": s.solved, "wrong": [list(key) for key in s.wrong], "par2": s.par2}
         for name, s in sums.items()

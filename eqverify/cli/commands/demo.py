@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from eqverify.cli.commands.reduce import reduce
-from eqverify.cli.commands.shared import require_folder
+from eqverify.files import make_folder
 
 
 def demo(*, folder: Path = Path("eqverify-demo")) -> None:
@@ -19,8 +19,7 @@ def demo(*, folder: Path = Path("eqverify-demo")) -> None:
     from eqverify.examples import example_files
 
     files = example_files()
-    require_folder(folder)
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     output, picture = folder / "digits-reduced.onnx", folder / "layers.png"
     print(f"eqverify reduce {files.network.name} {files.query.name} -o {output} --picture {picture}\n")
     reduce(files.network, files.query, output=output, picture=picture)

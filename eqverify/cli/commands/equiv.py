@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from eqverify.cli.commands.shared import Json, require_folder
+from eqverify.cli.commands.shared import Json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.errors import UsageError
 
@@ -66,7 +66,7 @@ def equiv(
 
     allowed = None if epsilon is None else _exact(epsilon)
     if query_out is not None:
-        require_folder(query_out)
+        require_outputs({"--query-out": query_out}, (f, g, domain))
         atomic_write(query_out, pair_query(f, g, domain, epsilon=allowed, top1=top1).encode())
     with shown_progress() as progress:
         answer = equivalent(

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from eqverify.cli.commands.reduce_modes import require_mode
 from eqverify.cli.commands.several import Checks, Common, Saving, explained, reduce_boxes, reduce_disjuncts
-from eqverify.cli.commands.shared import Json, Options, require_folder
+from eqverify.cli.commands.shared import Json, Options, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.errors import UsageError
 from eqverify.problem import Problem
@@ -104,9 +104,14 @@ def reduce(
     from eqverify.api import reduction
     from eqverify.cli import render
 
-    for path in (output, picture, property_out, certificate):
-        if path is not None:
-            require_folder(path)
+    outputs = {
+        "--output": output,
+        "--property-out": property_out,
+        "--certificate": certificate,
+        "--picture": picture,
+        "--resume": options.resume,
+    }
+    require_outputs(outputs, (network, query, None if around is None else Path(around)))
     require_mode(
         options,
         for_property=for_property,

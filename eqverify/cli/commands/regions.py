@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from eqverify.approximate.regions import Method
-from eqverify.cli.commands.shared import Json, require_folder
+from eqverify.cli.commands.shared import Json, require_outputs
 from eqverify.cli.progress import shown_progress
 
 
@@ -53,9 +53,7 @@ def regions(
     from eqverify.api.regions import find_regions, read_points
     from eqverify.cli import render
 
-    for path in (list_to, picture):
-        if path is not None:
-            require_folder(path)
+    require_outputs({"--list": list_to, "--picture": picture}, (network, query, *(slice_through or ())))
     points = None if slice_through is None else read_points(slice_through)
     start = time.perf_counter()
     with shown_progress() as progress:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from eqverify.cli.commands.shared import Json, require_folder
+from eqverify.cli.commands.shared import Json, require_outputs
 from eqverify.cli.progress import shown_progress
 
 
@@ -55,7 +55,7 @@ def shallow(
     from eqverify.api.shallow import make_shallow
     from eqverify.cli import render
 
-    require_folder(output)
+    require_outputs({"--output": output}, (network, query))
     start = time.perf_counter()
     with shown_progress() as progress:
         problem = load_problem(network, query)

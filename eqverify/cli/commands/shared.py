@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from eqverify.errors import Place, UsageError
+from eqverify.files import require_place
 from eqverify.stability.options import StabilityOptions
 
 Options = Annotated[StabilityOptions, Parameter(name="*")]
 Json = Annotated[bool, Parameter(negative="")]
 
 
-def require_folder(path: Path) -> None:
-    """Raise before any work where the folder of a file to write does not exist.
+def require_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
+    """Raise before any work where a file cannot be written, or would replace one that is read or written too.
+
+    Args:
+        outputs: by option, files to write; perhaps with numbers before their suffixes.
+        inputs: files that are read.
 
     Raises:
-        UsageError: `files/no-folder`.
+        UsageError: `files/no-folder`, `files/not-writable`, `usage/same-file`.
     """
-    if not path.absolute().parent.is_dir():
-        raise UsageError(
-            "files/no-folder",
-            "the folder to write into does not exist",
-            place=Place(file=str(path)),
-            value=str(path.parent),
-            hint="create it first",
-        )
+    taken = {_real(path): "a file that is read" for path in inputs if path is not None}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        require_place(path)
+        real = _real(path)
+        numbered = re.compile(re.escape(real.stem) + r"-\d+" + re.escape(real.suffix))
+        for other, what in taken.items():
+            if other == real or (other.parent == real.parent and numbered.fullmatch(other.name)):
+                raise UsageError(
+                    "usage/same-file",
+                    "a file would replace another one of the same call",
+                    place=Place(file=str(path)),
+                    value=f"{option}: {what}",
+                    hint="name another file",
+                )
+        taken[real] = f"that of {option}"
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from eqverify.cli.commands.shared import Json, Options
+from eqverify.cli.commands.shared import Json, Options, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.stability.options import StabilityOptions
 
@@ -30,6 +30,7 @@ def stability(network: Path, query: Path, /, *, options: Options = StabilityOpti
     from eqverify.cli import render
     from eqverify.report.layers import layer_rows
 
+    require_outputs({"--resume": options.resume}, (network, query))
     start = time.perf_counter()
     with shown_progress() as progress:
         problem = load_problem(network, query)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from eqverify.cli.commands.shared import Json, require_folder
+from eqverify.cli.commands.shared import Json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.cli.supervision import Note, since_start, supervise
 from eqverify.errors import UsageError
@@ -65,9 +65,8 @@ def verify(
     json:
         Print one JSON object instead.
     """
-    if result_file is not None:
-        require_folder(result_file)
     networks = _named(network)
+    require_outputs({"--result-file": result_file}, (query, *map(Path, networks.values())))
     if not timeout > 0:
         raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
     left = max(timeout - since_start(), timeout / 2)

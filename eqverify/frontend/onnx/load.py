@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
-from io import BytesIO
 from pathlib import Path
 
 import onnx
@@ -12,6 +10,7 @@ from google.protobuf.message import DecodeError
 from onnx import defs
 
 from eqverify.errors import InputError, Place, UsageError
+from eqverify.files import read_limited, unpack
 from eqverify.frontend.onnx.limits import MAX_FILE_BYTES
 from eqverify.frontend.onnx.table import OLDEST_OPSET
 
@@ -19,40 +18,44 @@ DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The bytes of a model file; `.gz` is unpacked.
+    """The bytes of a model file; gzip, known by its content, is unpacked.
 
     Raises:
         UsageError: `onnx/no-file`, `onnx/unreadable`.
         InputError: `onnx/malformed` (damaged gzip), `onnx/too-large`.
     """
-    path = Path(path)
     place = Place(file=str(path))
     try:
-        data = path.read_bytes()
+        data = read_limited(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         raise UsageError("onnx/no-file", "there is no such model file", place=place, hint="check the path") from None
-    except OSError as error:
-        raise UsageError(
-            "onnx/unreadable", "the model file cannot be read", place=place, value=error.strerror
-        ) from error
-    return unpacked(data, str(path)) if path.suffix == ".gz" else data
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError("onnx/unreadable", "the model file cannot be read", place=place, value=reason) from error
+    if data is None:
+        raise _too_large(place)
+    return unpacked(data, str(path))
 
 
 def unpacked(data: bytes, source: str | None = None) -> bytes:
-    """The bytes of a model in gzip.
+    """The bytes of a model that may be packed by gzip.
 
     Raises:
         InputError: `onnx/malformed` (damaged gzip), `onnx/too-large`.
     """
     place = Place(file=source)
     try:
-        with gzip.GzipFile(fileobj=BytesIO(data)) as stream:
-            model = stream.read(MAX_FILE_BYTES + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        model = unpack(data, MAX_FILE_BYTES)
+    except (EOFError, zlib.error, OSError) as error:
         raise InputError("onnx/malformed", "not a whole gzip file", place=place, value=str(error)) from error
-    if len(model) > MAX_FILE_BYTES:
-        raise InputError("onnx/too-large", "the unpacked model is larger than 2 GB", place=place)
+    if model is None:
+        raise _too_large(place)
     return model
+
+
+def _too_large(place: Place) -> InputError:
+    limit, hint = f"{MAX_FILE_BYTES >> 20} MiB, unpacked", "protobuf, in which models are stored, ends there"
+    return InputError("onnx/too-large", "the model is larger than what is read", place=place, value=limit, hint=hint)
 
 
 def load_model(data: bytes, source: str | None) -> onnx.ModelProto:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import zlib
-from pathlib import Path
 
 from eqverify.errors import InputError, Place, UsageError
+from eqverify.files import read_limited, unpack
 from eqverify.frontend.vnnlib.parser import parse_query
 from eqverify.frontend.vnnlib.syntax import Query
 
-_GZIP_MAGIC = b"\x1f\x8b"
+MAX_TEXT_BYTES = 1 << 28
+"""Bytes of an (unpacked) property."""
 
 
 def read_query(path: str | os.PathLike[str]) -> Query:
@@ -24,11 +25,12 @@ def read_query(path: str | os.PathLike[str]) -> Query:
 
     Raises:
         UsageError: ``vnnlib/no-file`` where the file cannot be opened.
-        InputError: ``vnnlib/gzip`` (damaged archive), ``vnnlib/encoding`` (not UTF-8), or what `parse_query` raises.
+        InputError: ``vnnlib/gzip`` (damaged archive), ``vnnlib/too-large``, ``vnnlib/encoding`` (not UTF-8), or what
+            `parse_query` raises.
     """
     source = os.fspath(path)
     try:
-        data = Path(path).read_bytes()
+        data = read_limited(path, MAX_TEXT_BYTES)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(
@@ -37,6 +39,8 @@ def read_query(path: str | os.PathLike[str]) -> Query:
             place=Place(file=source),
             hint="give the path of a .vnnlib or .vnnlib.gz file",
         ) from None
+    if data is None:
+        raise _too_large(source)
     return parse_query(decode(data, source), source)
 
 
@@ -48,27 +52,36 @@ def decode(data: bytes, source: str | None = None) -> str:
         source: file name for messages.
 
     Raises:
-        InputError: ``vnnlib/gzip`` or ``vnnlib/encoding``.
+        InputError: ``vnnlib/gzip``, ``vnnlib/too-large`` or ``vnnlib/encoding``.
     """
-    if data.startswith(_GZIP_MAGIC):
-        import gzip
-
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(
-                "vnnlib/gzip",
-                f"the gzip file is damaged: {error}",
-                place=Place(file=source),
-                hint="download or compress it again",
-            ) from None
     try:
-        return data.decode("utf-8-sig")
+        text = unpack(data, MAX_TEXT_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            "vnnlib/gzip",
+            f"the gzip file is damaged: {error}",
+            place=Place(file=source),
+            hint="download or compress it again",
+        ) from None
+    if text is None:
+        raise _too_large(source)
+    try:
+        return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             "vnnlib/encoding",
             "the file is not text in UTF-8",
             place=Place(file=source),
-            value=f"byte 0x{data[error.start]:02x} at offset {error.start}",
+            value=f"byte 0x{text[error.start]:02x} at offset {error.start}",
             hint="is this a VNN-LIB file?",
         ) from None
+
+
+def _too_large(source: str | None) -> InputError:
+    return InputError(
+        "vnnlib/too-large",
+        "the property is larger than what is read",
+        place=Place(file=source),
+        value=f"{MAX_TEXT_BYTES >> 20} MiB, unpacked",
+        hint="split it into several files",
+    )
