@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from eqverify.domain.polytope import Domain, Polytope
+
+if TYPE_CHECKING:
+    from eqverify.domain.written import Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,12 @@ class Case:
         polytope: the inputs, rounded outwards to float64.
         unsafe: the output condition in disjunctive normal form: satisfied where any conjunction holds.
             ``()`` never holds, ``((),)`` always does.  Rows may mention inputs too.
+        written: the inputs exactly, a subset of `polytope`; None where that is what is meant.
     """
 
     polytope: Polytope
     unsafe: tuple[Conjunction, ...]
+    written: Written | None = None
 
 
 @dataclass(frozen=True, slots=True)
