@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eqverify.api.answers import Verification
+from eqverify.api.exactness import UNSHOWN, settle
 from eqverify.api.parts import (
     Part,
     Side,
@@ -26,6 +27,7 @@ from eqverify.api.parts import (
 )
 from eqverify.api.properties import fold_case
 from eqverify.deciding.attack import attack
+from eqverify.deciding.exactly import written_empty
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Replay, Reply, Verdict
 from eqverify.deciding.replay import Witness
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 _ATTACK_SHARE = 0.02
 """The backend's own search comes later; this one finds what is easy, before anything is proved."""
 
+_EXACT_SHARE = 0.1
+_EXACT_SECONDS = 5.0
 _SPLIT_SHARE = 0.1
 _SHARED_SHARE = 0.7
 _REDUCTION_SHARE = 0.3
@@ -74,6 +78,7 @@ class Run:
         self.largest: int | None = None
         self.layers: tuple[LayerRow, ...] = ()
         self.reasons: list[str] = []
+        self.unshown = False
         self._last = time.perf_counter()
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
@@ -83,13 +88,22 @@ class Run:
             operators = ", ".join(dict.fromkeys(problem.tail.operators))
             self.reasons.append(f"the network has operators that are not piecewise linear: {operators}")
             return self._answer(problem, "unknown", "", None)
-        sides = [Side(problem, case, data) for case in problem.cases]
+        cases = [case for case in problem.cases if not written_empty(case, self.budget.exhausted)]
+        if len(cases) < len(problem.cases):
+            self.evidence["bounds"] = None
+        sides = [Side(problem, case, data) for case in cases]
         chosen = [(side, number) for side in sides for number in self._open(side)]
         self._lap("presolve")
         for side in sides:
             if self._attack(side, [number for other, number in chosen if other is side], len(sides)):
                 return self._answer(problem, "sat", "attack", side.replayer.witness)
         self._lap("attack")
+        if self.reduction:
+            chosen = [(side, number) for side, number in chosen if not self._settled(side, number)]
+        self._lap("exact")
+        for side in sides:
+            if side.replayer.witness is not None:
+                return self._answer(problem, "sat", "exact", side.replayer.witness)
         parts = self._parts(problem, chosen)
         self._lap("reduce")
         for side in sides:
@@ -117,6 +131,18 @@ class Run:
         return bool(numbers) and attack(
             side.folded.network, box, side.members[numbers], side.replayer, budget=share, seed=self.seed
         )
+
+    def _settled(self, side: Side, number: int) -> bool:
+        """Whether exact arithmetic leaves nothing to ask about a disjunct; it may find a witness."""
+        if side.replayer.witness is not None:
+            return True
+        found = settle(side, number, min(_EXACT_SECONDS, self.budget.left * _EXACT_SHARE))
+        if found == "unsat":
+            self.evidence["bounds"] = None
+        if found == "unshown":
+            self.reasons.append(UNSHOWN)
+            self.unshown = True
+        return found != "open"
 
     def _parts(self, problem: Problem, chosen: list[tuple[Side, int]]) -> list[Part]:
         """The questions, about reduced networks where these can be had."""
@@ -357,6 +383,8 @@ class Run:
         return reply
 
     def _answer(self, problem: Problem, verdict: Verdict, backend: str, witness: Witness | None) -> Verification:
+        if verdict == "unsat" and self.unshown:
+            verdict = "unknown"
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
         before = problem.network.relu_count

@@ -89,7 +89,7 @@ def members_of(folded: Folded) -> BoolArray:
 
 def problem_of(problem: Problem, side: Side, numbers: list[int]) -> Problem:
     """The problem of some disjuncts of one case."""
-    case = Case(side.case.polytope, tuple(side.case.unsafe[number] for number in numbers))
+    case = replace(side.case, unsafe=tuple(side.case.unsafe[number] for number in numbers))
     return replace(problem, specification=replace(problem.specification, cases=(case,)))
 
 
@@ -122,5 +122,5 @@ def kept_count(row: LayerRow) -> int:
 def question_of(network: Network, case: Case, number: int, epsilons: list[Fraction]) -> Question:
     """One disjunct of a case, folded."""
     dtype = dtype_of(network)
-    folded = fold_case(network, Case(case.polytope, (case.unsafe[number],)), epsilons, dtype)
+    folded = fold_case(network, replace(case, unsafe=(case.unsafe[number],)), epsilons, dtype)
     return Question(folded.network, case.polytope.box, dtype)

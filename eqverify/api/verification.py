@@ -14,6 +14,7 @@ from eqverify.api.loading import PathOrNetwork, load_query
 from eqverify.deciding.backends import make_backend
 from eqverify.deciding.question import Backend, Verdict
 from eqverify.deciding.replay import Witness
+from eqverify.domain import Specification
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Network
 from eqverify.problem import Problem
@@ -69,12 +70,20 @@ def verify(
     """
     if not timeout > 0:
         raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
+    from eqverify.frontend.vnnlib import lower
+
     decider = make_backend(backend) if isinstance(backend, str) else backend
     run = Run(Budget(timeout), decider, reduction, seed, workers, progress)
     parsed = load_query(query) if isinstance(query, str | Path) else query
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, networks, timeout, seed, progress)
-    problem, data = _load(parsed, networks)
+    try:
+        specification = lower(parsed)
+    except InputError as error:
+        if error.code != "domain/empty":
+            raise
+        return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {})
+    problem, data = _load(parsed, specification, networks)
     if counted is not None:
         counted(problem.network.relu_count)
     return run.decide(problem, data)
@@ -95,22 +104,23 @@ def _decide_pair(
     witness = None
     if found.answer == "sat":
         names = [network.name for network in query.networks]
-        x, y = ([float(v) for name in names for v in values[name]] for values in (found.inputs, found.outputs))
-        witness = Witness(np.array(x), np.array(y))
+        exact = [tuple(v for name in names for v in values[name]) for values in (found.inputs, found.outputs)]
+        x, y = ([float(v) for v in values] for values in exact)
+        witness = Witness(np.array(x), np.array(y), *exact)
     evidence = (found.evidence,) if found.answer == "unsat" else ()
     verdict: Verdict = "timed-out" if late else found.answer
     reason = found.reason if verdict == "unknown" else ""
     return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), {"decide": found.seconds})
 
 
-def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> tuple[Problem, bytes]:
+def _load(
+    query: Query, specification: Specification, networks: PathOrNetwork | Mapping[str, PathOrNetwork]
+) -> tuple[Problem, bytes]:
     """The problem, and the bytes of the original model for onnxruntime."""
     from eqverify.export.onnx import write_network
     from eqverify.frontend.onnx import read_bytes, read_front
-    from eqverify.frontend.vnnlib import lower
 
     chosen = _chosen(query, networks)
-    specification = lower(query)
     if isinstance(chosen, Network):
         return Problem(chosen, specification), write_network(chosen, metadata={}, producer="eqverify", dtype="float64")
     front = read_front(chosen)

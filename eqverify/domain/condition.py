@@ -45,10 +45,11 @@ class Case:
     """One part of the input set with the output condition that belongs to it.
 
     Attributes:
-        polytope: the inputs, rounded outwards to float64.
+        polytope: the inputs, closed and rounded outwards to float64.
         unsafe: the output condition in disjunctive normal form: satisfied where any conjunction holds.
             ``()`` never holds, ``((),)`` always does.  Rows may mention inputs too.
-        written: the inputs exactly, a subset of `polytope`; None where that is what is meant.
+        written: what is written of the inputs, exactly: an input belongs to the case where it lies in `polytope` and
+            this holds.  None where `polytope` is what is meant.
     """
 
     polytope: Polytope

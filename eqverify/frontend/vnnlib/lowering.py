@@ -6,7 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
 
-from eqverify.domain import Case, Conjunction, Declaration, HalfSpace, NetworkSignature, Polytope, Specification, Written
+from eqverify.domain import (
+    Case,
+    Conjunction,
+    Declaration,
+    HalfSpace,
+    NetworkSignature,
+    Polytope,
+    Specification,
+    Written,
+)
 from eqverify.errors import InputError
 from eqverify.frontend.vnnlib.normal import All, Compiler, Tree, atoms, normal_form, require_countable, size
 from eqverify.frontend.vnnlib.region import Region
@@ -35,8 +44,8 @@ def lower(query: Query) -> Specification:
     Constraints on inputs alone become the domain, everything that mentions an output the condition.  The domain is a
     superset of what is written: its bounds are rounded outwards to float64, and strict constraints on inputs
     alone are closed; a case keeps them as they are written beside that.  All other constraints stay exact, strictness
-    included.  Disjuncts with contradictory bounds are dropped; disjuncts with the same inputs become one case.  Tensors of integer and low-precision types
-    are read over the reals, which only adds inputs.
+    included.  Disjuncts with contradictory bounds are dropped; disjuncts with the same inputs become one case.
+    Tensors of integer and low-precision types are read over the reals, which only adds inputs.
 
     A version 1.0 file without outputs, which states a domain only, has an empty tuple of output declarations.
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.domain import Bounds, Box, HalfSpace, Polytope, Written
-from eqverify.errors import InputError, LimitError, Place
 from eqverify.domain.written import Exact
+from eqverify.errors import InputError, LimitError, Place
 from eqverify.frontend.vnnlib.bounds import propagate
 from eqverify.frontend.vnnlib.rounding import nearest_float, round_down, round_up
 from eqverify.frontend.vnnlib.syntax import BoundList
