@@ -26,7 +26,7 @@ from eqverify.api.parts import (
     reduced_question,
 )
 from eqverify.api.properties import fold_case
-from eqverify.deciding.attack import attack
+from eqverify.deciding.attack import Reached, attack
 from eqverify.deciding.exactly import written_empty
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Replay, Reply, Verdict
@@ -127,15 +127,20 @@ class Run:
         """Gradient steps towards all disjuncts of a case that are open, at once."""
         self.progress("attack", 0, 1)
         share = Budget(self.budget.left * _ATTACK_SHARE / cases)
-        box = side.case.polytope.box
-        return bool(numbers) and attack(
-            side.folded.network, box, side.members[numbers], side.replayer, budget=share, seed=self.seed
-        )
+        box, members, reached = side.case.polytope.box, side.members[numbers], Reached(len(numbers))
+        if numbers and attack(
+            side.folded.network, box, members, side.replayer, budget=share, seed=self.seed, reached=reached
+        ):
+            return True
+        side.near = {number for number, near in zip(numbers, reached.near.tolist(), strict=True) if near}
+        return False
 
     def _settled(self, side: Side, number: int) -> bool:
         """Whether exact arithmetic leaves nothing to ask about a disjunct; it may find a witness."""
         if side.replayer.witness is not None:
             return True
+        if number not in side.near:
+            return False
         found = settle(side, number, min(_EXACT_SECONDS, self.budget.left * _EXACT_SHARE))
         if found == "unsat":
             self.evidence["bounds"] = None

@@ -7,8 +7,9 @@ from typing import Literal
 
 from eqverify.api.parts import Side
 from eqverify.bounds import Interval
-from eqverify.deciding.exactly import decide_exactly, inputs_of, small_enough
-from eqverify.domain import Box
+from eqverify.deciding.exactly import Exactly, decide_exactly, inputs_of, small_enough
+from eqverify.domain import Box, Case
+from eqverify.network import Network
 from eqverify.stability.budget import Budget
 
 Settled = Literal["unsat", "sat", "unshown", "open"]
@@ -39,3 +40,22 @@ def settle(
     if found.verdict == "sat":
         return "sat" if side.replayer.take(found.x) else "unshown"
     return "unsat" if found.verdict == "unsat" else "open"
+
+
+def settle_case(network: Network, case: Case, seconds: float) -> Exactly:
+    """Decide all disjuncts of a case exactly, in turn.
+
+    Args:
+        network: the network, or several side by side.
+        case: inputs and condition.
+        seconds: at most, together.
+    """
+    if not small_enough(network):
+        return Exactly("unknown")
+    budget, inputs, still_open = Budget(seconds), inputs_of(case), False
+    for rows in case.unsafe:
+        found = decide_exactly(network, inputs, rows, budget.exhausted)
+        if found.verdict == "sat":
+            return found
+        still_open |= found.verdict == "unknown"
+    return Exactly("unknown" if still_open else "unsat")

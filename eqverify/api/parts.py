@@ -37,6 +37,7 @@ class Side:
         exactly: (output_size,) the eps of the original: zero.
         facts: what is proved about the network on the case's inputs, once it is.
         free_inputs: how many inputs have a range.
+        near: the disjuncts that a search came near to meeting.
     """
 
     def __init__(self, problem: Problem, case: Case, data: bytes) -> None:
@@ -47,6 +48,7 @@ class Side:
         self.folded = fold_case(problem.network, case, self.exactly, "float64")
         self.members = members_of(self.folded)[: len(case.unsafe)]
         self.facts: Facts | None = None
+        self.near: set[int] = set()
         self.replayer = Replayer(problem.network, case, lambda points: run_model(data, points))
         box = case.polytope.box
         self.free_inputs = int((box.upper > box.lower).sum())

@@ -75,14 +75,14 @@ def verify(
     decider = make_backend(backend) if isinstance(backend, str) else backend
     run = Run(Budget(timeout), decider, reduction, seed, workers, progress)
     parsed = load_query(query) if isinstance(query, str | Path) else query
-    if len(parsed.networks) > 1:
-        return _decide_pair(parsed, networks, timeout, seed, progress)
     try:
         specification = lower(parsed)
     except InputError as error:
         if error.code != "domain/empty":
             raise
         return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {})
+    if len(parsed.networks) > 1:
+        return _decide_pair(parsed, networks, timeout, seed, progress)
     problem, data = _load(parsed, specification, networks)
     if counted is not None:
         counted(problem.network.relu_count)

@@ -29,6 +29,9 @@ MAX_RELUS = 60
 _MAX_ENTRIES = 40_000
 """Most coefficients of the first relaxation."""
 
+_DIGITS = (2, 5, 10, 16, 23, 40, 52)
+"""Binary places to which an input is rounded where that is allowed."""
+
 _ZERO, _ONE = Fraction(0), Fraction(1)
 
 
@@ -221,7 +224,15 @@ class _Search:
         for form, row in forms:
             self.simplex.at_most(self.simplex.add_row(form.coefficients), row.bound - form.constant, row.strict)
         found = self._branch()
-        return Exactly("unsat") if found is None else Exactly("sat", tuple(found))
+        return Exactly("unsat") if found is None else Exactly("sat", tuple(self._rounded(found)))
+
+    def _rounded(self, x: list[Fraction]) -> list[Fraction]:
+        """Numbers with few binary digits next to an input that was found, where these hold too."""
+        for digits in _DIGITS:
+            near = [Fraction(round(v * 2**digits), 2**digits) for v in x]
+            if self._holds(near):
+                return near
+        return x
 
     def _form(self, row: HalfSpace) -> Form:
         """A constraint's left side as a form of the variables."""
