@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eqverify.api.answers import Verification
-from eqverify.api.exactness import UNSHOWN, settle
+from eqverify.api.exactness import REASONS, settle, settle_end
 from eqverify.api.parts import (
+    Near,
     Part,
     Side,
     dtype_of,
@@ -61,6 +62,9 @@ _STARTS, _TOGETHER_SHARE = 20.0, 0.7
 """Seconds for each disjunct below which they are asked about together, and the share of time for that: a tool takes up
 to 7 s to start, for each question."""
 
+_LEAST_PROOF = 0.01
+"""Seconds that a proof of stability is given where none are left: it ends at once."""
+
 _LEAST = 5.0
 """Seconds that a backend gets for a question, if there are so many: some take a while to start."""
 
@@ -78,7 +82,7 @@ class Run:
         self.largest: int | None = None
         self.layers: tuple[LayerRow, ...] = ()
         self.reasons: list[str] = []
-        self.unshown = False
+        self.unsettled = False
         self._last = time.perf_counter()
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
@@ -127,12 +131,14 @@ class Run:
         """Gradient steps towards all disjuncts of a case that are open, at once."""
         self.progress("attack", 0, 1)
         share = Budget(self.budget.left * _ATTACK_SHARE / cases)
-        box, members, reached = side.case.polytope.box, side.members[numbers], Reached(len(numbers))
+        box, members = side.case.polytope.box, side.members[numbers]
+        reached = Reached(len(numbers), box.size)
         if numbers and attack(
             side.folded.network, box, members, side.replayer, budget=share, seed=self.seed, reached=reached
         ):
             return True
-        side.near = {number for number, near in zip(numbers, reached.near.tolist(), strict=True) if near}
+        for k in np.flatnonzero(reached.near).tolist():
+            side.near[numbers[k]] = Near(reached.points[k], reached.margin(k))
         return False
 
     def _settled(self, side: Side, number: int) -> bool:
@@ -141,12 +147,14 @@ class Run:
             return True
         if number not in side.near:
             return False
-        found = settle(side, number, min(_EXACT_SECONDS, self.budget.left * _EXACT_SHARE))
+        found = settle(side, number, Budget(min(_EXACT_SECONDS, self.budget.left * _EXACT_SHARE)))
+        if found == "open" and side.near[number].margin:
+            found = settle_end(side, number, Budget(self.budget.left * _EXACT_SHARE))
         if found == "unsat":
             self.evidence["bounds"] = None
-        if found == "unshown":
-            self.reasons.append(UNSHOWN)
-            self.unshown = True
+        elif found in REASONS:
+            self.reasons.append(REASONS[found])
+            self.unsettled = True
         return found != "open"
 
     def _parts(self, problem: Problem, chosen: list[tuple[Side, int]]) -> list[Part]:
@@ -264,6 +272,7 @@ class Run:
     def _shared(self, problem: Problem, side: Side, numbers: list[int], seconds: float) -> SharedProof:
         """One proof for all disjuncts of a case; its points are candidates."""
         members = side.members[numbers]
+        seconds = max(seconds, _LEAST_PROOF)
         share = Budget(seconds)
         prove = partial(prove_rows, problem, side.folded.network, members, seed=self.seed, progress=self.progress)
         try:
@@ -388,7 +397,7 @@ class Run:
         return reply
 
     def _answer(self, problem: Problem, verdict: Verdict, backend: str, witness: Witness | None) -> Verification:
-        if verdict == "unsat" and self.unshown:
+        if verdict == "unsat" and self.unsettled:
             verdict = "unknown"
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()

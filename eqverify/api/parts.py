@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from eqverify.api.properties import fold_case
-from eqverify.arrays import BoolArray
+from eqverify.arrays import BoolArray, FloatArray
 from eqverify.bounds import Interval
 from eqverify.deciding.question import Known, Question
 from eqverify.deciding.replay import Replayer
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
     from eqverify.stability.directed import Directed
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Near:
+    """How near a search came to meeting a disjunct.
+
+    Attributes:
+        point: (input_size,) where.
+        margin: a distance near rounding by which it is missed or met there; 0 where it is by more.
+    """
+
+    point: FloatArray
+    margin: float
+
+
 class Side:
     """One case of the property on the original network.
 
@@ -37,7 +50,7 @@ class Side:
         exactly: (output_size,) the eps of the original: zero.
         facts: what is proved about the network on the case's inputs, once it is.
         free_inputs: how many inputs have a range.
-        near: the disjuncts that a search came near to meeting.
+        near: where a search came near to meeting a disjunct, by its number.
     """
 
     def __init__(self, problem: Problem, case: Case, data: bytes) -> None:
@@ -48,7 +61,7 @@ class Side:
         self.folded = fold_case(problem.network, case, self.exactly, "float64")
         self.members = members_of(self.folded)[: len(case.unsafe)]
         self.facts: Facts | None = None
-        self.near: set[int] = set()
+        self.near: dict[int, Near] = {}
         self.replayer = Replayer(problem.network, case, lambda points: run_model(data, points))
         box = case.polytope.box
         self.free_inputs = int((box.upper > box.lower).sum())

@@ -7,18 +7,18 @@ infeasible system of rows with exact coefficients, or an input at which the netw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
 from eqverify.bounds import Interval
+from eqverify.deciding.forms import Forms, PatternForms, value_of
 from eqverify.deciding.simplex import Simplex
 from eqverify.domain import Box, Case, Conjunction, HalfSpace
-from eqverify.equivalence.encoding import Encoder, Form, UnstableRelu, combine
-from eqverify.equivalence.rational import affine_rows
+from eqverify.equivalence.encoding import Form, UnstableRelu, combine
 from eqverify.equivalence.witness import products
-from eqverify.network import Network, Relu, outputs_exact
+from eqverify.network import Network, outputs_exact
 
 MAX_PRODUCTS = 200_000
 """Networks with more products are not looked at: a product takes a microsecond or more."""
@@ -68,6 +68,13 @@ class Inputs:
         ends = zip(self.lower, self.upper, self.above, self.below, strict=True)
         return any(low > high or (low == high and (a or b)) for low, high, a, b in ends)
 
+    def hold(self, x: list[Fraction]) -> bool:
+        """Whether an input belongs to the set."""
+        ends = zip(x, self.lower, self.upper, self.above, self.below, strict=True)
+        if any(v < low or v > high or (v == low and a) or (v == high and b) for v, low, high, a, b in ends):
+            return False
+        return all(row.holds(x, {}) for row in self.rows)
+
 
 def inputs_of(case: Case, box: Box | None = None) -> Inputs:
     """The inputs of a case, as they are written where that is known, within a box."""
@@ -99,6 +106,7 @@ def decide_exactly(
     rows: Conjunction,
     stop: Callable[[], bool],
     ranges: Mapping[str, Interval] | None = None,
+    late: int | None = None,
 ) -> Exactly:
     """Decide whether an input of a set satisfies all rows.
 
@@ -108,11 +116,13 @@ def decide_exactly(
         rows: constraints on inputs and outputs.
         stop: asked often whether to give up.
         ranges: proved intervals (1, n) of nodes on the set, where there are some.
+        late: where given, only so many ReLU nodes, the last, are looked into, and `ranges` has those of the others:
+            with intervals only, that is quick, and enough where a range ends for reasons of the last layers (a Clip).
     """
     if inputs.empty:
         return Exactly("unsat")
     try:
-        return _Search(network, inputs, rows, stop, ranges or {}).run()
+        return _Search(network, inputs, rows, stop, ranges or {}, late).run()
     except _GaveUpError:
         return Exactly("unknown")
 
@@ -141,36 +151,6 @@ def written_empty(case: Case, stop: Callable[[], bool]) -> bool:
     return simplex.feasible() is False
 
 
-class _Ranged(Encoder):
-    """Forms of a network, with the ranges of its nodes that are known."""
-
-    ranges: Mapping[str, Interval]
-
-    def outputs(self, network: Network) -> list[Form]:
-        """As `Encoder.outputs`; a unit whose sign is known is linear."""
-        values: dict[str, list[Form]] = {}
-        start = 0
-        for port in network.inputs:
-            values[port.name] = self.inputs[start : start + port.size]
-            start += port.size
-        for node in network.nodes:
-            self._tick()
-            if isinstance(node, Relu):
-                values[node.name] = [self._behind(node, k, form) for k, form in enumerate(values[node.source])]
-            else:
-                values[node.name] = [
-                    combine([(c, values[source][i]) for (source, i), c in row.items()], constant)
-                    for row, constant in affine_rows(node)
-                ]
-        return [form for port in network.outputs for form in values[port.source]]
-
-    def _behind(self, relu: Relu, unit: int, form: Form) -> Form:
-        z = self.ranges.get(relu.source)
-        if z is not None and z.upper[0, unit] <= 0:
-            return Form({}, _ZERO)
-        return form if z is not None and z.lower[0, unit] >= 0 else self.relu(form)
-
-
 class _Search:
     """One search."""
 
@@ -181,10 +161,10 @@ class _Search:
         rows: Conjunction,
         stop: Callable[[], bool],
         ranges: Mapping[str, Interval],
+        late: int | None,
     ) -> None:
         self.network, self.inputs, self.rows, self.stop = network, inputs, rows, stop
-        self.encoder = _Ranged(inputs.lower, inputs.upper, self._tick)
-        self.encoder.ranges = ranges
+        self.encoder = Forms(inputs.lower, inputs.upper, self._tick, ranges, late)
         self._join_equal()
         self.outputs = self.encoder.outputs(network)
 
@@ -208,50 +188,29 @@ class _Search:
 
     def run(self) -> Exactly:
         """The answer."""
-        forms = [(self._form(row), row) for row in (*self.inputs.rows, *self.rows)]
+        forms = [(_form(row, self.encoder.inputs, self.outputs), row) for row in (*self.inputs.rows, *self.rows)]
         for form, row in forms:
             least = self.encoder.interval(form)[0]
             if least > row.bound or (least == row.bound and row.strict):
                 return Exactly("unsat")
+        if self.encoder.late is not None:
+            raise _GaveUpError
         relus = self.encoder.relus
         entries = sum(len(relu.form.coefficients) + 1 for relu in relus) * 3
         entries += sum(len(form.coefficients) for form, _ in forms)
         if len(relus) > MAX_RELUS or entries > _MAX_ENTRIES:
             raise _GaveUpError
         self.simplex = Simplex(len(self.encoder.bounds), self.stop)
-        self._bound_inputs()
+        _bound(self.simplex, self.encoder, self.inputs)
         self.units = [self._unit(relu) for relu in relus]
         for form, row in forms:
             self.simplex.at_most(self.simplex.add_row(form.coefficients), row.bound - form.constant, row.strict)
         found = self._branch()
-        return Exactly("unsat") if found is None else Exactly("sat", tuple(self._rounded(found)))
-
-    def _rounded(self, x: list[Fraction]) -> list[Fraction]:
-        """Numbers with few binary digits next to an input that was found, where these hold too."""
-        for digits in _DIGITS:
-            near = [Fraction(round(v * 2**digits), 2**digits) for v in x]
-            if self._holds(near):
-                return near
-        return x
-
-    def _form(self, row: HalfSpace) -> Form:
-        """A constraint's left side as a form of the variables."""
-        terms = [(c, self.encoder.inputs[i]) for i, c in row.inputs.items()]
-        return combine([*terms, *((c, self.outputs[j]) for j, c in row.outputs.items())])
-
-    def _bound_inputs(self) -> None:
-        ends = zip(self.encoder.inputs, self.inputs.above, self.inputs.below, strict=True)
-        for form, above, below in ends:
-            for variable in form.coefficients:
-                low, high = self.encoder.bounds[variable]
-                self.simplex.at_least(variable, low, above)
-                self.simplex.at_most(variable, high, below)
+        return Exactly("unsat") if found is None else Exactly("sat", _rounded(found, self._holds))
 
     def _unit(self, relu: UnstableRelu) -> _Unit:
         """Three rows: the pre-activation z, h - z >= 0, and the triangle's edge."""
         form, h, simplex = relu.form, relu.variable, self.simplex
-        simplex.at_least(h, _ZERO)
-        simplex.at_most(h, relu.upper)
         z = simplex.add_row(form.coefficients)
         simplex.at_least(z, relu.lower - form.constant)
         simplex.at_most(z, relu.upper - form.constant)
@@ -270,12 +229,14 @@ class _Search:
         if not feasible:
             return None
         values = self.simplex.point(len(self.encoder.bounds))
-        x = [_value(form, values) for form in self.encoder.inputs]
+        x = [value_of(form, values) for form in self.encoder.inputs]
         if self._holds(x):
             return self._inwards(x)
         gaps = [unit.gap(values) for unit in self.units]
+        if not any(gaps):  # the relaxation allows more than the network does
+            raise _GaveUpError
         unit = self.units[max(range(len(gaps)), key=gaps.__getitem__)]
-        positive = _value(unit.relu.form, values) > 0
+        positive = value_of(unit.relu.form, values) > 0
         for side in (positive, not positive):
             saved = self.simplex.bounds()
             unit.fix(self.simplex, side)
@@ -285,14 +246,9 @@ class _Search:
             self.simplex.restore(saved)
         return None
 
-    def _holds(self, x: Sequence[Fraction]) -> bool:
+    def _holds(self, x: list[Fraction]) -> bool:
         """Whether an input satisfies everything, evaluated exactly."""
-        y = outputs_exact(self.network, x)
-        inputs = self.inputs
-        ends = zip(x, inputs.lower, inputs.upper, inputs.above, inputs.below, strict=True)
-        if any(v < low or v > high or (v == low and a) or (v == high and b) for v, low, high, a, b in ends):
-            return False
-        return all(row.holds(list(x), y) for row in (*inputs.rows, *self.rows))
+        return self.inputs.hold(x) and _met(self.network, x, self.rows)
 
     def _inwards(self, x: list[Fraction]) -> list[Fraction]:
         """An input of the same linear region off all bounds, where there is one: it has room for rounding."""
@@ -301,15 +257,104 @@ class _Search:
             for variable in form.coefficients:
                 values[variable] = v
         for unit in self.units:
-            z = _value(unit.relu.form, values)
+            z = value_of(unit.relu.form, values)
             values[unit.relu.variable] = max(z, _ZERO)
             unit.fix(self.simplex, z > 0)
         self.simplex.tighten()
         if not self.simplex.feasible():
             return x
         values = self.simplex.point(len(self.encoder.bounds))
-        inner = [_value(form, values) for form in self.encoder.inputs]
+        inner = [value_of(form, values) for form in self.encoder.inputs]
         return inner if self._holds(inner) else x
+
+
+def decide_around(
+    network: Network,
+    inputs: Inputs,
+    rows: Conjunction,
+    point: Sequence[Fraction],
+    free: Collection[int],
+    stop: Callable[[], bool],
+) -> Exactly:
+    """Look for an input that satisfies all rows on the linear region around a point: one linear program.
+
+    Args:
+        network: the network.
+        inputs: the set.
+        rows: constraints on inputs and outputs.
+        point: (input_size,) within the bounds of the set.
+        free: the inputs that may differ from the point's.
+        stop: asked often whether to give up.
+
+    Returns:
+        `sat`, or `unknown`.
+    """
+    intervals = zip(inputs.lower, inputs.upper, point, strict=True)
+    ends = [(a, b) if i in free else (v, v) for i, (a, b, v) in enumerate(intervals)]
+
+    def tick() -> None:
+        if stop():
+            raise _GaveUpError
+
+    def holds(x: list[Fraction]) -> bool:
+        return inputs.hold(x) and _met(network, x, rows)
+
+    try:
+        forms = PatternForms([a for a, _ in ends], [b for _, b in ends], tick, point)
+        outputs = forms.outputs(network)
+    except _GaveUpError:
+        return Exactly("unknown")
+    simplex = Simplex(len(forms.bounds), stop)
+    _bound(simplex, forms, inputs)
+    for form in forms.positive:
+        simplex.at_least(simplex.add_row(form.coefficients), -form.constant)
+    for form in forms.negative:
+        simplex.at_most(simplex.add_row(form.coefficients), -form.constant)
+    for row in (*inputs.rows, *rows):
+        form = _form(row, forms.inputs, outputs)
+        simplex.at_most(simplex.add_row(form.coefficients), row.bound - form.constant, row.strict)
+    found: list[Fraction] | None = None
+    for _ in range(2):
+        if not simplex.feasible():
+            break
+        values = simplex.point(len(forms.bounds))
+        x = [value_of(form, values) for form in forms.inputs]
+        found = x if holds(x) else found
+        simplex.tighten()  # an input off all bounds, where there is one, has room for rounding
+    return Exactly("unknown") if found is None else Exactly("sat", _rounded(found, holds))
+
+
+def _form(row: HalfSpace, inputs: Sequence[Form], outputs: Sequence[Form]) -> Form:
+    """A constraint's left side as a form of the variables."""
+    terms = [(c, inputs[i]) for i, c in row.inputs.items()]
+    return combine([*terms, *((c, outputs[j]) for j, c in row.outputs.items())])
+
+
+def _bound(simplex: Simplex, forms: Forms, inputs: Inputs) -> None:
+    """The bounds of the variables; ends of inputs that are excluded are."""
+    for variable, (low, high) in enumerate(forms.bounds):
+        simplex.at_least(variable, low)
+        simplex.at_most(variable, high)
+    for form, above, below in zip(forms.inputs, inputs.above, inputs.below, strict=True):
+        for variable in form.coefficients:
+            low, high = forms.bounds[variable]
+            simplex.at_least(variable, low, above)
+            simplex.at_most(variable, high, below)
+
+
+def _met(network: Network, x: list[Fraction], rows: Conjunction) -> bool:
+    """Whether all rows hold at an input, evaluated exactly."""
+    y = outputs_exact(network, x)
+    return all(row.holds(x, y) for row in rows)
+
+
+def _rounded(x: list[Fraction], holds: Callable[[list[Fraction]], bool]) -> tuple[Fraction, ...]:
+    """Numbers with few binary digits next to an input that was found, where these hold too."""
+    for digits in _DIGITS:
+        near = [Fraction(round(v * 2**digits), 2**digits) for v in x]
+        if holds(near):
+            return tuple(near)
+    return tuple(x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +373,7 @@ class _Unit:
 
     def gap(self, values: Sequence[Fraction]) -> Fraction:
         """How far h is from max(0, z)."""
-        return values[self.relu.variable] - max(_ZERO, _value(self.relu.form, values))
+        return values[self.relu.variable] - max(_ZERO, value_of(self.relu.form, values))
 
     def fix(self, simplex: Simplex, active: bool) -> None:
         """Make it linear."""
@@ -339,7 +384,3 @@ class _Unit:
         else:
             simplex.at_most(self.z, -constant)
             simplex.at_most(self.relu.variable, _ZERO)
-
-
-def _value(form: Form, values: Sequence[Fraction]) -> Fraction:
-    return sum((c * values[v] for v, c in form.coefficients.items()), form.constant)

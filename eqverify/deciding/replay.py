@@ -7,6 +7,7 @@ tolerance.  (1) alone would report what no run of the network shows; (2) alone w
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,6 +24,10 @@ TOLERANCE = 1e-4
 
 _EXACT_LIMIT = 200_000
 """Networks of so many weights are evaluated in rationals where float64 cannot tell."""
+
+_EXACT_SECONDS = 1.0
+"""When so much time has gone into points of a search, only what floats show counts: where a range ends at the limit,
+every point looks as if it might hold, and is evaluated in rationals."""
 
 _ABOVE = 1.0 + 2.0**-50
 
@@ -87,10 +92,21 @@ class Replayer:
     run: Callable[[FloatArray], FloatArray]
     witness: Witness | None = None
     unshown: int = 0
+    _seconds: float = 0.0
 
     def __call__(self, points: FloatArray) -> bool:
         """Whether one of the points (k, input_size), moved into the inputs as written, is a witness."""
-        return any(self._try(candidate) for point in points for candidate in self._variants(point))
+        for point in points:
+            for candidate in self._variants(point):
+                start = time.monotonic()
+                if self._try(candidate, exactly=self._seconds < _EXACT_SECONDS):
+                    return True
+                self._seconds += time.monotonic() - start
+        return False
+
+    def inside(self, point: FloatArray) -> list[Fraction]:
+        """The point (input_size,) moved within the bounds of the inputs as written."""
+        return self._variants(point)[0].exact()
 
     def take(self, x: Sequence[Fraction]) -> bool:
         """Whether an exact input (input_size,), or floats next to it, is a witness."""
@@ -98,7 +114,9 @@ class Replayer:
         if not np.isfinite(point).all():
             return False
         other = {i: v for i, v in enumerate(x) if v != Fraction(float(point[i]))}
-        return self(point[None]) or self._try(_Candidate(point, other), within=False)
+        if any(self._try(candidate) for candidate in self._variants(point)):
+            return True
+        return self._try(_Candidate(point, other), within=False)
 
     @cached_property
     def _inner(self) -> tuple[FloatArray, FloatArray, dict[int, Fraction]]:
@@ -141,8 +159,14 @@ class Replayer:
                 other[i] = written.interval(i)[side]
         return [_Candidate(candidate.x, other)] if len(other) > len(candidate.other) else []
 
-    def _try(self, candidate: _Candidate, within: bool = True) -> bool:
-        """Whether a candidate is a witness; `within` where its components are known to be within the bounds."""
+    def _try(self, candidate: _Candidate, exactly: bool = True, *, within: bool = True) -> bool:
+        """Whether a candidate is a witness.
+
+        Args:
+            candidate: the input.
+            exactly: whether it is evaluated in rationals where float64 cannot tell.
+            within: whether its components are known to be within the bounds.
+        """
         if self.witness is not None:
             return True
         exact = candidate.exact()
@@ -153,7 +177,7 @@ class Replayer:
         y, error = (join_outputs(self.network, v)[0] for v in (values, errors))
         answers = [_judge(rows, exact, y, error) for rows in self.case.unsafe]
         small = self.network.parameter_count <= _EXACT_LIMIT
-        open_ = True not in answers and None in answers and small
+        open_ = True not in answers and None in answers and small and exactly
         if not (self._met(exact, outputs_exact(self.network, exact)) if open_ else True in answers):
             return False
         shown = self.run(candidate.x[None])[0]

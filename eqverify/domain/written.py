@@ -151,10 +151,10 @@ class Written:
     def inner(self) -> tuple[FloatArray, FloatArray]:
         """(size,) the least and the largest float64 within the bounds of each input; crossed where there is none."""
         lower, upper = np.full(self.size, -math.inf), np.full(self.size, math.inf)
-        for layer in (self.bounds.base, self.bounds):
-            for i, value in () if layer is None else layer.lower.items():
+        for layer in (self.bounds,) if self.bounds.base is None else (self.bounds.base, self.bounds):
+            for i, value in layer.lower.items():
                 lower[i] = _float_above(value, i in layer.above)
-            for i, value in () if layer is None else layer.upper.items():
+            for i, value in layer.upper.items():
                 upper[i] = _float_below(value, i in layer.below)
         return lower, upper
 

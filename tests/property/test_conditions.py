@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eqverify as eq
-from eqverify.api.exactness import UNSHOWN, settle_case
+from eqverify.api.exactness import REASONS, settle_case
 from eqverify.cli.assignments import lines
 from eqverify.domain import HalfSpace, box_domain
 from eqverify.errors import LimitError
@@ -140,7 +140,7 @@ def test_verify_decides_conditions_as_they_are_written(question):
     answer = eq.verify(query, question.network, timeout=20.0)
     if answer.verdict == "unknown":
         assert truth is not False
-        assert answer.reason == UNSHOWN
+        assert answer.reason == REASONS["unshown"]
         return
     assert answer.verdict in ("sat", "unsat"), question.text
     assert truth is None or (answer.verdict == "sat") == truth, question.text

@@ -119,8 +119,8 @@ def _cases(
     conditions: dict[tuple[int, ...], tuple[Conjunction, ...]] = {}
     for *_, chosen in unsafe.values():
         if (key := tuple(chosen)) not in conditions:
-            rows = tuple((*split[k][1], *rest) for k in key for rest in condition)
-            conditions[key] = ((),) if () in rows else rows
+            disjuncts = tuple((*split[k][1], *rest) for k in key for rest in condition)
+            conditions[key] = ((),) if () in disjuncts else disjuncts
     return [Case(polytope, conditions[tuple(chosen)], written) for polytope, written, chosen in unsafe.values()]
 
 
