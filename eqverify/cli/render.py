@@ -52,6 +52,15 @@ def print_facts(facts: Facts, rows: Sequence[LayerRow], seconds: Mapping[str, fl
     _print_stages(facts, seconds)
 
 
+def _claim(result: Reduction) -> str:
+    """What eps is about."""
+    if result.problem.tail is None:
+        return "|original - reduced| <= eps on every input of the property"
+    return (
+        "what the opaque operators read differs by at most eps on every input of the property; outputs are not bounded"
+    )
+
+
 def print_reduction(result: Reduction, output: object, seconds: Mapping[str, float]) -> None:
     """The table of a reduction and what is proved about it."""
     before, after = result.problem.network.relu_count, result.network.relu_count
@@ -63,7 +72,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         ("ReLUs", f"{before} -> {after}{share}"),
         ("weights", weights),
         ("shape", result.transformed.choice),
-        ("eps", f"{result.epsilon:.3g}   proved: |original - reduced| <= eps on every input of the property"),
+        ("eps", f"{result.epsilon:.3g}   proved: {_claim(result)}"),
         ("evidence", _evidence(result.facts)),
         (
             "onnxruntime",
@@ -72,7 +81,9 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     ]
     if result.problem.tail is not None:
         operators = ", ".join(dict.fromkeys(result.problem.tail.operators))
-        pairs.append(("opaque", f"{operators}: copied unchanged; eps is proved for what these read"))
+        pairs.append(
+            ("opaque", f"{operators}: copied unchanged; eps says nothing of what they make of such a deviation")
+        )
     if result.cross_check is not None:
         reason = f" ({result.cross_check.reason})" if result.cross_check.reason else ""
         within = getattr(result.cross_check, "epsilon", None)

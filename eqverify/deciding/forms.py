@@ -22,8 +22,8 @@ class Forms(Encoder):
         tick: called often; raises to stop.
         ranges: proved intervals (1, n) of nodes.
         late: where given, only so many ReLU nodes, the last, are looked into: what comes before is anything within its
-            range, so that the forms describe more than the network does.  Signs then follow from exact intervals only: a
-            unit that floats show to be active would no longer say that its pre-activation is not negative.
+            range, so that the forms describe more than the network does.  Signs then follow from exact intervals only:
+            a unit that floats show to be active would no longer say that its pre-activation is not negative.
     """
 
     def __init__(
@@ -67,10 +67,19 @@ class Forms(Encoder):
 
     def unit(self, relu: Relu, unit: int, form: Form) -> Form:
         """A ReLU's output, given its pre-activation."""
-        z = self.ranges.get(relu.source) if self.late is None else None
+        if self.late is not None:
+            return self._plain(form)
+        z = self.ranges.get(relu.source)
         if z is not None and z.upper[0, unit] <= 0:
             return Form({}, _ZERO)
         return form if z is not None and z.lower[0, unit] >= 0 else self.relu(form)
+
+    def _plain(self, form: Form) -> Form:
+        """max(0, form) as a variable of its own: intervals then know that it is not negative."""
+        low, high = self.interval(form)
+        if high <= 0:
+            return Form({}, _ZERO)
+        return form if low >= 0 else Form({self._variable(_ZERO, high): Fraction(1)}, _ZERO)
 
     def _anything(self, source: str, unit: int) -> Form:
         """A ReLU's output of which nothing but the range is known."""
