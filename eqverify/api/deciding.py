@@ -90,7 +90,10 @@ class Run:
         self._lap("read")
         if problem.tail is not None:
             operators = ", ".join(dict.fromkeys(problem.tail.operators))
-            self.reasons.append(f"the network has operators that are not piecewise linear: {operators}")
+            self.reasons.append(
+                f"the network has operators that are not piecewise linear: {operators}; "
+                "behind them only comparisons of two outputs of one last Softmax are decided"
+            )
             return self._answer(problem, "unknown", "", None)
         cases = [case for case in problem.cases if not written_empty(case, self.budget.exhausted)]
         if len(cases) < len(problem.cases):

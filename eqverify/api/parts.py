@@ -62,7 +62,7 @@ class Side:
         self.members = members_of(self.folded)[: len(case.unsafe)]
         self.facts: Facts | None = None
         self.near: dict[int, Near] = {}
-        self.replayer = Replayer(problem.network, case, lambda points: run_model(data, points))
+        self.replayer = Replayer(problem.network, case, lambda points: run_model(data, points), problem.ordered)
         box = case.polytope.box
         self.free_inputs = int((box.upper > box.lower).sum())
 

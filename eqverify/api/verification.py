@@ -14,7 +14,7 @@ from eqverify.api.loading import PathOrNetwork, load_query
 from eqverify.deciding.backends import make_backend
 from eqverify.deciding.question import Backend, Verdict
 from eqverify.deciding.replay import Witness
-from eqverify.domain import Specification
+from eqverify.domain import Case, Specification
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Network
 from eqverify.problem import Problem
@@ -118,14 +118,25 @@ def _load(
 ) -> tuple[Problem, bytes]:
     """The problem, and the bytes of the original model for onnxruntime."""
     from eqverify.export.onnx import write_network
-    from eqverify.frontend.onnx import read_bytes, read_front
+    from eqverify.frontend.onnx import keeps_order, read_bytes, read_front
 
     chosen = _chosen(query, networks)
     if isinstance(chosen, Network):
         return Problem(chosen, specification), write_network(chosen, metadata={}, producer="eqverify", dtype="float64")
     front = read_front(chosen)
     _check_elements(query, front.network)
+    if keeps_order(front) and all(map(_compares, specification.cases)):
+        return Problem(front.network, specification, ordered=True), read_bytes(chosen)
     return Problem(front.network, specification, front.tail), read_bytes(chosen)
+
+
+def _compares(case: Case) -> bool:
+    """Whether all that a condition says of outputs is which of two is larger."""
+    return all(
+        len(row.outputs) == 2 and not sum(row.outputs.values()) and not row.inputs and not row.bound
+        for rows in case.unsafe
+        for row in rows
+    )
 
 
 def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> PathOrNetwork:

@@ -56,9 +56,7 @@ def _claim(result: Reduction) -> str:
     """What eps is about."""
     if result.problem.tail is None:
         return "|original - reduced| <= eps on every input of the property"
-    return (
-        "what the opaque operators read differs by at most eps on every input of the property; outputs are not bounded"
-    )
+    return "what is read at the cut differs by at most eps on every input; the outputs behind it are not bounded"
 
 
 def print_reduction(result: Reduction, output: object, seconds: Mapping[str, float]) -> None:
@@ -81,9 +79,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     ]
     if result.problem.tail is not None:
         operators = ", ".join(dict.fromkeys(result.problem.tail.operators))
-        pairs.append(
-            ("opaque", f"{operators}: copied unchanged; eps says nothing of what they make of such a deviation")
-        )
+        pairs.append(("opaque", f"{operators}: copied unchanged; eps says nothing of what they make of a deviation"))
     if result.cross_check is not None:
         reason = f" ({result.cross_check.reason})" if result.cross_check.reason else ""
         within = getattr(result.cross_check, "epsilon", None)

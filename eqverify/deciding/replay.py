@@ -83,6 +83,8 @@ class Replayer:
         network: the original.
         case: inputs and condition.
         run: outputs of the original's file at points (k, input_size), by onnxruntime.
+        ordered: whether these are other numbers that stand in the order of the network's (a Softmax behind it): they
+            then have to satisfy the condition to the letter.
         witness: the first candidate that held.
         unshown: candidates that hold over the rationals, but not in onnxruntime.
     """
@@ -90,6 +92,7 @@ class Replayer:
     network: Network
     case: Case
     run: Callable[[FloatArray], FloatArray]
+    ordered: bool = False
     witness: Witness | None = None
     unshown: int = 0
     _seconds: float = 0.0
@@ -181,11 +184,13 @@ class Replayer:
         if not (self._met(exact, outputs_exact(self.network, exact)) if open_ else True in answers):
             return False
         shown = self.run(candidate.x[None])[0]
-        if not any(all(_nearly(row, exact, shown) for row in rows) for rows in self.case.unsafe):
+        finite = bool(np.isfinite(shown).all())
+        outputs = [Fraction(v) for v in shown.tolist()] if finite else []
+        met = finite and self._met(exact, outputs)
+        if not met and (self.ordered or not self._nearly_met(exact, shown)):
             self.unshown += 1
             return False
-        outputs = [Fraction(v) for v in shown.tolist()]
-        if not self._met(exact, outputs):
+        if not met:
             outputs = outputs_exact(self.network, exact) if small else [Fraction(v) for v in y.tolist()]
         self.witness = Witness(candidate.x, shown, tuple(exact), tuple(outputs))
         return True
@@ -199,6 +204,10 @@ class Replayer:
         if not all(low <= v <= high for v, low, high in ends) or not polytope.rows_hold(x):
             return False
         return written is None or written.holds(x)
+
+    def _nearly_met(self, x: list[Fraction], y: FloatArray) -> bool:
+        """Whether a disjunct holds within the tolerance at what onnxruntime computes."""
+        return any(all(_nearly(row, x, y) for row in rows) for rows in self.case.unsafe)
 
     def _met(self, x: list[Fraction], y: list[Fraction]) -> bool:
         """Whether a disjunct holds at exact values."""
