@@ -26,9 +26,9 @@ class Problem:
         assumed: in property-directed mode, constraints on inputs and outputs: facts are then about the inputs of the
             domain that satisfy them, and eps is.
         disjunct: which disjunct of the property in the files is assumed: number of the case and within it, from 1.
+        files: SHA-256 (hex) of the bytes of the files ``network`` and ``property``, for those that were read.
         ordered: whether the whole model's outputs are not those of the network, but stand in their order: the condition
             compares outputs only.
-        files: SHA-256 (hex) of the bytes of the files ``network`` and ``property``, for those that were read.
 
     Raises:
         InputError: `problem/arity` where inputs or outputs of property and network differ in number,
@@ -40,8 +40,8 @@ class Problem:
     tail: OpaqueTail | None = None
     assumed: Assumption | None = None
     disjunct: tuple[int, int] | None = None
-    ordered: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         specification, network = self.specification, self.network

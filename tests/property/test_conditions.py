@@ -189,5 +189,3 @@ def test_both_answers_and_ends_of_ranges_occur():
 
     look()
     assert {True, False, "strict"} <= seen
-
-
