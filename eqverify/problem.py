@@ -38,6 +38,8 @@ class Problem:
         disjunct: which disjunct of the property in the files is assumed: number of the case and within it, from 1.
         files: SHA-256 (hex) of the bytes of the files ``network`` and ``property``, for those that were read.
         reading: how far the network was compared with runs of its file.
+        ordered: whether the whole model's outputs are not those of the network, but stand in their order: the condition
+            compares outputs only.
 
     Raises:
         InputError: `problem/arity` where inputs or outputs of property and network differ in number,
@@ -51,6 +53,7 @@ class Problem:
     disjunct: tuple[int, int] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         specification, network = self.specification, self.network

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from eqverify.deciding.question import Verdict
 from eqverify.deciding.replay import Witness
+from eqverify.numbers import exact_text
 from eqverify.reading import Reading
 from eqverify.report.layers import LayerRow
 
@@ -18,7 +19,7 @@ class Verification:
     Attributes:
         verdict: `sat`, `unsat`, `unknown` or `timed-out`.
         backend: who gave the answer: ``attack`` for an input found by gradient steps, ``reduction`` where the proofs
-            that come before a backend left nothing to ask.
+            that come before a backend left nothing to ask, ``exact`` for an input found by exact arithmetic.
         witness: for `sat`, the input and onnxruntime's outputs.
         evidence: for `unsat`, what the parts rest on: ``bounds`` is arithmetic only.
         reason: for `unknown`.
@@ -50,10 +51,16 @@ class Verification:
             "relus_before": self.relus_before,
             "relus_after": self.relus_after,
             "layers": [row.as_dict() for row in self.layers],
-            "witness": None if self.witness is None else {"x": self.witness.x.tolist(), "y": self.witness.y.tolist()},
+            "witness": None if self.witness is None else _witness_dict(self.witness),
             "readings": [reading.as_dict() for reading in self.readings],
             "seconds": dict(self.seconds),
         }
+
+
+def _witness_dict(witness: Witness) -> dict[str, object]:
+    """Floats, and as text the numbers that satisfy the property to the letter."""
+    exact = {"x": list(map(exact_text, witness.inputs)), "y": list(map(exact_text, witness.outputs))}
+    return {"x": witness.x.tolist(), "y": witness.y.tolist(), "exact": exact}
 
 
 def timed_out(seconds: float, relus: int) -> Verification:

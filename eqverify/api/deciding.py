@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eqverify.api.answers import Verification
+from eqverify.api.exactness import REASONS, settle, settle_end
 from eqverify.api.parts import (
+    Near,
     Part,
     Side,
     dtype_of,
@@ -25,7 +27,8 @@ from eqverify.api.parts import (
     reduced_question,
 )
 from eqverify.api.properties import fold_case
-from eqverify.deciding.attack import attack
+from eqverify.deciding.attack import Reached, attack
+from eqverify.deciding.exactly import written_empty
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Replay, Reply, Verdict
 from eqverify.deciding.replay import Witness
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 _ATTACK_SHARE = 0.02
 """The backend's own search comes later; this one finds what is easy, before anything is proved."""
 
+_EXACT_SHARE = 0.1
+_EXACT_SECONDS = 5.0
 _SPLIT_SHARE = 0.1
 _SHARED_SHARE = 0.7
 _REDUCTION_SHARE = 0.3
@@ -56,6 +61,9 @@ _BRANCH_SHARE = 0.3
 _STARTS, _TOGETHER_SHARE = 20.0, 0.7
 """Seconds for each disjunct below which they are asked about together, and the share of time for that: a tool takes up
 to 7 s to start, for each question."""
+
+_LEAST_PROOF = 0.01
+"""Seconds that a proof of stability is given where none are left: it ends at once."""
 
 _LEAST = 5.0
 """Seconds that a backend gets for a question, if there are so many: some take a while to start."""
@@ -74,6 +82,7 @@ class Run:
         self.largest: int | None = None
         self.layers: tuple[LayerRow, ...] = ()
         self.reasons: list[str] = []
+        self.unsettled = False
         self._last = time.perf_counter()
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
@@ -81,15 +90,27 @@ class Run:
         self._lap("read")
         if problem.tail is not None:
             operators = ", ".join(dict.fromkeys(problem.tail.operators))
-            self.reasons.append(f"the network has operators that are not piecewise linear: {operators}")
+            self.reasons.append(
+                f"the network has operators that are not piecewise linear: {operators}; "
+                "behind them only comparisons of two outputs of one last Softmax are decided"
+            )
             return self._answer(problem, "unknown", "", None)
-        sides = [Side(problem, case, data) for case in problem.cases]
+        cases = [case for case in problem.cases if not written_empty(case, self.budget.exhausted)]
+        if len(cases) < len(problem.cases):
+            self.evidence["bounds"] = None
+        sides = [Side(problem, case, data) for case in cases]
         chosen = [(side, number) for side in sides for number in self._open(side)]
         self._lap("presolve")
         for side in sides:
             if self._attack(side, [number for other, number in chosen if other is side], len(sides)):
                 return self._answer(problem, "sat", "attack", side.replayer.witness)
         self._lap("attack")
+        if self.reduction:
+            chosen = [(side, number) for side, number in chosen if not self._settled(side, number)]
+        self._lap("exact")
+        for side in sides:
+            if side.replayer.witness is not None:
+                return self._answer(problem, "sat", "exact", side.replayer.witness)
         parts = self._parts(problem, chosen)
         self._lap("reduce")
         for side in sides:
@@ -113,10 +134,31 @@ class Run:
         """Gradient steps towards all disjuncts of a case that are open, at once."""
         self.progress("attack", 0, 1)
         share = Budget(self.budget.left * _ATTACK_SHARE / cases)
-        box = side.case.polytope.box
-        return bool(numbers) and attack(
-            side.folded.network, box, side.members[numbers], side.replayer, budget=share, seed=self.seed
-        )
+        box, members = side.case.polytope.box, side.members[numbers]
+        reached = Reached(len(numbers), box.size)
+        if numbers and attack(
+            side.folded.network, box, members, side.replayer, budget=share, seed=self.seed, reached=reached
+        ):
+            return True
+        for k in np.flatnonzero(reached.near).tolist():
+            side.near[numbers[k]] = Near(reached.points[k], reached.margin(k))
+        return False
+
+    def _settled(self, side: Side, number: int) -> bool:
+        """Whether exact arithmetic leaves nothing to ask about a disjunct; it may find a witness."""
+        if side.replayer.witness is not None:
+            return True
+        if number not in side.near:
+            return False
+        found = settle(side, number, Budget(min(_EXACT_SECONDS, self.budget.left * _EXACT_SHARE)))
+        if found == "open" and side.near[number].margin:
+            found = settle_end(side, number, Budget(self.budget.left * _EXACT_SHARE))
+        if found == "unsat":
+            self.evidence["bounds"] = None
+        elif found in REASONS:
+            self.reasons.append(REASONS[found])
+            self.unsettled = True
+        return found != "open"
 
     def _parts(self, problem: Problem, chosen: list[tuple[Side, int]]) -> list[Part]:
         """The questions, about reduced networks where these can be had."""
@@ -233,6 +275,7 @@ class Run:
     def _shared(self, problem: Problem, side: Side, numbers: list[int], seconds: float) -> SharedProof:
         """One proof for all disjuncts of a case; its points are candidates."""
         members = side.members[numbers]
+        seconds = max(seconds, _LEAST_PROOF)
         share = Budget(seconds)
         prove = partial(prove_rows, problem, side.folded.network, members, seed=self.seed, progress=self.progress)
         try:
@@ -357,6 +400,8 @@ class Run:
         return reply
 
     def _answer(self, problem: Problem, verdict: Verdict, backend: str, witness: Witness | None) -> Verification:
+        if verdict == "unsat" and self.unsettled:
+            verdict = "unknown"
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
         before = problem.network.relu_count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,12 +20,15 @@ from eqverify.equivalence.portfolio import METHODS, DecideOptions, Decision, Met
 from eqverify.equivalence.shared import SharedCase, shared_cases
 from eqverify.equivalence.witness import Replay, Witness, WitnessSearch
 from eqverify.errors import ContradictionError, InputError, Place, UsageError
-from eqverify.network import Network, Port
+from eqverify.network import Network, Port, outputs_exact
 from eqverify.progress import Progress, silent
 from eqverify.reading import Reading
 
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
+
+_EXACT_SECONDS, _EXACT_SHARE = 5.0, 0.1
+"""At most so many seconds, and such a share of them all, go to deciding a query in rationals."""
 
 Epsilon = float | Fraction | Sequence[float | Fraction]
 """An allowed deviation: one number for all outputs, or one for each.  A float is the rational that it is."""
@@ -322,7 +325,7 @@ class PairAnswer:
     evidence: str
     reason: str
     seconds: float
-    readings: tuple[Reading, ...]
+    readings: tuple[Reading, ...] = ()
 
 
 @IEEE
@@ -358,8 +361,11 @@ def decide_pair_query(
     start = time.monotonic()
     query = load_query(query) if isinstance(query, str | Path) else query
     specification = lower(query)
-    cases = shared_cases(specification)
     chosen, readings = _named(specification, networks)
+    specification, found = _settled(specification, chosen, timeout)
+    if found is not None:
+        return replace(found, seconds=time.monotonic() - start, readings=tuple(readings.values()))
+    cases = shared_cases(specification)
     reasons: list[str] = []
     evidence = "bounds"
     for number, case in enumerate(cases):
@@ -378,6 +384,35 @@ def decide_pair_query(
     answer: Literal["unsat", "unknown"] = "unknown" if reasons else "unsat"
     reason = "; ".join(dict.fromkeys(reasons))
     return PairAnswer(answer, {}, {}, evidence, reason, time.monotonic() - start, tuple(readings.values()))
+
+
+def _settled(
+    specification: Specification, networks: list[Network], timeout: float
+) -> tuple[Specification, PairAnswer | None]:
+    """The specification without the cases that exact arithmetic refutes, and the answer if it gives one."""
+    from eqverify.api.exactness import settle_case
+    from eqverify.equivalence.product import side_by_side
+
+    whole, left = side_by_side(networks), []
+    for number, case in enumerate(specification.cases):
+        seconds = min(_EXACT_SECONDS, timeout * _EXACT_SHARE) / (len(specification.cases) - number)
+        found = settle_case(whole, case, seconds)
+        if found.verdict == "sat":
+            return specification, _assignment(specification, networks, found.x)
+        if found.verdict == "unknown":
+            left.append(case)
+    answer = None if left else PairAnswer("unsat", {}, {}, "bounds", "", 0.0)
+    return replace(specification, cases=tuple(left)), answer
+
+
+def _assignment(specification: Specification, networks: list[Network], x: Sequence[Fraction]) -> PairAnswer:
+    """The answer that an exact input of all networks is one."""
+    inputs, outputs, start = {}, {}, 0
+    for signature, network in zip(specification.networks, networks, strict=True):
+        own = tuple(x[start : start + network.input_size])
+        start += network.input_size
+        inputs[signature.name], outputs[signature.name] = own, tuple(outputs_exact(network, own))
+    return PairAnswer("sat", inputs, outputs, "", "", 0.0)
 
 
 def _decide_case(

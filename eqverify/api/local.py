@@ -52,7 +52,7 @@ def local_problem(where: Problem | Network, radius: float, around: str | Path | 
         if id(case.polytope) not in parts:
             parts[id(case.polytope)] = _cut(case.polytope, lower, upper)
         if (part := parts[id(case.polytope)]) is not None:
-            cases.append(Case(part, case.unsafe))
+            cases.append(Case(part, case.unsafe, case.written))
     if not cases:
         raise InputError(
             "local/empty",

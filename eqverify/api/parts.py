@@ -25,6 +25,19 @@ if TYPE_CHECKING:
     from eqverify.stability.directed import Directed
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Near:
+    """How near a search came to meeting a disjunct.
+
+    Attributes:
+        point: (input_size,) where.
+        margin: a distance near rounding by which it is missed or met there; 0 where it is by more.
+    """
+
+    point: FloatArray
+    margin: float
+
+
 class Side:
     """One case of the property on the original network.
 
@@ -37,6 +50,7 @@ class Side:
         exactly: (output_size,) the eps of the original: zero.
         facts: what is proved about the network on the case's inputs, once it is.
         free_inputs: how many inputs have a range.
+        near: where a search came near to meeting a disjunct, by its number.
     """
 
     def __init__(self, problem: Problem, case: Case, data: bytes) -> None:
@@ -51,7 +65,8 @@ class Side:
         self.folded = fold_case(problem.network, case, self.exactly, "float64")
         self.members = members_of(self.folded)[: len(case.unsafe)]
         self.facts: Facts | None = None
-        self.replayer = Replayer(problem.network, case, run)
+        self.near: dict[int, Near] = {}
+        self.replayer = Replayer(problem.network, case, run, problem.ordered)
         box = case.polytope.box
         self.free_inputs = int((box.upper > box.lower).sum())
 
@@ -93,7 +108,7 @@ def members_of(folded: Folded) -> BoolArray:
 
 def problem_of(problem: Problem, side: Side, numbers: list[int]) -> Problem:
     """The problem of some disjuncts of one case."""
-    case = Case(side.case.polytope, tuple(side.case.unsafe[number] for number in numbers))
+    case = replace(side.case, unsafe=tuple(side.case.unsafe[number] for number in numbers))
     return replace(problem, specification=replace(problem.specification, cases=(case,)))
 
 
@@ -126,5 +141,5 @@ def kept_count(row: LayerRow) -> int:
 def question_of(network: Network, case: Case, number: int, epsilons: list[Fraction]) -> Question:
     """One disjunct of a case, folded."""
     dtype = dtype_of(network)
-    folded = fold_case(network, Case(case.polytope, (case.unsafe[number],)), epsilons, dtype)
+    folded = fold_case(network, replace(case, unsafe=(case.unsafe[number],)), epsilons, dtype)
     return Question(folded.network, case.polytope.box, dtype)

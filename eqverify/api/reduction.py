@@ -124,6 +124,7 @@ class Reduction:
                 {"name": s.name, "seconds": s.seconds, "decided": s.decided, "questions": s.questions, "note": s.note}
                 for s in self.facts.stages
             ],
+            "epsilon_of": "outputs" if self.problem.tail is None else "cut",
             "opaque": [] if self.problem.tail is None else list(self.problem.tail.operators),
             "shape": self.transformed.shape,
             "choice": self.transformed.choice,

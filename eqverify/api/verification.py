@@ -16,6 +16,7 @@ from eqverify.arrays import IEEE
 from eqverify.deciding.backends import make_backend
 from eqverify.deciding.question import Backend, Verdict
 from eqverify.deciding.replay import Witness
+from eqverify.domain import Case, Specification
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Network
 from eqverify.problem import Problem
@@ -72,12 +73,20 @@ def verify(
     """
     if not timeout > 0:
         raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
+    from eqverify.frontend.vnnlib import lower
+
     decider = make_backend(backend) if isinstance(backend, str) else backend
     run = Run(Budget(timeout), decider, reduction, seed, workers, progress)
     parsed = load_query(query) if isinstance(query, str | Path) else query
+    try:
+        specification = lower(parsed)
+    except InputError as error:
+        if error.code != "domain/empty":
+            raise
+        return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {})
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, networks, timeout, seed, progress)
-    problem, data = _load(parsed, networks)
+    problem, data = _load(parsed, specification, networks)
     if counted is not None:
         counted(problem.network.relu_count)
     return run.decide(problem, data)
@@ -98,8 +107,9 @@ def _decide_pair(
     witness = None
     if found.answer == "sat":
         names = [network.name for network in query.networks]
-        x, y = ([float(v) for name in names for v in values[name]] for values in (found.inputs, found.outputs))
-        witness = Witness(np.array(x), np.array(y))
+        exact = [tuple(v for name in names for v in values[name]) for values in (found.inputs, found.outputs)]
+        x, y = ([float(v) for v in values] for values in exact)
+        witness = Witness(np.array(x), np.array(y), *exact)
     evidence = (found.evidence,) if found.answer == "unsat" else ()
     verdict: Verdict = "timed-out" if late else found.answer
     reason = found.reason if verdict == "unknown" else ""
@@ -107,20 +117,30 @@ def _decide_pair(
     return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), seconds, found.readings)
 
 
-def _load(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> tuple[Problem, bytes]:
+def _load(
+    query: Query, specification: Specification, networks: PathOrNetwork | Mapping[str, PathOrNetwork]
+) -> tuple[Problem, bytes]:
     """The problem, and the bytes of the original model for onnxruntime."""
     from eqverify.export.onnx import write_network
-    from eqverify.frontend.onnx import read_bytes, read_front
-    from eqverify.frontend.vnnlib import lower
+    from eqverify.frontend.onnx import keeps_order, read_bytes, read_front
 
     chosen = _chosen(query, networks)
-    specification = lower(query)
     if isinstance(chosen, Network):
         return Problem(chosen, specification), write_network(chosen, metadata={}, producer="eqverify", dtype="float64")
     front = read_front(chosen)
     _check_elements(query, front.network)
-    problem = Problem(front.network, specification, front.tail)
+    ordered = keeps_order(front) and all(map(_compares, specification.cases))
+    problem = Problem(front.network, specification, None if ordered else front.tail, ordered=ordered)
     return replace(problem, reading=compared(chosen, front, problem.domain)), read_bytes(chosen)
+
+
+def _compares(case: Case) -> bool:
+    """Whether all that a condition says of outputs is which of two is larger."""
+    return all(
+        len(row.outputs) == 2 and not sum(row.outputs.values()) and not row.inputs and not row.bound
+        for rows in case.unsafe
+        for row in rows
+    )
 
 
 def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> PathOrNetwork:

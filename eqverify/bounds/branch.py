@@ -24,12 +24,13 @@ import numpy as np
 from eqverify.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
 from eqverify.bounds.alive import Part, alive_part
 from eqverify.bounds.ascent import FIRST_STEP, Ascent, Slopes
+from eqverify.bounds.assumed import assumed_nodes
 from eqverify.bounds.boxpass import certainly_inside
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
 from eqverify.bounds.duality import slopes_of
 from eqverify.bounds.interval import Bounds, Interval, centred
 from eqverify.bounds.lp import lp_for_network
-from eqverify.bounds.pullback import Ground, relax
+from eqverify.bounds.pullback import Ground, ancestors, relax
 from eqverify.bounds.signtree import BranchResult, Question, SignTree
 from eqverify.domain import Assumption
 from eqverify.errors import UsageError
@@ -250,7 +251,11 @@ class _Search:
         self.patience = patience
         relaxations = {relu.name: relax(own[relu.source]) for relu in self.network.relus}
         self.ground = Ground(self.network, own, relaxations)
-        self.columns = {r.name: np.flatnonzero(open_units(own[r.source])[0]) for r in self.network.relus}
+        before = set() if self.node is None else ancestors(self.network, self.node.name)
+        if self.far and self.assumed is not None:
+            before |= assumed_nodes(self.network, self.assumed)
+        read = [relu for relu in self.network.relus if relu.name in before]
+        self.columns = {relu.name: np.flatnonzero(open_units(own[relu.source])[0]) for relu in read}
         self.names = [relu.name for relu in network.relus]
         self._places: dict[str, dict[int, int]] = {}
         self.states = [_Progress(question, limit=question.limit) for question in questions]
@@ -444,7 +449,7 @@ class _Search:
         for relu, columns in self.columns.items():
             signs[relu][columns] = leaf.sides[relu]
         bounds = {r.name: self.ground.bounds[r.source] for r in self.network.relus}
-        kept = {relu: open_units(z)[0] & (signs[relu] == 0) for relu, z in bounds.items()}
+        kept = {r: open_units(z)[0] & (signs[r] == 0) & (r in self.columns) for r, z in bounds.items()}
         active = {relu: (z.lower[0] >= 0) | (signs[relu] > 0) for relu, z in bounds.items()}
         units = {r.source: self.ground.bounds[r.source] for r in self.network.relus}
         stop = None if self.far else name

@@ -63,6 +63,13 @@ def print_facts(facts: Facts, rows: Sequence[LayerRow], reading: Reading, second
     print_pairs([("evidence", _evidence(facts)), ("read", reading)])
 
 
+def _claim(result: Reduction) -> str:
+    """What eps is about."""
+    if result.problem.tail is None:
+        return "|original - reduced| <= eps on every input of the property"
+    return "what is read at the cut differs by at most eps on every input; the outputs behind it are not bounded"
+
+
 def print_reduction(result: Reduction, output: object, seconds: Mapping[str, float]) -> None:
     """The table of a reduction and what is proved about it."""
     before, after = result.problem.network.relu_count, result.network.relu_count
@@ -74,7 +81,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         ("ReLUs", f"{before} -> {after}{share}"),
         ("weights", weights),
         ("shape", result.transformed.choice),
-        ("eps", f"{result.epsilon:.3g}   proved: |original - reduced| <= eps on every input of the property"),
+        ("eps", f"{result.epsilon:.3g}   proved: {_claim(result)}"),
         ("evidence", _evidence(result.facts)),
         ("read", result.problem.reading),
         (
@@ -84,7 +91,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     ]
     if result.problem.tail is not None:
         operators = ", ".join(dict.fromkeys(result.problem.tail.operators))
-        pairs.append(("opaque", f"{operators}: copied unchanged; eps is proved for what these read"))
+        pairs.append(("opaque", f"{operators}: copied unchanged; eps says nothing of what they make of a deviation"))
     if result.cross_check is not None:
         reason = f" ({result.cross_check.reason})" if result.cross_check.reason else ""
         within = getattr(result.cross_check, "epsilon", None)

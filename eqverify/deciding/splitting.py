@@ -6,7 +6,9 @@ nearest to being decided depends on most (Wang et al. 2018, ReluVal, arXiv 1804.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds import Interval, crown_bounds
 from eqverify.bounds.pullback import Ground, LinearBound, Pullback, Row, relax
 from eqverify.deciding.question import Question, Replay
+from eqverify.domain import Box
 from eqverify.network import Network, Relu, evaluate
 from eqverify.stability.budget import Budget
 
@@ -69,7 +72,14 @@ class _Boxes:
         return _Boxes(self.lower, low_upper, self.signs).join(_Boxes(high_lower, self.upper, self.signs))
 
 
-def split_question(question: Question, replay: Replay, budget: Budget, batch: int = _BATCH) -> SplitOutcome:
+Leaf: TypeAlias = Callable[[Box, Mapping[str, Interval]], bool | None]
+"""Decides a box with ranges (1, n) of its nodes exactly: True where nothing in it meets all rows, False where an input
+does, None where that is left open."""
+
+
+def split_question(
+    question: Question, replay: Replay, budget: Budget, batch: int = _BATCH, leaf: Leaf | None = None
+) -> SplitOutcome:
     """Prove that a question has no solution, or find one, by halving the box.
 
     Args:
@@ -77,6 +87,7 @@ def split_question(question: Question, replay: Replay, budget: Budget, batch: in
         replay: tries candidates.
         budget: seconds; a batch that has begun is finished.
         batch: boxes bounded together.
+        leaf: decides boxes on which floats cannot tell; of each batch the one nearest to being decided is tried.
 
     Returns:
         The outcome; neither `proved` nor `found` where time ran out.  Trusted: float64 arithmetic.
@@ -89,8 +100,15 @@ def split_question(question: Question, replay: Replay, budget: Budget, batch: in
     while len(todo.lower) and not budget.exhausted():
         now, todo = todo.take(slice(-batch, None)), todo.take(slice(0, -batch))
         count += len(now.lower)
-        worst, scores, signs, corners = _bound(network, now)
+        worst, scores, signs, corners, bounds = _bound(network, now)
         going = ~(worst < 0)
+        if leaf is not None and going.any():
+            nearest = int(np.argmin(np.where(going, worst, np.inf)))
+            ranges = {name: Interval(z.lower[nearest][None], z.upper[nearest][None]) for name, z in bounds.items()}
+            closed = leaf(Box(now.lower[nearest], now.upper[nearest]), ranges)
+            if closed is False:
+                return SplitOutcome(False, True, count)
+            going[nearest] &= closed is None
         if not going.any():
             continue
         centres = np.clip(now.lower + (now.upper - now.lower) / 2, now.lower, now.upper)[going]
@@ -104,8 +122,10 @@ def split_question(question: Question, replay: Replay, budget: Budget, batch: in
     return SplitOutcome(not len(todo.lower), False, count)
 
 
-def _bound(network: Network, boxes: _Boxes) -> tuple[FloatArray, FloatArray, dict[str, ByteArray], FloatArray]:
-    """Per box: the smallest upper bound of a negated row, how inputs matter to it, signs, and its best corner."""
+def _bound(
+    network: Network, boxes: _Boxes
+) -> tuple[FloatArray, FloatArray, dict[str, ByteArray], FloatArray, dict[str, Interval]]:
+    """Per box: the smallest upper bound of a negated row, how inputs matter to it, signs, its best corner, bounds."""
     known = {
         name: Interval(np.where(sign > 0, 0.0, -np.inf), np.where(sign < 0, 0.0, np.inf))
         for name, sign in boxes.signs.items()
@@ -119,7 +139,7 @@ def _bound(network: Network, boxes: _Boxes) -> tuple[FloatArray, FloatArray, dic
         z = bounds[name]
         signs[name] = np.where(z.lower >= 0, 1, np.where(z.upper <= 0, -1, 0)).astype(np.int8)
     corner = np.where(slope > 0, boxes.upper, boxes.lower)
-    return worst, score, signs, corner
+    return worst, score, signs, corner, bounds
 
 
 def _steepness(ground: Ground) -> FloatArray:

@@ -11,9 +11,11 @@ from eqverify.domain.condition import (
     Specification,
 )
 from eqverify.domain.polytope import Domain, Polytope, box_domain
+from eqverify.domain.written import Bounds, Written
 
 __all__ = [
     "Assumption",
+    "Bounds",
     "Box",
     "Case",
     "Conjunction",
@@ -23,6 +25,7 @@ __all__ = [
     "NetworkSignature",
     "Polytope",
     "Specification",
+    "Written",
     "assume",
     "assumed_inputs",
     "box_domain",

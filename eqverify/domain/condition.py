@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from eqverify.domain.polytope import Domain, Polytope
+
+if TYPE_CHECKING:
+    from eqverify.domain.written import Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,16 @@ class Case:
     """One part of the input set with the output condition that belongs to it.
 
     Attributes:
-        polytope: the inputs, rounded outwards to float64.
+        polytope: the inputs, closed and rounded outwards to float64.
         unsafe: the output condition in disjunctive normal form: satisfied where any conjunction holds.
             ``()`` never holds, ``((),)`` always does.  Rows may mention inputs too.
+        written: what is written of the inputs, exactly: an input belongs to the case where it lies in `polytope` and
+            this holds.  None where `polytope` is what is meant.
     """
 
     polytope: Polytope
     unsafe: tuple[Conjunction, ...]
+    written: Written | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -67,6 +69,14 @@ class Polytope:
             return inside
         error = 2.0**-52 * (self.box.size + 4) * (np.abs(points) @ np.abs(self.matrix).T + np.abs(self.bound)) + 1e-300
         return np.logical_and(inside, np.all(points @ self.matrix.T + error <= self.bound, axis=1))
+
+    def rows_hold(self, x: Sequence[Fraction]) -> bool:
+        """Whether the linear constraints hold at an exact input, by rational arithmetic."""
+        for row, bound in zip(self.matrix, self.bound.tolist(), strict=True):
+            used = np.flatnonzero(row).tolist()
+            if sum((Fraction(float(row[i])) * x[i] for i in used), Fraction(0)) > Fraction(bound):
+                return False
+        return True
 
 
 @dataclass(frozen=True, eq=False)

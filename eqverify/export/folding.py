@@ -21,6 +21,9 @@ from eqverify.export.rounding import TYPES, ElementType, element_type
 from eqverify.network import Affine, Dense, Network, Port, Term
 
 _NEVER = HalfSpace({}, {}, Fraction(-1))
+_EXPONENTS: dict[ElementType, int] = {"float32": 100, "float64": 900}
+"""Numbers of rows stay below about 2 to this power, so that sums of products with them do too."""
+
 _ALWAYS = HalfSpace({}, {}, Fraction(1))
 
 _Key: TypeAlias = tuple[tuple[tuple[int, Fraction], ...], tuple[tuple[int, Fraction], ...], Fraction]
@@ -67,7 +70,10 @@ def fold(
     """
     element_type(dtype)
     inputs = _input_rows(case.polytope)
-    conjunctions = [(*inputs, *(relax(row, epsilons) for row in rows)) or (_ALWAYS,) for rows in case.unsafe]
+    conjunctions = [
+        tuple(_scaled(row, dtype) for row in (*inputs, *(relax(row, epsilons) for row in rows))) or (_ALWAYS,)
+        for rows in case.unsafe
+    ]
     numbers: dict[_Key, int] = {}
     rows: list[HalfSpace] = []
     structure = []
@@ -83,6 +89,17 @@ def fold(
         "N", (Declaration("X", "Real", (network.input_size,)),), (Declaration("Y", "Real", (len(rows),)),)
     )
     return Folded(folded, Specification((signature,), (Case(Polytope(case.polytope.box), condition),)), tuple(rows))
+
+
+def _scaled(row: HalfSpace, dtype: ElementType) -> HalfSpace:
+    """The constraint with numbers within the range of a type: divided by a power of two where they are beyond it."""
+    numbers = (row.bound, *row.inputs.values(), *row.outputs.values())
+    excess = max(abs(v.numerator).bit_length() - v.denominator.bit_length() for v in numbers) - _EXPONENTS[dtype]
+    if excess <= 0:
+        return row
+    factor = Fraction(1, 1 << excess)
+    inputs, outputs = ({i: c * factor for i, c in part.items()} for part in (row.inputs, row.outputs))
+    return HalfSpace(inputs, outputs, row.bound * factor, row.strict)
 
 
 def _key(row: HalfSpace) -> _Key:

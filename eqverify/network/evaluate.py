@@ -81,7 +81,11 @@ def evaluate(network: Network, x: FloatArray) -> FloatArray:
 
 
 def evaluation_error(
-    network: Network, values: dict[str, FloatArray], unit: float = UNIT_ROUNDOFF, extra_terms: int = 0
+    network: Network,
+    values: dict[str, FloatArray],
+    unit: float = UNIT_ROUNDOFF,
+    extra_terms: int = 0,
+    moved: FloatArray | None = None,
 ) -> dict[str, FloatArray]:
     """A bound on the rounding error of every value of a floating-point evaluation.
 
@@ -93,6 +97,7 @@ def evaluation_error(
         values: float64 values by node, (batch, n), as from `evaluate_nodes`.
         unit: unit roundoff of the arithmetic judged: 2^-53, or 2^-24 for float32.
         extra_terms: further roundings per component to allow for (operators split finer than our nodes).
+        moved: (batch, input_size) how far the inputs that are meant are from those in `values`; not at all by default.
 
     Returns:
         By name, (batch, n), infinite where a value overflowed: |exact - computed| for values computed with `unit`
@@ -100,6 +105,8 @@ def evaluation_error(
         For a coarser unit this is the distance between a run in that arithmetic and the exact value.
     """
     errors = {port.name: np.zeros_like(values[port.name]) for port in network.inputs}
+    if moved is not None:
+        errors = split_inputs(network, moved)
     for node in network.nodes:
         if isinstance(node, Affine):
             errors[node.name] = _affine_error(node, values, errors, unit, extra_terms)

@@ -9,7 +9,7 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.bounds.assumed import assumed_parts, assumed_slack
-from eqverify.domain import Assumption, Conjunction, Polytope
+from eqverify.domain import Assumption, Case, Conjunction
 from eqverify.network import Network, evaluate_nodes, evaluation_error, outputs_exact
 from eqverify.network.evaluate import join_outputs
 from eqverify.problem import Problem
@@ -30,17 +30,16 @@ class CounterexampleSearch:
 
     Args:
         network: the network.
-        polytope: the inputs, rounded outwards.
+        case: the inputs.
         rows: the exact constraints.
         assumed: the same in float64, for guidance.
         seed: of random starts.
     """
 
-    def __init__(
-        self, network: Network, polytope: Polytope, rows: Conjunction, assumed: Assumption, seed: int = 0
-    ) -> None:
+    def __init__(self, network: Network, case: Case, rows: Conjunction, assumed: Assumption, seed: int = 0) -> None:
         self.network = network
-        self.polytope = polytope
+        self.polytope = polytope = case.polytope
+        self.written = case.written
         self.rows = rows
         self.assumed = assumed
         self.random = np.random.default_rng(seed)
@@ -115,10 +114,13 @@ class CounterexampleSearch:
         return True
 
     def _inside(self, x: list[Fraction]) -> bool:
-        """Whether all rows of the polytope hold with a margin above what rounding them outwards has moved them.
+        """Whether an input belongs to the case as it is written.
 
+        Where that is not known, all rows of the polytope hold with a margin above what rounding them outwards moved.
         A coefficient was rounded to nearest, off by at most 2^-53 of itself, and so was the bound.
         """
+        if self.written is not None:
+            return self.written.holds(x)
         for row, bound in zip(self.polytope.matrix.tolist(), self.polytope.bound.tolist(), strict=True):
             terms = [Fraction(c) * v for c, v in zip(row, x, strict=True) if c]
             reach = zip(row, self.polytope.box.magnitude.tolist(), strict=True)
@@ -143,7 +145,7 @@ def search_disjuncts(problem: Problem, seed: int, stop: Callable[[], bool]) -> I
                 return
             assumed = directed_problem(problem, number, index, start.outputs).assumed
             assert assumed is not None
-            search = CounterexampleSearch(problem.network, case.polytope, rows, assumed, seed)
+            search = CounterexampleSearch(problem.network, case, rows, assumed, seed)
             search.search(stop)
             if search.found is not None:
                 yield search.found

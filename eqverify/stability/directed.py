@@ -230,7 +230,7 @@ class _Proof:
         box = self.polytope.box
         assumed = problem.assumed.with_inputs(self.polytope.matrix, self.polytope.bound)
         self.question = Question(self.network, box.lower, box.upper, assumed)
-        self.search = CounterexampleSearch(self.network, self.polytope, chosen.unsafe[0], problem.assumed, options.seed)
+        self.search = CounterexampleSearch(self.network, chosen, chosen.unsafe[0], problem.assumed, options.seed)
         self.bounds = dict(start.bounds)
         self.level = start.level
         self.evidence = {name: kinds.copy() for name, kinds in start.evidence.items()}

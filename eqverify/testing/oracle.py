@@ -136,6 +136,31 @@ def directed_sets_exact(
     return _ranges(evaluator, regions) if regions else None
 
 
+def satisfying_exact(
+    network: Network, domain: Domain, rows: Conjunction, *, max_regions: int = MAX_REGIONS
+) -> Point | None:
+    """An input that satisfies constraints, strict ones as such; None where no input does.
+
+    On a linear region the inputs that satisfy all constraints as not strict are a polytope.  The mean of its vertices
+    satisfies a strict one too, unless no vertex does.
+
+    Args:
+        network: as for `stable_sets_exact`.
+        domain: likewise.
+        rows: linear constraints on inputs and outputs.
+        max_regions: limit on the regions, before and after the constraints cut them.
+
+    Raises:
+        InputError, LimitError: as `stable_sets_exact`.
+    """
+    evaluator = _Evaluator(network)
+    strict = [evaluator.excess(row) for row in rows if row.strict]
+    for region in _regions(domain, [evaluator], max_regions, (evaluator, rows)):
+        if all(min(map(level, region)) < 0 for level in strict):
+            return tuple(sum(column, Fraction(0)) / len(region) for column in zip(*region, strict=True))
+    return None
+
+
 def _ranges(evaluator: _Evaluator, regions: list[Part]) -> ExactStability:
     network = evaluator.network
     points = sorted({point for region in regions for point in region})

@@ -142,8 +142,9 @@ def _print(query: Query, answer: Verification, folder: Path | None) -> None:
         return
     if folder is None:
         print("\n".join(assignments.lines(query, answer.witness)))
-    else:
-        assignments.serialise(query, answer.witness, folder)
+    elif not assignments.serialise(query, answer.witness, folder):
+        print("the files hold the nearest floats of this assignment:", file=sys.stderr)
+        print("\n".join(assignments.lines(query, answer.witness)), file=sys.stderr)
 
 
 def _summary(answer: Verification) -> str:

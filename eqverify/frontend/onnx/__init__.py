@@ -3,6 +3,7 @@
 from eqverify.frontend.onnx.cut import Cut, Front, Tail, Unsupported, parse_front, read_front
 from eqverify.frontend.onnx.description import Description, TensorDescription, describe
 from eqverify.frontend.onnx.load import opset_range, read_bytes, unpacked
+from eqverify.frontend.onnx.monotone import keeps_order
 from eqverify.frontend.onnx.reader import OperatorEntry, operator_table, parse_network, read_network
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "TensorDescription",
     "Unsupported",
     "describe",
+    "keeps_order",
     "operator_table",
     "opset_range",
     "parse_front",

@@ -1,71 +1,16 @@
-"""Exact bounds of inputs, and what linear rows say about them."""
+"""What linear rows say about bounds of inputs."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
-from eqverify.domain import HalfSpace
-from eqverify.frontend.vnnlib.rounding import Exact, less
+from eqverify.domain import Bounds, HalfSpace
 
 Edge: TypeAlias = tuple[int, Fraction, Fraction]
 """(j, s, t) at i: the equality x_j = s x_i + t."""
-
-
-@dataclass(slots=True)
-class Bounds:
-    """Bounds of the inputs; an input without an entry has no bound yet.
-
-    A layer over `base`: only what is tighter than there is stored here.
-    """
-
-    lower: dict[int, Exact] = field(default_factory=dict)
-    upper: dict[int, Exact] = field(default_factory=dict)
-    base: Bounds | None = None
-
-    def get_lower(self, i: int) -> Exact | None:
-        """The lower bound of input i."""
-        found = self.lower.get(i)
-        return self.base.lower.get(i) if found is None and self.base is not None else found
-
-    def get_upper(self, i: int) -> Exact | None:
-        """The upper bound of input i."""
-        found = self.upper.get(i)
-        return self.base.upper.get(i) if found is None and self.base is not None else found
-
-    def raise_lower(self, i: int, value: Exact) -> None:
-        """Intersect with x_i >= value."""
-        old = self.get_lower(i)
-        if old is None or less(old, value):
-            self.lower[i] = value
-
-    def reduce_upper(self, i: int, value: Exact) -> None:
-        """Intersect with x_i <= value."""
-        old = self.get_upper(i)
-        if old is None or less(value, old):
-            self.upper[i] = value
-
-    def take(self, row: HalfSpace) -> bool:
-        """Take in a row of one variable, closed; False where the row has several."""
-        if len(row.inputs) != 1:
-            return False
-        ((i, coefficient),) = row.inputs.items()
-        if coefficient > 0:
-            self.reduce_upper(i, row.bound / coefficient)
-        else:
-            self.raise_lower(i, row.bound / coefficient)
-        return True
-
-    def first_empty(self) -> int | None:
-        """The first input with a lower bound above its upper bound, among those stored in this layer."""
-        for i in sorted(self.lower.keys() | self.upper.keys()):
-            low, high = self.get_lower(i), self.get_upper(i)
-            if low is not None and high is not None and less(high, low):
-                return i
-        return None
 
 
 def propagate(bounds: Bounds, rows: list[HalfSpace]) -> None:

@@ -6,7 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
 
-from eqverify.domain import Case, Conjunction, Declaration, HalfSpace, NetworkSignature, Polytope, Specification
+from eqverify.domain import (
+    Case,
+    Conjunction,
+    Declaration,
+    HalfSpace,
+    NetworkSignature,
+    Polytope,
+    Specification,
+    Written,
+)
 from eqverify.errors import InputError
 from eqverify.frontend.vnnlib.normal import All, Compiler, Tree, atoms, normal_form, require_countable, size
 from eqverify.frontend.vnnlib.region import Region
@@ -34,9 +43,9 @@ def lower(query: Query) -> Specification:
 
     Constraints on inputs alone become the domain, everything that mentions an output the condition.  The domain is a
     superset of what is written: its bounds are rounded outwards to float64, and strict constraints on inputs
-    alone are closed.  All other constraints stay exact, strictness included.  Disjuncts with contradictory bounds
-    are dropped; disjuncts with equal (rounded) polytopes become one case.  Tensors of integer and low-precision types
-    are read over the reals, which only adds inputs.
+    alone are closed; a case keeps them as they are written beside that.  All other constraints stay exact, strictness
+    included.  Disjuncts with contradictory bounds are dropped; disjuncts with the same inputs become one case.
+    Tensors of integer and low-precision types are read over the reals, which only adds inputs.
 
     A version 1.0 file without outputs, which states a domain only, has an empty tuple of output declarations.
 
@@ -100,19 +109,19 @@ def _expand(trees: list[Tree], what: str, source: str | None) -> list[Conjunctio
 def _cases(
     region: Region, domain: list[Conjunction], mixed: list[Conjunction], condition: list[Conjunction]
 ) -> list[Case]:
-    """One case per distinct polytope, in order of first appearance."""
+    """One case per distinct set of inputs as written, in order of first appearance."""
     split = [_split(disjunct) for disjunct in mixed]
-    unsafe: dict[int, tuple[Polytope, dict[int, None]]] = {}
+    unsafe: dict[int, tuple[Polytope, Written, dict[int, None]]] = {}
     for part, (k, (rows, _)) in product(domain, enumerate(split)):
-        polytope = region.refine((*part, *rows))
-        if polytope is not None:
-            unsafe.setdefault(id(polytope), (polytope, {}))[1][k] = None
+        found = region.refine((*part, *rows))
+        if found is not None:
+            unsafe.setdefault(id(found[1]), (*found, {}))[2][k] = None
     conditions: dict[tuple[int, ...], tuple[Conjunction, ...]] = {}
-    for _, chosen in unsafe.values():
+    for *_, chosen in unsafe.values():
         if (key := tuple(chosen)) not in conditions:
-            found = tuple((*split[k][1], *rest) for k in key for rest in condition)
-            conditions[key] = ((),) if () in found else found
-    return [Case(polytope, conditions[tuple(chosen)]) for polytope, chosen in unsafe.values()]
+            disjuncts = tuple((*split[k][1], *rest) for k in key for rest in condition)
+            conditions[key] = ((),) if () in disjuncts else disjuncts
+    return [Case(polytope, conditions[tuple(chosen)], written) for polytope, written, chosen in unsafe.values()]
 
 
 def _split(disjunct: Iterable[HalfSpace]) -> tuple[Conjunction, Conjunction]:

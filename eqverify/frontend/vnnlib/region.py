@@ -10,10 +10,11 @@ from fractions import Fraction
 import numpy as np
 
 from eqverify.arrays import FloatArray
-from eqverify.domain import Box, HalfSpace, Polytope
+from eqverify.domain import Bounds, Box, HalfSpace, Polytope, Written
+from eqverify.domain.written import Exact
 from eqverify.errors import InputError, LimitError, Place
-from eqverify.frontend.vnnlib.bounds import Bounds, propagate
-from eqverify.frontend.vnnlib.rounding import Exact, nearest_float, round_down, round_up
+from eqverify.frontend.vnnlib.bounds import propagate
+from eqverify.frontend.vnnlib.rounding import nearest_float, round_down, round_up
 from eqverify.frontend.vnnlib.syntax import BoundList
 
 MAX_ENTRIES = 50_000_000
@@ -42,6 +43,7 @@ class Region:
         self._upper: FloatArray = np.full(len(names), math.inf)
         self._always_empty = False
         self._shared: dict[tuple[bytes, ...], Polytope] = {}
+        self._written: dict[object, Written] = {}
         self.empty: InputError | None = None
 
     def add_list(self, bounds: BoundList) -> None:
@@ -69,11 +71,11 @@ class Region:
         _round_into(self._lower, self._upper, self._bounds)
         self._always_empty = self._is_empty(self._bounds)
 
-    def refine(self, rows: Iterable[HalfSpace]) -> Polytope | None:
-        """The polytope of the shared constraints and the rows, closed and rounded outwards.
+    def refine(self, rows: Iterable[HalfSpace]) -> tuple[Polytope, Written] | None:
+        """The polytope of the shared constraints and the rows, closed and rounded outwards, and what is written.
 
         Returns:
-            The polytope, the same object for equal ones; None where the bounds of some variable contradict each other.
+            Both, the same objects for equal ones; None where the bounds of some variable contradict each other.
 
         Raises:
             InputError: ``domain/unbounded`` or ``domain/not-finite``.
@@ -96,7 +98,10 @@ class Region:
             if len(self._shared) * len(self._names) > MAX_ENTRIES:
                 raise self._too_large("boxes of disjuncts", f"more than {len(self._shared)} boxes")
             self._shared[key] = Polytope(Box(lower, upper), matrix, bound)
-        return self._shared[key]
+        exactly = (layer.key(), frozenset(map(_row_key, several)))
+        if exactly not in self._written:
+            self._written[exactly] = Written(len(self._names), layer, tuple(several))
+        return self._shared[key], self._written[exactly]
 
     def _is_empty(self, bounds: Bounds) -> bool:
         i = bounds.first_empty()
@@ -179,6 +184,10 @@ class Region:
             value=self._names[i],
             hint="divide the constraint by a suitable factor",
         )
+
+
+def _row_key(row: HalfSpace) -> tuple[object, ...]:
+    return frozenset(row.inputs.items()), row.bound, row.strict
 
 
 def _round_into(lower: FloatArray, upper: FloatArray, bounds: Bounds) -> None:

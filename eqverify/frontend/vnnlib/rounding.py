@@ -6,19 +6,8 @@ Every function compares the float with the exact number: nothing is assumed of t
 from __future__ import annotations
 
 import math
-from decimal import Decimal
-from fractions import Fraction
-from typing import TypeAlias
 
-Exact: TypeAlias = Decimal | Fraction
-"""An exact number.  Decimals are cheap to make from text; only comparisons, which are exact, are used on them."""
-
-
-def less(a: Exact, b: Exact) -> bool:
-    """Whether a < b, exactly."""
-    if type(a) is type(b):
-        return a < b
-    return Fraction(a) < Fraction(b)
+from eqverify.domain.written import Exact
 
 
 def round_down(value: Exact) -> float:

@@ -1,0 +1,186 @@
+"""The inputs of a case as they are written: exact bounds and rows, strict where they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from typing import TypeAlias
+
+import numpy as np
+
+from eqverify.arrays import FloatArray
+from eqverify.domain.condition import HalfSpace
+
+Exact: TypeAlias = Decimal | Fraction
+"""An exact number.  Decimals are cheap to make from text; only comparisons, which are exact, are used on them."""
+
+
+def less(a: Exact, b: Exact) -> bool:
+    """Whether a < b, exactly."""
+    if type(a) is type(b):
+        return a < b
+    return Fraction(a) < Fraction(b)
+
+
+@dataclass(slots=True)
+class Bounds:
+    """Bounds of the inputs; an input without an entry has no bound yet.
+
+    A layer over `base`: only what is tighter than there is stored here.
+
+    Attributes:
+        lower: by input.
+        upper: by input.
+        base: the layer below.
+        above: the inputs that do not reach the lower bound that is stored here.
+        below: likewise for upper bounds.
+    """
+
+    lower: dict[int, Exact] = field(default_factory=dict)
+    upper: dict[int, Exact] = field(default_factory=dict)
+    base: Bounds | None = None
+    above: set[int] = field(default_factory=set)
+    below: set[int] = field(default_factory=set)
+
+    def get_lower(self, i: int) -> Exact | None:
+        """The lower bound of input i."""
+        found = self.lower.get(i)
+        return self.base.lower.get(i) if found is None and self.base is not None else found
+
+    def get_upper(self, i: int) -> Exact | None:
+        """The upper bound of input i."""
+        found = self.upper.get(i)
+        return self.base.upper.get(i) if found is None and self.base is not None else found
+
+    def is_above(self, i: int) -> bool:
+        """Whether input i does not reach its lower bound."""
+        return i in self.above or (self.base is not None and i not in self.lower and i in self.base.above)
+
+    def is_below(self, i: int) -> bool:
+        """Whether input i does not reach its upper bound."""
+        return i in self.below or (self.base is not None and i not in self.upper and i in self.base.below)
+
+    def raise_lower(self, i: int, value: Exact, strict: bool = False) -> None:
+        """Intersect with x_i >= value, or > where `strict`."""
+        old = self.get_lower(i)
+        if old is None or less(old, value):
+            self.lower[i] = value
+            (self.above.add if strict else self.above.discard)(i)
+        elif strict and not less(value, old):
+            self.lower[i] = value
+            self.above.add(i)
+
+    def reduce_upper(self, i: int, value: Exact, strict: bool = False) -> None:
+        """Intersect with x_i <= value, or < where `strict`."""
+        old = self.get_upper(i)
+        if old is None or less(value, old):
+            self.upper[i] = value
+            (self.below.add if strict else self.below.discard)(i)
+        elif strict and not less(old, value):
+            self.upper[i] = value
+            self.below.add(i)
+
+    def take(self, row: HalfSpace) -> bool:
+        """Take in a row of one variable; False where the row has several."""
+        if len(row.inputs) != 1:
+            return False
+        ((i, coefficient),) = row.inputs.items()
+        if coefficient > 0:
+            self.reduce_upper(i, row.bound / coefficient, row.strict)
+        else:
+            self.raise_lower(i, row.bound / coefficient, row.strict)
+        return True
+
+    def first_empty(self) -> int | None:
+        """The first input with a lower bound above its upper bound, among those stored in this layer."""
+        for i in sorted(self.lower.keys() | self.upper.keys()):
+            low, high = self.get_lower(i), self.get_upper(i)
+            if low is not None and high is not None and less(high, low):
+                return i
+        return None
+
+    def key(self) -> tuple[frozenset[object], ...]:
+        """What is stored in this layer, to be compared."""
+        parts = (self.lower.items(), self.upper.items(), self.above, self.below)
+        return tuple(frozenset(part) for part in parts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Written:
+    """What is written of the inputs of a case, exactly; its polytope contains that.
+
+    Attributes:
+        size: number of inputs.
+        bounds: of single inputs, at least those that are written; all that follow from the rest may be there.
+        rows: constraints on several inputs.
+    """
+
+    size: int
+    bounds: Bounds
+    rows: tuple[HalfSpace, ...] = ()
+
+    def holds(self, x: Sequence[Fraction]) -> bool:
+        """Whether an input (size,) is allowed, exactly."""
+        return all(self._within(i, value) for i, value in enumerate(x)) and self.rows_hold(x)
+
+    def rows_hold(self, x: Sequence[Fraction]) -> bool:
+        """Whether the constraints on several inputs hold, exactly."""
+        values = list(x)
+        return all(row.holds(values, {}) for row in self.rows)
+
+    def _within(self, i: int, value: Fraction) -> bool:
+        low, high = self.bounds.get_lower(i), self.bounds.get_upper(i)
+        if low is not None and (value < Fraction(low) or (value == Fraction(low) and self.bounds.is_above(i))):
+            return False
+        return high is None or value < Fraction(high) or (value == Fraction(high) and not self.bounds.is_below(i))
+
+    def interval(self, i: int) -> tuple[Fraction, Fraction]:
+        """The bounds of input i, which has both."""
+        low, high = self.bounds.get_lower(i), self.bounds.get_upper(i)
+        assert low is not None
+        assert high is not None
+        return Fraction(low), Fraction(high)
+
+    def strict_ends(self, i: int) -> tuple[bool, bool]:
+        """Whether the lower and the upper bound of input i are excluded."""
+        return self.bounds.is_above(i), self.bounds.is_below(i)
+
+    def inner(self) -> tuple[FloatArray, FloatArray]:
+        """(size,) the least and the largest float64 within the bounds of each input; crossed where there is none."""
+        lower, upper = np.full(self.size, -math.inf), np.full(self.size, math.inf)
+        for layer in (self.bounds,) if self.bounds.base is None else (self.bounds.base, self.bounds):
+            for i, value in layer.lower.items():
+                lower[i] = _float_above(value, i in layer.above)
+            for i, value in layer.upper.items():
+                upper[i] = _float_below(value, i in layer.below)
+        return lower, upper
+
+
+def _float_above(value: Exact, strict: bool) -> float:
+    """The least float64 that is at least, or above, a number; infinite where there is none."""
+    found = _nearest(value)
+    while found > value and math.nextafter(found, -math.inf) >= value:
+        found = math.nextafter(found, -math.inf)
+    while found < value or (strict and found == value):
+        found = math.nextafter(found, math.inf)
+    return found
+
+
+def _float_below(value: Exact, strict: bool) -> float:
+    """The largest float64 that is at most, or below, a number; infinite where there is none."""
+    found = _nearest(value)
+    while found < value and math.nextafter(found, math.inf) <= value:
+        found = math.nextafter(found, math.inf)
+    while found > value or (strict and found == value):
+        found = math.nextafter(found, -math.inf)
+    return found
+
+
+def _nearest(value: Exact) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
