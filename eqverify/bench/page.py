@@ -54,8 +54,8 @@ def _sums(instances: list[Instance], runs: Runs, expected: Mapping[Key, str]) ->
         own = [instance for instance in instances if category in (instance.category, "all")]
         for name, rows in runs.items():
             found = score(own, rows, expected)
-            lines.append([category, name, found.instances, found.solved, len(found.wrong), found.par2])
-    return table(["category", "run", "instances", "solved", "wrong", "PAR-2"], lines)
+            lines.append([category, name, found.instances, found.solved, len(found.wrong), found.claimed, found.par2])
+    return table(["category", "run", "instances", "solved", "wrong", "claimed", "PAR-2"], lines)
 
 
 def _instances(
@@ -76,10 +76,11 @@ def _instances(
         after = said.get("relus_after")
         relus = f"{said.get('relus_before')} → {after}" if after is not None else ""
         basis = ", ".join(said.get("evidence") or []) or said.get("reason", "")
-        told = [expected.get(instance.key, ""), row.seconds, said.get("backend", ""), basis, relus]
+        claimed = "" if row.claimed is None else row.claimed
+        told = [expected.get(instance.key, ""), row.seconds, said.get("backend", ""), basis, claimed, relus]
         lines.append([*instance.key, row.result, *told, layer_bars(said.get("layers") or [])])
-    header = ["category", "network", "property", "result", "expected", "seconds", "by", "basis", "ReLUs", "kept"]
-    return table(header, lines, wrong)
+    header = ["category", "network", "property", "result", "expected", "seconds", "by", "basis", "claimed"]
+    return table([*header, "ReLUs", "kept"], lines, wrong)
 
 
 def _seconds(row: Row, limit: float) -> float:
