@@ -26,7 +26,7 @@ from eqverify.api.parts import (
 )
 from eqverify.api.properties import fold_case
 from eqverify.deciding.attack import attack
-from eqverify.deciding.claims import ask, claim_of, claimant, rederive, seconds_for, trusted
+from eqverify.deciding.claims import ARITHMETIC, ask, claim_of, claimant, rederive, seconds_for, trusted
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
 from eqverify.deciding.replay import Witness
@@ -108,7 +108,10 @@ class Run:
             if self._attack(side, [number for other, number in chosen if other is side], len(sides)):
                 return self._answer(problem, "sat", "attack", side.replayer.witness)
         self._lap("attack")
-        parts = self._parts(problem, chosen)
+        if self.reduction:
+            parts = self._parts(problem, chosen)
+        else:
+            parts = [self._original(side, number) for side, number in chosen]
         self._lap("reduce")
         for side in sides:
             if side.replayer.witness is not None:
@@ -138,8 +141,6 @@ class Run:
 
     def _parts(self, problem: Problem, chosen: list[tuple[Side, int]]) -> list[Part]:
         """The questions, about reduced networks where these can be had."""
-        if not self.reduction:
-            return [self._original(side, number) for side, number in chosen]
         left = [(side, number) for side, number in chosen if not self._split(side, number)]
         return self._reduced(problem, left)
 
@@ -218,6 +219,14 @@ class Run:
         question = question_of(side.network, side.case, number, side.exactly)
         return replace(question, known=known_of(question.network, facts))
 
+    def _told(self, part: Part) -> Question:
+        """A part about the original network, with the ranges that are known."""
+        facts = None if part.proof is None else part.proof.facts
+        if facts is not None:
+            return self._ranged(part.side, part.number, facts)
+        original = question_of(part.side.network, part.side.case, part.number, part.side.exactly)
+        return original if part.question is None else replace(original, known=part.question.known)
+
     def _branched(self, side: Side, parts: list[Part]) -> list[Part]:
         """The parts that branching within proved ranges leaves: one run of it, whatever the backend does."""
         left, budget = [], Budget(self.budget.left * _BRANCH_SHARE)
@@ -231,10 +240,8 @@ class Run:
 
     def _refuted(self, part: Part, budget: Budget) -> bool:
         """Whether branching refutes a part of which ranges are proved; it may meet a witness too."""
-        question = part.question
-        if part.proof is not None and part.proof.facts is not None:
-            question = self._ranged(part.side, part.number, part.proof.facts)
-        if part.side.free_inputs <= SPLIT_INPUTS or question is None or question.known is None:
+        question = self._told(part)
+        if part.side.free_inputs <= SPLIT_INPUTS or question.known is None:
             return False
         try:
             bounds = output_bounds(question.network, question.box, question.known.bounds)
@@ -367,7 +374,7 @@ class Run:
                     stuck += 1
                     self.reasons.append(reply.reason)
             parts = again
-        self._look_again(sides)
+        self._look_again(problem, sides)
         self._lap("decide")
         witness = self._witness(sides)
         if witness is not None:
@@ -406,7 +413,8 @@ class Run:
             self._accept(claimant(reply), 1, part.basis)
         else:
             left = self.budget.left
-            self._doubt(part, reply, Budget(left if alone else seconds_for(start - left, left)))
+            whole = alone and self.reduction  # else our other proofs are to come
+            self._doubt(part, reply, Budget(left if whole else seconds_for(start - left, left)))
         return reply
 
     def _derived(self, part: Part) -> None:
@@ -437,15 +445,25 @@ class Run:
             self.claimed.remove(part)
             self._count()
 
-    def _look_again(self, sides: Iterable[Side]) -> None:
-        """Spend what is left of the time on what is claimed, now about the original network, with what is known."""
+    def _look_again(self, problem: Problem, sides: Iterable[Side]) -> None:
+        """Spend what is left of the time on claims: on all our proofs, if they did not come first, then on each."""
+        if not self.reduction and self.claimed and self.budget.left > _LEAST and self._witness(sides) is None:
+            self._prove_claimed(problem)
         claimed = list(self.claimed)
         for place, part in enumerate(claimed):
             if self.budget.exhausted() or self._witness(sides) is not None:
                 return
-            known = self._question(part).known
-            original = question_of(part.side.network, part.side.case, part.number, part.side.exactly)
-            self._rederive(part, replace(original, known=known), self.budget.share(len(claimed) - place))
+            self._rederive(part, self._told(part), self.budget.share(len(claimed) - place))
+
+    def _prove_claimed(self, problem: Problem) -> None:
+        """What `reduction` would have done before a backend is asked."""
+        claims = {(part.side, part.number): part.claims for part in self.claimed}
+        self.claimed = self._parts(problem, list(claims))
+        for part in self.claimed:
+            part.claims = claims[part.side, part.number]
+        if len(self.claimed) < len(claims):
+            self.backend_name = ARITHMETIC
+            self._count()
 
     def _count(self) -> None:
         self.tell(len(self.claimed) + self.accepted)

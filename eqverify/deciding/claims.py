@@ -16,6 +16,9 @@ from eqverify.errors import EqverifyError
 from eqverify.stability.budget import Budget
 from eqverify.trust import Trust
 
+ARITHMETIC = "arithmetic"
+"""Who decides where arithmetic proves or refutes a claim."""
+
 _LEAST = 1.0
 """Seconds for re-deriving a claim, if there are so many: claims may come at once."""
 
@@ -77,7 +80,7 @@ def rederive(question: Question, replay: Replay, budget: Budget) -> Reply:
         `unsat` where arithmetic shows it, `sat` where a replay succeeded.  Trusted: float64 arithmetic, and what the
         question says is known.
     """
-    means = Arithmetic("arithmetic", budget.left * _BRANCH_SHARE)
+    means = Arithmetic(ARITHMETIC, budget.left * _BRANCH_SHARE)
     try:
         return means.decide(question, replay, budget)
     except EqverifyError as error:

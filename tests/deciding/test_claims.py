@@ -55,6 +55,7 @@ def needle_problem():
 def nothing_found(monkeypatch):
     """What no search of ours settles, neither way."""
     monkeypatch.setattr(deciding, "rederive", lambda *_: Reply("timed-out", "arithmetic"))
+    monkeypatch.setattr(deciding.Run, "_prove_claimed", lambda *_: None)
 
 
 @pytest.mark.parametrize("liar", [FixedBackend("unsat"), FixedBackend("unsat", evidence="bounds"), Perjurer("unsat")])
@@ -111,11 +112,21 @@ def test_what_is_left_of_the_time_goes_to_claims(monkeypatch):
         return rederive(question, replay, budget) if len(seen) > 2 else Reply("timed-out", "arithmetic")
 
     monkeypatch.setattr(deciding, "rederive", second)
+    monkeypatch.setattr(deciding.Run, "_prove_claimed", lambda *_: None)
     asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "0.25")]])
     answer = decided(asked, FixedBackend("unsat"), timeout=20.0, reduction=False)
     assert (answer.verdict, answer.evidence, answer.claimed) == ("unsat", ("bounds",), 0)
     assert len(seen) == 4
     assert seen[0][1] <= 1.0 < seen[2][1]
+
+
+def test_without_a_reduction_our_proofs_come_after_the_claims(monkeypatch):
+    monkeypatch.setattr(deciding, "rederive", lambda *_: Reply("timed-out", "arithmetic"))
+    asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "0.25")]])
+    answer = decided(asked, FixedBackend("unsat"), timeout=20.0, reduction=False)
+    assert (answer.verdict, answer.backend, answer.evidence) == ("unsat", "arithmetic", ("bounds",))
+    answer = decided(needle_problem(), FixedBackend("unsat"), timeout=20.0, reduction=False)
+    assert (answer.verdict, answer.backend) == ("sat", "arithmetic")
 
 
 class ManyAtOnce(FixedBackend):
@@ -256,7 +267,7 @@ def test_no_answer_is_wrong_where_magnitudes_are_mixed(backend, seed, share):
         (exact,) = stable_sets_exact(network, box_domain(-np.ones(2), np.ones(2))).outputs
     except LimitError:
         return
-    bound = exact.lower + Fraction(share) * max(exact.upper - exact.lower, Fraction(1, 1000))
+    bound = Fraction(float(exact.lower + Fraction(share) * max(exact.upper - exact.lower, Fraction(1, 1000))))
     asked = problem(network, [[([1], bound)]])
     answer = decided(
         asked, FixedBackend("unsat") if backend == "liar" else backend, timeout=2.0, reduction=seed % 2 == 0
