@@ -59,5 +59,5 @@ class Verification:
 
 def timed_out(seconds: float, relus: int, claimed: int) -> Verification:
     """The answer of a run on a network of so many ReLUs that was ended at its limit, with so many claims."""
-    told = {"decide": seconds}
-    return Verification("timed-out", "", None, (), "ended at the limit", relus, None, (), told, claimed)
+    why, told = "ended at the limit", {"decide": seconds}
+    return Verification("timed-out", "", None, (), why, relus, None, (), told, claimed=claimed)

@@ -366,11 +366,13 @@ class Run:
                 self.progress("decide", total - len(parts) + number - len(again), total)
                 share = max(self.budget.share(len(parts) - number).left, _LEAST)
                 reply = self._decide(part, min(share, self.budget.left), alone=len(parts) - number + len(again) == 1)
+                if reply.verdict == "unsat":
+                    continue
                 if reply.verdict == "timed-out":
                     again.append(part)
-                elif reply.verdict == "unknown" and not part.original:
+                elif not part.original:
                     again.append(self._original(part.side, part.number))
-                elif reply.verdict == "unknown":
+                else:
                     stuck += 1
                     self.reasons.append(reply.reason)
             parts = again
@@ -473,7 +475,16 @@ class Run:
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
         before, claimed = problem.network.relu_count, 0 if verdict == "sat" else len(self.claimed) + self.accepted
         return Verification(
-            verdict, backend, witness, evidence, reason, before, self.largest, self.layers, self.seconds, claimed
+            verdict,
+            backend,
+            witness,
+            evidence,
+            reason,
+            before,
+            self.largest,
+            self.layers,
+            self.seconds,
+            claimed=claimed,
         )
 
     def _lap(self, stage: str) -> None:

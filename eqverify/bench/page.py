@@ -10,6 +10,9 @@ from eqverify.bench.instances import Instance, Key, Row
 from eqverify.bench.scoring import SOLVED, is_wrong, score
 from eqverify.report.sweep import cactus, layer_bars, page, scatter, table
 
+_LONGEST = 60
+"""Characters of a run's name in a plot."""
+
 Runs = Mapping[str, Mapping[Key, Row]]
 """By name of the run, its results."""
 
@@ -31,7 +34,9 @@ def sweep_page(
         command: that made the results.
     """
     limit = max((instance.timeout for instance in instances), default=1.0)
-    times = {name: [row.seconds for row in rows.values() if row.result in SOLVED] for name, rows in runs.items()}
+    times = {
+        _short(name): [row.seconds for row in rows.values() if row.result in SOLVED] for name, rows in runs.items()
+    }
     sections = [("Command", f"<pre>{html.escape(command)}</pre>"), ("Sums", _sums(instances, runs, expected))]
     sections.append(("Instances solved over time", cactus(times, limit)))
     if len(runs) == 2:
@@ -41,7 +46,8 @@ def sweep_page(
             for instance in instances
             if all(instance.key in runs[name] for name in names)
         ]
-        sections.append(("One against the other", scatter(pairs, names, limit)))  # type: ignore[arg-type]
+        first, second = map(_short, names)
+        sections.append(("One against the other", scatter(pairs, (first, second), limit)))  # type: ignore[arg-type]
     for name, rows in runs.items():
         sections.append((f"Run {name}", _instances(instances, rows, expected, details.get(name, {}))))
     return page("eqverify sweep", sections)
@@ -81,6 +87,11 @@ def _instances(
         lines.append([*instance.key, row.result, *told, layer_bars(said.get("layers") or [])])
     header = ["category", "network", "property", "result", "expected", "seconds", "by", "basis", "claimed"]
     return table([*header, "ReLUs", "kept"], lines, wrong)
+
+
+def _short(name: str) -> str:
+    """A name that fits into a plot; what tells two runs of a sweep apart is at its end."""
+    return name if len(name) <= _LONGEST else f"{name[:10]}...{name[13 - _LONGEST :]}"
 
 
 def _seconds(row: Row, limit: float) -> float:

@@ -1,4 +1,4 @@
-"""What backends say, and what is made of it: a solver proposes, arithmetic decides (specs/verification.md, V-7).
+"""What backends say, and what is made of it: a solver proposes, arithmetic decides (specs/verification.md, V-8).
 
 `unsat` of a backend is a claim, but where our own arithmetic said it.  A claim is re-derived, by the means that need
 no solver, or it stays one; and then it is used only where the caller trusts who says so.
@@ -36,13 +36,17 @@ def ask(backend: Backend, question: Question | Disjunction, replay: Replay, budg
         budget: seconds.
 
     Returns:
-        Its reply; an error is `unknown`.
+        Its reply; an error is `unknown`, whatever other packages' backends raise.
     """
     decide: Callable[..., Reply] = getattr(backend, "decide" if isinstance(question, Question) else "decide_any")
     try:
         reply = decide(question, replay, budget)
     except EqverifyError as error:
         return Reply("unknown", backend.name, reason=f"{error.code}: {error.message}")
+    except Exception as error:
+        if type(backend).__module__.startswith("eqverify."):
+            raise
+        return Reply("unknown", backend.name, reason=f"{type(error).__name__}: {error}")
     if isinstance(backend, PortfolioBackend):  # its members have gone through here, each in its process
         return reply
     return replace(reply, backend=backend.name, derived=reply.derived and isinstance(backend, Arithmetic))

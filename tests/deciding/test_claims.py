@@ -363,3 +363,20 @@ def test_the_command_refutes_a_lie(files, capsys):
 def test_trust_is_in_names(files, capsys):
     assert run([*files, "--trust", "SCIP 10!"]) == 2
     assert "usage/trust" in capsys.readouterr().err
+
+
+class Odd(FixedBackend):
+    """Another package's backend with defects of its own."""
+
+    def decide(self, question, replay, budget):
+        if self.verdict == "raises":
+            raise ValueError("shapes do not fit")
+        return super().decide(question, replay, budget)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"), [("raises", "ValueError: shapes do not fit"), ("UNSAT", ""), ("proved", "")]
+)
+def test_defects_of_other_packages_close_nothing(said, reason):
+    answer = decided(needle_problem(), Odd(said), reduction=False)
+    assert (answer.verdict, answer.reason, answer.evidence) == ("unknown", reason, ())
