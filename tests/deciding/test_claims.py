@@ -312,6 +312,17 @@ def test_a_portfolio_waits_for_more_than_a_claim(tmp_path):
     assert (reply.verdict, reply.derived) == ("unsat", False)
 
 
+@pytest.mark.parametrize(("trust", "verdict"), [(frozenset({"command"}), "unsat"), (NOBODY, "sat")])
+def test_a_portfolio_by_name_knows_whom_to_trust(tmp_path, nothing_found, trust, verdict):
+    """A liar who is trusted ends the search of one who would find the input."""
+    liar = script(tmp_path, "liar.sh", 'echo unsat > "$5"')
+    (tmp_path / "answer").write_text("sat\n(" + "".join(f"(X_{i} 1.0)\n" for i in range(14)) + ")\n")
+    honest = script(tmp_path, "honest.sh", f'sleep 4; cp {tmp_path}/answer "$5"')
+    backend = f"portfolio:{honest},{liar}"
+    answer = decided(needle_problem(), backend, timeout=60.0, reduction=False, trust=trust)
+    assert (answer.verdict, answer.backend) == (verdict, "command")
+
+
 def test_a_portfolio_of_liars_claims(tmp_path):
     """No longer than half of the time for the one that is still at work."""
     liar = script(tmp_path, "liar.sh", 'echo unsat > "$5"')
