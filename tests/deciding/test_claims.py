@@ -42,7 +42,7 @@ class Perjurer(FixedBackend):
         return Reply("unsat", self.name, "bounds", derived=True)
 
 
-def decided(asked, backend, timeout=4.0, **options):
+def decided(asked, backend, timeout=20.0, **options):
     return eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=backend, timeout=timeout, **options)
 
 
@@ -185,7 +185,7 @@ def test_infeasible_is_a_claim_and_bounds_are_none():
 def test_a_scip_that_always_says_infeasible_changes_no_answer(monkeypatch, backend, reduction, make, bound, truth):
     monkeypatch.setattr(ScipSolver, "exceeds", lambda *_: Answer(Verdict.NEVER))
     asked = problem(make() if make is needle else make(1.0), [[([1], bound)]])
-    answer = decided(asked, backend, timeout=8.0, reduction=reduction)
+    answer = decided(asked, backend, timeout=30.0, reduction=reduction)
     assert answer.verdict == truth
     assert answer.evidence == (("bounds",) if truth == "unsat" else ())
 
