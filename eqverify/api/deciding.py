@@ -92,6 +92,7 @@ class Run:
         self.backend_name = ""
         self.claimed: list[Part] = []
         self.accepted = 0
+        self.due = 0.0
         self._last = time.perf_counter()
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
@@ -332,9 +333,8 @@ class Run:
         if trusted(reply, self.trust):
             self._accept(claimant(reply), len(parts))
             return
-        budget = Budget(seconds_for(seconds, self.budget.left))
-        for place, part in enumerate(parts):
-            self._doubt(part, reply, budget.share(len(parts) - place))
+        for part in parts:
+            self._doubt(part, reply, seconds / len(parts), alone=False)
 
     def _disjunction(self, problem: Problem, side: Side, numbers: list[int]) -> Disjunction | None:
         """Several disjuncts about one network, reduced on the inputs of their case."""
@@ -364,7 +364,7 @@ class Run:
                     again += parts[number:]
                     break
                 self.progress("decide", total - len(parts) + number - len(again), total)
-                share = max(self.budget.share(len(parts) - number).left, _LEAST)
+                share = max(self.budget.share(len(parts) - number + bool(self.due)).left, _LEAST)
                 reply = self._decide(part, min(share, self.budget.left), alone=len(parts) - number + len(again) == 1)
                 if reply.verdict == "unsat":
                     continue
@@ -376,7 +376,10 @@ class Run:
                     stuck += 1
                     self.reasons.append(reply.reason)
             parts = again
-        self._look_again(problem, sides)
+            if self.due:
+                left, due, self.due = self.budget.left, self.due, 0.0
+                self._look_again(problem, sides, Budget(seconds_for(due, left) if parts else left))
+        self._look_again(problem, sides, self.budget)
         self._lap("decide")
         witness = self._witness(sides)
         if witness is not None:
@@ -414,9 +417,7 @@ class Run:
         elif trusted(reply, self.trust):
             self._accept(claimant(reply), 1, part.basis)
         else:
-            left = self.budget.left
-            whole = alone and self.reduction  # else our other proofs are to come
-            self._doubt(part, reply, Budget(left if whole else seconds_for(start - left, left)))
+            self._doubt(part, reply, start - self.budget.left, alone=alone)
         return reply
 
     def _derived(self, part: Part) -> None:
@@ -429,12 +430,16 @@ class Run:
         self.accepted += disjuncts
         self._count()
 
-    def _doubt(self, part: Part, reply: Reply, budget: Budget) -> None:
-        """Look for a proof of a claim; keep the claim where there is none."""
+    def _doubt(self, part: Part, reply: Reply, seconds: float, *, alone: bool) -> None:
+        """Keep a claim, which took some seconds, and look for a proof: now, or after the round by all our proofs."""
         part.claims.append(claimant(reply))
         self.claimed.append(part)
         self._count()
-        self._rederive(part, self._question(part), budget)
+        if self.reduction:
+            left = self.budget.left
+            self._rederive(part, self._question(part), Budget(left if alone else seconds_for(seconds, left)))
+        else:
+            self.due += max(seconds, 1.0)
 
     def _rederive(self, part: Part, question: Question, budget: Budget) -> None:
         """Close a part that is claimed to be unsat if arithmetic shows that; an input may be met too."""
@@ -447,20 +452,22 @@ class Run:
             self.claimed.remove(part)
             self._count()
 
-    def _look_again(self, problem: Problem, sides: Iterable[Side]) -> None:
-        """Spend what is left of the time on claims: on all our proofs, if they did not come first, then on each."""
-        if not self.reduction and self.claimed and self.budget.left > _LEAST and self._witness(sides) is None:
-            self._prove_claimed(problem)
+    def _look_again(self, problem: Problem, sides: Iterable[Side], budget: Budget) -> None:
+        """Spend time on claims: on all our proofs, if they did not come first, then on each."""
+        if not self.reduction and self.claimed and budget.left > _LEAST and self._witness(sides) is None:
+            self._prove_claimed(problem, budget)
         claimed = list(self.claimed)
         for place, part in enumerate(claimed):
-            if self.budget.exhausted() or self._witness(sides) is not None:
+            if budget.exhausted() or self._witness(sides) is not None:
                 return
-            self._rederive(part, self._told(part), self.budget.share(len(claimed) - place))
+            self._rederive(part, self._told(part), budget.share(len(claimed) - place))
 
-    def _prove_claimed(self, problem: Problem) -> None:
+    def _prove_claimed(self, problem: Problem, budget: Budget) -> None:
         """What `reduction` would have done before a backend is asked."""
         claims = {(part.side, part.number): part.claims for part in self.claimed}
+        whole, self.budget = self.budget, budget
         self.claimed = self._parts(problem, list(claims))
+        self.budget = whole
         for part in self.claimed:
             part.claims = claims[part.side, part.number]
         if len(self.claimed) < len(claims):

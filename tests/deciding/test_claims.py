@@ -112,9 +112,9 @@ def test_what_is_left_of_the_time_goes_to_claims(monkeypatch):
         return rederive(question, replay, budget) if len(seen) > 2 else Reply("timed-out", "arithmetic")
 
     monkeypatch.setattr(deciding, "rederive", second)
-    monkeypatch.setattr(deciding.Run, "_prove_claimed", lambda *_: None)
+    monkeypatch.setattr(deciding.Run, "_parts", lambda self, _, chosen: [self._original(*one) for one in chosen])
     asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "0.25")]])
-    answer = decided(asked, FixedBackend("unsat"), timeout=20.0, reduction=False)
+    answer = decided(asked, FixedBackend("unsat"), timeout=20.0)
     assert (answer.verdict, answer.evidence, answer.claimed) == ("unsat", ("bounds",), 0)
     assert len(seen) == 4
     assert seen[0][1] <= 1.0 < seen[2][1]
