@@ -19,15 +19,18 @@ class Verification:
     Attributes:
         verdict: `sat`, `unsat`, `unknown` or `timed-out`.
         backend: who gave the answer: ``attack`` for an input found by gradient steps, ``reduction`` where the proofs
-            that come before a backend left nothing to ask, ``exact`` for an input found by exact arithmetic.
+            that come before a backend left nothing to ask, ``exact`` for an input found by exact arithmetic,
+            ``arithmetic`` where it proved or refuted what a backend claims.
         witness: for `sat`, the input and onnxruntime's outputs.
-        evidence: for `unsat`, what the parts rest on: ``bounds`` is arithmetic only.
+        evidence: for `unsat`, what the parts rest on: ``bounds`` is arithmetic only; the word of a solver is
+            ``claim of NAME, trusted``.
         reason: for `unknown`.
         relus_before: of the original network; 0 where several are asked about, or none had been read at the limit.
         relus_after: of the largest network that a backend was asked about; None if none was.
         layers: its table of layers, empty where nothing was reduced.
         seconds: wall time by stage.
         readings: how far each network was compared with onnxruntime; none for a run that was ended at its limit.
+        claimed: disjuncts of which a solver says that they are unsat, and nothing else does; 0 for `sat`.
     """
 
     verdict: Verdict
@@ -40,6 +43,7 @@ class Verification:
     layers: tuple[LayerRow, ...]
     seconds: Mapping[str, float]
     readings: tuple[Reading, ...] = ()
+    claimed: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -48,6 +52,7 @@ class Verification:
             "backend": self.backend,
             "evidence": list(self.evidence),
             "reason": self.reason,
+            "claimed": self.claimed,
             "relus_before": self.relus_before,
             "relus_after": self.relus_after,
             "layers": [row.as_dict() for row in self.layers],
@@ -63,6 +68,7 @@ def _witness_dict(witness: Witness) -> dict[str, object]:
     return {"x": witness.x.tolist(), "y": witness.y.tolist(), "exact": exact}
 
 
-def timed_out(seconds: float, relus: int) -> Verification:
-    """The answer of a run on a network of so many ReLUs that was ended at its limit."""
-    return Verification("timed-out", "", None, (), "ended at the limit", relus, None, (), {"decide": seconds})
+def timed_out(seconds: float, relus: int, claimed: int) -> Verification:
+    """The answer of a run on a network of so many ReLUs that was ended at its limit, with so many claims."""
+    why, told = "ended at the limit", {"decide": seconds}
+    return Verification("timed-out", "", None, (), why, relus, None, (), told, claimed=claimed)

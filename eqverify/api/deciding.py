@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -28,14 +28,15 @@ from eqverify.api.parts import (
 )
 from eqverify.api.properties import fold_case
 from eqverify.deciding.attack import Reached, attack
+from eqverify.deciding.claims import ARITHMETIC, ask, claim_of, claimant, rederive, seconds_for, trusted
 from eqverify.deciding.exactly import written_empty
 from eqverify.deciding.presolve import output_bounds, positive_rows
-from eqverify.deciding.question import Backend, Disjunction, Question, Replay, Reply, Verdict
+from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
 from eqverify.deciding.replay import Witness
 from eqverify.deciding.shared import SharedProof, prove_rows
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
-from eqverify.errors import ContradictionError, EqverifyError, InputError, LimitError
+from eqverify.errors import ContradictionError, InputError, LimitError
 from eqverify.network import evaluate
 from eqverify.problem import Problem
 from eqverify.progress import Progress
@@ -43,9 +44,13 @@ from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import Evidence, Facts
 from eqverify.stability.options import StabilityOptions
+from eqverify.trust import Trust
 
 if TYPE_CHECKING:
     from eqverify.stability.directed import Directed
+
+_BOUNDS = "bounds"
+_SCIP = "scip"
 
 _ATTACK_SHARE = 0.02
 """The backend's own search comes later; this one finds what is easy, before anything is proved."""
@@ -73,16 +78,30 @@ class Run:
     """One call of `verify`."""
 
     def __init__(
-        self, budget: Budget, backend: Backend, reduction: bool, seed: int, workers: int, progress: Progress
+        self,
+        budget: Budget,
+        backend: Backend,
+        *,
+        reduction: bool,
+        seed: int,
+        workers: int,
+        trust: Trust,
+        progress: Progress,
+        tell: Callable[[int], object],
     ) -> None:
         self.budget, self.backend, self.reduction = budget, backend, reduction
-        self.seed, self.workers, self.progress = seed, workers, progress
+        self.seed, self.workers, self.trust, self.progress = seed, workers, trust, progress
+        self.tell = tell
         self.seconds: dict[str, float] = {}
         self.evidence: dict[str, None] = {}
         self.largest: int | None = None
         self.layers: tuple[LayerRow, ...] = ()
         self.reasons: list[str] = []
         self.unsettled = False
+        self.backend_name = ""
+        self.claimed: list[Part] = []
+        self.accepted = 0
+        self.due = 0.0
         self._last = time.perf_counter()
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
@@ -97,7 +116,7 @@ class Run:
             return self._answer(problem, "unknown", "", None)
         cases = [case for case in problem.cases if not written_empty(case, self.budget.exhausted)]
         if len(cases) < len(problem.cases):
-            self.evidence["bounds"] = None
+            self.evidence[_BOUNDS] = None
         sides = [Side(problem, case, data) for case in cases]
         chosen = [(side, number) for side in sides for number in self._open(side)]
         self._lap("presolve")
@@ -111,7 +130,10 @@ class Run:
         for side in sides:
             if side.replayer.witness is not None:
                 return self._answer(problem, "sat", "exact", side.replayer.witness)
-        parts = self._parts(problem, chosen)
+        if self.reduction:
+            parts = self._parts(problem, chosen)
+        else:
+            parts = [self._original(side, number) for side, number in chosen]
         self._lap("reduce")
         for side in sides:
             if side.replayer.witness is not None:
@@ -127,7 +149,7 @@ class Run:
         positive = positive_rows(network, output_bounds(network, side.case.polytope.box))
         numbers = np.flatnonzero(~(side.members & positive).any(axis=1)).tolist()
         if len(numbers) < len(side.members):
-            self.evidence["bounds"] = None
+            self.evidence[_BOUNDS] = None
         return numbers
 
     def _attack(self, side: Side, numbers: list[int], cases: int) -> bool:
@@ -162,8 +184,6 @@ class Run:
 
     def _parts(self, problem: Problem, chosen: list[tuple[Side, int]]) -> list[Part]:
         """The questions, about reduced networks where these can be had."""
-        if not self.reduction:
-            return [self._original(side, number) for side, number in chosen]
         left = [(side, number) for side, number in chosen if not self._split(side, number)]
         return self._reduced(problem, left)
 
@@ -179,7 +199,7 @@ class Run:
         question = question_of(side.network, side.case, number, side.exactly)
         proved = split_question(question, side.replayer, Budget(self.budget.left * _SPLIT_SHARE)).proved
         if proved:
-            self.evidence["bounds"] = None
+            self.evidence[_BOUNDS] = None
         return proved
 
     def _reduced(self, problem: Problem, chosen: list[tuple[Side, int]]) -> list[Part]:
@@ -208,15 +228,18 @@ class Run:
         from eqverify.stability.directed import prove_directed
 
         options = StabilityOptions(
-            time_limit=max(1.0, budget.left * _REDUCTION_SHARE), unit_time_limit=1.0, seed=self.seed
+            time_limit=max(1.0, budget.left * _REDUCTION_SHARE), unit_time_limit=1.0, seed=self.seed, trust=self.trust
         )
         parts: list[Part] = []
-        for proof in prove_directed(problem_of(problem, side, numbers), options, facts=facts, progress=self.progress):
+        own, believes = problem_of(problem, side, numbers), _SCIP in self.trust
+        for proof in prove_directed(own, options, facts=facts, certified_only=not believes, progress=self.progress):
             number = numbers[proof.index]
             if proof.point is not None and side.replayer(proof.point[None]):
                 break
-            if proof.status == "unsat":
-                self.evidence["bounds" if proof.evidence != Evidence.SOLVER else f"solver ({proof.how})"] = None
+            if proof.status == "unsat" and proof.evidence != Evidence.SOLVER:
+                self.evidence[_BOUNDS] = None
+            elif proof.status == "unsat" and believes:
+                self._accept(_SCIP, 1)
             elif proof.facts is None:
                 parts.append(self._original(side, number))
             else:
@@ -225,7 +248,9 @@ class Run:
 
     def _proved(self, side: Side, number: int, proof: Directed, facts: Facts) -> Part:
         """A part of which something is proved: about that, or about a network that is still to be reduced."""
-        basis = facts.solver or "solver" if facts.evidence_counts()["solver"] else ""
+        basis = claim_of(_SCIP) if facts.trusts else ""
+        if basis and _SCIP not in self.trust:
+            return self._original(side, number)
         if side.free_inputs <= SPLIT_INPUTS or not getattr(self.backend, "uses_ranges", False):
             return Part(side, number, None, False, basis, proof)
         self._show(layer_rows(facts))
@@ -236,6 +261,14 @@ class Run:
         """A disjunct about the original network, with the ranges that hold on its D'."""
         question = question_of(side.network, side.case, number, side.exactly)
         return replace(question, known=known_of(question.network, facts))
+
+    def _told(self, part: Part) -> Question:
+        """A part about the original network, with the ranges that are known."""
+        facts = None if part.proof is None else part.proof.facts
+        if facts is not None:
+            return self._ranged(part.side, part.number, facts)
+        original = question_of(part.side.network, part.side.case, part.number, part.side.exactly)
+        return original if part.question is None else replace(original, known=part.question.known)
 
     def _branched(self, side: Side, parts: list[Part]) -> list[Part]:
         """The parts that branching within proved ranges leaves: one run of it, whatever the backend does."""
@@ -250,10 +283,8 @@ class Run:
 
     def _refuted(self, part: Part, budget: Budget) -> bool:
         """Whether branching refutes a part of which ranges are proved; it may meet a witness too."""
-        question = part.question
-        if part.proof is not None and part.proof.facts is not None:
-            question = self._ranged(part.side, part.number, part.proof.facts)
-        if part.side.free_inputs <= SPLIT_INPUTS or question is None or question.known is None:
+        question = self._told(part)
+        if part.side.free_inputs <= SPLIT_INPUTS or question.known is None:
             return False
         try:
             bounds = output_bounds(question.network, question.box, question.known.bounds)
@@ -262,7 +293,7 @@ class Run:
         proved = bool(positive_rows(question.network, bounds).any())
         proved = proved or branch_question(question, bounds, part.side.replayer, budget).proved
         if proved:
-            self.evidence.update(dict.fromkeys(filter(None, ("bounds", part.basis))))
+            self._derived(part)
         return proved
 
     def _search(self, problem: Problem, side: Side, budget: Budget) -> bool:
@@ -283,7 +314,7 @@ class Run:
         except LimitError:  # a worker process died: one that does without is slower, but lives
             found = prove(max(share.left, 1.0), workers=1)
         if found.closed.any():
-            self.evidence["bounds"] = None
+            self.evidence[_BOUNDS] = None
         if found.points.size:
             values = evaluate(side.folded.network, found.points)
             met = np.any([(values[:, rows] <= 0).all(axis=1) for rows in members], axis=0)
@@ -318,23 +349,35 @@ class Run:
 
         The network is then one that is reduced for the whole case.  What is not decided like that is asked singly.
         """
-        decide_any: Callable[[Disjunction, Replay, Budget], Reply] | None = getattr(self.backend, "decide_any", None)
+        able = hasattr(self.backend, "decide_any")
         for side in dict.fromkeys(part.side for part in parts):
             own = [part for part in parts if part.side is side]
             together = len(own) > 1 and self.budget.left < _STARTS * len(own)
-            if decide_any is None or side.facts is None or not together:
+            if not able or side.facts is None or not together:
                 continue
             question = self._disjunction(problem, side, [part.number for part in own])
             if question is None or self.budget.exhausted():
                 continue
             self.largest = max(self.largest or 0, question.network.relu_count)
-            reply = decide_any(question, side.replayer, Budget(self.budget.left * _TOGETHER_SHARE))
+            start, budget = self.budget.left, Budget(self.budget.left * _TOGETHER_SHARE)
+            reply = ask(self.backend, question, side.replayer, budget)
             if side.replayer.witness is not None:
                 return parts
             if reply.verdict == "unsat":
-                self.evidence[reply.evidence] = None
+                self._take_together(own, reply, start - self.budget.left)
                 parts = [part for part in parts if part.side is not side]
         return parts
+
+    def _take_together(self, parts: list[Part], reply: Reply, seconds: float) -> None:
+        """Take `unsat` about all disjuncts of a case at once, which took some seconds."""
+        if reply.derived:
+            self.evidence[_BOUNDS] = None
+            return
+        if trusted(reply, self.trust):
+            self._accept(claimant(reply), len(parts))
+            return
+        for part in parts:
+            self._doubt(part, reply, seconds / len(parts), alone=False)
 
     def _disjunction(self, problem: Problem, side: Side, numbers: list[int]) -> Disjunction | None:
         """Several disjuncts about one network, reduced on the inputs of their case."""
@@ -353,29 +396,22 @@ class Run:
         return Disjunction(folded.network, side.case.polytope.box, dtype, members_of(folded))
 
     def _ask(self, problem: Problem, parts: list[Part]) -> Verification:
-        """Ask in rounds: what timed out is asked again while there is time."""
-        total, backend, stuck = len(parts), self.backend.name if parts else "reduction", 0
-        parts = self._ask_together(problem, parts)
-        for side in {part.side for part in parts}:
-            if side.replayer.witness is not None:
-                self._lap("decide")
-                return self._answer(problem, "sat", backend, side.replayer.witness)
-        while parts and not self.budget.exhausted():
+        """Ask in rounds: what timed out is asked again while there is time, which then goes to what is claimed."""
+        total, self.backend_name = len(parts), self.backend.name if parts else "reduction"
+        sides = dict.fromkeys(part.side for part in parts)
+        parts, stuck = self._ask_together(problem, parts), 0
+        while parts and not self.budget.exhausted() and self._witness(sides) is None:
             again: list[Part] = []
             for number, part in enumerate(parts):
-                if self.budget.exhausted():
+                if self.budget.exhausted() or self._witness(sides) is not None:
                     again += parts[number:]
                     break
                 self.progress("decide", total - len(parts) + number - len(again), total)
-                share = max(self.budget.share(len(parts) - number).left, _LEAST)
-                reply = self._decide(part, Budget(min(share, self.budget.left)))
-                if part.side.replayer.witness is not None:
-                    self._lap("decide")
-                    return self._answer(problem, "sat", reply.backend, part.side.replayer.witness)
+                share = max(self.budget.share(len(parts) - number + bool(self.due)).left, _LEAST)
+                reply = self._decide(part, min(share, self.budget.left), alone=len(parts) - number + len(again) == 1)
                 if reply.verdict == "unsat":
-                    self.evidence.update(dict.fromkeys(filter(None, (reply.evidence, part.basis))))
-                    backend = reply.backend
-                elif reply.verdict == "timed-out":
+                    continue
+                if reply.verdict == "timed-out":
                     again.append(part)
                 elif not part.original:
                     again.append(self._original(part.side, part.number))
@@ -383,28 +419,113 @@ class Run:
                     stuck += 1
                     self.reasons.append(reply.reason)
             parts = again
+            if self.due:
+                left, due, self.due = self.budget.left, self.due, 0.0
+                self._look_again(problem, sides, Budget(seconds_for(due, left) if parts else left))
+        self._look_again(problem, sides, self.budget)
         self._lap("decide")
-        verdict: Verdict = "timed-out" if parts else "unknown" if stuck else "unsat"
-        return self._answer(problem, verdict, backend, None)
+        witness = self._witness(sides)
+        if witness is not None:
+            return self._answer(problem, "sat", self.backend_name, witness)
+        self.reasons += [f"{name} says unsat; not re-derived" for part in self.claimed for name in part.claims]
+        verdict: Verdict = "timed-out" if parts else "unknown" if stuck or self.claimed else "unsat"
+        return self._answer(problem, verdict, self.backend_name, None)
 
-    def _decide(self, part: Part, budget: Budget) -> Reply:
-        """Ask the backend; a claim of `sat` without a witness, or an error, is `unknown`."""
+    @staticmethod
+    def _witness(sides: Iterable[Side]) -> Witness | None:
+        """The input that was found, if one was."""
+        return next((side.replayer.witness for side in sides if side.replayer.witness is not None), None)
+
+    def _decide(self, part: Part, seconds: float, *, alone: bool) -> Reply:
+        """Ask the backend, and take what it says; a claim of `sat` without a witness is `unknown`.
+
+        Args:
+            part: what is asked about.
+            seconds: for the backend.
+            alone: whether no other part is open, so that re-deriving a claim may take all of the time.
+        """
         question = self._question(part)
         self.largest = max(self.largest or 0, open_count(question))
-        try:
-            reply = self.backend.decide(question, part.side.replayer, budget)
-        except EqverifyError as error:
-            return Reply("unknown", self.backend.name, reason=f"{error.code}: {error.message}")
-        if reply.verdict == "sat" and part.side.replayer.witness is None:
-            return Reply("unknown", reply.backend, reason="the backend's input does not hold on the original network")
+        start = self.budget.left
+        reply = ask(self.backend, question, part.side.replayer, Budget(seconds))
+        met = part.side.replayer.witness is not None
+        if met or reply.verdict == "unsat":
+            self.backend_name = reply.backend
+        if reply.verdict == "sat" and not met:
+            return replace(reply, verdict="unknown", reason="the backend's input does not hold on the original network")
+        if reply.verdict != "unsat" or met:
+            return reply
+        if reply.derived:
+            self._derived(part)
+        elif trusted(reply, self.trust):
+            self._accept(claimant(reply), 1, part.basis)
+        else:
+            self._doubt(part, reply, start - self.budget.left, alone=alone)
         return reply
+
+    def _derived(self, part: Part) -> None:
+        """Note that arithmetic shows a part to be unsat, given what its question rests on."""
+        self.evidence.update(dict.fromkeys(filter(None, (_BOUNDS, part.basis))))
+
+    def _accept(self, name: str, disjuncts: int, basis: str = "") -> None:
+        """Take the word of a solver that is trusted for some disjuncts."""
+        self.evidence.update(dict.fromkeys(filter(None, (claim_of(name), basis))))
+        self.accepted += disjuncts
+        self._count()
+
+    def _doubt(self, part: Part, reply: Reply, seconds: float, *, alone: bool) -> None:
+        """Keep a claim, which took some seconds, and look for a proof: now, or after the round by all our proofs."""
+        part.claims.append(claimant(reply))
+        self.claimed.append(part)
+        self._count()
+        if self.reduction:
+            left = self.budget.left
+            self._rederive(part, self._question(part), Budget(left if alone else seconds_for(seconds, left)))
+        else:
+            self.due += max(seconds, 1.0)
+
+    def _rederive(self, part: Part, question: Question, budget: Budget) -> None:
+        """Close a part that is claimed to be unsat if arithmetic shows that; an input may be met too."""
+        self.progress("re-derive", 0, 1)
+        reply = rederive(question, part.side.replayer, budget)
+        if reply.verdict in ("sat", "unsat"):
+            self.backend_name = reply.backend
+        if reply.derived:
+            self._derived(part)
+            self.claimed.remove(part)
+            self._count()
+
+    def _look_again(self, problem: Problem, sides: Iterable[Side], budget: Budget) -> None:
+        """Spend time on claims: on all our proofs, if they did not come first, then on each."""
+        if not self.reduction and self.claimed and budget.left > _LEAST and self._witness(sides) is None:
+            self._prove_claimed(problem, budget)
+        claimed = list(self.claimed)
+        for place, part in enumerate(claimed):
+            if budget.exhausted() or self._witness(sides) is not None:
+                return
+            self._rederive(part, self._told(part), budget.share(len(claimed) - place))
+
+    def _prove_claimed(self, problem: Problem, budget: Budget) -> None:
+        """What `reduction` would have done before a backend is asked."""
+        claims = {(part.side, part.number): part.claims for part in self.claimed}
+        whole, self.budget = self.budget, budget
+        self.claimed = self._parts(problem, list(claims))
+        self.budget = whole
+        for part in self.claimed:
+            part.claims = claims[part.side, part.number]
+        if len(self.claimed) < len(claims):
+            self.backend_name = ARITHMETIC
+            self._count()
+
+    def _count(self) -> None:
+        self.tell(len(self.claimed) + self.accepted)
 
     def _answer(self, problem: Problem, verdict: Verdict, backend: str, witness: Witness | None) -> Verification:
         if verdict == "unsat" and self.unsettled:
             verdict = "unknown"
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
-        before = problem.network.relu_count
+        before, claimed = problem.network.relu_count, 0 if verdict == "sat" else len(self.claimed) + self.accepted
         return Verification(
             verdict,
             backend,
@@ -416,6 +537,7 @@ class Run:
             self.layers,
             self.seconds,
             (problem.reading,),
+            claimed,
         )
 
     def _lap(self, stage: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
@@ -80,8 +80,9 @@ class Part:
         number: of the disjunct.
         question: what a backend is asked; None until the network is reduced.
         original: whether that is about the original network, and nothing else.
-        basis: the solver that the reduction, or what is known, rests on, if it does.
+        basis: the claim that the reduction, or what is known, rests on, if it does.
         proof: what was proved of the disjunct, for the reduction.
+        claims: who says that it is unsat, which was neither re-derived nor is it trusted.
     """
 
     side: Side
@@ -90,6 +91,7 @@ class Part:
     original: bool
     basis: str = ""
     proof: Directed | None = None
+    claims: list[str] = field(default_factory=list)
 
 
 def dtype_of(network: Network) -> Literal["float32", "float64"]:

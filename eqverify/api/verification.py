@@ -22,6 +22,7 @@ from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.stability.budget import Budget
+from eqverify.trust import NOBODY, Trust
 
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
@@ -37,8 +38,10 @@ def verify(
     reduction: bool = True,
     seed: int = 0,
     workers: int = 1,
+    trust: Trust = NOBODY,
     progress: Progress = silent,
     counted: Callable[[int], object] | None = None,
+    claimed: Callable[[int], object] = lambda _: None,
 ) -> Verification:
     """Decide whether an input satisfies a property (for a counterexample query: whether there is a counterexample).
 
@@ -46,7 +49,8 @@ def verify(
     condition (`reduce_for_property`), decide what they can; the backend is asked about one disjunct that is left after
     the other, on its own reduced network, with output constraints relaxed by the proved eps.  Whatever a backend finds
     is replayed on the original network; where it does not hold there, the backend is asked about the original network
-    itself.  A query about several networks goes to `decide_pair_query` instead.
+    itself.  Where it says `unsat`, that is a claim, and a proof is looked for.  A query about several networks goes to
+    `decide_pair_query` instead.
 
     Args:
         query: path or query, version 1.0 or 2.x.
@@ -59,13 +63,17 @@ def verify(
         seed: of the random points.
         workers: processes for the proof that serves all disjuncts; they start afresh, so that a script that asks for
             several needs the usual ``if __name__ == "__main__":``.
+        trust: whose claims are used where they are not re-derived: names of backends, and ``scip``, as `trusting`
+            makes them.
         progress: called with stage, done, total.
         counted: called with the number of the network's ReLUs once it is read, for who has to tell of a run that ends
             without an answer.
+        claimed: likewise with the number of disjuncts that are claimed to be unsat and are not re-derived.
 
     Returns:
-        The answer. `unsat` is proved, up to what `evidence` names; `sat` holds for the network over the reals, and for
-        onnxruntime within the competition's tolerance. Trusted: float64 arithmetic, and the solvers of `evidence`.
+        The answer. `unsat` is proved by arithmetic, but for claims that `evidence` names; `sat` holds for the network
+        over the reals, and for onnxruntime within the competition's tolerance. Trusted: float64 arithmetic, and whom
+        `trust` names.
 
     Raises:
         UsageError: `usage/networks` where networks and declarations do not match, `usage/backend`, `usage/limit`.
@@ -75,8 +83,17 @@ def verify(
         raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
     from eqverify.frontend.vnnlib import lower
 
-    decider = make_backend(backend) if isinstance(backend, str) else backend
-    run = Run(Budget(timeout), decider, reduction, seed, workers, progress)
+    decider = make_backend(backend, trust) if isinstance(backend, str) else backend
+    run = Run(
+        Budget(timeout),
+        decider,
+        reduction=reduction,
+        seed=seed,
+        workers=workers,
+        trust=trust,
+        progress=progress,
+        tell=claimed,
+    )
     parsed = load_query(query) if isinstance(query, str | Path) else query
     try:
         specification = lower(parsed)

@@ -56,25 +56,28 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A result in the competition's format.
+    """A result in the competition's format, and one column more.
 
     Attributes:
         key: of the instance.
         prepare: seconds for finding the files.
         result: one of `RESULTS`.
         seconds: wall time of the run.
+        claimed: disjuncts that a solver calls unsat and nothing else does; None where that is not known.
     """
 
     key: Key
     prepare: float
     result: str
     seconds: float
+    claimed: int | None = None
 
     def line(self) -> str:
         """As a line of a CSV file."""
         stream = io.StringIO()
+        claimed = "" if self.claimed is None else self.claimed
         csv.writer(stream, lineterminator="\n").writerow(
-            [*self.key, f"{self.prepare:.3f}", self.result, f"{self.seconds:.3f}"]
+            [*self.key, f"{self.prepare:.3f}", self.result, f"{self.seconds:.3f}", claimed]
         )
         return stream.getvalue()
 
@@ -115,17 +118,22 @@ def read_expected(instances: Iterable[Instance]) -> dict[Key, str]:
 
 
 def read_results(path: Path) -> dict[Key, Row]:
-    """The results in a file, the last of each instance; lines that are none, as a torn last one, are left out."""
+    """The results in a file, the last of each instance; lines that are none, as a torn last one, are left out.
+
+    Lines without the last column, of earlier versions or of the competition, have results too.
+    """
     rows: dict[Key, Row] = {}
     if not path.is_file():
         return rows
     text = path.read_text("utf-8", errors="replace")
     complete = text[: text.rfind("\n") + 1]
     for fields in csv.reader(io.StringIO(complete)):
-        if len(fields) == 6 and fields[4] in RESULTS:
-            category, network, query, prepare, result, seconds = fields
+        if len(fields) in (6, 7) and fields[4] in RESULTS:
+            category, network, query, prepare, result, seconds, claimed = [*fields, ""][:7]
+            key = category, network, query
             with contextlib.suppress(ValueError):
-                rows[category, network, query] = Row((category, network, query), float(prepare), result, float(seconds))
+                known = int(claimed) if claimed else None
+                rows[key] = Row(key, float(prepare), result, float(seconds), known)
     return rows
 
 

@@ -10,6 +10,9 @@ from eqverify.bench.instances import Instance, Key, Row
 from eqverify.bench.scoring import SOLVED, is_wrong, score
 from eqverify.report.sweep import cactus, layer_bars, page, scatter, table
 
+_LONGEST = 60
+"""Characters of a run's name in a plot."""
+
 Runs = Mapping[str, Mapping[Key, Row]]
 """By name of the run, its results."""
 
@@ -31,7 +34,9 @@ def sweep_page(
         command: that made the results.
     """
     limit = max((instance.timeout for instance in instances), default=1.0)
-    times = {name: [row.seconds for row in rows.values() if row.result in SOLVED] for name, rows in runs.items()}
+    times = {
+        _short(name): [row.seconds for row in rows.values() if row.result in SOLVED] for name, rows in runs.items()
+    }
     sections = [("Command", f"<pre>{html.escape(command)}</pre>"), ("Sums", _sums(instances, runs, expected))]
     sections.append(("Instances solved over time", cactus(times, limit)))
     if len(runs) == 2:
@@ -41,7 +46,8 @@ def sweep_page(
             for instance in instances
             if all(instance.key in runs[name] for name in names)
         ]
-        sections.append(("One against the other", scatter(pairs, names, limit)))  # type: ignore[arg-type]
+        first, second = map(_short, names)
+        sections.append(("One against the other", scatter(pairs, (first, second), limit)))  # type: ignore[arg-type]
     for name, rows in runs.items():
         sections.append((f"Run {name}", _instances(instances, rows, expected, details.get(name, {}))))
     return page("eqverify sweep", sections)
@@ -54,8 +60,8 @@ def _sums(instances: list[Instance], runs: Runs, expected: Mapping[Key, str]) ->
         own = [instance for instance in instances if category in (instance.category, "all")]
         for name, rows in runs.items():
             found = score(own, rows, expected)
-            lines.append([category, name, found.instances, found.solved, len(found.wrong), found.par2])
-    return table(["category", "run", "instances", "solved", "wrong", "PAR-2"], lines)
+            lines.append([category, name, found.instances, found.solved, len(found.wrong), found.claimed, found.par2])
+    return table(["category", "run", "instances", "solved", "wrong", "claimed", "PAR-2"], lines)
 
 
 def _instances(
@@ -76,10 +82,16 @@ def _instances(
         after = said.get("relus_after")
         relus = f"{said.get('relus_before')} → {after}" if after is not None else ""
         basis = ", ".join(said.get("evidence") or []) or said.get("reason", "")
-        told = [expected.get(instance.key, ""), row.seconds, said.get("backend", ""), basis, relus]
+        claimed = "" if row.claimed is None else row.claimed
+        told = [expected.get(instance.key, ""), row.seconds, said.get("backend", ""), basis, claimed, relus]
         lines.append([*instance.key, row.result, *told, layer_bars(said.get("layers") or [])])
-    header = ["category", "network", "property", "result", "expected", "seconds", "by", "basis", "ReLUs", "kept"]
-    return table(header, lines, wrong)
+    header = ["category", "network", "property", "result", "expected", "seconds", "by", "basis", "claimed"]
+    return table([*header, "ReLUs", "kept"], lines, wrong)
+
+
+def _short(name: str) -> str:
+    """A name that fits into a plot; what tells two runs of a sweep apart is at its end."""
+    return name if len(name) <= _LONGEST else f"{name[:10]}...{name[13 - _LONGEST :]}"
 
 
 def _seconds(row: Row, limit: float) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 from eqverify.bench.instances import Instance, Row
 from eqverify.deciding.child import run_group
 from eqverify.errors import EqverifyError
+from eqverify.trust import NOBODY, Trust
 
 _GRACE = 5.0
 """Seconds after the limit until the process is killed; an answer after the limit counts as a timeout anyway."""
@@ -29,12 +30,14 @@ class Settings:
         reduction: likewise.
         seed: likewise.
         workers: processes of each run; None for as many as `verify` finds useful.
+        trust: whose claims are used, as for `verify`.
     """
 
     backend: str
     reduction: bool
     seed: int = 0
     workers: int | None = None
+    trust: Trust = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,13 @@ def run_instance(instance: Instance, settings: Settings, stop: threading.Event |
     command += ["--timeout", str(instance.timeout), "--backend", settings.backend, "--seed", str(settings.seed)]
     command += [] if settings.reduction else ["--no-reduction"]
     command += [] if settings.workers is None else ["--workers", str(settings.workers)]
+    command += ["--trust", ",".join(sorted(settings.trust))] if settings.trust else []
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="eqverify-", ignore_cleanup_errors=True) as folder:
         output, failure = run_group(command, instance.timeout + _GRACE, folder, stop=stop)
     seconds = time.perf_counter() - start
     result, details = _judge(output, failure, seconds > instance.timeout)
-    return Outcome(Row(instance.key, prepare, result, seconds), details)
+    return Outcome(Row(instance.key, prepare, result, seconds, details.get("claimed")), details)
 
 
 def _judge(output: str, failure: str, late: bool) -> tuple[str, dict[str, Any]]:

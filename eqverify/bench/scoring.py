@@ -19,12 +19,14 @@ class Score:
         solved: with a verdict that is not known to be wrong.
         wrong: with a verdict that is not the expected one.
         par2: mean seconds, where an instance that is not solved costs twice its limit (seconds).
+        claimed: with a disjunct that only a solver calls unsat; solved if the solver is trusted.
     """
 
     instances: int
     solved: int
     wrong: tuple[Key, ...]
     par2: float
+    claimed: int
 
 
 def is_wrong(row: Row, expected: Mapping[Key, str]) -> bool:
@@ -42,4 +44,5 @@ def score(instances: list[Instance], rows: Mapping[Key, Row], expected: Mapping[
         for instance, row in judged
     ]
     solved = sum(row.result in SOLVED for _, row in judged) - len(wrong)
-    return Score(len(judged), solved, wrong, sum(costs) / len(costs) if costs else 0.0)
+    claimed = sum(bool(row.claimed) for _, row in judged)
+    return Score(len(judged), solved, wrong, sum(costs) / len(costs) if costs else 0.0, claimed)

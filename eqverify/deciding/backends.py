@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 
 from eqverify.deciding.question import Backend
 from eqverify.errors import UsageError
+from eqverify.trust import NOBODY, Trust
 
 GROUP = "eqverify.backends"
 
@@ -24,12 +26,13 @@ def backend_names() -> tuple[str, ...]:
     return tuple(sorted({*_OWN, *(point.name for point in entry_points(group=GROUP))}))
 
 
-def make_backend(text: str) -> Backend:
+def make_backend(text: str, trust: Trust = NOBODY) -> Backend:
     """A backend from ``name`` or ``name:argument``.
 
     Args:
         text: for `command` the argument is a script or template; for `portfolio` a comma-separated list of backends;
             for `scip` it may be ``milp``.
+        trust: whose claims end the search of a portfolio.
 
     Raises:
         UsageError: `usage/backend` for a name that nobody registered, or what the backend says of its argument.
@@ -38,6 +41,8 @@ def make_backend(text: str) -> Backend:
     if name in _OWN:
         module, _, attribute = _OWN[name].partition(":")
         factory = getattr(import_module(module), attribute)
+        if name == "portfolio":
+            factory = partial(factory, trust=trust)
     else:
         found = [point for point in entry_points(group=GROUP) if point.name == name]
         if not found:

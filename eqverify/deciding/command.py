@@ -41,7 +41,7 @@ _ANSWERS = {
 class CommandBackend:
     """Runs ``SCRIPT v1 eqverify NET.onnx PROP.vnnlib RESULT TIMEOUT``, or a template with these in braces.
 
-    The tool is trusted for `unsat`; what it calls `sat` is replayed.
+    What it calls `unsat` is a claim; what it calls `sat` is replayed.
 
     Args:
         argument: path of a script, or a command with {onnx}, {vnnlib}, {result} and {timeout}.

@@ -2,7 +2,8 @@
 
 Its released wheel can call satisfiable queries unsatisfiable, its ONNX reader misreads Sub, and it can take all memory.
 So the query is built from our own network, with our own bounds; the child has a limit of time and memory; after each
-`unsat` the same query without output condition must come back `sat`; each `sat` is replayed. What fails is `unknown`.
+`unsat` the same query without output condition must come back `sat`; each `sat` is replayed. What fails is `unknown`;
+and what passes is a claim all the same, for Marabou's tolerances are absolute.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _GRACE = 1.0
 
 
 class MarabouBackend:
-    """Asks Marabou. Trusted for `unsat`: Marabou, after the precautions of the module.
+    """Asks Marabou, whose `unsat` is a claim, after the precautions of the module.
 
     Raises:
         UsageError: `usage/backend` where maraboupy is not installed.

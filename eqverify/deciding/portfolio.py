@@ -1,4 +1,7 @@
-"""Several backends at once, in processes of their own: the first answer wins, the others are ended."""
+"""Several backends at once, in processes of their own: the first answer wins, the others are ended.
+
+A claim that nobody trusts is no answer: the others go on for a while, as it may be wrong, or one of them may prove it.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,9 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from eqverify.deciding.question import Question, Replay, Reply
-from eqverify.errors import EqverifyError, UsageError
+from eqverify.errors import UsageError
 from eqverify.stability.budget import Budget
+from eqverify.trust import NOBODY, Trust
 
 _DEFAULT = "scip,marabou"
 _GRACE = 0.5
@@ -26,6 +30,7 @@ class PortfolioBackend:
 
     Args:
         argument: comma-separated backends; by default scip and marabou.
+        trust: whose claims end the search.
 
     Raises:
         UsageError: `usage/backend` for a portfolio within a portfolio, or an unknown member.
@@ -33,9 +38,10 @@ class PortfolioBackend:
 
     name = "portfolio"
 
-    def __init__(self, argument: str = "") -> None:
+    def __init__(self, argument: str = "", trust: Trust = NOBODY) -> None:
         from eqverify.deciding.backends import make_backend
 
+        self.trust = trust
         self.members = tuple(part.strip() for part in (argument or _DEFAULT).split(","))
         for member in self.members:
             if member.partition(":")[0] == self.name:
@@ -54,29 +60,40 @@ class PortfolioBackend:
                 member.end()
 
     def _first(self, members: list[_Member], replay: Replay, budget: Budget) -> Reply:
-        """The first claim; when there is none, what the members said."""
-        reasons, timed_out = [], False
+        """The first answer; when there is none, the first claim, or what the members said."""
+        from eqverify.deciding.claims import trusted
+
+        reasons: list[str] = []
+        claim, late, met = None, False, set()
         running = {member.pipe: member for member in members}
-        while running:
+        while running and not (claim is not None and budget.exhausted()):
             ready = wait(list(running), timeout=budget.left + _GRACE)
             if not ready:
-                return Reply("timed-out", self.name)
+                late = True
+                break
             for pipe in ready:
                 member = running[pipe]  # type: ignore[index]
                 kind, content = member.receive()
                 if kind == "try":
-                    member.send(replay(content))
+                    found = replay(content)
+                    met |= {member.pipe} if found else set()
+                    member.send(found)
                     continue
                 del running[member.pipe]
                 if kind == "died":
                     reasons.append(f"{member.name}: ended without an answer")
-                elif content.verdict in ("sat", "unsat"):
-                    reply: Reply = content
+                    continue
+                reply: Reply = content
+                proved = reply.verdict == "unsat" and (reply.derived or trusted(reply, self.trust))
+                if proved or (reply.verdict == "sat" and member.pipe in met):
                     return reply
-                else:
-                    timed_out |= content.verdict == "timed-out"
-                    reasons.append(f"{member.name}: {content.reason or content.verdict}")
-        return Reply("timed-out", self.name) if timed_out else Reply("unknown", self.name, reason="; ".join(reasons))
+                if reply.verdict == "unsat" and claim is None:
+                    claim, budget = reply, budget.share(2)
+                late |= reply.verdict == "timed-out"
+                reasons.append(f"{member.name}: {reply.reason or reply.verdict}")
+        if claim is not None:
+            return claim
+        return Reply("timed-out", self.name) if late else Reply("unknown", self.name, reason="; ".join(reasons))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +144,7 @@ def _leave(*_: object) -> None:
 def _work(pipe: Connection[Any, Any], text: str, question: Question, seconds: float) -> None:
     """Runs in the process of a member."""
     from eqverify.deciding.backends import make_backend
+    from eqverify.deciding.claims import ask
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
@@ -135,11 +153,6 @@ def _work(pipe: Connection[Any, Any], text: str, question: Question, seconds: fl
         pipe.send(("try", points))
         return bool(pipe.recv())
 
-    name = text.partition(":")[0]
-    try:
-        reply = make_backend(text).decide(question, replay, Budget(seconds))
-    except EqverifyError as error:
-        reply = Reply("unknown", name, reason=f"{error.code}: {error.message}")
-    pipe.send(("reply", reply))
+    pipe.send(("reply", ask(make_backend(text), question, replay, Budget(seconds))))
     pipe.close()
     os._exit(0)

@@ -70,16 +70,18 @@ class Reply:
     """What a backend says about a question.
 
     Attributes:
-        verdict: `unsat` is a claim; `sat` has a witness that was replayed; else nothing is claimed.
+        verdict: `unsat` is a claim, unless `derived`; `sat` has a witness that was replayed; else nothing is claimed.
         backend: who says so.
-        evidence: for `unsat`, what it rests on: ``bounds`` (arithmetic only), or the name and version of a solver.
+        evidence: for a claim, name and version of the solver, for those who ask backends themselves.
         reason: why it is `unknown`.
+        derived: for `unsat`, that arithmetic alone shows it; not looked at in replies of other packages' backends.
     """
 
     verdict: Verdict
     backend: str
     evidence: str = ""
     reason: str = ""
+    derived: bool = False
 
 
 Replay: TypeAlias = Callable[[FloatArray], bool]

@@ -42,6 +42,21 @@ def test_an_instance_is_prepared_and_run(family, tmp_path, name, verdict):
     assert result.read_text().splitlines()[0] == verdict
 
 
+@pytest.mark.parametrize(
+    ("options", "says"), [("", "proved by bounds"), ("--trust command", "claim of command, trusted")]
+)
+def test_options_say_who_is_trusted(family, tmp_path, options, says):
+    liar = tmp_path / "liar.sh"
+    liar.write_text('#!/bin/bash\necho unsat > "$5"\n')
+    liar.chmod(0o755)
+    result = tmp_path / "out.txt"
+    arguments = family / "onnx" / "net.onnx", family / "vnnlib" / "low.vnnlib", result, 30
+    environment = {"EQVERIFY_BACKEND": f"command:{liar}", "EQVERIFY_OPTIONS": f"--no-reduction {options}"}
+    done = call("run_instance.sh", "v1", "family", *arguments, cwd=tmp_path, **environment)
+    assert result.read_text() == "unsat\n"
+    assert says in done.stderr
+
+
 def test_a_crash_is_an_error_in_the_result_file(family, tmp_path):
     (family / "onnx" / "bad.onnx").write_bytes(b"no model")
     result = tmp_path / "out.txt"

@@ -104,6 +104,43 @@ def test_results_of_another_limit_are_not_gone_on_with(instances, tmp_path):
     assert len(run_sweep(instances, SETTINGS, results, pool, silent)) == 4
 
 
+def test_claims_are_a_column_and_older_results_have_none(instances, tmp_path):
+    results = tmp_path / "r.csv"
+    rows = [Row(instances[0].key, 0.0, "unknown", 1.0, 3), Row(instances[1].key, 0.0, "sat", 1.0)]
+    older = "family,onnx/net.onnx,vnnlib/edge.vnnlib,0.001,unsat,0.908\n"
+    results.write_text("".join(row.line() for row in rows) + older)
+    assert [len(fields) for fields in csv.reader(results.open())] == [7, 7, 6]
+    read = read_results(results)
+    assert [row.claimed for row in read.values()] == [3, None, None]
+    assert read[instances[2].key].result == "unsat"
+    assert score(instances, read, {}).claimed == 1
+    pool = FakePool(VERDICTS)
+    run_sweep(instances, SETTINGS, results, pool, silent)
+    assert pool.asked == [instances[3].key]
+
+
+def test_a_sweep_says_what_is_claimed_and_who_is_trusted(tmp_path, capsys):
+    """A tool that lies about everything; it is asked where gradients find nothing, and refuted unless it is trusted."""
+    lists, output, tool = benchmark(tmp_path / "family", ("low", "high")), tmp_path / "out", tmp_path / "liar.sh"
+    tool.write_text('#!/bin/sh\necho unsat >"$5"\n')
+    tool.chmod(0o755)
+    command = ["bench", str(lists), "-o", str(output), "--backend", f"command:{tool}", "--without-reduction"]
+    assert run(command) == 0
+    assert "2 of 2 solved, 0 wrong, 0 claimed" in capsys.readouterr().out
+    assert run([*command, "--trust", "command", "--json"]) == 0
+    sums = json.loads(capsys.readouterr().out)
+    ((name, found),) = sums.items()
+    assert name == f"command:{tool}, without reduction, trusting command"
+    assert (found["solved"], found["claimed"]) == (2, 1)
+    (file,) = output.glob("*-trusting-command.csv")
+    rows = {key[2]: row for key, row in read_results(file).items()}
+    assert [(row.result, row.claimed) for row in rows.values()] == [("unsat", 1), ("sat", 0)]
+    (details,) = [d for d in read_details(file.with_suffix(".jsonl")).values() if d["verdict"] == "unsat"]
+    assert details["evidence"] == ["claim of command, trusted"]
+    assert "claim of command, trusted" in (output / "report.html").read_text()
+    assert len(list(output.glob("*.csv"))) == 2
+
+
 def test_an_outcome_that_comes_twice_is_kept_once(instances, tmp_path):
     class Doubling(FakePool):
         def outcomes(self, instances, settings):

@@ -149,6 +149,37 @@ def test_a_run_that_is_ended_at_the_limit_tells_the_size_of_the_network(tmp_path
     assert (answer["verdict"], answer["relus_before"]) == ("timed-out", 4)
 
 
+CLAIMING = """
+import sys, time
+from eqverify.api import deciding
+from eqverify.cli import supervision
+from eqverify.cli.main import run
+
+supervision.allow()
+deciding.attack = lambda *_, **__: False
+deciding.rederive = lambda *_: time.sleep(60)
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_run_that_is_ended_at_the_limit_tells_what_was_claimed(tmp_path, network):
+    """The search for a proof of the claim does not look at the time."""
+    asked, liar = query(tmp_path, PROPERTY_1, bound=0.5), tmp_path / "liar.sh"
+    liar.write_text('#!/bin/sh\necho unsat >"$5"\n')
+    liar.chmod(0o755)
+    options = ["verify", asked, "--network", f"N={network}", "--json", "--timeout", "6", "--no-reduction"]
+    done = subprocess.run(
+        [sys.executable, "-c", CLAIMING, *options, "--backend", f"command:{liar}"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    answer = json.loads(done.stdout)
+    assert (answer["verdict"], answer["claimed"]) == ("timed-out", 1)
+    assert "claimed: 1" in done.stderr
+
+
 def test_name_and_version(capsys):
     assert run(["--name"]) == 0
     assert capsys.readouterr().out == "eqverify\n"

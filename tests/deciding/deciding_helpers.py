@@ -33,6 +33,12 @@ def cancelling(shift):
     return chain((np.full((2, 20), 0.1), [0.0, 0.0]), ([[1.0, -1.0]], [shift]))
 
 
+def needle(size=14, opening=1e-5, depth=2.0):
+    """1 - depth / opening * relu(sum of inputs - size + opening): 1 but in one corner, where it reaches 1 - depth."""
+    shift = -float(np.float32(size - opening))
+    return chain((np.ones((1, size)), [shift]), ([[-depth / (size + shift)]], [1.0]), element="float64")
+
+
 def square(size=2):
     return Box(-np.ones(size), np.ones(size))
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import eqverify as eq
 from eqverify.api import deciding
-from eqverify.deciding import scip_backend
+from eqverify.deciding import arithmetic
 from eqverify.deciding.question import Known, Question
 from eqverify.deciding.scip_backend import ScipBackend
 from eqverify.errors import LimitError
@@ -65,12 +65,13 @@ def test_scip_alone_is_right(shift, verdict):
     reply = ScipBackend("milp").decide(question(network), accepting(network), budget())
     assert (reply.verdict, reply.backend) == (verdict, "scip:milp")
     assert reply.evidence.startswith("SCIP") == (verdict == "unsat")
+    assert not reply.derived
 
 
 def test_what_crown_decides_is_not_asked():
     backend, asked = told(Answer(Verdict.CANDIDATE, np.zeros(2)))
     reply = backend.decide(question(absolute(0.25)), never, budget())
-    assert (reply.verdict, reply.evidence, asked) == ("unsat", "bounds", [])
+    assert (reply.verdict, reply.derived, asked) == ("unsat", True, [])
 
 
 @pytest.mark.parametrize(
@@ -113,23 +114,24 @@ def test_unsat_is_said_only_of_what_is_unsat(data):
 @pytest.mark.parametrize(("bound", "verdict"), [("0.5", "unsat"), ("1", "sat")])
 @pytest.mark.parametrize("make", [crossing, cancelling])
 def test_without_reduction_nothing_of_ours_comes_between(monkeypatch, make, bound, verdict):
-    """Few inputs and many: no splitting, no slopes, no branching, no proof for all disjuncts; the original is asked."""
+    """Where SCIP is trusted: no splitting, no slopes, no branching, no shared proof; the original is asked."""
 
     def forbidden(*arguments, **options):
         raise AssertionError("a proof of ours was used")
 
-    for name in ("prove_rows", "split_question", "output_bounds", "branch_question"):
+    for name in ("prove_rows", "split_question", "output_bounds", "branch_question", "rederive"):
         monkeypatch.setattr(deciding, name, forbidden)
     for name in ("split_question", "output_bounds", "optimise_slopes", "branch_question"):
-        monkeypatch.setattr(scip_backend, name, forbidden)
+        monkeypatch.setattr(arithmetic, name, forbidden)
     asked = problem(make(1.0), [[([1], bound)]])
+    query = query_of(asked.specification, "1.0")
     answer = eq.verify(
-        query_of(asked.specification, "1.0"), asked.network, backend="scip:milp", timeout=20, reduction=False
+        query, asked.network, backend="scip:milp", timeout=20, reduction=False, trust=frozenset({"scip"})
     )
     assert answer.verdict == verdict
     if verdict == "unsat":
         assert (answer.backend, answer.relus_after) == ("scip:milp", asked.network.relu_count)
-        assert answer.evidence[0].startswith("SCIP")
+        assert (answer.evidence, answer.claimed) == (("claim of scip, trusted",), 1)
 
 
 def test_what_is_known_of_the_original_does_not_replace_the_reduced_network():

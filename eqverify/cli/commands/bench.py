@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ from cyclopts import Parameter
 
 from eqverify.cli.commands.shared import Json
 from eqverify.errors import RejectedError, UsageError
+from eqverify.trust import trusting
 
 if TYPE_CHECKING:
     from eqverify.bench.instances import Row
@@ -34,6 +36,7 @@ def bench(
     workers: int = 1,
     scheduler: str | None = None,
     seed: int = 0,
+    trust: str = "",
     json: Json = False,
 ) -> None:
     """Run `verify` on lists of instances; a sweep that was interrupted goes on where it was.
@@ -63,6 +66,8 @@ def bench(
         Address of a Dask scheduler, to run on its workers instead.
     seed:
         Of random points.
+    trust:
+        As for verify; such a run has results of its own.
     json:
         Print one JSON object instead of lines.
     """
@@ -83,6 +88,8 @@ def bench(
     expected = read_expected(instances)
     make_folder(output)
     pool = _pool(workers, scheduler)
+    believed = trusting(trust)
+    names = ",".join(sorted(believed))
     both = with_reduction == without_reduction
     modes = [True, False] if with_reduction and both else [not without_reduction or with_reduction]
     own = None if workers == 1 and scheduler is None else 1
@@ -90,23 +97,22 @@ def bench(
     page = output / "report.html"
     with sole_writer(page):
         for reduction in modes:
-            name = f"{backend}, {'with' if reduction else 'without'} reduction"
-            file = output / f"{_file_name(backend)}-{'with' if reduction else 'without'}.csv"
+            mode = "with" if reduction else "without"
+            name = f"{backend}, {mode} reduction" + (f", trusting {names}" if names else "")
+            file = output / f"{_file_name(backend)}-{mode}{f'-trusting-{_file_name(names)}' if names else ''}.csv"
+            settings = Settings(backend, reduction, seed, own, believed)
             with _interruptible(output):
-                runs[name] = run_sweep(instances, Settings(backend, reduction, seed, own), file, pool, _report)
+                runs[name] = run_sweep(instances, settings, file, pool, _report)
             details[name] = read_details(file.with_suffix(".jsonl"))
             sums[name] = score(instances, runs[name], expected)
         command = shlex.join(["eqverify", *sys.argv[1:]])
         atomic_write(page, sweep_page(instances, runs, expected, details, command))
-    plain = {
-        name: {"instances": s.instances, "solved": s.solved, "wrong": [list(key) for key in s.wrong], "par2": s.par2}
-        for name, s in sums.items()
-    }
     if json:
-        render.print_json(plain)
+        render.print_json({name: {**asdict(s), "wrong": [list(key) for key in s.wrong]} for name, s in sums.items()})
     else:
         for name, s in sums.items():
-            print(f"{name}: {s.solved} of {s.instances} solved, {len(s.wrong)} wrong, PAR-2 {s.par2:.2f} s")
+            found = f"{s.solved} of {s.instances} solved, {len(s.wrong)} wrong, {s.claimed} claimed"
+            print(f"{name}: {found}, PAR-2 {s.par2:.2f} s")
     wrong = ["/".join(key) for s in sums.values() for key in s.wrong]
     if wrong:
         raise RejectedError("bench/wrong", "verdicts differ from the expected ones", value=", ".join(wrong))

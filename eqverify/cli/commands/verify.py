@@ -13,6 +13,7 @@ from eqverify.cli.commands.shared import Json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.cli.supervision import Note, since_start, supervise
 from eqverify.errors import UsageError
+from eqverify.trust import trusting
 
 if TYPE_CHECKING:
     from eqverify.api.answers import Verification
@@ -37,6 +38,7 @@ def verify(
     reduction: bool = True,
     seed: int = 0,
     workers: int | None = None,
+    trust: str = "",
     json: Json = False,
 ) -> None:
     """Decide whether an input satisfies a property: prints sat, unsat, unknown or timed-out, then the assignment.
@@ -62,6 +64,8 @@ def verify(
         Of random points.
     workers:
         Processes for what can be shared out; by default as many as there are cores, up to 4.
+    trust:
+        Solvers whose unsat is used where no proof of it is found, as in "scip,marabou"; by default nobody's is.
     json:
         Print one JSON object instead.
     """
@@ -69,11 +73,12 @@ def verify(
     require_outputs({"--result-file": result_file}, (query, *map(Path, networks.values())))
     if not timeout > 0:
         raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
+    believed = trusting(trust)
     left = max(timeout - since_start(), timeout / 2)
-    relus = Note()
+    relus, claimed = Note(), Note()
     announce = supervise(left + _GRACE)
     if announce is None:
-        _give_up(timeout, relus.read(), result_file, json)
+        _give_up(timeout, relus.read(), claimed.read(), result_file, json)
         return
     from eqverify.api import verification
     from eqverify.api.loading import load_query
@@ -91,8 +96,10 @@ def verify(
             reduction=reduction,
             seed=seed,
             workers=min(usable_cores(), _MOST_WORKERS) if workers is None else workers,
+            trust=believed,
             progress=progress,
             counted=relus.write,
+            claimed=claimed.write,
         )
     announce()
     if result_file is not None:
@@ -104,14 +111,14 @@ def verify(
     print(_summary(answer), file=sys.stderr)
 
 
-def _give_up(timeout: float, relus: int, result_file: Path | None, json: bool) -> None:
+def _give_up(timeout: float, relus: int, claimed: int, result_file: Path | None, json: bool) -> None:
     """Answer for a run that was ended at the limit."""
     if not json:
         print("timed-out", flush=True)
     from eqverify.api.answers import timed_out
     from eqverify.cli import assignments, render
 
-    answer = timed_out(timeout, relus)
+    answer = timed_out(timeout, relus, claimed)
     if result_file is not None:
         assignments.write_result(result_file, answer)
     if json:
@@ -150,7 +157,11 @@ def _print(query: Query, answer: Verification, folder: Path | None) -> None:
 def _summary(answer: Verification) -> str:
     seconds = sum(answer.seconds.values())
     parts = [f"answer by {answer.backend}" if answer.backend else "no backend was asked"]
-    parts += [f"proved by {', '.join(answer.evidence)}"] if answer.evidence else []
+    claims = [word for word in answer.evidence if word.startswith("claim of")]
+    proofs = [word for word in answer.evidence if word not in claims]
+    parts += [f"proved by {', '.join(proofs)}"] if proofs else []
+    parts += claims
+    parts += [f"claimed: {answer.claimed}"] if answer.claimed else []
     parts += [f"reason: {answer.reason}"] if answer.reason else []
     if answer.relus_after is not None:
         parts.append(f"{answer.relus_before} ReLUs, {answer.relus_after} left for the backend")

@@ -1,0 +1,118 @@
+"""Deciding a question by arithmetic alone: bounds and input splitting, then branching on signs and gradient steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+
+from eqverify.bounds import Interval, optimise_slopes
+from eqverify.deciding.attack import attack
+from eqverify.deciding.presolve import output_bounds, positive_rows
+from eqverify.deciding.question import Question, Replay, Reply, Verdict
+from eqverify.deciding.signs import branch_question
+from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
+from eqverify.domain import Box
+from eqverify.network import Network
+from eqverify.stability.budget import Budget
+
+_SPLIT_SHARE = 0.7
+_ALPHA_FACTOR = 5.0
+"""Optimised slopes for all units are left out where so many times the seconds of the first bounds are not left."""
+
+_GROWTH = 2.0
+_ATTACK_SHARE = 1 / 3
+"""Of a slice of time, for gradient steps."""
+
+Turn: TypeAlias = Callable[[float], Reply]
+"""A means of deciding a question, given seconds."""
+
+
+class Arithmetic:
+    """Decides with bounds, splitting, branching and gradient steps; asks no solver.
+
+    Args:
+        name: of the backend that does so.
+        first: seconds of the first slice of time for each means; slices double, and each starts from scratch.
+    """
+
+    def __init__(self, name: str, first: float) -> None:
+        self.name, self.first = name, first
+        self.seed = 0
+
+    def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
+        """As `Backend.decide`."""
+        box, told = question.box, None
+        narrow = int((box.upper > box.lower).sum()) <= SPLIT_INPUTS
+        if question.known is not None and not narrow:
+            told = question.known.bounds
+            question = Question(question.known.network, box, question.dtype)
+        network = question.network
+        start = budget.left
+        bounds = output_bounds(network, box, told)
+        pace = start - budget.left
+        if positive_rows(network, bounds).any():
+            return self.derived()
+        if narrow:
+            outcome = split_question(question, replay, Budget(budget.left * _SPLIT_SHARE))
+            if outcome.proved or outcome.found:
+                return self.derived() if outcome.proved else self.reply("sat")
+        if budget.exhausted():
+            return self.reply("timed-out")
+        if told is None and pace * _ALPHA_FACTOR < budget.left:
+            bounds = _tightened(network, box, bounds, budget)
+        if positive_rows(network, bounds).any():
+            return self.derived()
+        return self._by_turns(self.turns(question, bounds, replay), budget)
+
+    def turns(self, question: Question, bounds: dict[str, Interval], replay: Replay) -> list[Turn]:
+        """What is done by turns."""
+        return [partial(self._branch, question, bounds, replay), partial(self._attack, question, replay)]
+
+    def _by_turns(self, turns: list[Turn], budget: Budget) -> Reply:
+        """Each for a slice of time that grows; what answers `unknown` is not asked again."""
+        seconds, reason = self.first, ""
+        while turns and not budget.exhausted():
+            for turn in tuple(turns):
+                reply = turn(min(seconds, budget.left))
+                if reply.verdict in ("sat", "unsat"):
+                    return reply
+                if reply.verdict == "unknown":
+                    turns.remove(turn)
+                    reason = reply.reason
+            seconds *= _GROWTH
+        return self.reply("timed-out") if turns else self.reply("unknown", reason=reason)
+
+    def _branch(self, question: Question, bounds: dict[str, Interval], replay: Replay, seconds: float) -> Reply:
+        outcome = branch_question(question, bounds, replay, Budget(seconds))
+        if outcome.proved or outcome.found:
+            return self.derived() if outcome.proved else self.reply("sat")
+        if outcome.hopeless:
+            return self.reply("unknown", reason="no row is positive everywhere")
+        return self.reply("timed-out")
+
+    def _attack(self, question: Question, replay: Replay, seconds: float) -> Reply:
+        """Gradient steps from more points each time."""
+        self.seed += 1
+        members = np.ones((1, question.network.output_size), dtype=bool)
+        budget = Budget(seconds * _ATTACK_SHARE)
+        found = attack(question.network, question.box, members, replay, budget=budget, rounds=1000, seed=self.seed)
+        return self.reply("sat" if found else "timed-out")
+
+    def reply(self, verdict: Verdict, evidence: str = "", reason: str = "") -> Reply:
+        """An answer that is no proof: for `unsat`, `evidence` names who claims it."""
+        return Reply(verdict, self.name, evidence, reason)
+
+    def derived(self) -> Reply:
+        """`unsat`, by arithmetic."""
+        return Reply("unsat", self.name, derived=True)
+
+
+def _tightened(network: Network, box: Box, bounds: dict[str, Interval], budget: Budget) -> dict[str, Interval]:
+    """Optimised slopes for all units."""
+    targets = {relu.source: np.ones(network.sizes[relu.source], dtype=bool) for relu in network.relus}
+    targets |= {port.source: np.ones(port.size, dtype=bool) for port in network.outputs}
+    lower, upper = box.lower[None], box.upper[None]
+    return dict(optimise_slopes(network, lower, upper, bounds, targets, stop=budget.exhausted).bounds)
