@@ -42,6 +42,9 @@ _CHUNK = 64
 _SAMPLES = 512
 """Random points to begin with."""
 
+_TINY = 5e-324
+"""The least positive number: stands for a value of which only the sign is known."""
+
 _MOST_POINTS = 64
 """Points that a cell takes to the next node."""
 
@@ -141,6 +144,10 @@ class _Units:
         self.points = np.vstack([self.points, point])
         self.values, self.errors = np.vstack([self.values, values]), np.vstack([self.errors, errors])
         return len(self.points) - 1
+
+    def settle(self, point: int, unit: int, sign: int) -> None:
+        """Take note that z of a unit has a sign at a point, where only rationals show it."""
+        self.values[point, unit], self.errors[point, unit] = sign * _TINY, 0.0
 
     def function(self, unit: int, sign: int) -> Function:
         """sign * z of a unit."""
@@ -297,6 +304,9 @@ class PartSearch:
                 self.count.exhausted = False
                 self.count.unexplored += self._share(depth, int((node.signs == 0).sum()))
                 continue
+            if not node.inside.size:
+                self._give_up(self._share(depth, int((node.signs == 0).sum())))
+                continue
             node, crossing = self._settle(depth, node, units)
             if not node.inside.size:
                 self._give_up(self._share(depth, crossing.size))
@@ -328,9 +338,10 @@ class PartSearch:
                 elif point is not None:
                     fresh = units.add(point)
                     inside.append(fresh)
+                    if not side * units.values[fresh, unit] > units.errors[fresh, unit]:
+                        units.settle(fresh, unit, side)
                     for sign in (1, -1):
                         seen[sign] = seen[sign] | (sign * units.values[fresh] > units.errors[fresh])
-                    seen[side][unit] = True
                 else:
                     settled = -side
                     self._give_up(self._share(depth, int((signs == 0).sum()) - 1))
