@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from eqverify.approximate.certificate import Row, never_positive, value_at
+from eqverify.bounds.farkas import Row, never_positive, value_at
 from eqverify.approximate.forms import Frame
 from eqverify.arrays import FloatArray
 from eqverify.bounds.polyhedron import Maximum, Polyhedron

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from eqverify.approximate.cells import Function, Geometry, Side
-from eqverify.approximate.certificate import Row
+from eqverify.bounds.farkas import Row
 from eqverify.approximate.forms import Frame, exact_forms, pattern_forms, split_pattern
 from eqverify.approximate.search import PartCount, PartSearch, Region, constantly, domain_functions
 from eqverify.arrays import BoolArray

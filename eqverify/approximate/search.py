@@ -18,7 +18,7 @@ from math import comb, prod
 import numpy as np
 
 from eqverify.approximate.cells import Function, Geometry, Side
-from eqverify.approximate.certificate import Row
+from eqverify.bounds.farkas import Row
 from eqverify.approximate.forms import (
     Form,
     Frame,

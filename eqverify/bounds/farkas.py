@@ -1,4 +1,4 @@
-"""Proofs in rational arithmetic about thin cells, where rounding hides which side of a hyperplane they lie on."""
+"""Proofs in rational arithmetic where rounding hides the answer: Farkas' lemma, with the multipliers computed exactly."""
 
 from __future__ import annotations
 
@@ -19,11 +19,22 @@ def never_positive(target: Row, constraints: Sequence[Row]) -> bool:
         target: the function.
         constraints: those that a solver names; nothing is believed.
     """
+    bound = largest(target, constraints)
+    return bound is not None and bound <= 0
+
+
+def largest(target: Row, constraints: Sequence[Row]) -> Fraction | None:
+    """A proved upper bound of a function wherever all constraints are >= 0; None where these multipliers prove none."""
     multipliers = _combination([-c for c in target[:-1]], [row[:-1] for row in constraints])
     if multipliers is None or any(y < 0 for y in multipliers):
-        return False
-    constant = target[-1] + sum((y * row[-1] for y, row in zip(multipliers, constraints, strict=True)), Fraction(0))
-    return constant <= 0
+        return None
+    return target[-1] + sum((y * row[-1] for y, row in zip(multipliers, constraints, strict=True)), Fraction(0))
+
+
+def vertex(constraints: Sequence[Row]) -> list[Fraction] | None:
+    """A point where all constraints are 0; None if there is none.  What they leave free is 0."""
+    size = len(constraints[0]) - 1 if constraints else 0
+    return _combination([-row[-1] for row in constraints], [[row[k] for row in constraints] for k in range(size)])
 
 
 def value_at(row: Row, point: Sequence[float]) -> Fraction:
