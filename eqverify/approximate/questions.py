@@ -7,11 +7,11 @@ import time
 import numpy as np
 
 from eqverify.approximate.cells import Function, Geometry, Side
-from eqverify.bounds.farkas import Row
 from eqverify.approximate.forms import Frame, exact_forms, pattern_forms, split_pattern
 from eqverify.approximate.search import PartCount, PartSearch, Region, constantly, domain_functions
 from eqverify.arrays import BoolArray
 from eqverify.bounds.crown import crown_bounds
+from eqverify.bounds.farkas import Row
 from eqverify.domain import Polytope
 from eqverify.milp.encoding import UnitBlock
 from eqverify.milp.regions import RegionSolver

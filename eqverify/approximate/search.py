@@ -18,7 +18,6 @@ from math import comb, prod
 import numpy as np
 
 from eqverify.approximate.cells import Function, Geometry, Side
-from eqverify.bounds.farkas import Row
 from eqverify.approximate.forms import (
     Form,
     Frame,
@@ -32,6 +31,7 @@ from eqverify.approximate.forms import (
 )
 from eqverify.arrays import BoolArray, ByteArray, ExactArray, FloatArray, IntArray
 from eqverify.bounds.crown import crown_bounds
+from eqverify.bounds.farkas import Row
 from eqverify.bounds.pullback import ancestors
 from eqverify.domain import Polytope
 from eqverify.network import Affine, Network, gamma

@@ -7,7 +7,7 @@ which all ReLUs are what they should be is an input where the networks may diffe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -53,7 +53,7 @@ class SignSearch:
         networks: f and g.
         part: the part.
         floats, exact: try inputs that may show a difference.
-        tick: called again and again; raises to stop.
+        tick: called again and again while this is made; raises to stop.
 
     Attributes:
         nodes: linear programs over nodes of the trees, of all calls.
@@ -71,15 +71,19 @@ class SignSearch:
         exact: Exact,
         tick: Callable[[], None],
     ) -> None:
-        self.part, self._floats, self._exact, self._tick = part, floats, exact, tick
+        self.part, self._floats, self._exact = part, floats, exact
         self.relaxation = Relaxation(networks, part, tick)
         self.relaxation.tighten()
         self._open = tuple(k for k, unit in enumerate(self.relaxation.units) if not unit.side)
         self._sides: dict[tuple[int, int], tuple[Line, ...]] = {}
         self.nodes, self.found = 0, False
 
-    def refute(self, conjunction: Conjunction) -> bool:
+    def refute(self, conjunction: Conjunction, tick: Callable[[], None]) -> bool:
         """Whether no input of the part satisfies all rows of a disjunct, proved.
+
+        Args:
+            conjunction: the rows.
+            tick: called for every node; raises to stop.
 
         Trusted: float64 arithmetic, rational arithmetic, and the encoding; no solver.  False where a difference was
         found, or nobody knows.
@@ -88,7 +92,7 @@ class SignSearch:
         root = [*self.relaxation.base, *goal]
         stack = [_Node((), self._open)]
         while stack:
-            self._tick()
+            tick()
             node = stack.pop()
             self.nodes += 1
             self.relaxation.visit([*root, *node.lines])
@@ -173,21 +177,17 @@ class SignSearch:
         """Try the solver's point, and the vertex that its constraints meet in."""
         if found.point is None:
             return False
-        columns = found.point
-        x = [float(f.constant) if not f.coefficients else float(columns[min(f.coefficients)]) for f in self._inputs]
-        if self._floats(np.array(x)[None]):
+        columns = [float(v) for v in found.point]
+        x = self._inputs(columns)
+        if self._floats(np.array(x, dtype=np.float64)[None]):
             return True
-        if found.tight.size > _SYSTEM:
-            return False
-        meeting = vertex(self._tight(found))
-        if meeting is None:
-            return False
-        exact = tuple(f.constant if not f.coefficients else meeting[min(f.coefficients)] for f in self._inputs)
-        return self._within(exact) and self._exact(exact)
+        meeting = vertex(self._tight(found), columns) if found.tight.size <= _SYSTEM else None
+        return any(self._within(x) and self._exact(x) for x in (x, self._inputs(meeting or columns)))
 
-    @property
-    def _inputs(self):  # noqa: ANN202
-        return self.relaxation.encoder.inputs
+    def _inputs(self, columns: Sequence[float | Fraction]) -> tuple[Fraction, ...]:
+        """The inputs at a point of the columns."""
+        forms = self.relaxation.encoder.inputs
+        return tuple(f.constant if not f.coefficients else Fraction(columns[min(f.coefficients)]) for f in forms)
 
     def _within(self, x: tuple[Fraction, ...]) -> bool:
         part = self.part

@@ -202,11 +202,9 @@ class Relaxation:
         lines = []
         for half in conjunction:
             form = self._form(half)
-            if strict and not half.strict:
-                lines.append(self.line(form))
-                continue
-            size = max(map(abs, self.interval(form))) or _ONE
-            lines.append(self.line(combine([(_ONE / size, form), (-_ONE, self.column(self.t))])))
+            scale = _ONE / (max(map(abs, self.interval(form))) or _ONE)
+            share = ZERO if strict and not half.strict else -_ONE
+            lines.append(self.line(combine([(scale, form), (share, self.column(self.t))])))
         return lines, strict
 
     def _form(self, half: HalfSpace) -> Form:
