@@ -136,7 +136,7 @@ class Reduction:
 
     @property
     def confirmation(self) -> str | None:
-        """What the cross-check said: ``equivalent``, ``unknown``, ``claimed`` where it is Z3's word; None without one."""
+        """What the cross-check said: its verdict, or ``claimed`` where that is Z3's word."""
         if self.cross_check is None:
             return None
         return "claimed" if getattr(self.cross_check, "claimed", False) else self.cross_check.verdict

@@ -153,11 +153,17 @@ def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
     """How many linear regions there are, and what is known about them."""
     found = result.found
     count = len(found.regions)
-    bounds = "proved" if found.complete else f"at least; at most {found.upper:,}"
+    proved = f"all, as {found.evidence} says" if found.trusted else "proved"
+    bounds = proved if found.complete else f"at least; at most {found.upper:,}"
     pairs: list[tuple[str, object]] = [("regions", f"{count}   {bounds}")]
+    if result.problem.tail is not None:
+        operators = ", ".join(dict.fromkeys(result.problem.tail.operators))
+        pairs.append(("opaque", f"{operators}: counted is what lies before these, not the whole network"))
     if found.solver:
         claim = "finds no others" if found.exhausted else "did not finish"
-        pairs.append(("solver", f"{found.solver}: {claim} (every region is checked; that these are all is not)"))
+        pairs.append(("solver", f"{found.solver}: {claim}"))
+    if found.claimed:
+        pairs.append(("claimed", "that these are all, by scip; without a proof, and not used without --trust scip"))
     if found.undecided:
         pairs.append(("undecided", f"{found.undecided} cells are too thin to tell whether they have an interior"))
     pairs.append(("affine maps", f"{found.affine_maps}   different beyond rounding"))

@@ -124,7 +124,8 @@ def _refuted(search: WitnessSearch, part: Polytope) -> bool:
         lambda x: search.take_exact(x, part),
         tick,
     )
-    return all([signs.refute(conjunction, tick) for conjunction in search.goals.exact])
+    proved = [signs.refute(conjunction, tick) for conjunction in search.goals.exact]
+    return all(proved)
 
 
 def test_ties_on_a_point_and_everywhere() -> None:
