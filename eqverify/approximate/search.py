@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice
 from math import comb, prod
 
 import numpy as np
@@ -31,7 +32,7 @@ from eqverify.approximate.forms import (
 )
 from eqverify.arrays import BoolArray, ByteArray, ExactArray, FloatArray, IntArray
 from eqverify.bounds.crown import crown_bounds
-from eqverify.bounds.farkas import Row
+from eqverify.bounds.farkas import Row, value_at
 from eqverify.bounds.pullback import ancestors
 from eqverify.domain import Polytope
 from eqverify.network import Affine, Network, gamma
@@ -41,9 +42,6 @@ _CHUNK = 64
 
 _SAMPLES = 512
 """Random points to begin with."""
-
-_TINY = 5e-324
-"""The least positive number: stands for a value of which only the sign is known."""
 
 _MOST_POINTS = 64
 """Points that a cell takes to the next node."""
@@ -145,16 +143,18 @@ class _Units:
         self.values, self.errors = np.vstack([self.values, values]), np.vstack([self.errors, errors])
         return len(self.points) - 1
 
-    def settle(self, point: int, unit: int, sign: int) -> None:
-        """Take note that z of a unit has a sign at a point, where only rationals show it."""
-        self.values[point, unit], self.errors[point, unit] = sign * _TINY, 0.0
-
     def function(self, unit: int, sign: int) -> Function:
         """sign * z of a unit."""
         column = self.form.coefficients[0, :, unit]
         error = float(self.form.error[0, unit])
         made = Function(column[:-1], float(column[-1]), error, lambda: self.make(unit), self.first + unit)
         return made if sign > 0 else made.negated()
+
+    def exactly(self, inside: IntArray, function: Function) -> IntArray:
+        """One of some points where a function is positive, though rounding hides it; those found last come first."""
+        row = function.exact()
+        found = (k for k in inside[::-1].tolist() if value_at(row, self.points[k].tolist()) > 0)
+        return np.array([*islice(found, 1)], dtype=np.int64)
 
     def positive(self, node: _Node) -> BoolArray:
         """(size,) which units have z > 0 inside a cell: z >= 0 is proved, but z may be zero on all of it."""
@@ -304,10 +304,9 @@ class PartSearch:
                 self.count.exhausted = False
                 self.count.unexplored += self._share(depth, int((node.signs == 0).sum()))
                 continue
-            if not node.inside.size:
-                self._give_up(self._share(depth, int((node.signs == 0).sum())))
-                continue
-            node, crossing = self._settle(depth, node, units)
+            crossing = np.flatnonzero(node.signs == 0)
+            if node.inside.size:
+                node, crossing = self._settle(depth, node, units)
             if not node.inside.size:
                 self._give_up(self._share(depth, crossing.size))
                 continue
@@ -338,10 +337,9 @@ class PartSearch:
                 elif point is not None:
                     fresh = units.add(point)
                     inside.append(fresh)
-                    if not side * units.values[fresh, unit] > units.errors[fresh, unit]:
-                        units.settle(fresh, unit, side)
                     for sign in (1, -1):
                         seen[sign] = seen[sign] | (sign * units.values[fresh] > units.errors[fresh])
+                    seen[side][unit] = True
                 else:
                     settled = -side
                     self._give_up(self._share(depth, int((signs == 0).sum()) - 1))
@@ -366,7 +364,10 @@ class PartSearch:
             signs = node.signs.copy()
             signs[crossing[unit]] = sign
             function = units.function(int(crossing[unit]), sign)
-            children.append(_Node((*node.functions, function), signs, node.inside[side[:, unit]]))
+            inside = node.inside[side[:, unit]]
+            if not inside.size:
+                inside = units.exactly(node.inside, function)
+            children.append(_Node((*node.functions, function), signs, inside))
         return children
 
     def _collect(self, cells: list[_Cell]) -> None:
