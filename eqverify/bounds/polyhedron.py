@@ -86,9 +86,10 @@ class Polyhedron:
         norm = float(np.abs(inner).max(initial=0.0))
         norm = norm if 0 < norm <= _LARGEST else 1.0
         self._norms.append(norm)
-        radius = float(np.sqrt(row @ row)) * self._scale
-        coefficients = np.append(inner, radius) / norm
-        right = (bound - float(row @ self.lower)) / norm
+        with np.errstate(over="ignore", invalid="ignore"):
+            radius = float(np.sqrt(row @ row)) * self._scale
+            coefficients = np.append(inner, radius) / norm
+            right = (bound - float(row @ self.lower)) / norm
         if not (np.isfinite(coefficients).all() and abs(right) <= _LARGEST):  # as good as no row, for hints
             coefficients, right = np.zeros_like(coefficients), 0.0
         self._solver.addRow(-self._solver.inf, right, coefficients.size, self._columns, coefficients)

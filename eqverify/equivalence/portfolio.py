@@ -230,7 +230,8 @@ def decide(
     run = _Run((f, g), goals, search, options, progress)
     stages = _stages(run, search.domain)
     last = run.start
-    with suppress(TimeoutError):
+    # Overflow makes a bound infinite, which decides nothing, or a distance between units large, which pairs none.
+    with suppress(TimeoutError), np.errstate(over="ignore", invalid="ignore"):
         for name in stages:
             run.seconds[name] = run.seconds.get(name, 0.0) + time.monotonic() - last
             last = time.monotonic()
