@@ -16,13 +16,14 @@ from eqverify.api.loading import PathOrNetwork, load_compared, load_query
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.domain import Box, Case, Declaration, Domain, NetworkSignature, Polytope, Specification
 from eqverify.equivalence.goals import PairGoals, epsilon_goals, top1_goals
-from eqverify.equivalence.portfolio import METHODS, DecideOptions, Decision, Method, Verdict, decide
+from eqverify.equivalence.portfolio import METHODS, DecideOptions, Decision, Method, Verdict, decide, plain_decision
 from eqverify.equivalence.shared import SharedCase, shared_cases
 from eqverify.equivalence.witness import Replay, Witness, WitnessSearch
 from eqverify.errors import ContradictionError, InputError, Place, UsageError
 from eqverify.network import Network, Port, outputs_exact
 from eqverify.progress import Progress, silent
 from eqverify.reading import Reading
+from eqverify.trust import NOBODY, Trust
 
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
@@ -83,6 +84,9 @@ class Equivalence:
             "witness": None if self.witness is None else witness_dict(self.witness),
             "replayed": self.replayed,
             "evidence": decision.evidence,
+            "trusted": list(decision.trusted),
+            "claimed": decision.claimed,
+            "claimants": list(decision.claimants),
             "solver": decision.solver or None,
             "boxes": decision.boxes,
             "open_boxes": decision.left,
@@ -123,6 +127,7 @@ def equivalent(
     split_inputs: int = 12,
     methods: tuple[Method, ...] = METHODS,
     seed: int = 0,
+    trust: Trust = NOBODY,
     progress: Progress = silent,
 ) -> Equivalence:
     """Decide whether two networks are equivalent on a domain: |f_i - g_i| <= epsilon_i for all outputs, or equal top-1.
@@ -139,12 +144,13 @@ def equivalent(
         split_inputs: the input box is split first where at most so many inputs are free.
         methods: which of the dear stages may be used.
         seed: of random points and solver.
+        trust: solvers whose claims are used without a proof, ``scip`` or ``z3``; by default none.
         progress: called with stage, done, total.
 
     Returns:
-        The answer.  Trusted for ``equivalent``: float64 arithmetic, and SCIP or Z3 where `decision.evidence` says
-        so.  For ``different``: nothing but the evaluation of the witness, by rounding bounds or in rationals, and
-        a run of onnxruntime where files were given.
+        The answer.  Trusted for ``equivalent``: float64 and rational arithmetic, and those in `decision.trusted`.
+        For ``different``: nothing but the evaluation of the witness, by rounding bounds or in rationals, and a run of
+        onnxruntime where files were given.
 
     Raises:
         UsageError: `equivalence/goal` unless exactly one of epsilon and top1 is given, `equivalence/epsilon`,
@@ -156,7 +162,7 @@ def equivalent(
     (first, second), where, goals, readings = _question(f, g, domain, epsilon, top1)
     replay = _replay((f, g), goals)
     search = WitnessSearch(first, second, goals, where, replay=replay, single=_single(first, second), seed=seed)
-    options = DecideOptions(timeout, split_inputs, methods, seed)
+    options = DecideOptions(timeout, split_inputs, methods, seed, trust)
     if first.digest == second.digest:
         decision = _same(goals)
     else:
@@ -239,7 +245,7 @@ def _twice(goals: PairGoals) -> FloatArray:
 
 def _same(goals: PairGoals) -> Decision:
     """One and the same network."""
-    return Decision("equivalent", None, -np.inf, -_twice(goals), "bounds", "", 0, 0, 1.0, "", {})
+    return plain_decision("equivalent", -np.inf, -_twice(goals))
 
 
 def load_domain(domain: str | Path | Query | Specification | Domain) -> Domain:
@@ -313,10 +319,11 @@ class PairAnswer:
         answer: ``sat``, ``unsat`` or ``unknown``.
         inputs: by network, the exact flat input of a satisfying assignment; empty unless sat.
         outputs: by network, the exact flat output there.
-        evidence: what ``unsat`` rests on: ``bounds``, ``solver`` or ``z3``.
+        evidence: what ``unsat`` rests on: ``bounds``, or the solvers that were trusted.
         reason: why it is unknown.
         seconds: wall time.
         readings: how far each network that was given was compared with onnxruntime.
+        claimed: parts of the question that a solver claims to be unsat, without a proof.
     """
 
     answer: Literal["sat", "unsat", "unknown"]
@@ -326,6 +333,7 @@ class PairAnswer:
     reason: str
     seconds: float
     readings: tuple[Reading, ...] = ()
+    claimed: int = 0
 
 
 @IEEE
@@ -335,6 +343,7 @@ def decide_pair_query(
     timeout: float = 60.0,
     *,
     seed: int = 0,
+    trust: Trust = NOBODY,
     progress: Progress = silent,
 ) -> PairAnswer:
     """Answer a VNN-LIB 2 query about two networks or more.
@@ -344,6 +353,7 @@ def decide_pair_query(
         networks: by declared name; a network declared ``equal-to`` another may be left out.
         timeout: seconds in all.
         seed: of random points and solver.
+        trust: solvers whose claims are used without a proof, as in `equivalent`.
         progress: called with stage, done, total.
 
     Returns:
@@ -367,11 +377,11 @@ def decide_pair_query(
         return replace(found, seconds=time.monotonic() - start, readings=tuple(readings.values()))
     cases = shared_cases(specification)
     reasons: list[str] = []
-    evidence = "bounds"
+    evidence, claimed = "bounds", 0
     for number, case in enumerate(cases):
         check = QueryCheck(query, chosen, np.concatenate([case.first, case.second]))
         left = max(timeout - (time.monotonic() - start), 1e-3) / (len(cases) - number)
-        decision = _decide_case(case, chosen, check.confirm, DecideOptions(left, seed=seed), progress)
+        decision = _decide_case(case, chosen, check.confirm, DecideOptions(left, seed=seed, trust=trust), progress)
         if decision.verdict == "different":
             names = [signature.name for signature in specification.networks]
             inputs, outputs = (dict(zip(names, values, strict=True)) for values in (check.inputs, check.outputs))
@@ -380,10 +390,12 @@ def decide_pair_query(
             return PairAnswer("sat", inputs, outputs, "", "", time.monotonic() - start, tuple(readings.values()))
         if decision.verdict == "unknown":
             reasons.append(decision.reason)
+            claimed += decision.claimed
         evidence = decision.evidence if decision.evidence != "bounds" else evidence
     answer: Literal["unsat", "unknown"] = "unknown" if reasons else "unsat"
     reason = "; ".join(dict.fromkeys(reasons))
-    return PairAnswer(answer, {}, {}, evidence, reason, time.monotonic() - start, tuple(readings.values()))
+    seconds = time.monotonic() - start
+    return PairAnswer(answer, {}, {}, evidence, reason, seconds, tuple(readings.values()), claimed)
 
 
 def _settled(

@@ -139,11 +139,18 @@ class Reduction:
                 "largest_allowed": self.runtime.largest_allowed,
                 "worst_ratio": self.runtime.worst_ratio,
             },
-            "cross_check": None if self.cross_check is None else self.cross_check.verdict,
+            "cross_check": self.confirmation,
             "certificate": None if self.certificate is None else self.certificate.as_dict(),
             "reading": self.problem.reading.as_dict(),
             "seconds": dict(self.seconds),
         }
+
+    @property
+    def confirmation(self) -> str | None:
+        """What the cross-check said: its verdict, or ``claimed`` where that is Z3's word."""
+        if self.cross_check is None:
+            return None
+        return "claimed" if getattr(self.cross_check, "claimed", False) else self.cross_check.verdict
 
     def explain(self) -> str:
         """What was tried, and for every kept unit a line that says why it is still there."""
@@ -249,8 +256,8 @@ def reduce(
         dtype: type of the written weights; by default that of the original's input.
         shape: ``sequential``, ``residual``, ``structured``, ``leo`` or ``auto``: as `TransformOptions`.
         max_epsilon: rewrites that compute new weights are avoided where eps would exceed this.
-        cross_check: ``z3`` confirms the claim over the rationals, for small networks; ``equiv`` compares the network
-            that was written with the original by differential bounds, as `eqverify.equivalent`, for any.
+        cross_check: ``z3`` looks for a difference over the rationals, for small networks (that there is none is its
+            claim); ``equiv`` compares the network that was written with the original as `eqverify.equivalent`, for any.
         cross_check_timeout: seconds for that; a time-out is reported, not raised.
         certificate: also make a certificate, which `check` verifies; units that the checker cannot confirm are kept.
         certified_only: keep units whose sign only a trusted solver vouches for.

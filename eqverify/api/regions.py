@@ -17,6 +17,7 @@ from eqverify.errors import InputError, Place, UsageError
 from eqverify.files import atomic_write
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
+from eqverify.trust import NOBODY, Trust
 
 _MOST_REGIONS = 32
 """Regions at a point of which the network is compared with its file."""
@@ -38,7 +39,9 @@ class RegionReport:
 
     def as_dict(self) -> dict[str, object]:
         """All numbers, for JSON."""
-        return {"method": self.method, **self.found.as_dict(), "reading": self.problem.reading.as_dict()}
+        opaque = {} if self.problem.tail is None else {"opaque": list(dict.fromkeys(self.problem.tail.operators))}
+        reading = self.problem.reading.as_dict()
+        return {"method": self.method, **self.found.as_dict(), **opaque, "reading": reading}
 
     def save_list(self, path: str | Path) -> None:
         """Write the regions as CSV: pattern (layers apart by |), affine map, radius, a point inside.
@@ -70,9 +73,13 @@ class RegionReport:
         network, domain = self.problem.network, self.problem.domain
         plane = domain_plane(domain) if points is None else slice_plane(points, network.input_size)
         grid = pattern_grid(network, domain, plane)
-        shown = f"{grid.max(initial=-1) + 1} of them on this slice" if points is not None else "one colour each"
+        seen, count = int(grid.max(initial=-1)) + 1, len(self.found.regions)
+        if self.found.complete:
+            shown = f"{seen} of them on this slice" if points is not None else "one colour each"
+        else:
+            shown = f"{seen} activation patterns seen on this {'slice' if points is not None else 'grid'}"
         bound = "" if self.found.complete else "at least "
-        plot_regions(grid, plane, path, f"{bound}{len(self.found.regions)} linear regions, {shown}")
+        plot_regions(grid, plane, path, f"{bound}{count} linear regions, {shown}")
 
 
 @IEEE
@@ -82,6 +89,7 @@ def find_regions(
     method: Method = "fast",
     time_limit: float = 60.0,
     seed: int = 0,
+    trust: Trust = NOBODY,
     progress: Progress = silent,
 ) -> RegionReport:
     """Count and list the full-dimensional linear regions of a problem's network on its domain.
@@ -91,10 +99,12 @@ def find_regions(
         method: ``fast`` searches depth first with linear programs, ``milp`` asks SCIP with no-good cuts.
         time_limit: seconds; then the regions found are a lower bound.
         seed: of random points and of SCIP.
+        trust: solvers whose claim that they find no others is used without a proof: ``scip``; by default none.
         progress: called with stage, done, total.
 
     Returns:
-        The regions.  Trusted: float64 and rational arithmetic, no solver.
+        The regions; of a network with operators that are not piecewise linear, those of what lies before these.
+        Trusted: float64 and rational arithmetic, no solver but those in `found.trusted`.
 
     Raises:
         UsageError: `usage/limit`.
@@ -103,7 +113,15 @@ def find_regions(
     """
     if not time_limit > 0:
         raise UsageError("usage/limit", "time_limit must be a positive number of seconds", value=time_limit)
-    found = find(problem.network, problem.domain, method=method, time_limit=time_limit, seed=seed, progress=progress)
+    found = find(
+        problem.network,
+        problem.domain,
+        method=method,
+        time_limit=time_limit,
+        seed=seed,
+        trust=trust,
+        progress=progress,
+    )
     problem.reading.compare(np.array([region.point for region in found.regions[:_MOST_REGIONS]]))
     return RegionReport(problem, found, method)
 

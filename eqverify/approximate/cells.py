@@ -14,9 +14,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from eqverify.approximate.certificate import Row, never_positive, value_at
 from eqverify.approximate.forms import Frame
 from eqverify.arrays import FloatArray
+from eqverify.bounds.farkas import Row, never_positive, value_at
 from eqverify.bounds.polyhedron import Maximum, Polyhedron
 from eqverify.network import UNIT_ROUNDOFF, gamma
 from eqverify.network.evaluate import UNDERFLOW

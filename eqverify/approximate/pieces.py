@@ -9,10 +9,10 @@ from itertools import product
 import numpy as np
 
 from eqverify.approximate.cells import Function, Geometry, Side
-from eqverify.approximate.certificate import Row
 from eqverify.approximate.forms import Frame, exact_forms, output_form, pattern_forms, split_pattern
 from eqverify.approximate.search import Region, domain_functions
 from eqverify.arrays import BoolArray, FloatArray, IntArray
+from eqverify.bounds.farkas import Row
 from eqverify.domain import Polytope
 from eqverify.network import Network
 

@@ -7,27 +7,32 @@ import time
 import numpy as np
 
 from eqverify.approximate.cells import Function, Geometry, Side
-from eqverify.approximate.certificate import Row
 from eqverify.approximate.forms import Frame, exact_forms, pattern_forms, split_pattern
 from eqverify.approximate.search import PartCount, PartSearch, Region, constantly, domain_functions
 from eqverify.arrays import BoolArray
 from eqverify.bounds.crown import crown_bounds
+from eqverify.bounds.farkas import Row
 from eqverify.domain import Polytope
 from eqverify.milp.encoding import UnitBlock
 from eqverify.milp.regions import RegionSolver
 from eqverify.network import Network
 from eqverify.network.expression import make_basis, restricted_values
 
+PROOF_SECONDS = 5.0
+"""The search that proves what SCIP claims may take so long at least, if there is time."""
+
 
 def count_by_scip(network: Network, polytope: Polytope, seed: int, deadline: float) -> tuple[PartCount, str]:
-    """The regions of a polytope with at least one free input, and what was trusted.
+    """The regions of a polytope with at least one free input, and the solver's name and tolerances.
 
     Every pattern that SCIP shows is checked: it counts if its cell has an interior point, whatever SCIP says.  That
-    there are no others is SCIP's word and true down to its margin only, so it makes no upper bound.
+    there are no others is a claim, and meant down to SCIP's margin only: the depth-first search looks for a proof, with
+    the time that the claim took.
     """
+    start = time.monotonic()
     search = PartSearch(network, polytope, seed, deadline)
     solver, unstable, active = _model(network, polytope, seed)
-    count, exempt = PartCount(), False
+    count, exempt, seen = PartCount(), False, set[bytes]()
     functions = domain_functions(polytope, search.frame)
     side, _ = search.geometry.inside(functions, np.empty((0, search.frame.free.size)))
     count.flat = side is Side.EMPTY
@@ -37,9 +42,10 @@ def count_by_scip(network: Network, polytope: Polytope, seed: int, deadline: flo
             solver.exempt_zeros()
             exempt = True
             continue
-        if found.pattern is None:
+        if found.pattern is None or found.pattern.tobytes() in seen:
             count.exhausted = found.exhausted
             break
+        seen.add(found.pattern.tobytes())
         pattern = active.copy()
         pattern[unstable] = found.pattern
         _judge(network, search.geometry, functions, pattern, unstable, count)
@@ -48,7 +54,25 @@ def count_by_scip(network: Network, polytope: Polytope, seed: int, deadline: flo
         solver.exclude(found.pattern)
     count.unexplored = 0 if count.flat else max(0, search.bound - len(count.regions))
     count.questions, count.exact = search.geometry.questions, search.geometry.exact
+    if count.exhausted and count.unexplored:
+        now = time.monotonic()
+        until = min(deadline, now + max(PROOF_SECONDS, now - start))
+        count = _joined(count, PartSearch(network, polytope, seed, until).run())
     return count, solver.description
+
+
+def _joined(claimed: PartCount, proved: PartCount) -> PartCount:
+    """What SCIP listed and what the search found about one part; that there are no others is proved by the search."""
+    regions = {region.pattern.tobytes(): region for region in (*proved.regions, *claimed.regions)}
+    most = min(len(proved.regions) + proved.unexplored, len(claimed.regions) + claimed.unexplored)
+    return PartCount(
+        list(regions.values()),
+        undecided=proved.undecided,
+        unexplored=max(0, most - len(regions)),
+        exhausted=claimed.exhausted,
+        questions=claimed.questions + proved.questions,
+        exact=claimed.exact + proved.exact,
+    )
 
 
 def _model(network: Network, polytope: Polytope, seed: int) -> tuple[RegionSolver, BoolArray, BoolArray]:

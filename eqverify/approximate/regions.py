@@ -16,6 +16,7 @@ from eqverify.domain import Domain, Polytope
 from eqverify.errors import ContradictionError, InputError
 from eqverify.network import Network, evaluate_exact, evaluate_nodes, evaluation_error
 from eqverify.progress import Progress, silent
+from eqverify.trust import NOBODY, Trust
 
 Method = Literal["fast", "milp"]
 
@@ -32,6 +33,8 @@ class LinearRegions:
         groups: (regions,) number of each region's affine map; maps with different numbers differ, proved.
         solver: what listed the regions; empty for the search.
         exhausted: the solver finds no others down to its margin, which is no proof; for the search: all was searched.
+        claimed: parts of the domain where that the solver finds no others is all that is known.
+        trusted: solvers whose claim of that kind was used: `upper` rests on it.
         questions: linear programs solved.
         exact: questions that only rational arithmetic could answer.
         seconds: wall time.
@@ -43,14 +46,21 @@ class LinearRegions:
     groups: IntArray
     solver: str
     exhausted: bool
+    claimed: int
+    trusted: tuple[str, ...]
     questions: int
     exact: int
     seconds: float
 
     @property
     def complete(self) -> bool:
-        """Whether these are all regions."""
+        """Whether these are all regions: proved, up to the claims of those in `trusted`."""
         return self.upper == len(self.regions)
+
+    @property
+    def evidence(self) -> str:
+        """What `upper` rests on: ``bounds`` is arithmetic only."""
+        return f"solver ({', '.join(self.trusted)}, trusted)" if self.trusted else "bounds"
 
     @property
     def affine_maps(self) -> int:
@@ -76,6 +86,8 @@ class LinearRegions:
             "radius_median": float(np.median(radii)) if radii.size else None,
             "solver": self.solver or None,
             "exhausted": self.exhausted,
+            "claimed": self.claimed,
+            "evidence": self.evidence,
             "linear_programs": self.questions,
             "exact_answers": self.exact,
             "seconds": self.seconds,
@@ -89,6 +101,7 @@ def find_regions(
     method: Method = "fast",
     time_limit: float = 60.0,
     seed: int = 0,
+    trust: Trust = NOBODY,
     progress: Progress = silent,
 ) -> LinearRegions:
     """All activation patterns that have an interior on the domain.
@@ -103,10 +116,11 @@ def find_regions(
         method: ``fast`` is the depth-first search, ``milp`` SCIP with no-good cuts.
         time_limit: seconds; what is left then is in `upper`.
         seed: of random points and solver.
+        trust: whose claims are used: with ``scip``, those regions are all that it finds no others beside.
         progress: called with stage, done, total.
 
     Returns:
-        The regions.  Trusted: float64 and rational arithmetic.  That ``milp`` has found all is no proof.
+        The regions.  Trusted: float64 and rational arithmetic, and those in `trusted`.
 
     Raises:
         InputError: `regions/flat-domain` where no part of the domain has an interior.
@@ -134,6 +148,10 @@ def find_regions(
             "no part of the domain has an interior, so that nothing on it is full-dimensional",
             hint="an equality between inputs makes a domain flat; give the bounds of the free inputs only",
         )
+    claims = [count for count in counts if solver and count.exhausted and not count.undecided and count.unexplored]
+    trusted = ("scip",) if claims and "scip" in trust else ()
+    for count in claims if trusted else ():
+        count.unexplored = 0
     regions = tuple(best.values())
     if regions:
         _check(network, regions)
@@ -147,6 +165,8 @@ def find_regions(
         groups,
         solver,
         all(count.exhausted for count in counts),
+        0 if trusted else len(claims),
+        trusted,
         sum(count.questions for count in counts),
         sum(count.exact for count in counts),
         time.monotonic() - start,

@@ -19,7 +19,6 @@ from math import comb, prod
 import numpy as np
 
 from eqverify.approximate.cells import Function, Geometry, Side
-from eqverify.approximate.certificate import Row, value_at
 from eqverify.approximate.forms import (
     Form,
     Frame,
@@ -33,6 +32,7 @@ from eqverify.approximate.forms import (
 )
 from eqverify.arrays import BoolArray, ByteArray, ExactArray, FloatArray, IntArray
 from eqverify.bounds.crown import crown_bounds
+from eqverify.bounds.farkas import Row, value_at
 from eqverify.bounds.pullback import ancestors
 from eqverify.domain import Polytope
 from eqverify.network import Affine, Network, gamma

@@ -28,16 +28,18 @@ class Maximum:
     """How large a row gets.
 
     Attributes:
-        value: sound upper bound.
+        value: sound upper bound; -inf where the set is proved to be empty.
         point: (n,) where the solver says that the maximum is; in the box, perhaps just outside the set; None if it
             found none.
         tight: constraints that hold the maximum there, by the solver: k < 2 n for the bounds of the box (lower of x_k
             at 2 k, upper at 2 k + 1), 2 n + i for row i.
+        multipliers: (k,) of the rows, from which the value was computed; empty if the solver found none.
     """
 
     value: float
     point: FloatArray | None
     tight: IntArray
+    multipliers: FloatArray
 
 
 class Polyhedron:
@@ -84,9 +86,10 @@ class Polyhedron:
         norm = float(np.abs(inner).max(initial=0.0))
         norm = norm if 0 < norm <= _LARGEST else 1.0
         self._norms.append(norm)
-        radius = float(np.sqrt(row @ row)) * self._scale
-        coefficients = np.append(inner, radius) / norm
-        right = (bound - float(row @ self.lower)) / norm
+        with np.errstate(over="ignore", invalid="ignore"):
+            radius = float(np.sqrt(row @ row)) * self._scale
+            coefficients = np.append(inner, radius) / norm
+            right = (bound - float(row @ self.lower)) / norm
         if not (np.isfinite(coefficients).all() and abs(right) <= _LARGEST):  # as good as no row, for hints
             coefficients, right = np.zeros_like(coefficients), 0.0
         self._solver.addRow(-self._solver.inf, right, coefficients.size, self._columns, coefficients)
@@ -115,7 +118,9 @@ class Polyhedron:
         every, t = -_finite(solution.row_dual), np.array(solution.col_value)[:n]
         sides, duals = every[: 2 * n].copy(), every[2 * n :]
         if duals.size != len(self._norms) or t.size != n or not np.isfinite(t).all():
-            return Maximum(self._value(row, np.zeros(len(self._norms))), None, np.empty(0, dtype=np.int64))
+            return Maximum(self._value(row, np.zeros(len(self._norms))), None, np.empty(0, dtype=np.int64), np.empty(0))
+        if solver.modelStatusToString(solver.getModelStatus()) == "Infeasible" and self._empty():
+            return Maximum(-np.inf, None, np.empty(0, dtype=np.int64), np.empty(0))
         if self._norms:
             with np.errstate(over="ignore"):
                 duals = duals * norm / np.array(self._norms)
@@ -123,7 +128,15 @@ class Polyhedron:
         sides[0::2] += np.maximum(reduced, 0.0)
         sides[1::2] += np.maximum(-reduced, 0.0)
         tight = np.flatnonzero(np.concatenate([sides, duals]) > _TOLERANCE)
-        return Maximum(self._value(row, duals), self._point(t), tight)
+        return Maximum(self._value(row, duals), self._point(t), tight, duals)
+
+    def _empty(self) -> bool:
+        """Whether the solver's ray proves that the set is empty: its bound of the zero row is negative."""
+        _, known, ray = self._solver.getDualRay()
+        duals = -_finite(ray)[2 * self.lower.size :] if known else np.zeros(0)
+        if duals.size != len(self._norms):
+            return False
+        return self._value(np.zeros(self.lower.size), duals / np.array(self._norms)) < 0
 
     def _value(self, row: FloatArray, duals: FloatArray) -> float:
         """The bound that multipliers of the rows prove."""

@@ -96,7 +96,9 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         reason = f" ({result.cross_check.reason})" if result.cross_check.reason else ""
         within = getattr(result.cross_check, "epsilon", None)
         proved = "" if within is None else f", {within:.3g} proved"
-        pairs.append(("cross-check", f"{result.cross_check.verdict}{proved}{reason}"))
+        claim = result.confirmation == "claimed"
+        said = "Z3 found no difference beyond eps (a claim)" if claim else result.cross_check.verdict
+        pairs.append(("cross-check", f"{said}{proved}{reason}"))
     if result.certificate is not None:
         pairs.append(("checker", str(result.certificate.verdict)))
     rounding = [d for d in result.transformed.declined if d.rewrite == "rounding"]
@@ -172,11 +174,17 @@ def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
     """How many linear regions there are, and what is known about them."""
     found = result.found
     count = len(found.regions)
-    bounds = "proved" if found.complete else f"at least; at most {found.upper:,}"
+    proved = f"all, as {found.evidence} says" if found.trusted else "proved"
+    bounds = proved if found.complete else f"at least; at most {found.upper:,}"
     pairs: list[tuple[str, object]] = [("regions", f"{count}   {bounds}")]
+    if result.problem.tail is not None:
+        operators = ", ".join(dict.fromkeys(result.problem.tail.operators))
+        pairs.append(("opaque", f"{operators}: counted is what lies before these, not the whole network"))
     if found.solver:
         claim = "finds no others" if found.exhausted else "did not finish"
-        pairs.append(("solver", f"{found.solver}: {claim} (every region is checked; that these are all is not)"))
+        pairs.append(("solver", f"{found.solver}: {claim}"))
+    if found.claimed:
+        pairs.append(("claimed", "that these are all, by scip; without a proof, and not used without --trust scip"))
     if found.undecided:
         pairs.append(("undecided", f"{found.undecided} cells are too thin to tell whether they have an interior"))
     pairs.append(("affine maps", f"{found.affine_maps}   different beyond rounding"))
@@ -221,7 +229,8 @@ def print_equivalence(answer: Equivalence) -> None:
     decision = answer.decision
     pairs: list[tuple[str, object]] = [("verdict", answer.verdict)]
     if answer.epsilon is not None:
-        pairs.append(("eps", f"{answer.epsilon!r}   proved: |f - g| <= eps on every input of the property"))
+        proved = "proved, up to claims of a solver" if decision.trusted else "proved"
+        pairs.append(("eps", f"{answer.epsilon!r}   {proved}: |f - g| <= eps on every input of the property"))
     if answer.deviation is not None:
         pairs.append(("deviation", f"{answer.deviation:.6g}   the largest that was seen"))
     if answer.witness is not None:
@@ -233,8 +242,11 @@ def print_equivalence(answer: Equivalence) -> None:
             ("g", " ".join(map(repr, answer.witness.g.tolist()))),
             ("confirmed", f"by {how}{replayed}"),
         ]
-    if answer.verdict == "equivalent" and decision.evidence != "bounds":
-        pairs.append(("trusted", decision.solver or "Z3"))
+    if answer.verdict == "equivalent":
+        pairs.append(("evidence", decision.evidence))
+    if decision.claimed:
+        names = ",".join(decision.claimants)
+        pairs.append(("claimed", f"{decision.claimed} questions, by {names}; not used without --trust {names}"))
     if answer.verdict == "unknown":
         share = f"{100 * decision.done:.1f} % of the input box done, {decision.left} boxes open"
         pairs.append(("reason", f"{decision.reason}; {share}"))

@@ -1,6 +1,7 @@
 """Z3 as an independent judge of equivalence, in exact rational arithmetic.  The only file that imports z3.
 
-Trusted for ``equivalent``: this file, `eqverify.equivalence.encoding`, and z3's simplex.  Trusted for ``different``:
+``equivalent`` is z3's claim, unless it was not asked: it rests on this file, `eqverify.equivalence.encoding`, and z3's
+simplex, and nobody draws a conclusion from it who was not told to trust z3.  Trusted for ``different``:
 nothing but `eqverify.network.outputs_exact`, for the witness is replayed.
 """
 
@@ -50,7 +51,8 @@ class CrossCheck:
     """The answer of `cross_check`.
 
     Attributes:
-        verdict: ``equivalent``: |f_k(x) - g_k(x)| <= epsilon_k for all x in the domain and all outputs k, proved.
+        verdict: ``equivalent``: |f_k(x) - g_k(x)| <= epsilon_k for all x in the domain and all outputs k, proved where
+            `claimed` is false, else as z3 claims.
             ``different``: `witness` violates it, replayed exactly.  ``unknown``: see `reason`.
         witness: exact input, input_size rationals; only where different.
         output: flat index of the output that deviates there.
@@ -69,6 +71,11 @@ class CrossCheck:
     relus: int = 0
     queries: int = 0
     seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def claimed(self) -> bool:
+        """Whether ``equivalent`` is what z3 claims; else exact interval arithmetic proved it."""
+        return self.verdict == "equivalent" and self.queries > 0
 
 
 def cross_check(
@@ -103,7 +110,7 @@ def cross_check(
         ContradictionError: `equivalence/replay` if z3 reports a witness that the networks do not confirm.
 
     Trusted:
-        z3's ``unsat``, and the encoding of this package.
+        z3's ``unsat`` where the answer is `claimed`, and the encoding of this package.
     """
     _require_arity(f, g, domain)
     allowed = _exact_epsilon(epsilon, f.output_size)

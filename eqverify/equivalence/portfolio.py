@@ -1,7 +1,10 @@
 """The portfolio: is there an input of the domain at which two networks differ?
 
 Cheap to dear: a glance at some points, differential bounds, search for a difference, input splitting with these bounds,
-the product MILP, and Z3 on small pairs.  Each stage works on what is left, and every stage may find a difference.
+branching on signs, the product MILP, and Z3 on small pairs.  Each stage works on what is left, and every stage may find
+a difference.  That there is none is proved by the first four only.  What SCIP or Z3 says is a claim: a proof is looked
+for by branching, with the time that the claim took, and what stays a claim is counted, and used where its solver is
+trusted by name.
 """
 
 from __future__ import annotations
@@ -16,27 +19,40 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Interval, crown_bounds
+from eqverify.bounds.branch import prove_signs
+from eqverify.bounds.signtree import Question
 from eqverify.domain import Domain, Polytope
+from eqverify.equivalence.branching import SignSearch
 from eqverify.equivalence.exchange import exchange
 from eqverify.equivalence.goals import PairGoals
 from eqverify.equivalence.joint import Joint, make_joint
+from eqverify.equivalence.product import ROWS
 from eqverify.equivalence.sharpen import sharpen
 from eqverify.equivalence.splitting import Splitter
 from eqverify.equivalence.witness import Witness, WitnessSearch, products
 from eqverify.network import Network
 from eqverify.progress import Progress, silent
+from eqverify.trust import NOBODY, Trust
 
 Verdict = Literal["equivalent", "different", "unknown"]
 
 Known = dict[str, Interval]
 """Proved intervals of all nodes of a network on one box, (1, n) each."""
 
-Method = Literal["splitting", "milp", "z3"]
+Method = Literal["splitting", "branching", "milp", "z3"]
 
-METHODS: tuple[Method, ...] = ("splitting", "milp", "z3")
+METHODS: tuple[Method, ...] = ("splitting", "branching", "milp", "z3")
 
-Z3_LIMITS = (120, 5_000)
-"""ReLUs and products of both networks together beyond which Z3 is not tried."""
+EXACT_LIMITS = (120, 5_000)
+"""ReLUs and products of both networks together beyond which neither branching with exact rows nor Z3 is tried."""
+
+PROOF_SECONDS = 5.0
+"""A proof of what a solver claims is looked for so long at least, if there is time."""
+
+_BELOW_ZERO = -1e-300
+"""A row that may be 0 is never met where it is negative."""
+
+_MAX_NODES = 1_000_000
 
 MILP_UNITS = 250
 """The product MILP is not tried where both networks together have more undecided units."""
@@ -55,12 +71,14 @@ class DecideOptions:
         split_inputs: input splitting comes before the MILP where at most so many inputs are free.
         methods: which of the dear stages may be used.
         seed: of random points and solver.
+        trust: whose claims are used: ``scip``, ``z3``.
     """
 
     timeout: float = 60.0
     split_inputs: int = 12
     methods: tuple[Method, ...] = METHODS
     seed: int = 0
+    trust: Trust = NOBODY
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,13 +86,16 @@ class Decision:
     """The answer about one question.
 
     Attributes:
-        verdict: ``equivalent``: no input of the domain satisfies a disjunct, proved.  ``different``: `witness` does.
+        verdict: ``equivalent``: no input of the domain satisfies a disjunct, proved up to the claims of those in
+            `trusted`.  ``different``: `witness` does.
         witness: the difference.
         reach: a proved upper bound of every disjunct's least row over the domain; at most 0 where equivalent.
         closest: (disjuncts,) the largest least row of each seen at a point of the domain; -inf for none.
-        evidence: what was trusted beyond float64 arithmetic: ``bounds`` (nothing), ``solver`` (SCIP, and perhaps z3
-            for some parts of the domain) or ``z3``.
-        solver: SCIP's name and tolerances where its word was taken.
+        trusted: solvers whose claims were used, none without proof unless `DecideOptions.trust` names them.
+        claimed: disjuncts, by part of the domain, of which a solver claims that no input satisfies them, without a
+            proof; those in `trusted` aside.
+        claimants: the solvers that claim so.
+        solver: SCIP's name and tolerances where it was asked to any effect.
         boxes: boxes bounded in all.
         left: boxes that are open.
         done: share of the domain's boxes where every disjunct is excluded, by volume over free inputs.
@@ -86,13 +107,25 @@ class Decision:
     witness: Witness | None
     reach: float
     closest: FloatArray
-    evidence: Literal["bounds", "solver", "z3"]
+    trusted: tuple[str, ...]
+    claimed: int
+    claimants: tuple[str, ...]
     solver: str
     boxes: int
     left: int
     done: float
     reason: str
     seconds: dict[str, float]
+
+    @property
+    def evidence(self) -> str:
+        """What the answer rests on: ``bounds`` is arithmetic only."""
+        return f"solver ({', '.join(self.trusted)}, trusted)" if self.trusted else "bounds"
+
+
+def plain_decision(verdict: Verdict, reach: float, closest: FloatArray) -> Decision:
+    """The decision about a question that nothing had to be done for."""
+    return Decision(verdict, None, reach, closest, (), 0, (), "", 0, 0, 1.0, "", {})
 
 
 @dataclass(slots=True)
@@ -105,6 +138,9 @@ class _Part:
     splitter: Splitter
     seconds: float
     """What making the joint system and bounding the whole box took."""
+    claims: set[tuple[int, str]] = field(default_factory=set)
+    """Disjuncts of which no input is claimed to satisfy them, and by whom."""
+    signs: SignSearch | None = None
 
     @property
     def free(self) -> int:
@@ -133,7 +169,7 @@ class _Run:
     progress: Progress
     start: float = field(default_factory=time.monotonic)
     parts: list[_Part] = field(default_factory=list)
-    evidence: Literal["bounds", "solver", "z3"] = "bounds"
+    trusted: set[str] = field(default_factory=set)
     solver: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -190,11 +226,12 @@ def decide(
         ContradictionError: two proofs contradict each other.
     """
     if not len(goals):
-        return Decision("equivalent", None, -np.inf, np.zeros(0), "bounds", "", 0, 0, 1.0, "", {})
+        return plain_decision("equivalent", -np.inf, np.zeros(0))
     run = _Run((f, g), goals, search, options, progress)
     stages = _stages(run, search.domain)
     last = run.start
-    with suppress(TimeoutError):
+    # Overflow makes a bound infinite, which decides nothing, or a distance between units large, which pairs none.
+    with suppress(TimeoutError), np.errstate(over="ignore", invalid="ignore"):
         for name in stages:
             run.seconds[name] = run.seconds.get(name, 0.0) + time.monotonic() - last
             last = time.monotonic()
@@ -221,9 +258,8 @@ def _stages(run: _Run, domain: Domain) -> Iterator[str]:
         _sharpen(run, run.until(0.4 if few or small else 0.8))
         yield "stability"
     small = max(part.units for part in run.parts) <= MILP_UNITS
-    plan: list[tuple[Method, float]] = [("splitting", 0.4 if small else 0.9), ("milp", 0.7), ("z3", 0.9)]
-    if not few:
-        plan = [("milp", 0.7), ("z3", 0.9)]
+    plan: list[tuple[Method, float]] = [("splitting", 0.4 if small else 0.9)] if few else []
+    plan += [("branching", 0.5 if few else 0.3), ("milp", 0.7), ("z3", 0.9)]
     for method, share in plan:
         if method in run.options.methods:
             _METHODS[method](run, run.until(share))
@@ -285,9 +321,13 @@ def _prove_lone(
         seconds = _SHARE * (deadline - time.monotonic())
         if not alone.size or seconds <= 0:
             continue
-        found[place], solver = sharpen(run.networks[place], bounds[place], alone, polytope, seconds, run.options.seed)
+        options = run.options
+        found[place], solver = sharpen(
+            run.networks[place], bounds[place], alone, polytope, seconds, options.seed, options.trust
+        )
         if solver:
-            run.evidence, run.solver = "solver", solver
+            run.trusted.add("scip")
+            run.solver = solver
     return found[0], found[1]
 
 
@@ -313,10 +353,11 @@ def _milp(run: _Run, deadline: float) -> None:
         for place, disjunct in enumerate(disjuncts):
             run.progress("milp", place, len(disjuncts))
             left = len(disjuncts) - place + sum(int(p.splitter.open.sum()) for p in parts[number + 1 :])
-            answer = milp.ask(disjunct, max(0.0, deadline - time.monotonic()) / left)
+            start = time.monotonic()
+            answer = milp.ask(disjunct, max(0.0, deadline - start) / left)
             if answer.verdict.value == "never":
-                part.splitter.close(disjunct)
-                run.evidence, run.solver = "solver", milp.description
+                run.solver = milp.description
+                _claimed(run, part, disjunct, "scip", time.monotonic() - start)
             if answer.point is not None and _near(run, answer.point, part.polytope):
                 return
 
@@ -329,10 +370,88 @@ def _near(run: _Run, point: FloatArray, part: Polytope) -> bool:
     return run.search.attempt(start, part) or run.search.climb(start, part)
 
 
+def _claimed(run: _Run, part: _Part, disjunct: int, who: str, seconds: float) -> None:
+    """What follows from a solver's claim that no input of a part satisfies a disjunct, which took so many seconds.
+
+    It is taken where the solver is trusted; else a proof is looked for.
+    """
+    if who in run.options.trust:
+        run.trusted.add(who)
+        part.splitter.close(disjunct)
+    elif not _prove(run, part, disjunct, min(run.until(1.0), time.monotonic() + max(seconds, PROOF_SECONDS))):
+        part.claims.add((disjunct, who))
+
+
+def _small(run: _Run) -> bool:
+    """Whether exact rows of both networks are within reach."""
+    f, g = run.networks
+    return f.relu_count + g.relu_count <= EXACT_LIMITS[0] and products(f) + products(g) <= EXACT_LIMITS[1]
+
+
+def _branching(run: _Run, deadline: float) -> None:
+    """Branching on signs with exact rows, for small networks: every open disjunct; they share the time."""
+    if not _small(run):
+        return
+    questions = [(part, k) for part in run.open_parts for k in np.flatnonzero(part.splitter.open).tolist()]
+    for number, (part, disjunct) in enumerate(questions):
+        run.progress("branching", number, len(questions))
+        now = time.monotonic()
+        _prove(run, part, disjunct, now + max(0.0, deadline - now) / (len(questions) - number))
+        if run.search.found is not None:
+            return
+
+
+def _prove(run: _Run, part: _Part, disjunct: int, deadline: float) -> bool:
+    """Branch on signs until a disjunct is proved to hold nowhere on a part, a difference is found, or time is over."""
+
+    def tick() -> None:
+        run.tick()
+        if time.monotonic() >= deadline:
+            raise _EnoughError
+
+    search, polytope = run.search, part.polytope
+    proved = False
+    with suppress(_EnoughError, OverflowError):
+        if not _small(run):
+            proved = _prove_row(run, part, disjunct, deadline)
+        else:
+            if part.signs is None:
+                floats, exact = (lambda x: search.attempt(x, polytope)), (lambda x: search.take_exact(x, polytope))
+                part.signs = SignSearch(run.networks, polytope, floats, exact, tick)
+            proved = part.signs.refute(run.goals.exact[disjunct], tick)
+    if proved:
+        part.splitter.close(disjunct)
+    return proved
+
+
+class _EnoughError(Exception):
+    """The time of one question is over."""
+
+
+def _prove_row(run: _Run, part: _Part, disjunct: int, deadline: float) -> bool:
+    """Whether branching on signs of both networks, side by side, shows that one row of a disjunct is never met."""
+    rows = np.flatnonzero((run.goals.disjunct == disjunct) & ~run.goals.rounded).tolist()
+    network, box = run.search.network, part.polytope.box
+    known = {f"{side}:{name}": z for side, told in zip("fg", part.bounds, strict=True) for name, z in told.items()}
+    bounds = crown_bounds(
+        network, box.lower[None], box.upper[None], {n: known[n] for n in network.by_name if n in known}
+    )
+    for number, row in enumerate(rows):
+        run.tick()
+        limit = 0.0 if run.goals.strict[row] else _BELOW_ZERO
+        seconds = (deadline - time.monotonic()) / (len(rows) - number)
+        (found,) = prove_signs(network, bounds, [Question(ROWS, row, 1, limit)], seconds=seconds, max_nodes=_MAX_NODES)
+        if found.proved:
+            return True
+        if found.point is not None and _near(run, found.point, part.polytope):
+            return False
+    return False
+
+
 def _z3(run: _Run, deadline: float) -> None:
     """Z3 over the rationals, for questions about epsilon on small networks."""
     epsilon, (f, g) = run.goals.epsilon, run.networks
-    if epsilon is None or f.relu_count + g.relu_count > Z3_LIMITS[0] or products(f) + products(g) > Z3_LIMITS[1]:
+    if epsilon is None or not _small(run):
         return
     from eqverify.equivalence.exact import cross_check
 
@@ -342,14 +461,16 @@ def _z3(run: _Run, deadline: float) -> None:
             return
         answer = cross_check(f, g, Domain((part.polytope,)), epsilon, timeout=seconds)
         if answer.verdict == "equivalent":
-            for disjunct in range(len(run.goals)):
-                part.splitter.close(disjunct)
-            run.evidence = "solver" if run.evidence == "solver" else "z3"
+            for disjunct in np.flatnonzero(part.splitter.open).tolist():
+                if answer.claimed:
+                    _claimed(run, part, disjunct, "z3", answer.seconds)
+                else:
+                    part.splitter.close(disjunct)
         if answer.witness is not None and run.search.take_exact(answer.witness, part.polytope):
             return
 
 
-_METHODS = {"splitting": _split, "milp": _milp, "z3": _z3}
+_METHODS = {"splitting": _split, "branching": _branching, "milp": _milp, "z3": _z3}
 
 
 def _decision(run: _Run) -> Decision:
@@ -357,9 +478,14 @@ def _decision(run: _Run) -> Decision:
     whole = len(run.parts) == len(search.domain.polytopes)
     refuted = whole and all(outcome.refuted for outcome in outcomes)
     verdict: Verdict = "different" if search.found is not None else "equivalent" if refuted else "unknown"
+    claims = {(id(part), k, who) for part in run.open_parts for k, who in part.claims if part.splitter.open[k]}
+    claims = claims if verdict == "unknown" else set()
+    claimed, claimants = len({question[:2] for question in claims}), tuple(sorted({who for *_, who in claims}))
     reason = ""
     if verdict == "unknown":
         reason = f"no answer within {run.options.timeout:g} seconds" if run.late else "every method has given up"
+        if claims:
+            reason += f"; without a proof, {' and '.join(claimants)} claims that {claimed} questions have no solution"
         if search.unplayed:
             reason += "; a difference was proved, but onnxruntime's rounding hides it"
     return Decision(
@@ -367,8 +493,10 @@ def _decision(run: _Run) -> Decision:
         search.found,
         max(outcome.reach for outcome in outcomes) if whole else float("inf"),
         search.best,
-        run.evidence,
-        run.solver,
+        tuple(sorted(run.trusted)),
+        claimed,
+        claimants,
+        run.solver if run.trusted or claims else "",
         sum(outcome.boxes for outcome in outcomes),
         sum(outcome.left for outcome in outcomes),
         sum(outcome.done for outcome in outcomes) / len(search.domain.polytopes),

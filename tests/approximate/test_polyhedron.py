@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eqverify.approximate.certificate import never_positive
+from eqverify.bounds.farkas import never_positive
 from eqverify.bounds.polyhedron import Polyhedron
 from eqverify.domain import Box, Polytope
 from eqverify.testing.oracle import polytope_vertices

@@ -4,17 +4,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from region_checks import NETWORKS, dyadic_network, patterns_of, random_network
 from test_polyhedron import LyingSolver
 
+from eqverify.approximate import questions
 from eqverify.approximate.regions import find_regions
+from eqverify.approximate.search import PartCount, PartSearch
 from eqverify.domain import Box, Domain, Polytope, box_domain
 from eqverify.errors import ContradictionError, InputError
+from eqverify.milp.regions import Found
 from eqverify.testing.chains import chain_network
 from eqverify.testing.drawing import Sizes
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.oracle import patterns_exact
 from eqverify.testing.strategies import any_networks, domains
+from eqverify.trust import trusting
 
 BY_HAND = {
     "absolute-value": (2, 2),
@@ -39,7 +44,7 @@ def test_problems_solved_by_hand(problem, method):
     assert patterns_of(found) == patterns_exact(problem.network, problem.domain)
     assert found.exhausted
     assert found.undecided == 0
-    assert method == "milp" or found.complete
+    assert (found.complete, found.claimed, found.evidence) == (True, 0, "bounds")
 
 
 @pytest.mark.parametrize("seed", range(NETWORKS))
@@ -93,6 +98,80 @@ def test_a_lying_solver_makes_no_region_and_hides_none(seed, monkeypatch):
     assert shown <= exact
     assert len(exact) <= found.upper
     assert not found.complete or shown == exact
+
+
+class LyingScip:
+    """Says at once that there is no region (left), or shows one again and again."""
+
+    description = "SCIP"
+
+    def __init__(self, pattern=None):
+        self.pattern = pattern
+
+    def search(self, _):
+        return Found(exhausted=self.pattern is None, pattern=self.pattern, point=np.zeros(2))
+
+    def exempt_zeros(self):
+        pass
+
+    exclude = add_units = lambda self, _: None
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("shown", [None, True, False])
+def test_lies_of_scip_hide_no_region(seed, shown, monkeypatch):
+    network = (dyadic_network if seed % 2 else random_network)(seed, 2, (4, 3))
+    domain = box_domain(np.full(2, -1.0), np.full(2, 1.0))
+    exact, model = patterns_exact(network, domain), questions._model
+
+    def lie(*arguments):
+        _, unstable, active = model(*arguments)
+        return LyingScip(None if shown is None else np.full(int(unstable.sum()), shown)), unstable, active
+
+    monkeypatch.setattr(questions, "_model", lie)
+    found = find_regions(network, domain, method="milp")
+    assert (found.complete, found.claimed, found.evidence) == (shown is None, 0, "bounds")
+    assert patterns_of(found) <= exact
+    assert not found.complete or patterns_of(found) == exact
+    monkeypatch.setattr(PartSearch, "run", lambda self: PartCount(unexplored=self.bound, exhausted=False))
+    found = find_regions(network, domain, method="milp")
+    assert (found.complete, found.claimed) == (False, int(shown is None))
+    assert len(exact) <= found.upper
+    found = find_regions(network, domain, method="milp", trust=trusting("scip"))
+    assert found.complete == (shown is None)
+    assert found.evidence == ("solver (scip, trusted)" if shown is None else "bounds")
+
+
+MIXED = st.floats(-1, 1).flatmap(lambda x: st.sampled_from((0, -9, 9, -30, 30, -45)).map(lambda e: x * 10.0**e))
+"""Numbers of all magnitudes, subnormal float32 included."""
+
+
+def test_a_cell_that_only_rationals_show():
+    """Two units bend next to 0, less than the smallest float32 apart, where float64 arithmetic sees one point."""
+    tiny = 2.0**-149
+    first = np.array([[1.0], [-1.0], [-2.0], [tiny], [tiny]]), np.array([2.0, tiny, -3 * tiny, -2.0, -2.0])
+    second = np.array([[-1.0, tiny, tiny, 2.0, -2.0]]), np.ones(1)
+    network = chain_network([first, second, (np.ones((1, 1)), np.zeros(1))])
+    domain = box_domain(-np.ones(1), np.ones(1))
+    found, exact = find_regions(network, domain), patterns_exact(network, domain)
+    assert patterns_of(found) <= exact
+    assert len(exact) <= found.upper
+
+
+ROWS = st.integers(1, 2).flatmap(lambda n: arrays(np.float64, (5, n + 1), elements=MIXED))
+
+
+@given(ROWS, arrays(np.float64, 5, elements=MIXED))
+def test_numbers_of_all_magnitudes(first, last):
+    """Signs that only rationals show are seen; a count that says it is complete is right."""
+    with np.errstate(all="ignore"):
+        first, last = first.astype(np.float32).astype(float), last.astype(np.float32).astype(float)
+    network = chain_network([(first[:, :-1], first[:, -1]), (last[None], np.zeros(1)), (np.ones((1, 1)), np.zeros(1))])
+    domain = box_domain(np.full(network.input_size, -1.0), np.ones(network.input_size))
+    found, exact = find_regions(network, domain, time_limit=5.0), patterns_exact(network, domain)
+    assert patterns_of(found) <= exact
+    assert len(exact) <= found.upper
+    assert not found.complete or patterns_of(found) == exact
 
 
 def test_radii_are_those_of_balls_inside():

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 
 from eqverify.cli.main import run
@@ -28,6 +29,23 @@ def files(tmp_path):
     network.write_bytes(write_network(chain, metadata={}, producer="test"))
     query.write_text(PROPERTY)
     return str(network), str(query)
+
+
+def test_none_found_is_no_success(files, capsys):
+    assert run(["regions", *files, "--time-limit", "1e-9", "--json"]) == 4
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["regions"], shown["complete"]) == (0, False)
+
+
+def test_what_lies_behind_an_opaque_operator_is_not_counted(files, capsys):
+    model = onnx.load(files[0])
+    model.graph.node.append(onnx.helper.make_node("Tanh", [model.graph.output[0].name], ["curved"]))
+    model.graph.output[0].name = "curved"
+    onnx.save(model, files[0])
+    assert run(["regions", *files]) == 0
+    assert "Tanh: counted is what lies before" in capsys.readouterr().out
+    assert run(["regions", *files, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["opaque"] == ["Tanh"]
 
 
 @pytest.mark.parametrize("method", ["fast", "milp"])

@@ -28,6 +28,7 @@ from eqverify.milp.encoding import Answer
 from eqverify.milp.encoding import Verdict as Reply
 from eqverify.network import Network
 from eqverify.testing.chains import chain_network
+from eqverify.trust import trusting
 
 UNIT = box_domain(-np.ones(1), np.ones(1))
 ONE = Fraction(1)
@@ -46,6 +47,7 @@ def decided(f: Network, g: Network, goals: PairGoals, domain: Domain = UNIT, *me
 def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves everything to bounds."""
     monkeypatch.setattr(WitnessSearch, "attempt", lambda *_: False)
+    monkeypatch.setattr(WitnessSearch, "take_exact", lambda *_: False)
 
 
 @pytest.mark.parametrize(
@@ -132,17 +134,19 @@ def test_products_that_underflow_are_not_zero(monkeypatch: pytest.MonkeyPatch) -
     assert decided(f, constant(0.0), goals, UNIT, "splitting").verdict == "unknown"
 
 
-def test_the_weakest_evidence_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The solver vouches for one part of the domain, Z3 for the other."""
+def test_all_who_are_trusted_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SCIP vouches for one part of the domain, Z3 for the other."""
     f = chain_network([(np.ones((2, 1)), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
     g = chain_network([(np.ones((2, 1)), np.zeros(2)), (np.full((1, 2), 1.25), np.zeros(1))])
     domain = Domain((UNIT.polytopes[0], Polytope(Box(np.full(1, -2.0), np.ones(1)))))
     monkeypatch.setattr(Splitter, "run", lambda self, *_, **__: self.outcome)
     replies = iter([Answer(Reply.NEVER), Answer(Reply.NEVER)])
     monkeypatch.setattr(ProductMilp, "ask", lambda *_: next(replies, Answer(Reply.UNKNOWN, reason="tired")))
-    monkeypatch.setattr("eqverify.equivalence.exact.cross_check", lambda *_, **__: CrossCheck("equivalent"))
-    found = decided(f, g, epsilon_goals(1, 1, 0.6), domain, "milp", "z3")
-    assert (found.verdict, found.evidence) == ("equivalent", "solver")
+    monkeypatch.setattr("eqverify.equivalence.exact.cross_check", lambda *_, **__: CrossCheck("equivalent", queries=1))
+    goals = epsilon_goals(1, 1, 0.6)
+    options = DecideOptions(timeout=2.0, methods=("milp", "z3"), trust=trusting("scip,z3"))
+    found = decide(f, g, goals, WitnessSearch(f, g, goals, domain), options)
+    assert (found.verdict, found.evidence) == ("equivalent", "solver (scip, z3, trusted)")
     assert "SCIP" in found.solver
 
 

@@ -88,8 +88,7 @@ def bench(
     expected = read_expected(instances)
     make_folder(output)
     pool = _pool(workers, scheduler)
-    believed = trusting(trust)
-    names = ",".join(sorted(believed))
+    names = ",".join(sorted(trusting(trust)))
     both = with_reduction == without_reduction
     modes = [True, False] if with_reduction and both else [not without_reduction or with_reduction]
     own = None if workers == 1 and scheduler is None else 1
@@ -100,7 +99,7 @@ def bench(
             mode = "with" if reduction else "without"
             name = f"{backend}, {mode} reduction" + (f", trusting {names}" if names else "")
             file = output / f"{_file_name(backend)}-{mode}{f'-trusting-{_file_name(names)}' if names else ''}.csv"
-            settings = Settings(backend, reduction, seed, own, believed)
+            settings = Settings(backend, reduction, seed, own, trusting(trust))
             with _interruptible(output):
                 runs[name] = run_sweep(instances, settings, file, pool, _report)
             details[name] = read_details(file.with_suffix(".jsonl"))

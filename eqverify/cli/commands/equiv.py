@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from eqverify.cli.commands.shared import Json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.errors import UsageError
+from eqverify.trust import trusting
 
 _MOST_DIGITS = 400
 """Digits before or behind the point of an epsilon: more are no float, and their rational would fill the memory."""
@@ -29,6 +30,7 @@ def equiv(
     timeout: float = 60.0,
     split_inputs: int = 12,
     seed: int = 0,
+    trust: str = "",
     query_out: Path | None = None,
     json: Json = False,
 ) -> int:
@@ -55,6 +57,8 @@ def equiv(
         Split the input box first where at most so many inputs are free.
     seed:
         Of random points and solver.
+    trust:
+        Solvers whose claims are used where no proof of them was found, between commas: scip, z3. By default none.
     query_out:
         Also write the question as a VNN-LIB 2 query about networks f and g; unsat means equivalent.
     json:
@@ -78,6 +82,7 @@ def equiv(
             timeout=timeout,
             split_inputs=split_inputs,
             seed=seed,
+            trust=trusting(trust),
             progress=progress,
         )
     if json:

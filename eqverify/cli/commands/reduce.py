@@ -83,7 +83,8 @@ def reduce(
     max_epsilon:
         Avoid new weights where they would bring the proved deviation above this.
     cross_check:
-        Confirm the result: by exact arithmetic with Z3 (small networks only), or by the methods of eqverify equiv.
+        Look for a deviation above eps without the facts: with Z3 over the rationals (small networks only; that it finds
+        none is a claim), or by the methods of eqverify equiv, which prove eps again.
     cross_check_timeout:
         Seconds for the cross-check.
     picture:

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from eqverify.approximate.regions import Method
 from eqverify.cli.commands.shared import Json, require_outputs
 from eqverify.cli.progress import shown_progress
+from eqverify.trust import trusting
 
 
 def regions(
@@ -22,11 +23,14 @@ def regions(
     method: Method = "fast",
     time_limit: float = 60.0,
     seed: int = 0,
+    trust: str = "",
     picture: Path | None = None,
     slice_through: Annotated[tuple[Path, Path, Path] | None, Parameter(name="--slice")] = None,
     json: Json = False,
-) -> None:
+) -> int:
     """Count the linear regions of the network on the property's inputs.
+
+    Exit status 4 where none was found within the time limit.
 
     Parameters
     ----------
@@ -42,6 +46,8 @@ def regions(
         Seconds; what was found until then is a lower bound.
     seed:
         Of random points and of SCIP.
+    trust:
+        scip: where SCIP finds no other regions, and no proof of that was found, these count as all.
     picture:
         Also draw the regions (.svg, .png, .pdf): of two free inputs, or of a slice.
     slice_through:
@@ -58,7 +64,9 @@ def regions(
     start = time.perf_counter()
     with shown_progress() as progress:
         problem = load_problem(network, query)
-        result = find_regions(problem, method=method, time_limit=time_limit, seed=seed, progress=progress)
+        result = find_regions(
+            problem, method=method, time_limit=time_limit, seed=seed, trust=trusting(trust), progress=progress
+        )
     if list_to is not None:
         result.save_list(list_to)
     if picture is not None:
@@ -68,3 +76,4 @@ def regions(
         render.print_json({**result.as_dict(), "seconds": seconds})
     else:
         render.print_regions(result, seconds)
+    return 0 if result.found.regions else 4

@@ -1,0 +1,196 @@
+"""Branching on unit signs of two small networks side by side, over linear programs (specs/equivalence.md, E-10).
+
+A solver's multipliers and vertices are hints: a bound is computed again from the multipliers, in float64 rounded
+outwards, and where that is just not enough in rationals, from multipliers that are solved for exactly.  A vertex at
+which all ReLUs are what they should be is an input where the networks may differ; it is tried, as floats and exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from eqverify.arrays import FloatArray
+from eqverify.bounds.farkas import largest, vertex
+from eqverify.bounds.polyhedron import Maximum
+from eqverify.domain import Conjunction, Polytope
+from eqverify.equivalence.encoding import holds_exactly
+from eqverify.equivalence.rational import exact_vector
+from eqverify.equivalence.relaxation import Line, Relaxation, Unit
+from eqverify.network import Network
+
+_NEARLY = 1e-6
+"""A bound of t (which is between -1 and 1) up to this may be 0 in truth, and is computed in rationals."""
+
+_SYSTEM = 150
+"""Systems of more equations are not solved in rationals."""
+
+_AGREES = 1e-7
+"""A vertex at which all units are so close to what they should be, as a share of their ranges, is tried as an input."""
+
+Floats = Callable[[FloatArray], bool]
+"""Tries inputs (k, input_size); whether they show a difference."""
+
+Exact = Callable[[tuple[Fraction, ...]], bool]
+"""Tries one exact input of the part."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Node:
+    """Constraints of the signs fixed so far, and the open units, as numbers."""
+
+    lines: tuple[Line, ...]
+    open: tuple[int, ...]
+
+
+class SignSearch:
+    """Sign branching on one part of the domain.
+
+    Args:
+        networks: f and g.
+        part: the part.
+        floats, exact: try inputs that may show a difference.
+        tick: called again and again while this is made; raises to stop.
+
+    Attributes:
+        nodes: linear programs over nodes of the trees, of all calls.
+        found: whether a difference was found.
+
+    Raises:
+        OverflowError: numbers are beyond the range of floats.
+    """
+
+    def __init__(
+        self,
+        networks: tuple[Network, Network],
+        part: Polytope,
+        floats: Floats,
+        exact: Exact,
+        tick: Callable[[], None],
+    ) -> None:
+        self.part, self._floats, self._exact = part, floats, exact
+        self.relaxation = Relaxation(networks, part, tick)
+        self.relaxation.tighten()
+        self._open = tuple(k for k, unit in enumerate(self.relaxation.units) if not unit.side)
+        self._sides: dict[tuple[int, int], tuple[Line, ...]] = {}
+        self.nodes, self.found = 0, False
+
+    def refute(self, conjunction: Conjunction, tick: Callable[[], None]) -> bool:
+        """Whether no input of the part satisfies all rows of a disjunct, proved.
+
+        Args:
+            conjunction: the rows.
+            tick: called for every node; raises to stop.
+
+        Trusted: float64 arithmetic, rational arithmetic, and the encoding; no solver.  False where a difference was
+        found, or nobody knows.
+        """
+        goal, strict = self.relaxation.goal(conjunction)
+        root = [*self.relaxation.base, *goal]
+        stack = [_Node((), self._open)]
+        while stack:
+            tick()
+            node = stack.pop()
+            self.nodes += 1
+            self.relaxation.visit([*root, *node.lines])
+            found = self._bound(strict)
+            if found is not None and not node.open:
+                # Hulls of rounded ranges hide what the signs say.
+                self.relaxation.visit([*self.relaxation.certain, *goal, *node.lines])
+                found = self._bound(strict)
+            if found is None:
+                continue
+            unit, agrees = self._branch(node, found)
+            if agrees and self._try(found):
+                self.found = True
+                return False
+            if unit is None:
+                return False
+            rest = tuple(k for k in node.open if k != unit)
+            sides = sorted((-1, 1), key=lambda side: side == self._likely(unit, found))
+            stack += [_Node((*node.lines, *self._side(unit, side)), rest) for side in sides]
+        return True
+
+    def _bound(self, strict: bool) -> Maximum | None:
+        """None where no input is left; else where the solver says that t is largest."""
+
+        def excludes(value: float | Fraction) -> bool:
+            return value < 0 or (strict and value <= 0)
+
+        relaxation = self.relaxation
+        value, found = relaxation.maximum(relaxation.objective)
+        if excludes(value):
+            return None
+        near = found.point is not None and abs(float(found.point[relaxation.t])) <= _NEARLY
+        if near and found.tight.size <= _SYSTEM:
+            exactly = largest(relaxation.dense(relaxation.objective.form), self._tight(found))
+            if exactly is not None and excludes(exactly):
+                return None
+        return found
+
+    def _tight(self, found: Maximum) -> list[list[Fraction]]:
+        return [list(self.relaxation.exact(k)) for k in found.tight.tolist()]
+
+    def _branch(self, node: _Node, found: Maximum) -> tuple[int | None, bool]:
+        """The unit to branch on, if there is one, and whether the solver's point is what the networks compute."""
+        if not node.open:
+            return None, True
+        if found.point is None:
+            return node.open[0], False
+        gaps = np.array([self._gap(self.relaxation.units[k], found.point) for k in node.open])
+        costs = np.array([self._cost(self.relaxation.units[k], found) for k in node.open])
+        score = gaps * (costs + 1e-9 * costs.max())
+        best = int(np.argmax(score if score.max() > 0 else gaps))
+        widths = np.array([self.relaxation.upper[self.relaxation.units[k].h] for k in node.open])
+        return node.open[best], bool((gaps <= _AGREES * widths).all())
+
+    def _gap(self, unit: Unit, point: FloatArray) -> float:
+        """How far a unit's output is from what it should be."""
+        return abs(float(point[unit.h]) - max(0.0, self._value(unit, point)))
+
+    def _value(self, unit: Unit, point: FloatArray) -> float:
+        return float(unit.z.row @ point) + float(unit.z.form.constant)
+
+    def _cost(self, unit: Unit, found: Maximum) -> float:
+        """The multiplier of the upper side of a unit's triangle: how much the bound gains where that falls."""
+        place = self._places().get(id(unit.hull[-1]), -1)
+        return max(0.0, float(found.multipliers[place])) if 0 <= place < found.multipliers.size else 0.0
+
+    def _places(self) -> dict[int, int]:
+        return {id(line): k for k, line in enumerate(self.relaxation.base)}
+
+    def _likely(self, unit: int, found: Maximum) -> int:
+        """The side on which the solver's point is: it is looked at first."""
+        own = self.relaxation.units[unit]
+        return 1 if found.point is None or self._value(own, found.point) >= 0 else -1
+
+    def _side(self, unit: int, side: int) -> tuple[Line, ...]:
+        if (unit, side) not in self._sides:
+            own = self.relaxation.units[unit]
+            self._sides[unit, side] = self.relaxation.fixed(own.z.form, own.h, side)
+        return self._sides[unit, side]
+
+    def _try(self, found: Maximum) -> bool:
+        """Try the solver's point, and the vertex that its constraints meet in."""
+        if found.point is None:
+            return False
+        columns = [float(v) for v in found.point]
+        x = self._inputs(columns)
+        if self._floats(np.array(x, dtype=np.float64)[None]):
+            return True
+        meeting = vertex(self._tight(found), columns) if found.tight.size <= _SYSTEM else None
+        return any(self._within(x) and self._exact(x) for x in (x, self._inputs(meeting or columns)))
+
+    def _inputs(self, columns: Sequence[float | Fraction]) -> tuple[Fraction, ...]:
+        """The inputs at a point of the columns."""
+        forms = self.relaxation.encoder.inputs
+        return tuple(f.constant if not f.coefficients else Fraction(columns[min(f.coefficients)]) for f in forms)
+
+    def _within(self, x: tuple[Fraction, ...]) -> bool:
+        part = self.part
+        box = zip(exact_vector(part.box.lower.tolist()), x, exact_vector(part.box.upper.tolist()), strict=True)
+        inside = all(low <= value <= high for low, value, high in box)
+        return inside and holds_exactly(part.matrix.tolist(), part.bound.tolist(), x)
