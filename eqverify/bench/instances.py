@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -117,7 +118,7 @@ def read_expected(instances: Iterable[Instance]) -> dict[Key, str]:
 
 
 def read_results(path: Path) -> dict[Key, Row]:
-    """The results in a file, the last of each instance; a torn last line, of a killed run, is left out.
+    """The results in a file, the last of each instance; lines that are none, as a torn last one, are left out.
 
     Lines without the last column, of earlier versions or of the competition, have results too.
     """
@@ -130,8 +131,8 @@ def read_results(path: Path) -> dict[Key, Row]:
         if len(fields) in (6, 7) and fields[4] in RESULTS:
             category, network, query, prepare, result, seconds, claimed = [*fields, ""][:7]
             key = category, network, query
-            known = int(claimed) if claimed else None
-            rows[key] = Row(key, float(prepare), result, float(seconds), known)
+            with contextlib.suppress(ValueError):
+                rows[key] = Row(key, float(prepare), result, float(seconds), int(claimed) if claimed else None)
     return rows
 
 
