@@ -132,8 +132,7 @@ def read_results(path: Path) -> dict[Key, Row]:
             category, network, query, prepare, result, seconds, claimed = [*fields, ""][:7]
             key = category, network, query
             with contextlib.suppress(ValueError):
-                known = int(claimed) if claimed else None
-                rows[key] = Row(key, float(prepare), result, float(seconds), known)
+                rows[key] = Row(key, float(prepare), result, float(seconds), int(claimed) if claimed else None)
     return rows
 
 

@@ -108,8 +108,9 @@ def test_claims_are_a_column_and_older_results_have_none(instances, tmp_path):
     results = tmp_path / "r.csv"
     rows = [Row(instances[0].key, 0.0, "unknown", 1.0, 3), Row(instances[1].key, 0.0, "sat", 1.0)]
     older = "family,onnx/net.onnx,vnnlib/edge.vnnlib,0.001,unsat,0.908\n"
-    results.write_text("".join(row.line() for row in rows) + older)
-    assert [len(fields) for fields in csv.reader(results.open())] == [7, 7, 6]
+    damaged = "family,onnx/net.onnx,vnnlib/far.vnnlib,0.001,unsat,0.908,many\n"
+    results.write_text("".join(row.line() for row in rows) + older + damaged)
+    assert [len(fields) for fields in csv.reader(results.open())] == [7, 7, 6, 7]
     read = read_results(results)
     assert [row.claimed for row in read.values()] == [3, None, None]
     assert read[instances[2].key].result == "unsat"
