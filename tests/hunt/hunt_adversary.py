@@ -43,16 +43,17 @@ def packed(head: dict[str, Any], arrays: Arrays) -> bytes:
 
 
 def mutate(folder: Path, arguments: Sequence[str]) -> int:
-    """From c.cert, prop.vnnlib and out.onnx to bad.cert, bad.vnnlib and bad.onnx.
+    """From c.cert (or c-1.cert, ...), prop.vnnlib and out.onnx to bad.cert, bad.vnnlib and bad.onnx.
 
     Args:
         folder: of the case.
-        arguments: the certificate's name, and a seed.
+        arguments: a seed.
     """
-    rng, certificate = Random(arguments[1]), folder / arguments[0]
-    if not certificate.exists():
+    rng = Random(arguments[0])
+    certificates = sorted(folder.glob("c*.cert"))
+    if not certificates:
         return 2
-    head, arrays = unpacked(certificate.read_bytes())
+    head, arrays = unpacked(rng.choice(certificates).read_bytes())
     text, model = (folder / "prop.vnnlib").read_text("utf-8"), (folder / "out.onnx")
     reduced = model.read_bytes() if model.exists() else b""
     where = rng.random()
@@ -203,6 +204,6 @@ def domain_shrunk(rng: Random, head: dict[str, Any], arrays: Arrays) -> None:
 
 
 WAYS: tuple[Callable[[Random, dict[str, Any], Arrays], None], ...] = (
-    epsilon_down, status_changed, status_changed, bounds_tightened, relation_changed, map_changed, any_number, any_number,
-    steps_changed, leaf_changed, domain_shrunk,
+    epsilon_down, status_changed, status_changed, bounds_tightened, relation_changed, map_changed, any_number,
+    any_number, steps_changed, leaf_changed, domain_shrunk,
 )  # fmt: skip

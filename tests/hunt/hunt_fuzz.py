@@ -10,10 +10,33 @@ from typing import Any
 import onnx
 
 NUMBERS = (
-    "0", "0.0", "-0.0", "1", "1.", ".5", "+1.0", "--1", "1e400", "-1e400", "1e-400", "1e39", "1e309", "1e99999", "nan", "inf",
-    "-inf", "0x10", "1_000", "1e", "9" * 400, "1" * 1300, "1/3", "\u0661", "\u221e", "4.9e-324", "1.7976931348623159e308",
+    "0", "0.0", "-0.0", "1", "1.", ".5", "+1.0", "--1", "1e400", "-1e400", "1e-400", "1e39", "1e309", "1e99999", "nan",
+    "inf", "-inf", "0x10", "1_000", "1e", "9" * 400, "1" * 1300, "1/3", "\u0661", "\u221e", "4.9e-324",
+    "1.7976931348623159e308",
 )  # fmt: skip
-WORDS = ("(", ")", "and", "or", "not", "assert", "<=", "<", "=", "==", "!=", "X_0", "Y_0", "X_9", "Z", "+", "-", "*", "let", "|x|", "\x00")
+WORDS = (
+    "(",
+    ")",
+    "and",
+    "or",
+    "not",
+    "assert",
+    "<=",
+    "<",
+    "=",
+    "==",
+    "!=",
+    "X_0",
+    "Y_0",
+    "X_9",
+    "Z",
+    "+",
+    "-",
+    "*",
+    "let",
+    "|x|",
+    "\x00",
+)
 
 
 def damaged_text(rng: Random, text: str) -> bytes:
@@ -101,7 +124,22 @@ def change_node(rng: Random, model: Any) -> None:
     way = rng.random()
     names = [name for n in model.graph.node for name in [*n.input, *n.output]] + ["", "nowhere"]
     if way < 0.4:
-        node.op_type = rng.choice(("Relu", "Gemm", "MatMul", "Add", "Clip", "Softmax", "Sigmoid", "Conv", "MaxPool", "Nothing", "Div", "Flatten"))
+        node.op_type = rng.choice(
+            (
+                "Relu",
+                "Gemm",
+                "MatMul",
+                "Add",
+                "Clip",
+                "Softmax",
+                "Sigmoid",
+                "Conv",
+                "MaxPool",
+                "Nothing",
+                "Div",
+                "Flatten",
+            )
+        )
     elif way < 0.6 and node.input:
         node.input[rng.randrange(len(node.input))] = rng.choice(names)
     elif way < 0.7 and node.input:
@@ -109,7 +147,9 @@ def change_node(rng: Random, model: Any) -> None:
     elif way < 0.8:
         node.output[0] = rng.choice(names)
     elif way < 0.9:
-        node.attribute.append(onnx.helper.make_attribute(rng.choice(("axis", "alpha", "transA", "odd")), rng.choice((1, -3, 0.5, "x"))))
+        node.attribute.append(
+            onnx.helper.make_attribute(rng.choice(("axis", "alpha", "transA", "odd")), rng.choice((1, -3, 0.5, "x")))
+        )
     else:
         node.domain = "com.example"
 
@@ -132,11 +172,22 @@ def change_ports(rng: Random, model: Any) -> None:
     elif way < 0.5:
         del model.graph.input[:]
     elif way < 0.7:
-        model.graph.output[0].name = rng.choice([name for node in model.graph.node for name in [*node.input, *node.output]])
+        model.graph.output[0].name = rng.choice(
+            [name for node in model.graph.node for name in [*node.input, *node.output]]
+        )
     elif way < 0.85:
         model.graph.output.append(model.graph.output[0])
     else:
         rng.choice([*model.graph.input, *model.graph.output]).type.tensor_type.elem_type = rng.choice((0, 1, 7, 10, 11))
 
 
-FIELDS = (change_dimension, change_tensor, change_tensor, change_node, change_node, change_order, change_opset, change_ports)
+FIELDS = (
+    change_dimension,
+    change_tensor,
+    change_tensor,
+    change_node,
+    change_node,
+    change_order,
+    change_opset,
+    change_ports,
+)

@@ -1,6 +1,6 @@
 """An ONNX interpreter in rationals, for the operators that the hunt writes and that reduced files hold.
 
-Every component of every tensor is an affine form over inputs and units, so that a model becomes a `Function` of the oracle.
+Every component of every tensor is an affine form over inputs and units: a model becomes a `Function` of the oracle.
 Nothing of eqverify is used, and numpy moves objects around but computes nothing.
 """
 
@@ -14,13 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from hunt_oracle import ONE, ZERO, Form, Function, Unit, rational, variable
-
-LARGEST = {1: rational(struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]), 11: rational(np.finfo(np.float64).max.item())}
-
-
-class NotRead(Exception):
-    """An operator or a form of one that this interpreter does not know: the case is left out."""
+from hunt_oracle import ONE, ZERO, Form, Function, LeftOutError, Unit, rational, variable
 
 
 def read_function(path: Path) -> tuple[Function, dict[str, list[Form]]]:
@@ -56,7 +50,7 @@ class Reader:
     def step(self, node: Any) -> None:
         operator = OPERATORS.get(node.op_type)
         if operator is None or node.domain not in ("", "ai.onnx"):
-            raise NotRead(node.op_type)
+            raise LeftOutError(node.op_type)
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         arguments = [self.values[name] if name else None for name in node.input]
         self.values[node.output[0]] = operator(self, node, attributes, *arguments)
@@ -87,7 +81,7 @@ def constant(tensor: Any) -> np.ndarray:
 def number(value: float) -> Any:
     """A rational as a form; infinities stay floats, for Clip."""
     if value != value:
-        raise NotRead("NaN")
+        raise LeftOutError("NaN")
     return value if value in (float("inf"), float("-inf")) else Form({}, rational(value))
 
 
@@ -99,7 +93,7 @@ def objects(values: list[Any], shape: Any) -> np.ndarray:
 
 def as_form(value: Any) -> Form:
     if not isinstance(value, Form):
-        raise NotRead("a number that is not finite")
+        raise LeftOutError("a number that is not finite")
     return value
 
 
@@ -112,14 +106,14 @@ def mapped(function: Callable[..., Form], *tensors: np.ndarray) -> np.ndarray:
 
 def times(a: Form, b: Form) -> Form:
     if a.terms and b.terms:
-        raise NotRead("a product of computed values")
+        raise LeftOutError("a product of computed values")
     return a.scaled(b.constant) if not b.terms else b.scaled(a.constant)
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Of matrices, or a vector and a matrix."""
     if a.ndim > 2 or b.ndim > 2:
-        raise NotRead("a product of stacks")
+        raise LeftOutError("a product of stacks")
     rows, columns = a.reshape(-1, a.shape[-1]), b.reshape(b.shape[0], -1)
     found = []
     for i, j in product(range(rows.shape[0]), range(columns.shape[1])):
@@ -150,7 +144,7 @@ def clip(reader: Reader, node: Any, attributes: dict[str, Any], x: Any, low: Any
         low, high = (objects([number(float(end))], ()) for end in ends)
     low, high = (None if end is None else end.item() for end in (low, high))
     if low == float("inf") or high == float("-inf"):
-        raise NotRead("a Clip to an infinity")
+        raise LeftOutError("a Clip to an infinity")
     if isinstance(low, Form):
         x = mapped(lambda v: reader.maximum(v, low), x)
     return mapped(lambda v: reader.minimum(v, high), x) if isinstance(high, Form) else x
@@ -172,7 +166,7 @@ def folded(name: str) -> Callable[..., np.ndarray]:
 def windows(shape: tuple[int, ...], kernel: Any, attributes: dict[str, Any]) -> tuple[list[int], Any]:
     """Extents of the result, and for each of its positions the (kernel position, input position) pairs inside."""
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or attributes.get("ceil_mode", 0):
-        raise NotRead("padding by name")
+        raise LeftOutError("padding by name")
     count = len(kernel)
     strides = attributes.get("strides", [1] * count)
     dilations = attributes.get("dilations", [1] * count)
@@ -208,7 +202,7 @@ def maxpool(reader: Reader, node: Any, attributes: dict[str, Any], x: Any) -> np
 
 def conv(reader: Reader, node: Any, attributes: dict[str, Any], x: Any, w: Any, b: Any = None) -> np.ndarray:
     if attributes.get("group", 1) != 1:
-        raise NotRead("groups")
+        raise LeftOutError("groups")
     extents, inside = windows(x.shape[2:], w.shape[2:], attributes)
     found = []
     for batch, channel in product(range(x.shape[0]), range(w.shape[0])):
@@ -242,7 +236,7 @@ def slopes(name: str) -> Callable[..., np.ndarray]:
 
 def quotient(a: Form, b: Form) -> Form:
     if b.terms or b.constant == 0:
-        raise NotRead("a quotient")
+        raise LeftOutError("a quotient")
     return a.scaled(ONE / b.constant)
 
 

@@ -9,10 +9,23 @@ from fractions import Fraction
 from pathlib import Path
 
 from hunt_interpreter import read_function
-from hunt_oracle import Atom, Cell, Form, Function, beside, cells, deviation, extremes, fmpq, fraction, rational
-from hunt_oracle import satisfied_somewhere
+from hunt_oracle import (
+    Atom,
+    Cell,
+    Form,
+    Function,
+    beside,
+    cells,
+    deviation,
+    extremes,
+    fmpq,
+    fraction,
+    rational,
+    satisfied_somewhere,
+)
 from hunt_property import Property, holds, read_property, start
 from hunt_running import Ran
+from hunt_texts import decimal
 
 
 @dataclass(slots=True)
@@ -29,7 +42,7 @@ def judged(folder: Path, runs: Sequence[Ran]) -> Judgement:
     """The judgement of all commands of a case, one after the other.
 
     Raises:
-        NotRead, TooMany: the oracle cannot tell.
+        LeftOutError: the oracle cannot tell.
     """
     found = Judgement()
     for ran in runs:
@@ -40,6 +53,11 @@ def judged(folder: Path, runs: Sequence[Ran]) -> Judgement:
         if judge is not None and ran.out:
             judge(folder, ran, found)
     return found
+
+
+def shown(value: Fraction) -> str:
+    """About this number, which may be beyond floats."""
+    return decimal(value, 17)
 
 
 def option(ran: Ran, name: str, default: str = "") -> str:
@@ -92,7 +110,7 @@ def judge_stability(folder: Path, ran: Ran, found: Judgement) -> None:
             continue
         inner = joined([extremes(function, cell, forms) for cell in closed_cells(query)])
         outer = joined([extremes(function, cell, forms) for cell in rounded_cells(query)])
-        ranges = [(float(fraction(a)), float(fraction(b))) for a, b in inner]
+        ranges = [(shown(fraction(a)), shown(fraction(b))) for a, b in inner]
         for k, status in enumerate(layer["status"]):
             (low, high), (wide_low, wide_high) = inner[k], outer[k]
             wrong = (
@@ -104,7 +122,9 @@ def judge_stability(folder: Path, ran: Ran, found: Judgement) -> None:
             )
             if wrong:
                 bounds = f"[{layer['lower'][k]}, {layer['upper'][k]}]"
-                found.faults.append(f"stability {option_engine(ran)}: {layer['name']} {k}: {status} {bounds}, exact {ranges[k]}")
+                found.faults.append(
+                    f"stability {option_engine(ran)}: {layer['name']} {k}: {status} {bounds}, exact {ranges[k]}"
+                )
     found.outcome = "units" if answer else found.outcome
 
 
@@ -168,7 +188,9 @@ def judge_counts(folder: Path, ran: Ran, found: Judgement) -> None:
             "active": sum(low >= 0 for low, _ in inner),
             "unstable": sum(low < 0 < high for low, high in outer),
         }
-        found.faults += [f"{ran.command[0]}: {layer['name']}: {layer[n]} {n}, at most {m}" for n, m in most.items() if layer[n] > m]
+        found.faults += [
+            f"{ran.command[0]}: {layer['name']}: {layer[n]} {n}, at most {m}" for n, m in most.items() if layer[n] > m
+        ]
 
 
 def judge_reduce(folder: Path, ran: Ran, found: Judgement) -> None:
@@ -184,14 +206,16 @@ def judge_reduce(folder: Path, ran: Ran, found: Judgement) -> None:
     exact = [max(d) for d in zip(*(deviation(original, reduced, c) for c in closed_cells(query)), strict=True)]
     printed = printed_epsilons(ran, len(exact))
     found.outcome = "eps = 0" if not any(printed) else "eps > 0"
-    found.expected = f"deviation {[float(fraction(d)) for d in exact]}"
+    found.expected = f"deviation {[shown(fraction(d)) for d in exact]}"
     for k, (true, said) in enumerate(zip(exact, printed, strict=False)):
         if fraction(true) > said:
-            found.faults.append(f"reduce: eps {float(said)!r} of output {k}, but the deviation is {float(fraction(true))!r}")
+            found.faults.append(
+                f"reduce: eps {shown(said)} of output {k}, but the deviation is {shown(fraction(true))}"
+            )
     relaxed = option(ran, "--property-out")
-    if relaxed and (folder / relaxed).exists() and satisfiable(query, original):
-        if not satisfiable(question(folder, relaxed), reduced):
-            found.faults.append("reduce --property-out: unsat for the reduced network, sat for the original")
+    kept = not (relaxed and (folder / relaxed).exists()) or satisfiable(question(folder, relaxed), reduced)
+    if not kept and satisfiable(query, original):
+        found.faults.append("reduce --property-out: unsat for the reduced network, sat for the original")
 
 
 def printed_epsilons(ran: Ran, outputs: int) -> list[Fraction]:
@@ -204,12 +228,19 @@ def printed_epsilons(ran: Ran, outputs: int) -> list[Fraction]:
 
 
 def judge_directed(folder: Path, ran: Ran, query: Property, found: Judgement) -> None:
-    answer = ran.json()
-    said = (answer or {}).get("verdict") or ran.out.partition("verdict")[2].split()[0]
+    """The verdict; where it is open, some relaxed property of the networks for its disjuncts keeps a solution."""
+    said = (ran.json() or {}).get("verdict", "")
     right = "sat" if satisfiable(query, read_function(folder / ran.command[1])[0]) else "unsat"
     found.outcome, found.expected = said, right
     if said in ("sat", "unsat") and said != right:
         found.faults.append(f"reduce --for-property: {said}, but it is {right}")
+    parts = [
+        (p, folder / p.name.replace("out", "relaxed").replace(".onnx", ".vnnlib")) for p in folder.glob("out*.onnx")
+    ]
+    if said != "open" or right != "sat" or not all(own.exists() for _, own in parts):
+        return
+    if not any(satisfiable(read_property(own.read_text("utf-8")), read_function(p)[0]) for p, own in parts):
+        found.faults.append("reduce --for-property: unsat for each reduced network, sat for the original")
 
 
 def judge_verify(folder: Path, ran: Ran, found: Judgement) -> None:
@@ -222,7 +253,9 @@ def judge_verify(folder: Path, ran: Ran, found: Judgement) -> None:
     if said in ("sat", "unsat") and said != right:
         found.faults.append(f"verify {option(ran, '--backend', 'scip')}: {said}, but it is {right}")
     elif said == "sat" and not (x and satisfies(query, function, x)):
-        found.faults.append(f"verify {option(ran, '--backend', 'scip')}: the input of sat does not satisfy the text: {x}")
+        found.faults.append(
+            f"verify {option(ran, '--backend', 'scip')}: the input of sat does not satisfy the text: {x}"
+        )
 
 
 def networks_of(folder: Path, ran: Ran, query: Property) -> Function:
@@ -279,7 +312,7 @@ def judge_equiv(folder: Path, ran: Ran, found: Judgement) -> None:
         proved = answer["epsilons"] or []
         for k, (true, bound) in enumerate(zip(exact, proved, strict=False)):
             if math.isfinite(bound) and true > Fraction(bound):
-                found.faults.append(f"equiv: {bound!r} proved for output {k}, but the deviation is {float(true)!r}")
+                found.faults.append(f"equiv: {bound!r} proved for output {k}, but the deviation is {shown(true)}")
     found.outcome, found.expected = said if said != "unknown" else f"{said} ({right})", right
     if said != "unknown" and said != right:
         found.faults.append(f"equiv: {said}, but they are {right}")
@@ -315,6 +348,19 @@ def judge_regions(folder: Path, ran: Ran, found: Judgement) -> None:
         found.faults.append(f"regions: {low} to {high}, complete: {answer['complete']}; exact: {exact}")
 
 
+def judge_shallow(folder: Path, ran: Ran, found: Judgement) -> None:
+    """The proved bound of an approximation; how much of the domain is exact is an estimate, and not judged."""
+    answer = ran.json()
+    if answer is None or ran.status != 0:
+        return
+    places = closed_cells(question(folder, ran.command[2]))
+    original, shallow = (read_function(folder / name)[0] for name in (ran.command[1], option(ran, "-o")))
+    true = max(fraction(max(d)) for d in zip(*(deviation(original, shallow, cell) for cell in places), strict=True))
+    found.outcome = "bounded"
+    if true > Fraction(answer["error_bound"]):
+        found.faults.append(f"shallow: at most {answer['error_bound']!r}, but the deviation is {shown(true)}")
+
+
 def judge_check(folder: Path, ran: Ran, found: Judgement) -> None:
     """A verified claim is true, whoever made the certificate."""
     answer = ran.json()
@@ -336,7 +382,7 @@ def judge_check(folder: Path, ran: Ran, found: Judgement) -> None:
         exact = [max(d) for d in zip(*(deviation(original, reduced, c) for c in closed_cells(query)), strict=True)]
         for k, (true, said) in enumerate(zip(exact, answer["epsilons"], strict=True)):
             if math.isfinite(said) and fraction(true) > Fraction(said):
-                found.faults.append(f"check: verified eps {said!r} of output {k}, but it is {float(fraction(true))!r}")
+                found.faults.append(f"check: verified eps {said!r} of output {k}, but it is {shown(fraction(true))}")
 
 
 def alone(query: Property, number: int) -> Property:
@@ -351,5 +397,6 @@ JUDGES: dict[str, Callable[[Path, Ran, Judgement], None]] = {
     "verify": judge_verify,
     "equiv": judge_equiv,
     "regions": judge_regions,
+    "shallow": judge_shallow,
     "check": judge_check,
 }

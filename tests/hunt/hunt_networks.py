@@ -140,7 +140,11 @@ def needle(rng: Random, weights: list[float], ends: list[tuple[float, float]]) -
 
 
 def draw_activation(rng: Random, builder: Builder, relu_only: bool) -> None:
-    kind = "Relu" if relu_only or rng.random() < 0.75 else rng.choice(("Clip", "Clip", "Abs", "LeakyRelu", "Max", "MaxPool"))
+    kind = (
+        "Relu"
+        if relu_only or rng.random() < 0.75
+        else rng.choice(("Clip", "Clip", "Abs", "LeakyRelu", "Max", "MaxPool"))
+    )
     name, size = builder.name, builder.size
     if kind == "Clip":
         low, high = clip_ends(rng)
@@ -172,7 +176,9 @@ def clip_ends(rng: Random) -> tuple[float | None, float | None]:
     elif odd < 0.15:
         low, high = 1.0, rng.choice((0.0, 0.5))
     elif odd < 0.25:
-        low, high = rng.choice(((FLT_MAX, None), (None, -FLT_MAX), (FLT_MAX, FLT_MAX), (-FLT_MAX, -FLT_MAX), (0.0, -FLT_MAX)))
+        low, high = rng.choice(
+            ((FLT_MAX, None), (None, -FLT_MAX), (FLT_MAX, FLT_MAX), (-FLT_MAX, -FLT_MAX), (0.0, -FLT_MAX))
+        )
     elif odd < 0.3:
         low, high = rng.choice(((infinite, None), (None, -infinite), (-infinite, -infinite)))
     return low, high
@@ -191,6 +197,8 @@ def draw_sizes(rng: Random) -> Sizes:
     layers = tuple(rng.randint(1, 6 if inputs < 3 else 4) for _ in range(count))
     if inputs == 1 and rng.random() < 0.1:
         layers = (rng.randint(20, 60), *layers[1:2])
+    if inputs == 2 and rng.random() < 0.1:
+        inputs = rng.randint(8, 40)
     return Sizes(inputs, rng.choices((1, 2, 3), (4, 3, 1))[0], layers)
 
 
@@ -227,7 +235,7 @@ def skipped(rng: Random, builder: Builder, before: str, units: int) -> None:
 
 
 def disturbed(rng: Random, model: bytes) -> bytes:
-    """Another network of the same architecture: one stored number changed by much, by little, or by one unit in the last place."""
+    """Another network of the same architecture: one stored number changed, by one last place or by more."""
     import onnx
 
     changed = onnx.load_from_string(model)
@@ -239,7 +247,12 @@ def disturbed(rng: Random, model: bytes) -> bytes:
     flat = values.reshape(-1)
     place = rng.randrange(flat.size)
     with np.errstate(all="ignore"):
-        ways = [np.nextafter(flat[place], np.inf), flat[place] * (1 + 10.0 ** rng.uniform(-7, -1)), -flat[place], flat[place]]
+        ways = [
+            np.nextafter(flat[place], np.inf),
+            flat[place] * (1 + 10.0 ** rng.uniform(-7, -1)),
+            -flat[place],
+            flat[place],
+        ]
         new = np.array(rng.choice(ways), dtype=flat.dtype)
     if np.isfinite(new):
         flat[place] = new

@@ -1,8 +1,8 @@
 """The exact oracle of the hunt: a piecewise linear function on a polytope, cut into the cells on which it is linear.
 
-It imports nothing of eqverify (`test_hunt_oracle.py` sees to that): every number is a rational of python-flint, and a cell
-is the list of its vertices, each with the set of constraints that are tight there.  On a cell all values are linear, so
-minima, maxima and "is there a point with ..." are read off its vertices.
+It imports nothing of eqverify (`test_hunt_oracle.py` sees to that): every number is a rational of python-flint, and a
+cell is the list of its vertices, each with the set of constraints that are tight there.  On a cell all values are
+linear, so minima, maxima and "is there a point with ..." are read off its vertices.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def fraction(value: fmpq) -> Fraction:
     return Fraction(int(value.p), int(value.q))
 
 
-class TooMany(Exception):
-    """More cells than the oracle is allowed to look at: the case is left out."""
+class LeftOutError(Exception):
+    """The oracle cannot tell: more cells than it may look at, or a file that its readers do not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ def cells(function: Function, start: Cell, most: int = 3000) -> Iterator[tuple[C
     """The cells on which a function is linear, with the side (1 above zero, else 0) of each unit.
 
     Raises:
-        TooMany: there are more than `most`.
+        LeftOutError: there are more than `most`.
     """
     found = 0
     first = 2 * function.inputs + 64  # bits below belong to the box and to what the domain was cut with
@@ -197,7 +197,7 @@ def cells(function: Function, start: Cell, most: int = 3000) -> Iterator[tuple[C
         if number == len(function.units):
             found += 1
             if found > most:
-                raise TooMany
+                raise LeftOutError
             yield cell, sides
             continue
         unit = function.units[number]

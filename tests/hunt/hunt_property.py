@@ -1,6 +1,7 @@
 """A reader of VNN-LIB for the hunt: what a property says, in rationals, strict signs included.
 
-Nothing of eqverify is used.  Read is what the hunt writes: both versions, `and`, `or`, comparisons, `+ - *`, several networks.
+Nothing of eqverify is used.  Read is what the hunt writes: both versions, `and`, `or`, comparisons, `+ - *`, several
+networks.
 """
 
 from __future__ import annotations
@@ -12,14 +13,10 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from hunt_oracle import Atom, Cell, Form, Function, box, clipped, fmpq, rational, variable
+from hunt_oracle import Atom, Cell, Form, Function, LeftOutError, box, clipped, fmpq, rational, variable
 
 TOKEN = re.compile(r"[()]|[^\s()]+")
 COMPARISONS = ("<=", "<", ">=", ">", "=", "==", "!=")
-
-
-class NotRead(Exception):
-    """A text that this reader does not know."""
 
 
 @dataclass(slots=True)
@@ -74,24 +71,42 @@ def start(atoms: Iterable[Atom], inputs: int) -> tuple[Cell, list[Atom]]:
     """The closed cell of atoms about inputs, and those that are not just its box.
 
     Raises:
-        NotRead: an input has no bound.
+        LeftOutError: an input has no bound.
     """
-    lower: list[fmpq | None] = [None] * inputs
-    upper: list[fmpq | None] = [None] * inputs
+    limits: list[dict[int, fmpq]] = [{}, {}]  # lower, upper
     others = []
     for atom in atoms:
         if len(atom.form.terms) == 1:
-            ((v, c),) = atom.form.terms.items()
-            end = -atom.form.constant / c
-            if c > 0:
-                upper[v] = end if upper[v] is None else min(upper[v], end)
-            else:
-                lower[v] = end if lower[v] is None else max(lower[v], end)
+            narrowed(limits, atom.form, limits)
         else:
             others.append(atom)
-    if None in lower or None in upper:
-        raise NotRead("an input without bounds")
-    return clipped(box(lower, upper), others, 2 * inputs), others
+    missing = [{v for v in range(inputs) if v not in side} for side in limits]
+    for _ in range(inputs if any(missing) else 0):  # as for inputs that are linked with bounded ones
+        derived: list[dict[int, fmpq]] = [{}, {}]
+        for atom in others:
+            narrowed(limits, atom.form, derived)
+        for side, more, wanted in zip(limits, derived, missing, strict=True):
+            side |= {v: end for v, end in more.items() if v in wanted}
+    lower, upper = limits
+    if len(lower) < inputs or len(upper) < inputs:
+        raise LeftOutError("an input without bounds")
+    whole = box([lower[v] for v in range(inputs)], [upper[v] for v in range(inputs)])
+    return clipped(whole, others, 2 * inputs), others
+
+
+def narrowed(limits: list[dict[int, fmpq]], form: Form, into: list[dict[int, fmpq]]) -> None:
+    """What form <= 0 says about each of its inputs, where the others are within their limits."""
+    for v, c in form.terms.items():
+        least = form.constant
+        for w, d in form.terms.items():
+            if w != v:
+                end = limits[0 if d > 0 else 1].get(w)
+                if end is None:
+                    break
+                least += d * end
+        else:
+            side, end = into[1 if c > 0 else 0], -least / c
+            side[v] = end if v not in side else (min if c > 0 else max)(side[v], end)
 
 
 def read_property(text: str) -> Property:
@@ -107,9 +122,9 @@ def read_property(text: str) -> Property:
         elif head == "assert":
             formulas.append(statement[1])
         elif head != "vnnlib-version":
-            raise NotRead(head)
+            raise LeftOutError(head)
     if not found.networks:
-        raise NotRead("no declaration")
+        raise LeftOutError("no declaration")
     found.disjuncts = normal(["and", *formulas], found.names)
     return found
 
@@ -169,7 +184,7 @@ def normal(formula: list[Any], names: dict[str, int]) -> list[list[Atom]]:
             found = [atoms + more for atoms in found for more in normal(part, names)]
         return found
     if head not in COMPARISONS:
-        raise NotRead(head)
+        raise LeftOutError(head)
     left, right = (term(part, names) for part in parts)
     below, above = left - right, right - left
     atoms = {
@@ -207,5 +222,5 @@ def term(text: Any, names: dict[str, int]) -> Form:
         elif head == "*" and not (total.terms and part.terms):
             total = part.scaled(total.constant) if part.terms else total.scaled(part.constant)
         else:
-            raise NotRead(head)
+            raise LeftOutError(head)
     return total

@@ -103,9 +103,15 @@ def in_process(command: Sequence[str], folder: Path, call) -> Ran:
             status = leaving.code if isinstance(leaving.code, int) else 0
         except Exception as error:  # the library may raise its own errors; anything else is a defect
             status = getattr(error, "exit_status", 5)
-            err.write(f"{error}\n" if hasattr(error, "exit_status") else traceback.format_exc())
+            err.write(f"{error}\n" if hasattr(error, "exit_status") else described(error))
     leaks += sorted({f"warning: {w.message}" for w in seen if issubclass(w.category, RuntimeWarning)})
     return Ran(tuple(command), status, out.getvalue(), err.getvalue(), tuple(leaks))
+
+
+def described(error: Exception) -> str:
+    """An error that nobody expected, and where it came from, without the paths of this machine."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"Traceback: {type(error).__name__}: {error} at {Path(last.filename).name}:{last.lineno}\n"
 
 
 def in_child(command: Sequence[str], folder: Path) -> Ran:

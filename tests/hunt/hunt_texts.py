@@ -1,4 +1,4 @@
-"""Random properties of the hunt: domains, output conditions with thresholds near or at the exact extreme, both versions."""
+"""Random properties of the hunt: domains, conditions with thresholds near or at the exact extreme, both versions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
 
-from hunt_oracle import Form, Function, TooMany, extremes, fraction, rational
+from hunt_oracle import Form, Function, LeftOutError, extremes, fraction, rational
 from hunt_property import read_property, start
 
 
@@ -68,9 +68,10 @@ class Domain:
 
 def draw_ends(rng: Random, inputs: int) -> list[tuple[str, str]]:
     """Texts of the bounds of a box."""
-    kind = rng.choices(("unit", "decimals", "scaled", "mixed", "point", "tiny"), (5, 4, 1, 1, 1, 1))[0]
+    kind = rng.choices(("unit", "decimals", "scaled", "mixed", "point", "tiny", "far"), (20, 16, 4, 4, 4, 4, 1))[0]
+    free = set(rng.sample(range(inputs), min(inputs, 2 if inputs > 3 else 3)))  # of many inputs most are constants
     found = []
-    for _ in range(inputs):
+    for k in range(inputs):
         low, high = sorted(rng.uniform(-2, 2) for _ in range(2))
         if kind == "unit" or (kind == "mixed" and rng.random() < 0.5):
             low, high = rng.choice(((-1.0, 1.0), (0.0, 1.0), (-0.5, 0.25), (-2.0, 1.5), (1.0, 3.0)))
@@ -79,7 +80,9 @@ def draw_ends(rng: Random, inputs: int) -> list[tuple[str, str]]:
             low, high = low * factor, high * factor
         elif kind == "tiny":
             high = low + abs(low) * 10.0 ** rng.uniform(-9, -3)
-        elif kind == "point" and rng.random() < 0.6:
+        elif kind == "far":
+            low, high = -1e39, 1e39
+        if k not in free or (kind == "point" and rng.random() < 0.6):
             high = low
         places = rng.randint(1, 4)
         texts = (decimal(low), decimal(high)) if kind != "decimals" else (f"{low:.{places}f}", f"{high:.{places}f}")
@@ -164,7 +167,9 @@ def renamed(line: str, names: dict[str, str], version: str) -> str:
 def draw_condition(rng: Random, function: Function, domain: Domain, inputs: int) -> str:
     """A condition on outputs: rows with thresholds near the exact extreme of the row, in `and` or `or`."""
     whole = read_property(written(domain, "", (inputs, 0), "1.0"))
-    rows = [draw_comparison(rng, function, whole.domain()[:1], inputs) for _ in range(rng.choices((1, 2, 3), (7, 2, 1))[0])]
+    rows = [
+        draw_comparison(rng, function, whole.domain()[:1], inputs) for _ in range(rng.choices((1, 2, 3), (7, 2, 1))[0])
+    ]
     if len(rows) == 1:
         return rows[0]
     return f"({rng.choice(('or', 'or', 'and'))} {' '.join(rows)})"
@@ -180,7 +185,7 @@ def draw_comparison(rng: Random, function: Function, parts: list[list], inputs: 
             return f"({rng.choice(('<=', '>=', '<', '>'))} Y{j} Y{other})"
         form, text = form - function.outputs[other], f"(- Y{j} Y{other})"
     elif rng.random() < 0.15:
-        factor = rng.choice(("2.0", "0.1", "-3.0"))
+        factor = rng.choice(("2.0", "2.0", "0.1", "0.1", "-3.0", "1e400"))
         form, text = form.scaled(rational(factor)), f"(* {factor} Y{j})"
     low, high = reach(function, form, parts, inputs)
     sign, threshold = draw_threshold(rng, low, high)
@@ -195,7 +200,7 @@ def reach(function: Function, form: Form, parts: list[list], inputs: int) -> tup
             if cell:
                 ((low, high),) = extremes(function, cell, [form])
                 return fraction(low), fraction(high)
-    except TooMany:
+    except LeftOutError:
         pass
     return Fraction(-1), Fraction(1)
 
@@ -206,6 +211,8 @@ def draw_threshold(rng: Random, low: Fraction, high: Fraction) -> tuple[str, str
     end = high if upper else low
     size = abs(end) or (high - low) or Fraction(1)
     sign = (">" if upper else "<") + rng.choice(("", "="))
+    if rng.random() < 0.02:
+        return sign, rng.choice(("1e400", "-1e400", "1e-400", "1e39", "-1e39"))
     where = rng.random()
     if where < 0.25:
         return rng.choice((sign, sign, sign, "==")), decimal(end)
