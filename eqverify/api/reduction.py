@@ -18,6 +18,7 @@ from eqverify.arrays import FloatArray
 from eqverify.errors import ContradictionError, InputError, RejectedError, UsageError
 from eqverify.files import atomic_write
 from eqverify.network import Affine, Dense, Network, Relu, evaluate_nodes, evaluation_error, join_outputs
+from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.report.claims import DIRECTED_CLAIM
@@ -145,7 +146,7 @@ class Reduction:
         from eqverify.report.plot import plot_layers
 
         before, after = self.problem.network.relu_count, self.network.relu_count
-        plot_layers(self.layers, path, f"{before} ReLUs before, {after} after; eps = {self.epsilon:.1e}")
+        plot_layers(self.layers, path, f"{before} ReLUs before, {after} after; eps = {at_most(self.epsilon, 2)}")
 
     def save(
         self,

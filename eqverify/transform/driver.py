@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts
 from eqverify.transform.passes import ROUNDING
@@ -107,7 +108,5 @@ def _chosen(candidates: Sequence[Transformed], work: Work) -> Transformed:
 
 
 def _described(candidate: Transformed) -> str:
-    network = candidate.network
-    return (
-        f"{candidate.shape}: {network.relu_count} ReLUs, {network.parameter_count} weights, eps {candidate.worst:.1e}"
-    )
+    network, eps = candidate.network, at_most(candidate.worst, 2)
+    return f"{candidate.shape}: {network.relu_count} ReLUs, {network.parameter_count} weights, eps {eps}"

@@ -287,9 +287,11 @@ def verdict_of(ran: Ran, query: Property) -> tuple[str, list[fmpq]]:
     return (lines[0] if lines else ""), values
 
 
-def number_of(value: object) -> Fraction:
-    """A printed number, as exactly as it was printed."""
-    return Fraction(value) if isinstance(value, float | int) else Fraction(str(value))
+def number_of(value: float | str) -> Fraction:
+    """A printed number: the float whose shortest text it is, or else exactly what is written."""
+    exact = Fraction(value)
+    shortest = isinstance(value, float) or (abs(exact) < 10**300 and repr(float(exact)) == value)
+    return Fraction(float(value)) if shortest else exact
 
 
 def judge_equiv(folder: Path, ran: Ran, found: Judgement) -> None:
