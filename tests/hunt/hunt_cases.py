@@ -19,6 +19,13 @@ from hunt_texts import decimal, draw_condition, draw_domain, draw_threshold, rea
 
 ENGINES = ("crown", "portfolio", "portfolio", "leo", "isa")
 SHAPES = ("sequential", "residual", "structured", "leo", "auto")
+MORE = (
+    ["--cross-check", "equiv", "--cross-check-timeout", "2"],
+    ["--cross-check", "z3", "--cross-check-timeout", "2"],
+    ["--certified-only", "--tree-time-limit", "1"],
+    ["--resume", "journal"],
+)
+"""Further options of `reduce`, now and then."""
 Commands = list[list[str]]
 
 
@@ -74,8 +81,10 @@ def reduce(rng: Random, folder: Path) -> Commands:
         return [[*command, "--for-property", "--property-out", "relaxed.vnnlib", "--json"]]
     command += ["--shape", rng.choice(SHAPES), "--engine", rng.choice(ENGINES)]
     command += rng.choice(([], [], ["--dtype", "float64"], ["--dtype", "float32"], ["--max-epsilon", "1e-9"]))
+    command += rng.choice(MORE) if rng.random() < 0.3 else []
     command += ["--json"] if rng.random() < 0.7 else []
-    return [[*command, "--property-out", "relaxed.vnnlib"] if rng.random() < 0.3 else command]
+    command += ["--property-out", "relaxed.vnnlib"] if rng.random() < 0.3 else []
+    return [command, command] if "--resume" in command else [command]
 
 
 def verify(rng: Random, folder: Path) -> Commands:
