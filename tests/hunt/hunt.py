@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -43,10 +44,17 @@ class State:
     seconds: float = 0.0
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     found: list[str] = field(default_factory=list)
+    signs: dict[str, int] = field(default_factory=dict)
 
     def count(self, kind: str, outcome: str) -> None:
         outcomes = self.counts.setdefault(kind, {})
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
+
+    def note(self, name: str, faults: Sequence[str]) -> None:
+        """Count a found case, and its first fault without the numbers in it."""
+        self.found.append(name)
+        sign = " ".join(re.sub(r"[-+]?\d[\w.+-]*", "N", faults[0]).split())[:120]
+        self.signs[sign] = self.signs.get(sign, 0) + 1
 
     def save(self, path: Path | None) -> None:
         if path is not None:
@@ -101,14 +109,14 @@ def hunt(state: State, cases: int, seconds: float, kinds: tuple[str, ...], state
                 continue
             except Exception:  # of the hunt's own: told, and the hunt goes on
                 state.count("no case", "WRONG")
-                state.found.append(f"hunt-{state.seed}-{number}")
+                state.note(f"hunt-{state.seed}-{number}", ["the hunt itself failed"])
                 print(f"the hunt itself failed in case {number}: {traceback.format_exc()}", flush=True)
                 continue
             state.count(case.kind, "WRONG" if found.faults else found.outcome)
             if found.faults:
                 target = kept / f"{case.kind}-{state.seed}-{number}"
                 keep(case, found, folder, target, f"--seed {state.seed} --first {number} --cases 1")
-                state.found.append(target.name)
+                state.note(target.name, found.faults)
                 print(f"found {target}: {'; '.join(found.faults)}", flush=True)
         state.seconds = before + time.monotonic() - begin
         state.save(state_file)
@@ -123,7 +131,8 @@ def table(state: State) -> str:
             rest = ", ".join(f"{name} {n}" for name, n in outcomes.most_common() if name != "WRONG")
             lines.append(f"| {kind} | {outcomes.total()} | {outcomes['WRONG']} | {rest} |")
     total = sum(sum(outcomes.values()) for outcomes in state.counts.values())
-    return "\n".join([*lines, f"| all | {total} | {len(state.found)} | seed {state.seed}, {state.seconds:.0f} s |"])
+    lines += [f"| all | {total} | {len(state.found)} | seed {state.seed}, {state.seconds:.0f} s |"]
+    return "\n".join([*lines, *(f"{n} times: {sign}" for sign, n in Counter(state.signs).most_common())])
 
 
 def replay(folder: Path) -> list[str]:
