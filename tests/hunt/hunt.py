@@ -28,9 +28,11 @@ from pathlib import Path
 from hunt_cases import KINDS, Case, draw_case
 from hunt_judging import Judgement, judged
 from hunt_oracle import LeftOutError
-from hunt_running import Ran, run
+from hunt_running import Late, Ran, limited, run
 
 CASES = Path(__file__).parent / "cases"
+PATIENCE = 30
+"""Seconds for the oracle."""
 APART = 0.01
 """Share of the cases whose commands run in processes of their own: starting one takes longer than most cases."""
 
@@ -72,16 +74,21 @@ def examine(case: Case, folder: Path, apart: bool) -> tuple[list[Ran], Judgement
         found.outcome = runs[0].err.partition("error[")[2].partition("]")[0] or f"status {runs[0].status}"
         return runs, found
     try:
-        return runs, judged(folder, runs)
-    except LeftOutError as reason:
+        with limited(PATIENCE):
+            return runs, judged(folder, runs)
+    except (LeftOutError, Late) as reason:
         faults = [fault for ran in runs for fault in ran.faults()]
-        return runs, Judgement("left out", str(reason), "", faults)
+        return runs, Judgement("left out", str(reason) or "too slow", "", faults)
 
 
 def one_case(seed: int, number: int, folder: Path, kinds: tuple[str, ...]) -> tuple[Case, Judgement]:
     """Case `number` of a seed, whatever came before it."""
     rng = random.Random(f"{seed}:{number}")
-    case = draw_case(rng, folder, kinds)
+    try:
+        with limited(PATIENCE):
+            case = draw_case(rng, folder, kinds)
+    except Late:
+        raise LeftOutError("too slow to draw") from None
     return case, examine(case, folder, rng.random() < APART)[1]
 
 

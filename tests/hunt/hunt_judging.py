@@ -14,6 +14,7 @@ from hunt_oracle import (
     Cell,
     Form,
     Function,
+    LeftOutError,
     beside,
     cells,
     deviation,
@@ -109,7 +110,7 @@ def judge_stability(folder: Path, ran: Ran, found: Judgement) -> None:
         if forms is None or not closed_cells(query):
             continue
         inner = joined([extremes(function, cell, forms) for cell in closed_cells(query)])
-        outer = joined([extremes(function, cell, forms) for cell in rounded_cells(query)])
+        outer = wide_ranges(function, query, forms)
         ranges = [(shown(fraction(a)), shown(fraction(b))) for a, b in inner]
         for k, status in enumerate(layer["status"]):
             (low, high), (wide_low, wide_high) = inner[k], outer[k]
@@ -167,6 +168,14 @@ def rounded(form: Form) -> Form:
     return Form({v: unit}, -unit * rational(near))
 
 
+def wide_ranges(function: Function, query: Property, forms: Sequence[Form]) -> list[tuple[fmpq, fmpq]]:
+    """Ranges on the boxes that are rounded outwards; all numbers, where rounding frees too many inputs."""
+    try:
+        return joined([extremes(function, cell, forms) for cell in rounded_cells(query)])
+    except LeftOutError:
+        return [(fmpq(-1), fmpq(1)) for _ in forms]
+
+
 def judge_counts(folder: Path, ran: Ran, found: Judgement) -> None:
     """The counts of `stability` and `reduce` per layer: no more stable or unstable units than there are."""
     answer = ran.json()
@@ -182,7 +191,7 @@ def judge_counts(folder: Path, ran: Ran, found: Judgement) -> None:
         if forms is None:
             continue
         inner = joined([extremes(function, cell, forms) for cell in closed_cells(query)])
-        outer = joined([extremes(function, cell, forms) for cell in rounded_cells(query)])
+        outer = wide_ranges(function, query, forms)
         most = {
             "inactive": sum(high <= 0 for _, high in inner),
             "active": sum(low >= 0 for low, _ in inner),

@@ -15,6 +15,7 @@ from itertools import product
 from flint import fmpq
 
 ZERO, ONE = fmpq(0), fmpq(1)
+MOST_FREE = 6
 
 
 def rational(value: float | int | str | Fraction | fmpq) -> fmpq:
@@ -133,9 +134,15 @@ class Atom:
 
 
 def box(lower: Sequence[fmpq], upper: Sequence[fmpq]) -> Cell:
-    """The vertices of a box; a side of width zero has one end.  Empty where a bound is above the other."""
+    """The vertices of a box; a side of width zero has one end.  Empty where a bound is above the other.
+
+    Raises:
+        LeftOutError: too many sides have a width.
+    """
     if any(low > high for low, high in zip(lower, upper, strict=True)):
         return []
+    if sum(low < high for low, high in zip(lower, upper, strict=True)) > MOST_FREE:
+        raise LeftOutError("too many inputs that are free")
     sides = []
     for k, (low, high) in enumerate(zip(lower, upper, strict=True)):
         ends = [(low, 1 << 2 * k), (high, 1 << 2 * k + 1)]
@@ -182,7 +189,7 @@ def satisfied_somewhere(cell: Cell, atoms: Sequence[Atom], first_bit: int) -> bo
     return bool(left) and all(any(a.form.at(v.values) < 0 for v in left) for a in atoms if a.strict)
 
 
-def cells(function: Function, start: Cell, most: int = 3000) -> Iterator[tuple[Cell, tuple[int, ...]]]:
+def cells(function: Function, start: Cell, most: int = 2000) -> Iterator[tuple[Cell, tuple[int, ...]]]:
     """The cells on which a function is linear, with the side (1 above zero, else 0) of each unit.
 
     Raises:

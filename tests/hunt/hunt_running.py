@@ -20,7 +20,7 @@ LATE = 120
 
 
 class Late(BaseException):
-    """A command goes on and on; no `except Exception` may take it for something else."""
+    """Something goes on and on; no `except Exception` may take it for something else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,8 @@ def draw_ends(rng: Random, inputs: int) -> list[tuple[str, str]]:
         if k not in free or (kind == "point" and rng.random() < 0.6):
             high = low
         places = rng.randint(1, 4)
-        texts = (decimal(low), decimal(high)) if kind != "decimals" else (f"{low:.{places}f}", f"{high:.{places}f}")
+        exact = kind != "decimals" or k not in free
+        texts = (decimal(low), decimal(high)) if exact else (f"{low:.{places}f}", f"{high:.{places}f}")
         found.append(texts)
     return found
 
