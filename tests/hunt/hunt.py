@@ -47,6 +47,7 @@ class State:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     found: list[str] = field(default_factory=list)
     signs: dict[str, int] = field(default_factory=dict)
+    running: bool = False
 
     def count(self, kind: str, outcome: str) -> None:
         outcomes = self.counts.setdefault(kind, {})
@@ -106,27 +107,33 @@ def hunt(state: State, cases: int, seconds: float, kinds: tuple[str, ...], state
     begin, before = time.monotonic(), state.seconds
     while state.done < cases and time.monotonic() - begin < seconds:
         number = state.done
-        state.done += 1
-        with tempfile.TemporaryDirectory(prefix="hunt-") as name:
-            folder = Path(name)
-            try:
-                case, found = one_case(state.seed, number, folder, kinds)
-            except LeftOutError:
-                state.count("no case", "left out")
-                continue
-            except Exception:  # of the hunt's own: told, and the hunt goes on
-                state.count("no case", "WRONG")
-                state.note(f"hunt-{state.seed}-{number}", ["the hunt itself failed"])
-                print(f"the hunt itself failed in case {number}: {traceback.format_exc()}", flush=True)
-                continue
-            state.count(case.kind, "WRONG" if found.faults else found.outcome)
-            if found.faults:
-                target = kept / f"{case.kind}-{state.seed}-{number}"
-                keep(case, found, folder, target, f"--seed {state.seed} --first {number} --cases 1")
-                state.note(target.name, found.faults)
-                print(f"found {target}: {'; '.join(found.faults)}", flush=True)
-        state.seconds = before + time.monotonic() - begin
+        state.done, state.running = number + 1, True
         state.save(state_file)
+        with tempfile.TemporaryDirectory(prefix="hunt-") as name:
+            attempt(state, number, Path(name), kinds, kept)
+        state.seconds, state.running = before + time.monotonic() - begin, False
+        state.save(state_file)
+
+
+def attempt(state: State, number: int, folder: Path, kinds: tuple[str, ...], kept: Path) -> None:
+    """One case: counted, and kept where something is wrong."""
+    origin = f"--seed {state.seed} --first {number} --cases 1" + (f" --kinds {','.join(kinds)}" if kinds else "")
+    try:
+        case, found = one_case(state.seed, number, folder, kinds)
+    except LeftOutError:
+        state.count("no case", "left out")
+        return
+    except Exception:  # of the hunt's own: told, and the hunt goes on
+        state.count("no case", "WRONG")
+        state.note(f"hunt-{state.seed}-{number}", ["the hunt itself failed"])
+        print(f"the hunt itself failed, {origin}: {traceback.format_exc()}", flush=True)
+        return
+    state.count(case.kind, "WRONG" if found.faults else found.outcome)
+    if found.faults:
+        target = kept / f"{case.kind}-{state.seed}-{number}"
+        keep(case, found, folder, target, origin)
+        state.note(target.name, found.faults)
+        print(f"found {target}: {'; '.join(found.faults)}", flush=True)
 
 
 def table(state: State) -> str:
@@ -172,6 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = State(seed, options.first)
     if options.state is not None and options.state.exists():
         state = State(**json.loads(options.state.read_text("utf-8")))
+        if state.running:  # killed, or ended by a crash: the case is not tried for ever
+            state.count("no case", "not finished")
+            print(f"not finished: --seed {state.seed} --first {state.done - 1} --cases 1")
     last = sys.maxsize if options.cases is None else options.first + options.cases
     print(f"seed {state.seed}, from case {state.done}", flush=True)
     kinds = tuple(kind for kind in options.kinds.split(",") if kind)

@@ -86,6 +86,23 @@ def test_a_hunt_goes_on_where_it_was(tmp_path):
     assert first["done"] == 6
 
 
+def test_a_case_that_ended_the_hunt_is_not_tried_for_ever(monkeypatch, tmp_path, capsys):
+    """As where a library crashes: the next call says which case it was, and goes on behind it."""
+    state, rest = tmp_path / "state.json", ["--kinds", "stability", "--found", str(tmp_path / "found")]
+
+    def ends(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as planted, pytest.raises(KeyboardInterrupt):
+        planted.setattr(hunt, "one_case", ends)
+        hunt.main(["--seed", "7", "--cases", "2", "--state", str(state), *rest])
+    hunt.main(["--cases", "2", "--state", str(state), *rest])
+    printed = capsys.readouterr().out
+    assert "not finished: --seed 7 --first 0 --cases 1" in printed
+    assert "no case | 1 | 0 | not finished 1" in printed
+    assert json.loads(state.read_text("utf-8"))["done"] == 2
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_cases_follow_from_seed_and_number(kind, tmp_path):
     found = []
