@@ -93,9 +93,10 @@ def test_a_case_that_ended_the_hunt_is_not_tried_for_ever(monkeypatch, tmp_path,
     def ends(*_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as planted, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as planted:
         planted.setattr(hunt, "one_case", ends)
-        hunt.main(["--seed", "7", "--cases", "2", "--state", str(state), *rest])
+        with pytest.raises(KeyboardInterrupt):
+            hunt.main(["--seed", "7", "--cases", "2", "--state", str(state), *rest])
     hunt.main(["--cases", "2", "--state", str(state), *rest])
     printed = capsys.readouterr().out
     assert "not finished: --seed 7 --first 0 --cases 1" in printed
