@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from eqverify.deciding.question import Verdict
 from eqverify.deciding.replay import Witness
-from eqverify.numbers import exact_text
+from eqverify.numerals import exact_text
 from eqverify.reading import Reading
 from eqverify.report.layers import LayerRow
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +23,7 @@ from eqverify.errors import ContradictionError, InputError, Place, UsageError
 from eqverify.network import Network, Port, outputs_exact
 from eqverify.progress import Progress, silent
 from eqverify.reading import Reading
-from eqverify.trust import NOBODY, Trust
+from eqverify.trust import NOBODY, trusting
 
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
@@ -127,7 +127,7 @@ def equivalent(
     split_inputs: int = 12,
     methods: tuple[Method, ...] = METHODS,
     seed: int = 0,
-    trust: Trust = NOBODY,
+    trust: str | Iterable[str] = NOBODY,
     progress: Progress = silent,
 ) -> Equivalence:
     """Decide whether two networks are equivalent on a domain: |f_i - g_i| <= epsilon_i for all outputs, or equal top-1.
@@ -162,7 +162,7 @@ def equivalent(
     (first, second), where, goals, readings = _question(f, g, domain, epsilon, top1)
     replay = _replay((f, g), goals)
     search = WitnessSearch(first, second, goals, where, replay=replay, single=_single(first, second), seed=seed)
-    options = DecideOptions(timeout, split_inputs, methods, seed, trust)
+    options = DecideOptions(timeout, split_inputs, methods, seed, trusting(trust))
     if first.digest == second.digest:
         decision = _same(goals)
     else:
@@ -343,7 +343,7 @@ def decide_pair_query(
     timeout: float = 60.0,
     *,
     seed: int = 0,
-    trust: Trust = NOBODY,
+    trust: str | Iterable[str] = NOBODY,
     progress: Progress = silent,
 ) -> PairAnswer:
     """Answer a VNN-LIB 2 query about two networks or more.
@@ -370,7 +370,7 @@ def decide_pair_query(
     _require_timeout(timeout)
     start = time.monotonic()
     query = load_query(query) if isinstance(query, str | Path) else query
-    specification = lower(query)
+    specification, believed = lower(query), trusting(trust)
     chosen, readings = _named(specification, networks)
     specification, found = _settled(specification, chosen, timeout)
     if found is not None:
@@ -381,7 +381,7 @@ def decide_pair_query(
     for number, case in enumerate(cases):
         check = QueryCheck(query, chosen, np.concatenate([case.first, case.second]))
         left = max(timeout - (time.monotonic() - start), 1e-3) / (len(cases) - number)
-        decision = _decide_case(case, chosen, check.confirm, DecideOptions(left, seed=seed, trust=trust), progress)
+        decision = _decide_case(case, chosen, check.confirm, DecideOptions(left, seed=seed, trust=believed), progress)
         if decision.verdict == "different":
             names = [signature.name for signature in specification.networks]
             inputs, outputs = (dict(zip(names, values, strict=True)) for values in (check.inputs, check.outputs))

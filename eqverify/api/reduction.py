@@ -19,6 +19,7 @@ from eqverify.errors import ContradictionError, InputError, Place, RejectedError
 from eqverify.files import write_files
 from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error, fits_range, join_outputs
 from eqverify.network.sameness import same_function
+from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.report.claims import DIRECTED_CLAIM
@@ -163,7 +164,7 @@ class Reduction:
         from eqverify.report.plot import plot_layers
 
         before, after = self.problem.network.relu_count, self.network.relu_count
-        plot_layers(self.layers, path, f"{before} ReLUs before, {after} after; eps = {self.epsilon:.1e}")
+        plot_layers(self.layers, path, f"{before} ReLUs before, {after} after; eps = {at_most(self.epsilon, 2)}")
 
     def save(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from eqverify.errors import InputError, Place, UsageError
 from eqverify.files import atomic_write
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
-from eqverify.trust import NOBODY, Trust
+from eqverify.trust import NOBODY, trusting
 
 _MOST_REGIONS = 32
 """Regions at a point of which the network is compared with its file."""
@@ -89,7 +89,7 @@ def find_regions(
     method: Method = "fast",
     time_limit: float = 60.0,
     seed: int = 0,
-    trust: Trust = NOBODY,
+    trust: str | Iterable[str] = NOBODY,
     progress: Progress = silent,
 ) -> RegionReport:
     """Count and list the full-dimensional linear regions of a problem's network on its domain.
@@ -119,7 +119,7 @@ def find_regions(
         method=method,
         time_limit=time_limit,
         seed=seed,
-        trust=trust,
+        trust=trusting(trust),
         progress=progress,
     )
     problem.reading.compare(np.array([region.point for region in found.regions[:_MOST_REGIONS]]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.stability.budget import Budget
-from eqverify.trust import NOBODY, Trust
+from eqverify.trust import NOBODY, Trust, trusting
 
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
@@ -38,7 +38,7 @@ def verify(
     reduction: bool = True,
     seed: int = 0,
     workers: int = 1,
-    trust: Trust = NOBODY,
+    trust: str | Iterable[str] = NOBODY,
     progress: Progress = silent,
     counted: Callable[[int], object] | None = None,
     claimed: Callable[[int], object] = lambda _: None,
@@ -63,8 +63,7 @@ def verify(
         seed: of the random points.
         workers: processes for the proof that serves all disjuncts; they start afresh, so that a script that asks for
             several needs the usual ``if __name__ == "__main__":``.
-        trust: whose claims are used where they are not re-derived: names of backends, and ``scip``, as `trusting`
-            makes them.
+        trust: whose claims are used where they are not re-derived: names of backends, and ``scip``.
         progress: called with stage, done, total.
         counted: called with the number of the network's ReLUs once it is read, for who has to tell of a run that ends
             without an answer.
@@ -76,21 +75,22 @@ def verify(
         `trust` names.
 
     Raises:
-        UsageError: `usage/networks` where networks and declarations do not match, `usage/backend`, `usage/limit`.
+        UsageError: `usage/trust`, `usage/networks` where networks and declarations do not match, `usage/backend`, `usage/limit`.
         InputError: as `load_problem`.
     """
     if not timeout > 0:
         raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
     from eqverify.frontend.vnnlib import lower
 
-    decider = make_backend(backend, trust) if isinstance(backend, str) else backend
+    believed = trusting(trust)
+    decider = make_backend(backend, believed) if isinstance(backend, str) else backend
     run = Run(
         Budget(timeout),
         decider,
         reduction=reduction,
         seed=seed,
         workers=workers,
-        trust=trust,
+        trust=believed,
         progress=progress,
         tell=claimed,
     )
@@ -102,7 +102,7 @@ def verify(
             raise
         return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {})
     if len(parsed.networks) > 1:
-        return _decide_pair(parsed, networks, timeout, seed, progress)
+        return _decide_pair(parsed, networks, timeout, seed, believed, progress)
     problem, data = _load(parsed, specification, networks)
     if counted is not None:
         counted(problem.network.relu_count)
@@ -114,12 +114,13 @@ def _decide_pair(
     networks: PathOrNetwork | Mapping[str, PathOrNetwork],
     timeout: float,
     seed: int,
+    trust: Trust,
     progress: Progress,
 ) -> Verification:
     """The answer about several networks: by `decide_pair_query`, whatever the backend."""
     from eqverify.api.equivalence import decide_pair_query
 
-    found = decide_pair_query(query, _named(query, networks), timeout, seed=seed, progress=progress)
+    found = decide_pair_query(query, _named(query, networks), timeout, seed=seed, trust=trust, progress=progress)
     late = found.answer == "unknown" and found.seconds >= timeout
     witness = None
     if found.answer == "sat":
@@ -131,7 +132,8 @@ def _decide_pair(
     verdict: Verdict = "timed-out" if late else found.answer
     reason = found.reason if verdict == "unknown" else ""
     seconds = {"decide": found.seconds}
-    return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), seconds, found.readings)
+    told = found.readings, found.claimed
+    return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), seconds, *told)
 
 
 def _load(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eqverify.files import atomic_write, make_folder
-from eqverify.numbers import exact_text
+from eqverify.numerals import exact_text
 
 if TYPE_CHECKING:
     from eqverify.api.answers import Verification

@@ -12,6 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from eqverify.numerals import at_least, at_most
 from eqverify.reading import Reading
 from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow
@@ -81,7 +82,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         ("ReLUs", f"{before} -> {after}{share}"),
         ("weights", weights),
         ("shape", result.transformed.choice),
-        ("eps", f"{result.epsilon:.3g}   proved: {_claim(result)}"),
+        ("eps", f"{at_most(result.epsilon)}   proved: {_claim(result)}"),
         ("evidence", _evidence(result.facts)),
         ("read", result.problem.reading),
         (
@@ -95,7 +96,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     if result.cross_check is not None:
         reason = f" ({result.cross_check.reason})" if result.cross_check.reason else ""
         within = getattr(result.cross_check, "epsilon", None)
-        proved = "" if within is None else f", {within:.3g} proved"
+        proved = "" if within is None else f", {at_most(within)} proved"
         claim = result.confirmation == "claimed"
         said = "Z3 found no difference beyond eps (a claim)" if claim else result.cross_check.verdict
         pairs.append(("cross-check", f"{said}{proved}{reason}"))
@@ -121,7 +122,7 @@ def print_disjuncts(
         relus = eps = "-"
         by = found.how if found.evidence is None else f"{found.evidence}: {found.how}"
         if found.reduction is not None:
-            relus, eps = str(found.reduction.network.relu_count), f"{found.reduction.epsilon:.3g}"
+            relus, eps = str(found.reduction.network.relu_count), at_most(found.reduction.epsilon)
             by = ", ".join(map(str, next(written)))
         if certificate is not None:
             by += f" ({certificate})"
@@ -147,7 +148,7 @@ def print_boxes(result: BoxReductions, files: Sequence[Sequence[Path]], seconds:
     table = _table("box", "ReLUs", "eps")
     table.add_column("written")
     for number, (reduction, own) in enumerate(zip(result.reductions, files, strict=True), 1):
-        relus, eps = str(reduction.network.relu_count), f"{reduction.epsilon:.3g}"
+        relus, eps = str(reduction.network.relu_count), at_most(reduction.epsilon)
         table.add_row(str(number), relus, eps, Text(", ".join(map(str, own))))
     _print_table(table)
     before = result.problem.network.relu_count
@@ -190,7 +191,7 @@ def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
     pairs.append(("affine maps", f"{found.affine_maps}   different beyond rounding"))
     if count:
         radii = found.radii
-        pairs.append(("radius", f"smallest {radii.min():.3g}, median {sorted(radii.tolist())[count // 2]:.3g}"))
+        pairs.append(("radius", f"smallest {at_least(radii.min())}, median {sorted(radii.tolist())[count // 2]:.3g}"))
     pairs.append(("read", result.problem.reading))
     pairs.append(("programs", f"{found.questions} linear programs; {found.exact} answers by rational arithmetic"))
     pairs.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())))
@@ -207,9 +208,9 @@ def print_shallow(result: ShallowReport, output: object, seconds: Mapping[str, f
         note = f"   and {made.carriers} carriers of inputs; {made.ramps_apart} ramps without sharing equal ones"
         pairs.append((f"units {name}", f"{_count(first)} + {_count(second)}{note if name == 'written' else ''}"))
     pairs.append(
-        ("inside", f"|original - shallow| <= {made.epsilon.max(initial=0.0):.3g}   proved, delta from the facets")
+        ("inside", f"|original - shallow| <= {at_most(made.epsilon.max(initial=0.0))}   proved, delta from the facets")
     )
-    pairs.append(("elsewhere", f"|original - shallow| <= {made.bound.max(initial=0.0):.6g}   proved"))
+    pairs.append(("elsewhere", f"|original - shallow| <= {at_most(made.bound.max(initial=0.0), 6)}   proved"))
     if measured.points:
         pairs.append(("largest error", f"{measured.largest:.6g}   seen"))
         interval = f"[{measured.exact_low:.3f}, {measured.exact_high:.3f}]"

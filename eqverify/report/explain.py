@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from eqverify.numerals import at_least, at_most
 from eqverify.stability.facts import Facts, LayerFacts, Status
 from eqverify.transform.result import Transformed
 
@@ -32,7 +33,7 @@ def explain(facts: Facts, transformed: Transformed) -> str:
     for meaning in transformed.meanings.values():
         for name, unit in meaning.pairs():
             reasons = "; ".join([_why(layers[name], unit, tried), *declined.get((name, unit), [])])
-            bounds = f"z in [{layers[name].lower[unit]:.6g}, {layers[name].upper[unit]:.6g}]"
+            bounds = f"z in [{at_least(layers[name].lower[unit], 6)}, {at_most(layers[name].upper[unit], 6)}]"
             status = Status(int(layers[name].status[unit])).name.lower()
             lines.append(f"{name}[{unit}] {status}, {bounds}; {reasons}")
         if len(meaning.carriers):

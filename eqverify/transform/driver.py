@@ -18,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from eqverify.errors import InputError
+from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts
 from eqverify.transform.passes import ROUNDING
@@ -133,7 +134,5 @@ def _chosen(candidates: Sequence[Transformed], work: Work) -> Transformed:
 
 
 def _described(candidate: Transformed) -> str:
-    network = candidate.network
-    return (
-        f"{candidate.shape}: {network.relu_count} ReLUs, {network.parameter_count} weights, eps {candidate.worst:.1e}"
-    )
+    network, eps = candidate.network, at_most(candidate.worst, 2)
+    return f"{candidate.shape}: {network.relu_count} ReLUs, {network.parameter_count} weights, eps {eps}"

@@ -15,7 +15,7 @@ from eqverify.cli.main import run
 from eqverify.export.onnx import write_network
 from eqverify.frontend.onnx import keeps_order, parse_front
 from eqverify.network import outputs_exact
-from eqverify.numbers import exact_text
+from eqverify.numerals import exact_text
 from eqverify.testing.chains import chain_network
 
 

@@ -1,0 +1,49 @@
+"""Numbers as text: exact ones to the last digit, and proved bounds as short decimals that are rounded outwards."""
+
+from __future__ import annotations
+
+import math
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
+
+
+def at_most(value: float, digits: int = 3) -> str:
+    """An upper bound with so many digits; never below `value`.
+
+    >>> at_most(6.4223e-10), at_most(1.1), at_most(0.0)
+    ('6.43e-10', '1.11', '0')
+    """
+    return _rounded(value, digits, ROUND_CEILING)
+
+
+def at_least(value: float, digits: int = 3) -> str:
+    """A lower bound with so many digits; never above `value`.
+
+    >>> at_least(-6.4223e-10), at_least(2.5)
+    ('-6.43e-10', '2.5')
+    """
+    return _rounded(value, digits, ROUND_FLOOR)
+
+
+def _rounded(value: float, digits: int, direction: str) -> str:
+    if not math.isfinite(value):
+        return f"{value:g}"
+    exact = Context(prec=digits, rounding=direction).create_decimal(Decimal(value))
+    usual = f"{float(exact):.{digits}g}"
+    return usual if Decimal(usual) == exact else str(exact).lower()  # not equal at the ends of float64 only
+
+
+def exact_text(value: Fraction) -> str:
+    """The decimal that a number is, to the last digit; p/q where it has none."""
+    rest, twos, fives = value.denominator, 0, 0
+    while rest % 2 == 0:
+        rest, twos = rest // 2, twos + 1
+    while rest % 5 == 0:
+        rest, fives = rest // 5, fives + 1
+    if rest != 1:
+        return f"{Decimal(value.numerator):f}/{Decimal(value.denominator):f}"
+    places = max(twos, fives)
+    digits = Decimal(value.numerator * 10**places // value.denominator)
+    exact = Context(prec=len(digits.as_tuple().digits) + places + 1, Emax=MAX_EMAX, Emin=MIN_EMIN)
+    text = str(digits.scaleb(-places, exact)).lower()
+    return text if "." in text or "e" in text else f"{text}.0"
