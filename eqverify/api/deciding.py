@@ -47,6 +47,7 @@ from eqverify.stability.options import StabilityOptions
 from eqverify.trust import Trust
 
 if TYPE_CHECKING:
+    from eqverify.bounds.signtree import Guide
     from eqverify.stability.directed import Directed
 
 _BOUNDS = "bounds"
@@ -480,14 +481,15 @@ class Run:
         self._count()
         if self.reduction:
             left = self.budget.left
-            self._rederive(part, self._question(part), Budget(left if alone else seconds_for(seconds, left)))
+            budget = Budget(left if alone else seconds_for(seconds, left))
+            self._rederive(part, self._question(part), budget, reply.guide)
         else:
             self.due += max(seconds, 1.0)
 
-    def _rederive(self, part: Part, question: Question, budget: Budget) -> None:
+    def _rederive(self, part: Part, question: Question, budget: Budget, guide: Guide | None = None) -> None:
         """Close a part that is claimed to be unsat if arithmetic shows that; an input may be met too."""
         self.progress("re-derive", 0, 1)
-        reply = rederive(question, part.side.replayer, budget)
+        reply = rederive(question, part.side.replayer, budget, guide)
         if reply.verdict in ("sat", "unsat"):
             self.backend_name = reply.backend
         if reply.derived:

@@ -75,7 +75,8 @@ def verify(
         `trust` names.
 
     Raises:
-        UsageError: `usage/trust`, `usage/networks` where networks and declarations do not match, `usage/backend`, `usage/limit`.
+        UsageError: `usage/trust`, `usage/backend`, `usage/limit`; `usage/networks` where networks and declarations do
+            not match.
         InputError: as `load_problem`.
     """
     if not timeout > 0:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from eqverify.bounds import Interval, optimise_slopes
+from eqverify.bounds.signtree import Guide
 from eqverify.deciding.attack import attack
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question, Replay, Reply, Verdict
@@ -36,10 +37,11 @@ class Arithmetic:
     Args:
         name: of the backend that does so.
         first: seconds of the first slice of time for each means; slices double, and each starts from scratch.
+        guide: where branching begins, if anybody knows.
     """
 
-    def __init__(self, name: str, first: float) -> None:
-        self.name, self.first = name, first
+    def __init__(self, name: str, first: float, guide: Guide | None = None) -> None:
+        self.name, self.first, self.guide = name, first, guide
         self.seed = 0
 
     def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
@@ -86,7 +88,7 @@ class Arithmetic:
         return self.reply("timed-out") if turns else self.reply("unknown", reason=reason)
 
     def _branch(self, question: Question, bounds: dict[str, Interval], replay: Replay, seconds: float) -> Reply:
-        outcome = branch_question(question, bounds, replay, Budget(seconds))
+        outcome = branch_question(question, bounds, replay, Budget(seconds), self.guide)
         if outcome.proved or outcome.found:
             return self.derived() if outcome.proved else self.reply("sat")
         if outcome.hopeless:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from eqverify.bounds.signtree import Guide
 from eqverify.deciding.arithmetic import Arithmetic
 from eqverify.deciding.portfolio import PortfolioBackend
 from eqverify.deciding.question import Backend, Disjunction, Question, Replay, Reply
@@ -72,19 +73,20 @@ def seconds_for(claim: float, left: float) -> float:
     return min(left, max(_LEAST, claim))
 
 
-def rederive(question: Question, replay: Replay, budget: Budget) -> Reply:
+def rederive(question: Question, replay: Replay, budget: Budget, guide: Guide | None = None) -> Reply:
     """Look for a proof of what is claimed to be `unsat`; or for an input, for the claim may be wrong.
 
     Args:
         question: what the claim is about.
         replay: takes candidates.
         budget: seconds.
+        guide: where who claims it branched; a hint, of use where it was asked about the same network.
 
     Returns:
         `unsat` where arithmetic shows it, `sat` where a replay succeeded.  Trusted: float64 arithmetic, and what the
         question says is known.
     """
-    means = Arithmetic(ARITHMETIC, budget.left * _BRANCH_SHARE)
+    means = Arithmetic(ARITHMETIC, budget.left * _BRANCH_SHARE, guide)
     try:
         return means.decide(question, replay, budget)
     except EqverifyError as error:

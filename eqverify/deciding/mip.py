@@ -9,10 +9,12 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Bounds
 from eqverify.bounds.crown import open_units
+from eqverify.bounds.signtree import Guide
 from eqverify.deciding.question import Question
 from eqverify.domain import Polytope
 from eqverify.milp.encoding import Answer, UnitBlock
 from eqverify.network.expression import make_basis, restricted_values
+from eqverify.stability.guides import guide_of
 
 
 class QuestionSolver(Protocol):
@@ -37,7 +39,7 @@ class SolverMaker(Protocol):
         """For inputs in a polytope."""
 
 
-def ask_solver(question: Question, bounds: Bounds, make: SolverMaker, seconds: float) -> tuple[Answer, str]:
+def ask_solver(question: Question, bounds: Bounds, make: SolverMaker, seconds: float) -> tuple[Answer, str, Guide]:
     """Ask a solver whether all rows can be at most 0.
 
     Args:
@@ -47,7 +49,7 @@ def ask_solver(question: Question, bounds: Bounds, make: SolverMaker, seconds: f
         seconds: for it.
 
     Returns:
-        `NEVER` is a proof up to the solver's tolerances; a candidate may be none; and the solver's description.
+        `NEVER` is a claim, and a candidate may be none; the solver's description; and where it branched.
     """
     network, box = question.network, question.box
     kept = {relu.name: open_units(bounds[relu.source])[0] for relu in network.relus}
@@ -67,4 +69,5 @@ def ask_solver(question: Question, bounds: Bounds, make: SolverMaker, seconds: f
     rows = np.concatenate([part.rows for part in condition])
     errors = np.concatenate([part.error for part in condition])
     solver.add_constraints(rows[1:], errors[1:])
-    return solver.exceeds(-rows[0], -float(errors[0]), seconds), solver.description
+    answer = solver.exceeds(-rows[0], -float(errors[0]), seconds)
+    return answer, solver.description, guide_of(answer.tree, [np.flatnonzero(own) for own in kept.values()])

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from eqverify.arrays import BoolArray, FloatArray
 from eqverify.bounds import Interval
+from eqverify.bounds.signtree import Guide
 from eqverify.domain import Box
 from eqverify.network import Network
 from eqverify.stability.budget import Budget
@@ -75,6 +76,7 @@ class Reply:
         evidence: for a claim, name and version of the solver, for those who ask backends themselves.
         reason: why it is `unknown`.
         derived: for `unsat`, that arithmetic alone shows it; not looked at in replies of other packages' backends.
+        guide: for a claim, where the solver branched, over the network that it was asked about.
     """
 
     verdict: Verdict
@@ -82,6 +84,7 @@ class Reply:
     evidence: str = ""
     reason: str = ""
     derived: bool = False
+    guide: Guide | None = None
 
 
 Replay: TypeAlias = Callable[[FloatArray], bool]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from eqverify.bounds import Interval, crown_bounds
@@ -65,9 +66,9 @@ class ScipBackend(Arithmetic):
         return [branch, partial(self._solve, question, bounds, replay), search]
 
     def _solve(self, question: Question, bounds: dict[str, Interval], replay: Replay, seconds: float) -> Reply:
-        answer, description = ask_solver(question, bounds, self.make, seconds)
+        answer, description, guide = ask_solver(question, bounds, self.make, seconds)
         if answer.verdict is Said.NEVER:
-            return self.reply("unsat", evidence=description)
+            return replace(self.reply("unsat", evidence=description), guide=guide)
         if answer.verdict is Said.CANDIDATE and answer.point is not None:
             if attack_near(question.network, question.box, answer.point, replay):
                 return self.reply("sat")

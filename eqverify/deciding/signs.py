@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from eqverify.bounds import Interval
 from eqverify.bounds.branch import prove_signs
+from eqverify.bounds.signtree import Guide
 from eqverify.bounds.signtree import Question as SignQuestion
 from eqverify.deciding.attack import attack_near
 from eqverify.deciding.question import Question, Replay
@@ -34,7 +35,7 @@ class BranchOutcome:
 
 
 def branch_question(
-    question: Question, bounds: Mapping[str, Interval], replay: Replay, budget: Budget
+    question: Question, bounds: Mapping[str, Interval], replay: Replay, budget: Budget, guide: Guide | None = None
 ) -> BranchOutcome:
     """Prove that one row of a question is positive everywhere, row by row.
 
@@ -43,6 +44,7 @@ def branch_question(
         bounds: (1, n) by node of its network, on its box.
         replay: tries candidates.
         budget: seconds.
+        guide: where to split first, if anybody knows.
 
     Returns:
         The outcome; nothing is known where time ran out.  Trusted: float64 arithmetic.
@@ -50,7 +52,7 @@ def branch_question(
     network, hopeless = question.network, True
     (port,) = network.outputs
     for row in range(port.size):
-        asked = SignQuestion(port.source, row, -1, limit=_BELOW_ZERO)
+        asked = SignQuestion(port.source, row, -1, limit=_BELOW_ZERO, guide=guide)
         seconds = budget.share(port.size - row).left
         (found,) = prove_signs(network, bounds, [asked], seconds=seconds, max_nodes=_MAX_NODES)
         if found.proved:

@@ -35,6 +35,7 @@ from eqverify.progress import Progress
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import FactTable, Status
 from eqverify.stability.falsify import Falsifier
+from eqverify.stability.guides import guide_of
 from eqverify.stability.unit_task import Recipe, Reply, UnitTask, all_unknown, ask_unit, forget
 
 _KEPT = (Status.UNDECIDED, Status.UNSTABLE)
@@ -259,20 +260,8 @@ class SignQuestions:
                 self.table.claim(name, claim.part, claim.unit, above=claim.above)
 
     def _guide(self, tree: BranchingTree | None) -> Guide:
-        """A solver's tree over the units of its model, by layers of the network."""
-        if tree is None or tree.parent.size < 2:
-            return Guide.root()
-        kept = [np.flatnonzero(np.isin(self._fixed.get(relu.name, _NONE), _KEPT)) for relu in self.network.relus]
-        layer = np.repeat(np.arange(len(kept)), [own.size for own in kept])
-        unit = np.concatenate([np.empty(0, dtype=np.int64), *kept])
-        child = np.full((tree.parent.size, 2), -1, dtype=np.int64)
-        for place in range(1, tree.parent.size):
-            child[tree.parent[place], int(tree.side[place] > 0)] = place
-        split = (tree.unit >= 0) & (tree.unit < unit.size)
-        return Guide(
-            np.where(split, layer[np.where(split, tree.unit, 0)], -1) if unit.size else np.full(split.size, -1),
-            np.where(split, unit[np.where(split, tree.unit, 0)], 0) if unit.size else np.zeros(split.size, np.int64),
-            child,
+        return guide_of(
+            tree, [np.flatnonzero(np.isin(self._fixed.get(r.name, _NONE), _KEPT)) for r in self.network.relus]
         )
 
     def _take(self, name: str, unit: int, replies: list[Reply], limit: float) -> list[SignClaim]:

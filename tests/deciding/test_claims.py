@@ -107,9 +107,9 @@ def test_what_is_left_of_the_time_goes_to_claims(monkeypatch):
     """The first search fails; a later one, about the original network, does not."""
     seen = []
 
-    def second(question, replay, budget):
+    def second(question, replay, budget, *more):
         seen.append((question, budget.seconds))
-        return rederive(question, replay, budget) if len(seen) > 2 else Reply("timed-out", "arithmetic")
+        return rederive(question, replay, budget, *more) if len(seen) > 2 else Reply("timed-out", "arithmetic")
 
     monkeypatch.setattr(deciding, "rederive", second)
     monkeypatch.setattr(deciding.Run, "_parts", lambda self, _, chosen: [self._original(*one) for one in chosen])

@@ -21,12 +21,16 @@ from hypothesis import strategies as st
 
 import eqverify as eq
 from eqverify.api import deciding
+from eqverify.bounds import crown_bounds
 from eqverify.deciding import arithmetic
+from eqverify.deciding.claims import rederive
+from eqverify.deciding.mip import ask_solver
 from eqverify.deciding.question import Known, Question
 from eqverify.deciding.scip_backend import ScipBackend
 from eqverify.errors import LimitError
 from eqverify.export.vnnlib import query_of
 from eqverify.milp.encoding import Answer, Verdict
+from eqverify.milp.scip import ScipSolver
 from eqverify.testing.strategies import boxes, networks
 
 
@@ -140,3 +144,16 @@ def test_what_is_known_of_the_original_does_not_replace_the_reduced_network():
     known = Known(original, {})
     posed = Question(asked, square(), "float64", known)
     assert ScipBackend("milp").decide(posed, accepting(asked), budget()).verdict == "sat"
+
+
+def test_the_tree_of_a_claim_guides_the_proof():
+    """|x0 + x1| + |x0 - x1| <= 2, so 2.2 minus it is positive; whoever re-derives that begins where SCIP branched."""
+    network = chain(([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]], [0.0] * 4), ([[-1.0] * 4], [2.2]))
+    asked = question(network)
+    bounds = crown_bounds(network, asked.box.lower[None], asked.box.upper[None], outputs=True)
+    answer, description, guide = ask_solver(asked, bounds, ScipSolver, 10.0)
+    assert answer.verdict is Verdict.NEVER
+    assert "SCIP" in description
+    assert guide.relu[0] in (-1, 0)
+    reply = rederive(asked, never, budget(), guide)
+    assert reply.derived
