@@ -32,7 +32,8 @@ def draw_style(rng: Random, layers: int) -> Style:
     dtype = "float64" if rng.random() < 0.25 else "float32"
     span = 30 if rng.random() < 0.3 else 10
     scales = [10.0 ** rng.uniform(-span, span) for _ in range(layers)] if name == "layers" else [1.0] * layers
-    if name == "layers" and rng.random() < 0.6:  # what one layer shrinks, the next one blows up
+    if name == "layers" and rng.random() < 0.7:  # what one layer shrinks, the next one blows up
+        scales[0] = 10.0 ** rng.uniform(-10, -7) if rng.random() < 0.5 else scales[0]
         scales = [scales[0] if k % 2 == 0 else 1 / scales[0] for k in range(layers)]
     return Style(name, dtype, scales)
 

@@ -101,7 +101,8 @@ def draw_domain(rng: Random, inputs: int, plain: bool = False) -> Domain:
         ends = draw_ends(rng, inputs)
         part = []
         for k, (low, high) in enumerate(ends):
-            below, above = (rng.choice(("", "=")) if strict else "=" for _ in range(2))
+            open_ends = strict and (low != high or rng.random() < 0.02)  # else nothing would be left
+            below, above = (rng.choice(("", "=")) if open_ends else "=" for _ in range(2))
             if rng.random() < 0.5:
                 part += [(f">{below}", f"X{k}", low), (f"<{above}", f"X{k}", high)]
             else:

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from hunt_adversary import moved, packed, unpacked
 from hunt_cases import KINDS, draw_case
+from hunt_fuzz import damaged_model, damaged_text
 from hunt_interpreter import read_function
 from hunt_judging import satisfiable
 from hunt_oracle import LeftOutError
@@ -89,6 +90,14 @@ def test_each_kind_asks_something(kind, tmp_path):
         assert case.kind == kind
         assert case.commands
         assert all(isinstance(word, str) for command in case.commands for word in command)
+
+
+def test_files_are_damaged_in_many_ways(tmp_path):
+    draw_case(Random(0), tmp_path, ("verify",))
+    model, text = (tmp_path / name for name in ("net.onnx", "prop.vnnlib"))
+    models = {damaged_model(Random(seed), model.read_bytes()) for seed in range(500)}
+    texts = {damaged_text(Random(seed), text.read_text("utf-8")) for seed in range(500)}
+    assert min(len(models), len(texts)) > 200
 
 
 def test_an_adversary_moves_numbers_and_packs_what_it_unpacked():
