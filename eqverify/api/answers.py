@@ -63,9 +63,9 @@ class Verification:
 
 
 def _witness_dict(witness: Witness) -> dict[str, object]:
-    """Floats, and as text the numbers that satisfy the property to the letter."""
+    """Floats (the nearest ones), and as text the numbers that satisfy the property to the letter."""
     exact = {"x": list(map(exact_text, witness.inputs)), "y": list(map(exact_text, witness.outputs))}
-    return {"x": witness.x.tolist(), "y": witness.y.tolist(), "exact": exact}
+    return {"x": [float(value) for value in witness.inputs], "y": witness.y.tolist(), "exact": exact}
 
 
 def timed_out(seconds: float, relus: int, claimed: int) -> Verification:

@@ -118,7 +118,11 @@ class Run:
         cases = [case for case in problem.cases if not written_empty(case, self.budget.exhausted)]
         if len(cases) < len(problem.cases):
             self.evidence[_BOUNDS] = None
-        sides = [Side(problem, case, data) for case in cases]
+        try:
+            sides = [Side(problem, case, data) for case in cases]
+        except InputError as error:  # numbers beyond the range of floats
+            self.reasons.append(f"{error.code}: {error.message}")
+            return self._answer(problem, "unknown", "", None)
         chosen = [(side, number) for side in sides for number in self._open(side)]
         self._lap("presolve")
         for side in sides:

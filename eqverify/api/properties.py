@@ -12,7 +12,7 @@ import eqverify
 from eqverify.arrays import IEEE
 from eqverify.bounds import interval_bounds
 from eqverify.domain import Case, Polytope
-from eqverify.errors import ContradictionError, InputError, Place, UsageError
+from eqverify.errors import ContradictionError, InputError, UsageError
 from eqverify.export.folding import Folded, fold
 from eqverify.network import Network, fits_range, join_outputs
 
@@ -58,20 +58,16 @@ def reduction_files(
 
 
 def fold_case(network: Network, case: Case, epsilons: list[Fraction], dtype: Literal["float32", "float64"]) -> Folded:
-    """`fold` with interval bounds of the outputs."""
+    """`fold` with interval bounds of the outputs.
+
+    Raises:
+        InputError: as `fold`.
+    """
     box = case.polytope.box
     bounds = interval_bounds(network, box.lower[None], box.upper[None])
     magnitudes = join_outputs(network, {name: interval.magnitude for name, interval in bounds.items()})[0]
-    finite = np.nan_to_num(magnitudes, nan=np.inf)
-    if not np.isfinite(finite).all():
-        raise InputError(
-            "reduce/no-bound",
-            "the outputs have no bounds within the range of float64",
-            place=Place(node=network.outputs[0].name, unit=int(np.argmin(np.isfinite(finite)))),
-            value=float(finite.max()),
-            hint="the weights or the input bounds are extremely large: leave out --fold-property",
-        )
-    return fold(network, case, epsilons, [Fraction(value) for value in finite.tolist()], dtype)
+    known = [Fraction(value) if np.isfinite(value) else None for value in magnitudes.tolist()]
+    return fold(network, case, epsilons, known, dtype)
 
 
 def folded_bytes(reduction: Reduction, folded: Folded, case: Case) -> bytes:

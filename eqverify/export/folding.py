@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eqverify.domain import Case, Conjunction, Declaration, HalfSpace, NetworkSignature, Polytope, Specification
-from eqverify.errors import InputError
+from eqverify.errors import InputError, Place
 from eqverify.export.property import relax
 from eqverify.export.rounding import TYPES, ElementType, element_type
 from eqverify.network import Affine, Dense, Network, Port, Term
@@ -45,7 +45,11 @@ class Folded:
 
 
 def fold(
-    network: Network, case: Case, epsilons: Sequence[Fraction], magnitudes: Sequence[Fraction], dtype: ElementType
+    network: Network,
+    case: Case,
+    epsilons: Sequence[Fraction],
+    magnitudes: Sequence[Fraction | None],
+    dtype: ElementType,
 ) -> Folded:
     """Append a condition to a network.
 
@@ -58,7 +62,7 @@ def fold(
         network: the reduced network.
         case: inputs, and the condition on the original network's outputs.
         epsilons: (output_size,) exact proved bounds on |original - network| on these inputs.
-        magnitudes: (output_size,) exact proved bounds on |network| on these inputs.
+        magnitudes: (output_size,) exact proved bounds on |network| on these inputs; None where there are none.
         dtype: type of the weights to be written.
 
     Returns:
@@ -66,7 +70,8 @@ def fold(
 
     Raises:
         UsageError: `export/dtype`.
-        InputError: `export/overflow` for a constant beyond the range of the type.
+        InputError: `export/overflow` for a constant beyond the range of the type; `reduce/no-bound` for an output
+            without a bound of which a coefficient is no number of the type.
     """
     element_type(dtype)
     inputs = _input_rows(case.polytope)
@@ -118,7 +123,7 @@ def _append(
     network: Network,
     rows: Sequence[HalfSpace],
     reach: Sequence[Fraction],
-    magnitudes: Sequence[Fraction],
+    magnitudes: Sequence[Fraction | None],
     dtype: ElementType,
 ) -> Network:
     """The network with the rows as its only output."""
@@ -132,7 +137,7 @@ def _append(
                 for j, c in getattr(row, kind).items():
                     if start <= j < start + port.size:
                         matrix[k, j - start] = stored = _nearest(c, dtype)
-                        constants[k] -= abs(c - Fraction(stored)) * sizes[j]
+                        constants[k] -= _lost(abs(c - Fraction(stored)), sizes[j], port.name, j - start)
             if matrix.any():
                 terms.append(Term(port.source, Dense(matrix)))
             start += port.size
@@ -143,6 +148,21 @@ def _append(
     batch = next((port.shape[0] for port in network.inputs if port.shape and isinstance(port.shape[0], str)), 1)
     output = Port(name, (batch, len(rows)), network.outputs[0].element, name)
     return Network(network.inputs, (*network.nodes, Affine(name, tuple(terms), bias)), (output,))
+
+
+def _lost(rounded: Fraction, size: Fraction | None, name: str, unit: int) -> Fraction:
+    """What the rounding of a coefficient amounts to on a value of this size."""
+    if not rounded:
+        return rounded
+    if size is None:
+        raise InputError(
+            "reduce/no-bound",
+            "a coefficient has to be rounded, and the output has no bound within the range of float64",
+            place=Place(node=name, unit=unit),
+            value=float(rounded),
+            hint="the weights or the input bounds are extremely large: write float64, or do not fold the property",
+        )
+    return rounded * size
 
 
 def _nearest(value: Fraction, dtype: ElementType) -> float:

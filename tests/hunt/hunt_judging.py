@@ -284,8 +284,8 @@ def verdict_of(ran: Ran, query: Property) -> tuple[str, list[fmpq]]:
     """The verdict and the inputs that were printed, over all networks."""
     answer = ran.json()
     if answer is not None:
-        values = [] if answer["witness"] is None else answer["witness"]["x"]
-        return answer["verdict"], [rational(number_of(v)) for v in values]
+        values = [] if answer["witness"] is None else answer["witness"]["exact"]["x"]
+        return answer["verdict"], [rational(Fraction(v)) for v in values]
     lines = ran.out.splitlines()
     names = {name.partition("[")[0].partition("_")[0] for name, k in query.names.items() if k >= 0}
     values, reading = [], False
@@ -294,7 +294,7 @@ def verdict_of(ran: Ran, query: Property) -> tuple[str, list[fmpq]]:
         if len(words) == 3:
             reading = words[0] in names
         elif reading and words:
-            values.append(rational(number_of(words[0])))
+            values.append(rational(Fraction(words[0])))
     return (lines[0] if lines else ""), values
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from random import Random
 
@@ -191,7 +192,8 @@ def test_an_input_of_sat_beside_the_set(form, monkeypatch, tmp_path):
 
     from eqverify.deciding.replay import Witness
 
-    answering(monkeypatch, witness=Witness(np.array([1.0 + 2**-52]), np.array([0.0])))
+    beyond = 1.0 + 2**-52
+    answering(monkeypatch, witness=Witness(np.array([beyond]), np.array([0.0]), (Fraction(beyond),), (Fraction(0),)))
     (fault,) = asked(tmp_path, TENT, f"{BOX}(assert (<= Y_0 0.01))", VERIFY.replace(" --json", form))
     assert "does not satisfy the text" in fault
 
