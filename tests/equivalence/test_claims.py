@@ -22,6 +22,7 @@ from eqverify.equivalence.portfolio import DecideOptions, Decision, Method, deci
 from eqverify.equivalence.product_milp import ProductMilp
 from eqverify.equivalence.splitting import Splitter
 from eqverify.equivalence.witness import WitnessSearch
+from eqverify.examples import example_files
 from eqverify.export.onnx import write_network
 from eqverify.milp.encoding import Answer
 from eqverify.milp.encoding import Verdict as Reply
@@ -181,3 +182,17 @@ def test_the_command_says_whose_word_it_takes(
     assert "solver (scip, trusted)" in shown
     assert "proved, up to claims of a solver" in shown
     assert run([*command, "--trust", "no,such thing"]) == 2
+
+
+@pytest.mark.usefixtures("liars")
+def test_a_cross_check_by_z3_is_said_to_be_a_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("eqverify.equivalence.exact._exceeds", lambda interval, epsilon: True)
+    monkeypatch.setattr("eqverify.equivalence.exact._sampled_witness", lambda search, part: None)
+    files = example_files()
+    command = ["reduce", str(files.network), str(files.query), "-o", str(tmp_path / "out.onnx"), "--cross-check", "z3"]
+    assert run([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cross_check"] == "claimed"
+    assert run(command) == 0
+    assert "Z3 found no difference beyond eps (a claim)" in capsys.readouterr().out
