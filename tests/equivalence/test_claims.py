@@ -76,6 +76,20 @@ def test_liars_change_no_answer(seed: int) -> None:
 
 
 @pytest.mark.usefixtures("liars", "blind")
+@pytest.mark.parametrize("seed", range(6))
+def test_liars_change_no_answer_about_large_networks(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Branching in floats on both networks side by side looks for the proof there."""
+    monkeypatch.setattr(portfolio_module, "EXACT_LIMITS", (0, 0))
+    monkeypatch.setattr(Splitter, "run", lambda self, *_, **__: self.outcome)
+    f, g, domain = random_pair(seed)
+    exact = max(deviation.value for deviation in deviations_exact(f, g, domain))
+    for factor in (Fraction(9, 10), Fraction(11, 10)) if exact else ():
+        found = decided(f, g, domain, asked(f, exact * factor), "milp")
+        assert found.verdict == ("different" if factor < 1 else "equivalent"), factor
+        assert (found.evidence, found.claimed) == ("bounds", 0)
+
+
+@pytest.mark.usefixtures("liars", "blind")
 def test_a_claim_without_proof_is_counted_and_used_where_its_solver_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Splitter, "run", lambda self, *_, **__: self.outcome)
     monkeypatch.setattr(portfolio_module, "_prove", lambda *_: False)
