@@ -157,6 +157,8 @@ class Geometry:
             The answer, and a point inside with f > 0 where it is `FULL`.  Trusted: float64 and rational arithmetic.
         """
         found = self._ask(function.row)
+        if found.value == -np.inf:
+            return Side.EMPTY, None
         bound = found.value + function.constant
         if bound + 4 * UNIT_ROUNDOFF * (abs(found.value) + abs(function.constant)) + function.error <= 0:
             return Side.EMPTY, None

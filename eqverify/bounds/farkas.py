@@ -31,19 +31,12 @@ def largest(target: Row, constraints: Sequence[Row]) -> Fraction | None:
     return target[-1] + sum((y * row[-1] for y, row in zip(multipliers, constraints, strict=True)), Fraction(0))
 
 
-def vertex(constraints: Sequence[Row], near: Sequence[float]) -> list[Fraction] | None:
-    """A point where all constraints are 0; None if there is none.  What they leave free is as at a point near it."""
-    columns = [[row[k] for row in constraints] for k in range(len(near))]
-    moved = _combination([-value_at(row, near) for row in constraints], columns)
-    return None if moved is None else [Fraction(x) + y for x, y in zip(near, moved, strict=True)]
-
-
 def value_at(row: Row, point: Sequence[float]) -> Fraction:
     """The exact value of an affine function."""
     return sum((c * Fraction(x) for c, x in zip(row[:-1], point, strict=True)), row[-1])
 
 
-def _combination(target: Sequence[Fraction], vectors: Sequence[Row]) -> list[Fraction] | None:
+def _combination(target: list[Fraction], vectors: list[Row]) -> list[Fraction] | None:
     """y with  sum_k y_k vectors_k = target, by elimination; free unknowns are 0; None if there is none."""
     count = len(vectors)
     system = [[vector[i] for vector in vectors] + [target[i]] for i in range(len(target))]

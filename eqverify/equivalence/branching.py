@@ -1,23 +1,25 @@
 """Branching on unit signs of two small networks side by side, over linear programs (specs/equivalence.md, E-10).
 
 A solver's multipliers and vertices are hints: a bound is computed again from the multipliers, in float64 rounded
-outwards, and where that is just not enough in rationals, from multipliers that are solved for exactly.  A vertex at
-which all ReLUs are what they should be is an input where the networks may differ; it is tried, as floats and exactly.
+outwards, and where that is just not enough in rationals, from multipliers that are solved for exactly.  Where all signs
+are given and something is still open, the simplex method in rationals decides.  A vertex at which all ReLUs are what
+they should be is an input where the networks may differ; it is tried, as floats and exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from eqverify.arrays import FloatArray
-from eqverify.bounds.farkas import largest, vertex
+from eqverify.bounds.farkas import largest
 from eqverify.bounds.polyhedron import Maximum
+from eqverify.bounds.simplex import Simplex
 from eqverify.domain import Conjunction, Polytope
-from eqverify.equivalence.encoding import holds_exactly
+from eqverify.equivalence.encoding import Form, combine, holds_exactly
 from eqverify.equivalence.rational import exact_vector
 from eqverify.equivalence.relaxation import Line, Relaxation, Unit
 from eqverify.network import Network
@@ -31,6 +33,9 @@ _SYSTEM = 150
 _AGREES = 1e-7
 """A vertex at which all units are so close to what they should be, as a share of their ranges, is tried as an input."""
 
+_FEW = 6
+"""With at most so many free inputs, each node is looked at in rationals too before it is split."""
+
 Floats = Callable[[FloatArray], bool]
 """Tries inputs (k, input_size); whether they show a difference."""
 
@@ -40,8 +45,9 @@ Exact = Callable[[tuple[Fraction, ...]], bool]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Node:
-    """Constraints of the signs fixed so far, and the open units, as numbers."""
+    """The signs fixed so far by unit, their constraints, and the open units, as numbers."""
 
+    sides: Mapping[int, int]
     lines: tuple[Line, ...]
     open: tuple[int, ...]
 
@@ -90,28 +96,23 @@ class SignSearch:
         """
         goal, strict = self.relaxation.goal(conjunction)
         root = [*self.relaxation.base, *goal]
-        stack = [_Node((), self._open)]
+        stack = [_Node({}, (), self._open)]
         while stack:
             tick()
             node = stack.pop()
             self.nodes += 1
             self.relaxation.visit([*root, *node.lines])
             found = self._bound(strict)
-            if found is not None and not node.open:
-                # Hulls of rounded ranges hide what the signs say.
-                self.relaxation.visit([*self.relaxation.certain, *goal, *node.lines])
-                found = self._bound(strict)
-            if found is None:
+            exactly = not node.open or self.relaxation.inputs <= _FEW
+            if found is None or (exactly and self._empty(node, conjunction, tick)):
                 continue
             unit, agrees = self._branch(node, found)
-            if agrees and self._try(found):
-                self.found = True
-                return False
-            if unit is None:
+            self.found = self.found or (agrees and found.point is not None and self._try(found.point.tolist()))
+            if unit is None or self.found:
                 return False
             rest = tuple(k for k in node.open if k != unit)
             sides = sorted((-1, 1), key=lambda side: side == self._likely(unit, found))
-            stack += [_Node((*node.lines, *self._side(unit, side)), rest) for side in sides]
+            stack += [_Node({**node.sides, unit: side}, (*node.lines, *self._side(unit, side)), rest) for side in sides]
         return True
 
     def _bound(self, strict: bool) -> Maximum | None:
@@ -126,13 +127,11 @@ class SignSearch:
             return None
         near = found.point is not None and abs(float(found.point[relaxation.t])) <= _NEARLY
         if near and found.tight.size <= _SYSTEM:
-            exactly = largest(relaxation.dense(relaxation.objective.form), self._tight(found))
+            tight = [relaxation.exact(k) for k in found.tight.tolist()]
+            exactly = largest(relaxation.dense(relaxation.objective.form), tight)
             if exactly is not None and excludes(exactly):
                 return None
         return found
-
-    def _tight(self, found: Maximum) -> list[list[Fraction]]:
-        return [list(self.relaxation.exact(k)) for k in found.tight.tolist()]
 
     def _branch(self, node: _Node, found: Maximum) -> tuple[int | None, bool]:
         """The unit to branch on, if there is one, and whether the solver's point is what the networks compute."""
@@ -173,21 +172,39 @@ class SignSearch:
             self._sides[unit, side] = self.relaxation.fixed(own.z.form, own.h, side)
         return self._sides[unit, side]
 
-    def _try(self, found: Maximum) -> bool:
-        """Try the solver's point, and the vertex that its constraints meet in."""
-        if found.point is None:
-            return False
-        columns = [float(v) for v in found.point]
-        x = self._inputs(columns)
-        if self._floats(np.array(x, dtype=np.float64)[None]):
-            return True
-        meeting = vertex(self._tight(found), columns) if found.tight.size <= _SYSTEM else None
-        return any(self._within(x) and self._exact(x) for x in (x, self._inputs(meeting or columns)))
+    def _empty(self, node: _Node, conjunction: Conjunction, tick: Callable[[], None]) -> bool:
+        """Whether no input has the signs given and satisfies a disjunct, in rationals; with all signs, one is tried.
 
-    def _inputs(self, columns: Sequence[float | Fraction]) -> tuple[Fraction, ...]:
-        """The inputs at a point of the columns."""
+        A row of a unit or of the disjunct that depends on open units is left out.
+        """
+
+        def stop() -> bool:
+            tick()
+            return False
+
+        relaxation = self.relaxation
+        affine = relaxation.affine(node.sides)
+        simplex = Simplex(relaxation.inputs, stop)
+        for k, (low, high) in enumerate(relaxation.encoder.bounds[: relaxation.inputs]):
+            simplex.at_least(k, low)
+            simplex.at_most(k, high)
+        rows: list[tuple[Form | None, bool]] = [(line.form, False) for line in relaxation.domain]
+        for k, side in node.sides.items():
+            rows.append((affine(combine([(Fraction(side), relaxation.units[k].z.form)])), False))
+        rows += [(affine(relaxation.row(half)), half.strict) for half in conjunction]
+        for form, strict in rows:
+            if form is not None:
+                simplex.at_least(simplex.add_row(form.coefficients), -form.constant, strict)
+        if not simplex.feasible():
+            return True
+        self.found = self.found or (not node.open and self._try(simplex.point(relaxation.inputs)))
+        return False
+
+    def _try(self, columns: Sequence[float | Fraction]) -> bool:
+        """Try the inputs at a point of the columns, as floats and exactly."""
         forms = self.relaxation.encoder.inputs
-        return tuple(f.constant if not f.coefficients else Fraction(columns[min(f.coefficients)]) for f in forms)
+        x = tuple(f.constant if not f.coefficients else Fraction(columns[min(f.coefficients)]) for f in forms)
+        return self._floats(np.array(x, dtype=np.float64)[None]) or (self._within(x) and self._exact(x))
 
     def _within(self, x: tuple[Fraction, ...]) -> bool:
         part = self.part

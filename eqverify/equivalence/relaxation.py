@@ -6,7 +6,7 @@ is at most each row that has to be positive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -67,7 +67,8 @@ class Relaxation:
         encoder: the exact encoding.
         units: the unstable ReLUs, once `tighten` was called.
         base: the constraints that hold on the whole part, likewise.
-        certain: those of them that are not hulls of open units.
+        domain: those of them that are about inputs alone.
+        inputs: how many columns are inputs.
 
     Raises:
         OverflowError: numbers are beyond the range of floats.
@@ -89,9 +90,10 @@ class Relaxation:
             raise OverflowError
         self.polyhedron = Polyhedron(self.lower, self.upper)
         self.lines: list[Line] = []
+        self.domain: list[Line] = []
         self.units: list[Unit] = []
         self.base: list[Line] = []
-        self.certain: list[Line] = []
+        self.inputs = len(self.encoder.bounds) - len(self.encoder.relus)
         self.objective = self.line(self.column(self.t))
 
     # Functions of the columns
@@ -150,15 +152,31 @@ class Relaxation:
 
     def tighten(self) -> None:
         """Bounds of all unstable ReLUs by linear programs, one after the other, and the constraints that follow."""
-        self.base = self._domain()
-        self.certain = list(self.base)
+        self.domain = self._domain()
+        self.base = list(self.domain)
         for relu in self.encoder.relus:
             self._tick()
             self.visit(self.base)
             unit = self._unit(relu)
             self.units.append(unit)
             self.base += unit.hull
-            self.certain += unit.hull if unit.side else ()
+
+    def affine(self, sides: Mapping[int, int]) -> Callable[[Form], Form | None]:
+        """Makes forms of the columns forms of the inputs, where units have the signs given; None where one is open."""
+        known: dict[int, Form | None] = {k: self.column(k) for k in range(self.inputs)}
+
+        def put(form: Form) -> Form | None:
+            terms = []
+            for column, coefficient in form.coefficients.items():
+                if (value := known[column]) is None:
+                    return None
+                terms.append((coefficient, value))
+            return combine(terms, form.constant)
+
+        for k, unit in enumerate(self.units):
+            side = unit.side or sides.get(k, 0)
+            known[unit.h] = Form({}, ZERO) if side < 0 else put(unit.z.form) if side else None
+        return put
 
     def _domain(self) -> list[Line]:
         """The linear constraints of the part."""
@@ -201,13 +219,14 @@ class Relaxation:
         strict = any(half.strict for half in conjunction)
         lines = []
         for half in conjunction:
-            form = self._form(half)
+            form = self.row(half)
             scale = _ONE / (max(map(abs, self.interval(form))) or _ONE)
             share = ZERO if strict and not half.strict else -_ONE
             lines.append(self.line(combine([(scale, form), (share, self.column(self.t))])))
         return lines, strict
 
-    def _form(self, half: HalfSpace) -> Form:
+    def row(self, half: HalfSpace) -> Form:
+        """A row of a disjunct: what has to be positive, or not negative."""
         terms = [(-c, self.encoder.inputs[i]) for i, c in half.inputs.items()]
         terms += [(-c, self._outputs[i]) for i, c in half.outputs.items()]
         return combine(terms, half.bound)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from eqverify.bounds.farkas import never_positive
 from eqverify.bounds.polyhedron import Polyhedron
+from eqverify.bounds.simplex import Simplex
 from eqverify.domain import Box, Polytope
 from eqverify.testing.oracle import polytope_vertices
 
@@ -39,6 +40,9 @@ class LyingSolver:
 
     def modelStatusToString(self, _):
         return "Optimal"
+
+    def getDualRay(self):
+        return None, True, self.getSolution().row_dual
 
     def getSolution(self):
         special = (0.0, 1.0, -1.0, 0.5, 1e-12, 1e9, 1e308, -1e308, np.inf, -np.inf, np.nan)
@@ -94,6 +98,18 @@ def test_a_lying_solver_cannot_lower_a_maximum(data):
         polyhedron.push(row, float(limit))
     target = np.array([data.draw(NUMBERS) for _ in range(box.size)])
     check(polyhedron, box, rows, bound, target, tight=False)
+    if data.draw(st.booleans()):
+        polyhedron._solver.modelStatusToString = lambda _: "Infeasible"
+    check(polyhedron, box, rows, bound, target, tight=False)
+
+
+def test_an_empty_set_has_no_maximum():
+    polyhedron = Polyhedron(-np.ones(2), np.ones(2))
+    for row, limit in (([1.0, 1.0], -0.5), ([-1.0, -1.0], 0.25)):
+        polyhedron.push(np.array(row), limit)
+    assert polyhedron.maximum(np.array([1.0, 0.0])).value == -np.inf
+    polyhedron.pop()
+    assert polyhedron.maximum(np.array([1.0, 0.0])).value >= 0.5
 
 
 def test_the_centre_is_that_of_the_largest_ball():
@@ -118,3 +134,21 @@ def test_rational_proofs_are_checked():
     assert never_positive([Fraction(1), Fraction(1), Fraction(-1)], [far])
     assert not never_positive([Fraction(1), Fraction(0), Fraction(-1)], [])
     assert never_positive([Fraction(0), Fraction(0), Fraction(0)], [])
+
+
+@given(st.data())
+def test_the_exact_simplex_finds_a_point_just_where_there_is_one(data):
+    box, rows, bound = draw_set(data)
+    simplex = Simplex(box.size, lambda: False)
+    for k, (low, high) in enumerate(zip(box.lower.tolist(), box.upper.tolist(), strict=True)):
+        simplex.at_least(k, Fraction(low))
+        simplex.at_most(k, Fraction(high))
+    for row, limit in zip(rows.tolist(), bound.tolist(), strict=True):
+        simplex.at_most(simplex.add_row({k: Fraction(c) for k, c in enumerate(row)}), Fraction(limit))
+    feasible = simplex.feasible()
+    assert feasible == bool(polytope_vertices(Polytope(box, rows, bound)))
+    if feasible:
+        x = simplex.point(box.size)
+        assert all(low <= v <= high for low, v, high in zip(box.lower.tolist(), x, box.upper.tolist(), strict=True))
+        sums = [sum(Fraction(c) * v for c, v in zip(row, x, strict=True)) for row in rows.tolist()]
+        assert all(total <= limit for total, limit in zip(sums, bound.tolist(), strict=True))

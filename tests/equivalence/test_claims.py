@@ -22,6 +22,7 @@ from eqverify.equivalence.portfolio import DecideOptions, Decision, Method, deci
 from eqverify.equivalence.product_milp import ProductMilp
 from eqverify.equivalence.splitting import Splitter
 from eqverify.equivalence.witness import WitnessSearch
+from eqverify.examples import example_files
 from eqverify.export.onnx import write_network
 from eqverify.milp.encoding import Answer
 from eqverify.milp.encoding import Verdict as Reply
@@ -72,6 +73,20 @@ def test_liars_change_no_answer(seed: int) -> None:
             found = decided(f, g, domain, goals, *methods)  # type: ignore[arg-type]
             assert found.verdict == ("different" if factor < 1 else "equivalent"), (factor, methods)
             assert (found.evidence, found.trusted, found.claimed) == ("bounds", (), 0)
+
+
+@pytest.mark.usefixtures("liars", "blind")
+@pytest.mark.parametrize("seed", range(6))
+def test_liars_change_no_answer_about_large_networks(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Branching in floats on both networks side by side looks for the proof there."""
+    monkeypatch.setattr(portfolio_module, "EXACT_LIMITS", (0, 0))
+    monkeypatch.setattr(Splitter, "run", lambda self, *_, **__: self.outcome)
+    f, g, domain = random_pair(seed)
+    exact = max(deviation.value for deviation in deviations_exact(f, g, domain))
+    for factor in (Fraction(9, 10), Fraction(11, 10)) if exact else ():
+        found = decided(f, g, domain, asked(f, exact * factor), "milp")
+        assert found.verdict == ("different" if factor < 1 else "equivalent"), factor
+        assert (found.evidence, found.claimed) == ("bounds", 0)
 
 
 @pytest.mark.usefixtures("liars", "blind")
@@ -181,3 +196,17 @@ def test_the_command_says_whose_word_it_takes(
     assert "solver (scip, trusted)" in shown
     assert "proved, up to claims of a solver" in shown
     assert run([*command, "--trust", "no,such thing"]) == 2
+
+
+@pytest.mark.usefixtures("liars")
+def test_a_cross_check_by_z3_is_said_to_be_a_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("eqverify.equivalence.exact._exceeds", lambda interval, epsilon: True)
+    monkeypatch.setattr("eqverify.equivalence.exact._sampled_witness", lambda search, part: None)
+    files = example_files()
+    command = ["reduce", str(files.network), str(files.query), "-o", str(tmp_path / "out.onnx"), "--cross-check", "z3"]
+    assert run([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cross_check"] == "claimed"
+    assert run(command) == 0
+    assert "Z3 found no difference beyond eps (a claim)" in capsys.readouterr().out

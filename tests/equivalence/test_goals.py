@@ -87,7 +87,7 @@ def test_a_disjunct_that_always_holds_is_about_the_inputs(monkeypatch: pytest.Mo
     assert decided(constant(1.0), constant(1.0), goals).verdict == "different"
     deaf(monkeypatch)
     empty = Domain((Polytope(UNIT.polytopes[0].box, np.array([[1.0], [-1.0]]), np.array([-0.5, -0.5])),))
-    assert decided(constant(1.0), constant(1.0), goals, empty, "milp").verdict == "equivalent"
+    assert decided(constant(1.0), constant(1.0), goals, empty, "branching").verdict == "equivalent"
     assert decided(constant(1.0), constant(1.0), goals).verdict == "unknown"
 
 
