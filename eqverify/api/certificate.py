@@ -130,6 +130,7 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
     Raises:
         UsageError: `certificate/no-files` where the problem was not read from files.
         InputError: `certificate/opaque` for a network that ends in operators that are not piecewise linear.
+            `certificate/empty-domain` where the checker finds that no input satisfies the property.
         EmptySetError: the checker finds that no input satisfies the disjunct that the problem assumes.
     """
     facts.require(problem)
@@ -196,8 +197,15 @@ class _Repeated:
 
         try:
             replay.run(Reader(build_certificate(self._problem, proofs, None), self._problem.network))
-        except EmptySetError:
-            raise
+        except EmptySetError as error:
+            if self._problem.assumed is not None:
+                raise
+            raise InputError(
+                "certificate/empty-domain",
+                "no input satisfies the property's constraints on inputs",
+                place=error.place,
+                hint="the property is unsatisfiable, whatever the network computes: there is nothing to reduce",
+            ) from error
         except RejectedError:
             return False
         return True

@@ -97,7 +97,8 @@ def build_shallow(
         LimitError: `shallow/too-large`.
     """
     if not (delta > 0 and np.isfinite(delta)):
-        raise UsageError("shallow/delta", "delta must be a positive number", value=delta)
+        hint = "give one with --delta; by default it is a tenth of the regions' radius, which can be too thin"
+        raise UsageError("shallow/delta", "delta must be a positive number", value=delta, hint=hint)
     rounding = _Rounding(element)
     ramps = [_ramps(piece, frame, delta, rounding) for piece in pieces]
     n, outputs, count = frame.free.size, floor.size, len(pieces)

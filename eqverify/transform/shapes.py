@@ -26,7 +26,7 @@ from eqverify.transform.reduced_form import ReducedForm, reduced_form
 from eqverify.transform.residual import earliest_tiers, residual_network
 from eqverify.transform.result import Made, Transformed, TransformOptions
 from eqverify.transform.simplify import drop_dead, simplify
-from eqverify.transform.structured import structured_network
+from eqverify.transform.structured import read_nodes, structured_network
 from eqverify.transform.tiers import merge_tiers
 from eqverify.transform.unit_map import Group, Meaning
 
@@ -174,8 +174,9 @@ def _structured(work: Work) -> Transformed:
 
 
 def unchanged(problem: Problem) -> Transformed:
-    """The network itself."""
-    network = problem.network
+    """The network itself, without nodes that nothing reads."""
+    whole = problem.network
+    network = Network(whole.inputs, tuple(read_nodes(whole)), whole.outputs)
     meanings = {relu.name: Meaning((Group(relu.name, np.arange(network.sizes[relu.name])),)) for relu in network.relus}
     return Transformed(network, meanings, np.zeros(network.output_size), "unchanged")
 

@@ -6,7 +6,7 @@ is rounded and few weights are needed, where the dense layers of the other shape
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -58,16 +58,16 @@ def structured_network(problem: Problem, facts: Facts) -> tuple[Network, Mapping
         rows = kept[node.name]
         terms = [Term(t.source, _restricted(t.map, rows, kept[t.source])) for t in node.terms if kept[t.source].size]
         nodes.append(Affine(node.name, tuple(terms), node.bias[rows]))
-    nodes = _read(nodes, network)
+    nodes = read_nodes(network, nodes)
     shown = {node.name for node in nodes}
     return Network(network.inputs, tuple(nodes), network.outputs), {k: m for k, m in meanings.items() if k in shown}
 
 
-def _read(nodes: list[Node], network: Network) -> list[Node]:
-    """The nodes that outputs depend on: a layer may be kept for the sake of what it is tied to."""
+def read_nodes(network: Network, nodes: Sequence[Node] | None = None) -> list[Node]:
+    """The nodes, or some of them, that outputs depend on: a layer may be kept for the sake of what it is tied to."""
     read = {port.source for port in network.outputs}
-    kept = []
-    for node in reversed(nodes):
+    kept: list[Node] = []
+    for node in reversed(network.nodes if nodes is None else nodes):
         if node.name in read:
             kept.append(node)
             read.update(node.sources)

@@ -1,5 +1,7 @@
 """Linear regions against problems solved by hand, exact enumeration, and a solver that lies."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -233,3 +235,32 @@ def test_a_pattern_that_its_point_does_not_show_is_an_error(monkeypatch):
     monkeypatch.setattr(search.PartSearch, "_collect", forge)
     with pytest.raises(ContradictionError, match="regions/contradiction"):
         find_regions(random_network(0, 2, (3,)), box_domain(np.full(2, -1.0), np.full(2, 1.0)))
+
+
+TINY = float(np.float32(1.4e-45))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([-2.0, -1.0, 1.0, TINY]), st.sampled_from([0.0, TINY, -3 * TINY, 1e-30, 0.5])),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_cells_thinner_than_rounding_are_counted_or_left_open(units):
+    """Pre-activations w x + b: a region more for each -b / w inside (-1, 1)."""
+    weight, bias = (np.array(values) for values in zip(*units, strict=True))
+    network = chain_network([(weight[:, None], bias), (np.ones((1, weight.size)), np.zeros(1))], element="float32")
+    found = find_regions(network, box_domain(np.array([-1.0]), np.array([1.0])))
+    bends = {Fraction(-b) / Fraction(w) for w, b in units}
+    count = 1 + sum(-1 < bend < 1 for bend in bends)
+    assert len(found.regions) <= count
+    assert not found.complete or len(found.regions) == count
+
+
+def test_a_cell_that_only_rational_arithmetic_sees_has_a_count():
+    weight, bias = np.array([[2.0], [-1.0], [-2.0]]), np.array([2.0, TINY, -3 * TINY])
+    network = chain_network([(weight, bias), (np.ones((2, 3)), np.zeros(2))], element="float32")
+    found = find_regions(network, box_domain(np.array([-1.0]), np.array([1.0])))
+    assert len(found.regions) == 3
+    assert found.complete

@@ -21,6 +21,7 @@ from eqverify.bench.scoring import score
 from eqverify.bench.sweep import LocalPool, run_sweep
 from eqverify.cli.main import run
 from eqverify.errors import EqverifyError, UsageError
+from eqverify.files import sole_writer
 from eqverify.testing.processes import alive
 
 SETTINGS = Settings("scip", True)
@@ -264,3 +265,22 @@ def test_local_pools_yield_every_outcome(instances, monkeypatch):
     monkeypatch.setattr(sweep, "run_instance", lambda instance, *_: Outcome(Row(instance.key, 0, "sat", 1), {}))
     keys = [outcome.row.key for outcome in LocalPool(3).outcomes(instances, SETTINGS)]
     assert sorted(keys) == sorted(instance.key for instance in instances)
+
+
+def test_two_sweeps_into_one_folder(tmp_path, capsys):
+    """The second is told, and the results of the first stay as they are."""
+    listed = benchmark(tmp_path / "family", ("low",))
+    results = tmp_path / "out" / "report.html"
+    results.parent.mkdir()
+    with sole_writer(results):
+        assert run(["bench", str(listed), "-o", str(results.parent)]) == 2
+    assert "files/locked" in capsys.readouterr().err
+    assert [path.name for path in results.parent.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_damaged_lines_of_results_are_left_out(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_bytes(b"a,b,c,0.1,unsat,1.0\n\xff\xfe,b\na,b,d,x,unsat,1.0\na,b,e,0.1,sat,2.0\n")
+    assert [key[2] for key in read_results(path)] == ["c", "e"]
+    path.write_bytes(b'[1]\n\xff\n{"key": ["a", "b", "c"], "limit": 1}\n{"key": 3}\n')
+    assert list(read_details(path)) == [("a", "b", "c")]

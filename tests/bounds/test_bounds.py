@@ -166,3 +166,14 @@ def chain(first, first_bias, last, last_bias):
         ),
         (Port("Y", (last.shape[0],), "float64", "y"),),
     )
+
+
+@given(data=st.data())
+def test_crown_that_is_stopped_leaves_intervals(data):
+    network = data.draw(any_networks())
+    box = data.draw(domains(network.input_size, parts=1, linear=False)).polytopes[0].box
+    lower, upper = box.lower[None], box.upper[None]
+    stopped, intervals = crown_bounds(network, lower, upper, stop=lambda: True), interval_bounds(network, lower, upper)
+    for name, interval in intervals.items():
+        assert np.array_equal(stopped[name].lower, interval.lower)
+        assert np.array_equal(stopped[name].upper, interval.upper)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -20,6 +21,7 @@ from eqverify.equivalence.exact import cross_check
 from eqverify.errors import UsageError
 from eqverify.frontend.onnx import parse_network
 from eqverify.network import Affine, Dense, Network, Port, Term
+from eqverify.stability.proofs import SplitProof
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.oracle import deviations_exact, stable_sets_exact
 
@@ -231,3 +233,23 @@ def test_a_deviation_that_underflows_is_not_zero(numbers):
     reader = Reader(pack(head, [np.zeros(0, dtype="<i4"), np.zeros(0)]), original)
     replay = Replay(original, box(1), numbers)
     assert deviations(replay.region.hull(), reduced, reader, [])[0] > 0
+
+
+def test_a_step_that_the_checker_does_not_confirm_is_left_out(tmp_path):
+    """Its units are kept, and what is written verifies."""
+    one = case("boxes")
+    (tmp_path / "n.onnx").write_bytes(one.network)
+    (tmp_path / "p.vnnlib").write_bytes(one.query)
+    problem = eq.load_problem(tmp_path / "n.onnx", tmp_path / "p.vnnlib")
+    facts = eq.prove_stability(problem)
+    trees = [proof for proof in facts.proofs if isinstance(proof, SplitProof)]
+    assert trees
+    truth = stable_sets_exact(problem.network, problem.domain)
+    name, ranges = next((k, v) for k, v in truth.layers.items() if any(r.lower < 0 < r.upper for r in v))
+    signs = np.array([-1 if r.lower < 0 < r.upper else 0 for r in ranges], dtype=np.int8)
+    source = problem.network.by_name[name].sources[0] if name in problem.network.by_name else name
+    wrong = replace(trees[0], signs={source: signs})
+    result = eq.reduce(problem, facts=replace(facts, proofs=(*facts.proofs, wrong)), certificate=True)
+    assert result.certificate is not None
+    assert result.certificate.verdict.verified
+    assert check_bytes(one.network, one.query, result.data, result.certificate.data).verified

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eqverify.domain import Box, Domain, Polytope
+from eqverify.errors import InputError
 from eqverify.network import Affine, Dense, Network, Port, Relu, Term
 from eqverify.testing.strategies import boxes
 
@@ -66,3 +67,11 @@ def test_a_sign_on_the_input_that_only_constraints_show():
     box = Box(np.array([-1.0, -1.0]), np.array([1.0, 1.0]))
     domain = Domain((Polytope(box, np.array([[-1.0, 1.0], [0.0, -1.0]]), np.array([0.0, 0.0])),))
     assert certified(front_network(2, 1), domain).check().verified
+
+
+def test_a_domain_without_inputs_is_told():
+    """x_0 <= x_1, where the box has x_0 >= 0 and x_1 <= -1: multipliers of the constraint show it for a unit on x_0."""
+    box = Box(np.array([0.0, -3.0]), np.array([1.0, -1.0]))
+    domain = Domain((Polytope(box, np.array([[1.0, -1.0]]), np.array([0.0])),))
+    with pytest.raises(InputError, match="certificate/empty-domain"):
+        certified(front_network(2, 1, hidden=4), domain)

@@ -31,6 +31,7 @@ PRINTED = {
 """Codes that the command line prints without raising."""
 
 MEANINGS = {
+    "network/too-large": "a matrix, or the product of two maps, would have too many entries",
     "export/not-expressible": "this version of VNN-LIB cannot say it",
     "onnx/constant-folding": "an operator on constants cannot be computed",
     "onnx/shape-mismatch": "shapes of inputs, attributes and outputs do not fit together",

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from eqverify.domain import box_domain
-from eqverify.errors import UsageError
+from eqverify.errors import InputError, UsageError
 from eqverify.network import Affine, Convolution, Dense, Identity, Network, Port, Relu, Term
 from eqverify.problem import domain_problem
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.chains import chain_network
-from eqverify.transform import driver
+from eqverify.transform import driver, shapes
 from eqverify.transform.driver import TransformOptions, transform
+from eqverify.transform.shapes import Work
 
 QUICK = StabilityOptions("crown")
 
@@ -189,3 +190,19 @@ def test_float64_is_not_suggested_for_weights_that_are_kept():
     result = made(two_convolutions(), "structured", max_epsilon=-1.0)
     assert "eps is above" in result.choice
     assert not result.wants_float64
+
+
+@pytest.mark.parametrize("shape", ["sequential", "residual", "auto"])
+def test_rows_that_would_take_too_much_memory_are_not_made(shape, monkeypatch):
+    monkeypatch.setattr(shapes, "_ROW_ENTRIES", 10)
+    monkeypatch.setattr(Work, "leo_is_cheap", lambda *_: False)
+    found = made(two_convolutions(), shape)
+    assert found.shape == "structured"
+    with pytest.raises(InputError, match="transform/too-large"):
+        made(chain_network([(np.full((4, 2), 0.1), np.zeros(4)), (np.ones((2, 4)), np.zeros(2))]), shape)
+
+
+@pytest.mark.parametrize("shape", ["sequential", "residual", "auto"])
+def test_a_network_without_relus_is_left_as_it_is(shape):
+    network = chain_network([(np.eye(2), np.ones(2))], element="float32")
+    assert made(network, shape).shape == "unchanged"
