@@ -23,7 +23,7 @@ class Reading:
             what is said about the network (specs/onnx.md).
     """
 
-    probe: Probe | None = field(default=None, repr=False)
+    probe: Probe | None = field(default=None, repr=False, compare=False)
     points: int = 0
     reason: str = "the network was made in memory"
     rounded: tuple[str, ...] = ()

@@ -89,7 +89,7 @@ def compare_reading(data: bytes, network: Network, points: FloatArray, file: str
         far = _far(data, network, points)
         few = _CLOSER if multiplications(network) < _MULTIPLICATIONS >> 4 else 1
         closer = np.flatnonzero(far | (np.arange(len(points)) < few))
-        closer = closer[: max(few, _MULTIPLICATIONS // (8 * multiplications(network)))]
+        closer = closer[: max(_CLOSER, _MULTIPLICATIONS // (8 * multiplications(network)))]
         comparison = compare_with_runtime(data, network, points[closer], overflow=False)
     except InputError as error:
         if error.code == "runtime/arity":

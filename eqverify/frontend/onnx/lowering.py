@@ -42,8 +42,9 @@ def lowered(
         if not walk.inexact:
             raise
     if walk.inexact and (walk.failures or not walk.finished):
-        walk = Lowering(graph, opset, file, inputs, None if failures is None else [], rounding=True)
-        walk.run()
+        rounded = Lowering(graph, opset, file, inputs, None if failures is None else [], rounding=True)
+        rounded.run()
+        walk = rounded if len(rounded.values) > len(walk.values) else walk
     if failures is not None:
         failures.extend(walk.failures or ())
     return walk

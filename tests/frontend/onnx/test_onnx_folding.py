@@ -136,3 +136,15 @@ def test_a_cast_to_a_narrower_type_rounds_once():
     ]
     front = parse_front(built(nodes, stored))
     assert outputs_exact(front.network, [Fraction(0)] * 2)[0] == Fraction(float(np.float32(0.1)))
+
+
+def test_nothing_is_rounded_for_a_cut_that_comes_anyway():
+    nodes = [
+        helper.make_node("Div", ["a", "b"], ["t"]),
+        helper.make_node("Add", ["x", "t"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["y"]),
+    ]
+    front = parse_front(built(nodes, {"a": np.float32([1]), "b": np.float32([3])}))
+    assert front.tail is not None
+    assert front.rounded == ()
+    assert outputs_exact(front.network, [Fraction(0)] * 2)[0] == Fraction(1, 3)

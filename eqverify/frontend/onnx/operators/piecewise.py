@@ -132,12 +132,9 @@ def _absent(bound: npt.NDArray[Any], element: str, sign: float) -> bool:
 @operator("Clip", until=10, attributes=("min", "max"))
 def clip_by_attribute(call: Call) -> Value:
     """Two ReLU nodes: a maximum with the lower and a minimum with the upper bound."""
-    element, largest = call.tensor(0).element, float(np.finfo(np.float32).max)
-    bounds = []
-    for key, sign in (("min", -1.0), ("max", 1.0)):  # both default to the end of float32, for float64 too
-        bound = np.array([call.any_number(key, sign * largest)])
-        if element == "float64" and sign * bound[0] == largest:
-            raise call.error("unsupported-form", "a bound at the end of float32 is not read for float64", value=key)
+    element, bounds = call.tensor(0).element, []
+    for key, sign in (("min", -1.0), ("max", 1.0)):
+        bound = np.array([call.any_number(key, sign * np.inf)])  # they default to the ends of the type
         bounds.append(None if _absent(bound, element, sign) else call.finite(bound, f"attribute {key!r}"))
     return _clipped(call, *bounds)
 
