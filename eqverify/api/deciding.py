@@ -141,7 +141,7 @@ class Run:
         ):
             return True
         for k in np.flatnonzero(reached.near).tolist():
-            side.near[numbers[k]] = Near(reached.points[k], reached.margin(k))
+            side.near[numbers[k]] = Near(reached.points[k], float(reached.least[k]), reached.margin(k))
         return False
 
     def _settled(self, side: Side, number: int) -> bool:
