@@ -50,8 +50,9 @@ if TYPE_CHECKING:
 _ATTACK_SHARE = 0.02
 """The backend's own search comes later; this one finds what is easy, before anything is proved."""
 
-_EXACT_SHARE = 0.1
-_EXACT_SECONDS = 5.0
+_EXACT_SHARE, _EXACT_SECONDS = 0.2, 10.0
+"""For deciding a disjunct in rationals that a search came near to meeting."""
+
 _SPLIT_SHARE = 0.1
 _SHARED_SHARE = 0.7
 _REDUCTION_SHARE = 0.3

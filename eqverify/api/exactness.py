@@ -22,6 +22,7 @@ from eqverify.stability.budget import Budget
 from eqverify.stability.falsify import preactivation_gradient
 
 _LEAF_SECONDS = 0.5
+_PARTS_SHARE = 0.7
 
 _FREE = 12
 """Inputs that may differ from a point's on its linear region; a simplex with many takes long."""
@@ -40,8 +41,8 @@ def settle(side: Side, number: int, budget: Budget) -> Settled:
     """Decide a disjunct of a case exactly; a witness goes to the side's replayer.
 
     First by bounds, of the last layers and of all, then at the point where a search came near to meeting it, then on
-    its linear region, then on all regions.  Where floats neither meet the disjunct nor miss it by rounding only,
-    networks that are not tiny are looked at just there.
+    its linear region, then on all regions: of boxes with few open units, and of all.  Where floats neither meet the
+    disjunct nor miss it by rounding only, networks that are not tiny are looked at just there.
 
     Args:
         side: the case.
@@ -60,6 +61,11 @@ def settle(side: Side, number: int, budget: Budget) -> Settled:
     if side.replayer.take(around):
         return "sat"
     found = decide_around(side.network, inputs, rows, around, _free(side, number, near.point), half.exhausted)
+    if found.verdict == "unknown" and thoroughly and side.free_inputs <= SPLIT_INPUTS:
+        question = question_of(side.network, side.case, number, side.exactly)
+        settled = settle_by_parts(side, number, question, Budget(budget.left * _PARTS_SHARE))
+        if settled != "end":
+            return settled
     if found.verdict == "unknown" and thoroughly:
         found = decide_exactly(side.network, inputs, rows, budget.exhausted, ranges)
     if found.verdict == "sat":
