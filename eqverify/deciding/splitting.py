@@ -104,7 +104,9 @@ def split_question(
         count += len(now.lower)
         worst, scores, signs, corners, bounds = _bound(network, now)
         going = ~(worst < 0)
-        for k in _leaves(worst, going, signs) if leaf is not None else ():
+        for k in _leaves(worst, going, signs):
+            if leaf is None:
+                break
             ranges = {name: Interval(z.lower[k][None], z.upper[k][None]) for name, z in bounds.items()}
             closed = leaf(Box(now.lower[k], now.upper[k]), ranges)
             if closed is False:
