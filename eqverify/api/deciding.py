@@ -56,8 +56,9 @@ _SCIP = "scip"
 _ATTACK_SHARE = 0.02
 """The backend's own search comes later; this one finds what is easy, before anything is proved."""
 
-_EXACT_SHARE = 0.1
-_EXACT_SECONDS = 5.0
+_EXACT_SHARE, _EXACT_SECONDS = 0.2, 10.0
+"""For deciding a disjunct in rationals that a search came near to meeting."""
+
 _SPLIT_SHARE = 0.1
 _SHARED_SHARE = 0.7
 _REDUCTION_SHARE = 0.3
@@ -168,7 +169,7 @@ class Run:
         ):
             return True
         for k in np.flatnonzero(reached.near).tolist():
-            side.near[numbers[k]] = Near(reached.points[k], reached.margin(k))
+            side.near[numbers[k]] = Near(reached.points[k], float(reached.least[k]), reached.margin(k))
         return False
 
     def _settled(self, side: Side, number: int) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from eqverify.api.parts import Side, question_of
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Interval, crown_bounds
-from eqverify.deciding.exactly import Exactly, decide_around, decide_exactly, inputs_of, small_enough
+from eqverify.deciding.exactly import Exactly, decide_around, decide_exactly, inputs_of, small_enough, tiny
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question
 from eqverify.deciding.signs import branch_question
@@ -22,6 +22,7 @@ from eqverify.stability.budget import Budget
 from eqverify.stability.falsify import preactivation_gradient
 
 _LEAF_SECONDS = 0.5
+_PARTS_SHARE = 0.7
 
 _FREE = 12
 """Inputs that may differ from a point's on its linear region; a simplex with many takes long."""
@@ -40,7 +41,8 @@ def settle(side: Side, number: int, budget: Budget) -> Settled:
     """Decide a disjunct of a case exactly; a witness goes to the side's replayer.
 
     First by bounds, of the last layers and of all, then at the point where a search came near to meeting it, then on
-    its linear region, then on all regions.
+    its linear region, then on all regions: of boxes with few open units, and of all.  Where floats neither meet the
+    disjunct nor miss it by rounding only, networks that are not tiny are looked at just there.
 
     Args:
         side: the case.
@@ -49,17 +51,22 @@ def settle(side: Side, number: int, budget: Budget) -> Settled:
     """
     if not small_enough(side.network):
         return "open"
-    box, inputs, rows = side.case.polytope.box, inputs_of(side.case), side.case.unsafe[number]
+    box, inputs, rows, near = side.case.polytope.box, inputs_of(side.case), side.case.unsafe[number], side.near[number]
+    thoroughly = near.level <= 0 or near.margin > 0 or tiny(side.network)
     ranges = crown_bounds(side.folded.network, box.lower[None], box.upper[None])
-    for late in (1, 2, len(side.network.relus)):
+    for late in (1, 2, len(side.network.relus)) if thoroughly else ():
         if decide_exactly(side.network, inputs, rows, budget.exhausted, ranges, late).verdict == "unsat":
             return "unsat"
-    point = side.near[number].point
-    around, half = side.replayer.inside(point), Budget(budget.left / 2)
+    around, half = side.replayer.inside(near.point), Budget(budget.left / 2)
     if side.replayer.take(around):
         return "sat"
-    found = decide_around(side.network, inputs, rows, around, _free(side, number, point), half.exhausted)
-    if found.verdict == "unknown":
+    found = decide_around(side.network, inputs, rows, around, _free(side, number, near.point), half.exhausted)
+    if found.verdict == "unknown" and thoroughly and side.free_inputs <= SPLIT_INPUTS:
+        question = question_of(side.network, side.case, number, side.exactly)
+        settled = settle_by_parts(side, number, question, Budget(budget.left * _PARTS_SHARE))
+        if settled != "end":
+            return settled
+    if found.verdict == "unknown" and thoroughly:
         found = decide_exactly(side.network, inputs, rows, budget.exhausted, ranges)
     if found.verdict == "sat":
         return _shown(side, found)
@@ -145,11 +152,13 @@ def settle_case(network: Network, case: Case, seconds: float) -> Exactly:
     """Decide all disjuncts of a case exactly, in turn.
 
     Args:
-        network: the network, or several side by side.
+        network: the network, or several side by side; one that is not tiny only where inputs have strict signs, which
+            nothing else tells from others.
         case: inputs and condition.
         seconds: at most, together.
     """
-    if not small_enough(network):
+    strict = case.written is not None and case.written.strict
+    if not (tiny(network) or (strict and small_enough(network))):
         return Exactly("unknown")
     budget, inputs, still_open = Budget(seconds), inputs_of(case), False
     for rows in case.unsafe:

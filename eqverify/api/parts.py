@@ -31,10 +31,12 @@ class Near:
 
     Attributes:
         point: (input_size,) where.
+        level: the largest row there: floats meet the disjunct where it is at most 0.
         margin: a distance near rounding by which it is missed or met there; 0 where it is by more.
     """
 
     point: FloatArray
+    level: float
     margin: float
 
 

@@ -81,6 +81,7 @@ def verify(
     """
     if not timeout > 0:
         raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
+    from eqverify.frontend.onnx import read_front
     from eqverify.frontend.vnnlib import lower
 
     believed = trusting(trust)
@@ -101,6 +102,9 @@ def verify(
     except InputError as error:
         if error.code != "domain/empty":
             raise
+        for network in _named(parsed, networks).values():
+            if not isinstance(network, Network):
+                read_front(network)
         return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {})
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, networks, timeout, seed, believed, progress)

@@ -23,6 +23,8 @@ from eqverify.network import Network, outputs_exact
 MAX_PRODUCTS = 200_000
 """Networks with more products are not looked at: a product takes a microsecond or more."""
 
+_TINY_PRODUCTS = 2_000
+
 MAX_RELUS = 60
 """Parts of the input set on which more ReLUs are open are left alone."""
 
@@ -132,20 +134,28 @@ def small_enough(network: Network) -> bool:
     return products(network) <= MAX_PRODUCTS
 
 
+def tiny(network: Network) -> bool:
+    """Whether exact decisions about a network hardly take time."""
+    return products(network) <= _TINY_PRODUCTS
+
+
 def written_empty(case: Case, stop: Callable[[], bool]) -> bool:
-    """Whether no input at all is written: intervals, or rows, that exclude each other."""
-    inputs = inputs_of(case)
-    if inputs.empty:
+    """Whether no input at all is written: strict ends of one number, or rows that exclude each other."""
+    written = case.written
+    if written is None:
+        return False
+    if written.has_empty_interval:
         return True
-    named = sorted({i for row in inputs.rows for i in row.inputs})
-    if not named or len(named) * len(inputs.rows) > _MAX_ENTRIES:
+    named = sorted({i for row in written.rows for i in row.inputs})
+    if not named or len(named) * len(written.rows) > _MAX_ENTRIES:
         return False
     simplex = Simplex(len(named), stop)
     number = {i: k for k, i in enumerate(named)}
     for i, k in number.items():
-        simplex.at_least(k, inputs.lower[i], inputs.above[i])
-        simplex.at_most(k, inputs.upper[i], inputs.below[i])
-    for row in inputs.rows:
+        (low, high), (above, below) = written.interval(i), written.strict_ends(i)
+        simplex.at_least(k, low, above)
+        simplex.at_most(k, high, below)
+    for row in written.rows:
         form = {number[i]: c for i, c in row.inputs.items()}
         simplex.at_most(simplex.add_row(form), row.bound, row.strict)
     return simplex.feasible() is False

@@ -25,6 +25,8 @@ SPLIT_INPUTS = 12
 
 _BATCH = 256
 _COMBINING_STEPS = 24
+_LEAVES, _LEAF_UNITS = 8, 12
+"""Of each batch at most so many boxes, on which at most so many units are open, are decided exactly."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +89,7 @@ def split_question(
         replay: tries candidates.
         budget: seconds; a batch that has begun is finished.
         batch: boxes bounded together.
-        leaf: decides boxes on which floats cannot tell; of each batch the one nearest to being decided is tried.
+        leaf: decides boxes on which few units are open; of each batch, those nearest to being decided are tried.
 
     Returns:
         The outcome; neither `proved` nor `found` where time ran out.  Trusted: float64 arithmetic.
@@ -102,13 +104,14 @@ def split_question(
         count += len(now.lower)
         worst, scores, signs, corners, bounds = _bound(network, now)
         going = ~(worst < 0)
-        if leaf is not None and going.any():
-            nearest = int(np.argmin(np.where(going, worst, np.inf)))
-            ranges = {name: Interval(z.lower[nearest][None], z.upper[nearest][None]) for name, z in bounds.items()}
-            closed = leaf(Box(now.lower[nearest], now.upper[nearest]), ranges)
+        for k in _leaves(worst, going, signs):
+            if leaf is None:
+                break
+            ranges = {name: Interval(z.lower[k][None], z.upper[k][None]) for name, z in bounds.items()}
+            closed = leaf(Box(now.lower[k], now.upper[k]), ranges)
             if closed is False:
                 return SplitOutcome(False, True, count)
-            going[nearest] &= closed is None
+            going[k] = closed is None
         if not going.any():
             continue
         centres = np.clip(now.lower + (now.upper - now.lower) / 2, now.lower, now.upper)[going]
@@ -120,6 +123,14 @@ def split_question(
             return SplitOutcome(False, False, count)
         todo = todo.join(halves)
     return SplitOutcome(not len(todo.lower), False, count)
+
+
+def _leaves(worst: FloatArray, going: BoolArray, signs: dict[str, ByteArray]) -> list[int]:
+    """The boxes of a batch that are decided exactly, the nearest to being decided first."""
+    still = [(sign == 0).sum(axis=1) for sign in signs.values()]
+    few = going & (np.sum(still, axis=0, initial=0) <= _LEAF_UNITS)
+    order: list[int] = [k for k in np.argsort(worst, kind="stable").tolist() if few[k]]
+    return order[:_LEAVES]
 
 
 def _bound(

@@ -131,6 +131,22 @@ class Written:
         values = list(x)
         return all(row.holds(values, {}) for row in self.rows)
 
+    @property
+    def strict(self) -> bool:
+        """Whether an end or a row is excluded."""
+        return bool(self._strict_inputs()) or any(row.strict for row in self.rows)
+
+    @property
+    def has_empty_interval(self) -> bool:
+        """Whether the two ends of an interval are one number, and excluded."""
+        return any(low == high for low, high in map(self.interval, self._strict_inputs()))
+
+    def _strict_inputs(self) -> set[int]:
+        """The inputs with an end that is, or was before a tighter one, excluded."""
+        layers = (self.bounds,) if self.bounds.base is None else (self.bounds.base, self.bounds)
+        named = set().union(*(layer.above | layer.below for layer in layers))
+        return {i for i in named if any(self.strict_ends(i))}
+
     def _within(self, i: int, value: Fraction) -> bool:
         low, high = self.bounds.get_lower(i), self.bounds.get_upper(i)
         if low is not None and (value < Fraction(low) or (value == Fraction(low) and self.bounds.is_above(i))):

@@ -172,9 +172,22 @@ def test_a_folded_network_agrees_with_onnxruntime():
     assert folded.network.outputs[0].shape == ("N", 2)
 
 
-def test_a_coefficient_beyond_float32_is_an_error_with_a_hint():
+def test_a_row_with_numbers_beyond_the_type_is_divided():
     network = chain(([[1.0]], [0.0]))
-    case = Case(Polytope(Box(np.zeros(1), np.ones(1))), ((HalfSpace({}, {0: Fraction(10) ** 50}, Fraction(0)),),))
+    case = Case(
+        Polytope(Box(-np.ones(1), np.ones(1))), ((HalfSpace({}, {0: Fraction(10) ** 400}, Fraction(10) ** 399),),)
+    )
+    for dtype in ("float32", "float64"):
+        folded = fold_case(network, case, [Fraction(0)], dtype).network
+        values = [outputs_exact(folded, [Fraction(k, 20)])[0] for k in range(-20, 21)]
+        assert [value <= 0 for value in values] == [k <= 2 for k in range(-20, 21)]
+
+
+def test_a_constant_beyond_float32_is_an_error_with_a_hint():
+    """A third is no float: what it is multiplied with reaches 1e68, and so does what the row is relaxed by."""
+    network = chain(([[1e38]], [0.0]))
+    box = Box(np.zeros(1), np.full(1, 1e30))
+    case = Case(Polytope(box), ((HalfSpace({}, {0: Fraction(1, 3)}, Fraction(0)),),))
     with pytest.raises(InputError, match="export/overflow"):
         fold_case(network, case, [Fraction(0)], "float32")
 
