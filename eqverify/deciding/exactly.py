@@ -13,8 +13,8 @@ from fractions import Fraction
 from typing import Literal
 
 from eqverify.bounds import Interval
+from eqverify.bounds.simplex import Simplex
 from eqverify.deciding.forms import Forms, PatternForms, value_of
-from eqverify.deciding.simplex import Simplex
 from eqverify.domain import Box, Case, Conjunction, HalfSpace
 from eqverify.equivalence.encoding import Form, UnstableRelu, combine
 from eqverify.equivalence.witness import products

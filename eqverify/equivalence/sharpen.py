@@ -13,7 +13,7 @@ from eqverify.bounds import Interval
 from eqverify.domain import Domain, Polytope
 from eqverify.network import Network
 from eqverify.problem import domain_problem
-from eqverify.stability.facts import Evidence, Status
+from eqverify.stability.facts import Status
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
 from eqverify.trust import NOBODY, Trust
@@ -39,29 +39,25 @@ def sharpen(
         part: the part; its linear constraints are not used, so that the result holds on its whole box.
         seconds: time limit.
         seed: of random points and solver.
-        trust: whose claims are used; what rests on others is left out.
+        trust: whose claims are taken for facts.
 
     Returns:
         The intervals, and the solver's description where its word was taken, else empty.
     """
-    options = StabilityOptions(time_limit=seconds, seed=seed)
+    options = StabilityOptions(time_limit=seconds, seed=seed, trust=trust)
     layers = {network.relus[number]: units[units[:, 0] == number, 1] for number in np.unique(units[:, 0]).tolist()}
     asked = {node.source: np.isin(np.arange(network.sizes[node.name]), own) for node, own in layers.items()}
     prefix = network.until(*(node.name for node in layers))
     facts = prove_stability(domain_problem(prefix, Domain((Polytope(part.box),))), options, asked=asked)
-    claims = facts.evidence_counts()["solver"] > 0
-    used = not claims or "scip" in trust
     sharper = dict(bounds)
     for layer in facts.layers:
         if layer.source not in asked:
             continue
-        proved = np.full(layer.size, used) | (layer.evidence != Evidence.SOLVER)
-        lower, upper = (np.where(used, end, sign * np.inf) for sign, end in ((-1, layer.lower), (1, layer.upper)))
-        lower = np.where(layer.mask(Status.ACTIVE) & proved, np.maximum(lower, 0.0), lower)
-        upper = np.where(layer.mask(Status.INACTIVE) & proved, np.minimum(upper, 0.0), upper)
+        lower = np.where(layer.mask(Status.ACTIVE), np.maximum(layer.lower, 0.0), layer.lower)
+        upper = np.where(layer.mask(Status.INACTIVE), np.minimum(layer.upper, 0.0), layer.upper)
         own = asked[layer.source]
         known = Interval(np.where(own, lower, -np.inf)[None], np.where(own, upper, np.inf)[None])
         sharper[layer.source] = sharper[layer.source].intersect(known, layer.source)
     for node in network.relus:
         sharper[node.name] = sharper[node.source].relu()
-    return sharper, facts.solver if claims and used else ""
+    return sharper, facts.solver if facts.trusts else ""

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import eqverify as eq
 from eqverify.api.exactness import REASONS
 from eqverify.bounds import crown_bounds
+from eqverify.bounds.simplex import Simplex
 from eqverify.deciding import exactly
 from eqverify.deciding.exactly import decide_around, decide_exactly, inputs_of, written_empty
-from eqverify.deciding.simplex import Simplex
 from eqverify.domain import HalfSpace, box_domain
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.network import outputs_exact
