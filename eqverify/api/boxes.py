@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eqverify.api.numbered import numbered, plot_all, save_all
+from eqverify.api.numbered import Files, numbered, plot_all, save_all
 from eqverify.api.reduction import Reduction, reduce
 from eqverify.arrays import IEEE
-from eqverify.files import atomic_write
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 
@@ -67,11 +66,12 @@ class BoxReductions:
         Raises:
             UsageError, InputError: as `Reduction.save`.
         """
-        files = save_all(self.reductions, path, property, fold_property, property_version)
-        listed = [self._entry(index, own) for index, own in enumerate(files)]
-        text = "[\n" + ",\n".join(json.dumps(entry, allow_nan=False) for entry in listed) + "\n]\n"
-        atomic_write(Path(path).with_suffix(".boxes.json"), text.encode())
-        return files
+
+        def listed(files: Files) -> dict[Path, bytes]:
+            entries = [json.dumps(self._entry(index, own), allow_nan=False) for index, own in enumerate(files)]
+            return {Path(path).with_suffix(".boxes.json"): ("[\n" + ",\n".join(entries) + "\n]\n").encode()}
+
+        return save_all(self.reductions, path, property, fold_property, property_version, listed)
 
     def plot(self, path: str | Path) -> tuple[Path, ...]:
         """Draw the layers of each part before and after, into files numbered as those of `save`."""

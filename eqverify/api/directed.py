@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -150,6 +150,7 @@ class DirectedReduction:
         property: str | Path | None = None,
         fold_property: bool = False,
         property_version: Version | None = None,
+        certificate: str | Path | None = None,
     ) -> tuple[tuple[Path, ...], ...]:
         """Write one ONNX file per remaining disjunct, and the property for it; existing files are replaced in one step.
 
@@ -161,6 +162,7 @@ class DirectedReduction:
             property: as `Reduction.save`; each property has one disjunct.
             fold_property: as `Reduction.save`.
             property_version: as `Reduction.save`.
+            certificate: also write certificates, as `save_certificates`: all files or none.
 
         Returns:
             The files of each remaining disjunct; none where nothing is left to verify.
@@ -168,7 +170,8 @@ class DirectedReduction:
         Raises:
             UsageError, InputError: as `Reduction.save`.
         """
-        return save_all(self._reductions, path, property, fold_property, property_version)
+        more = {} if certificate is None else dict(self._certificates(Path(certificate), fold_property))
+        return save_all(self._reductions, path, property, fold_property, property_version, lambda _: more)
 
     def plot(self, path: str | Path) -> tuple[Path, ...]:
         """Draw the layers before and after for each remaining disjunct, into files numbered as those of `save`."""
@@ -202,15 +205,21 @@ class DirectedReduction:
         Raises:
             UsageError: `usage/certificate` where no certificates were asked for.
         """
+        found = dict(self._certificates(Path(path), folded))
+        write_files(found)
+        return self.certificate_files(path, folded=folded)
+
+    def certificate_files(self, path: str | Path, *, folded: bool = False) -> tuple[Path | None, ...]:
+        """The file of each disjunct that `save_certificates` writes; None where there is no certificate."""
+        found = dict(self._certificates(Path(path), folded))
+        return tuple(file if file in found else None for file in numbered(Path(path), len(self.disjuncts)))
+
+    def _certificates(self, path: Path, folded: bool) -> Iterator[tuple[Path, bytes]]:
         if not self.with_certificates:
             raise UsageError("usage/certificate", "there are no certificates", hint="reduce with certificate=True")
-        files = numbered(Path(path), len(self.disjuncts))
-        pairs = [
-            (f, None if folded and d.status == "open" else d.certificate)
-            for f, d in zip(files, self.disjuncts, strict=True)
-        ]
-        write_files({file: made.data for file, made in pairs if made is not None})
-        return tuple(None if made is None else file for file, made in pairs)
+        for file, disjunct in zip(numbered(path, len(self.disjuncts)), self.disjuncts, strict=True):
+            if disjunct.certificate is not None and not (folded and disjunct.status == "open"):
+                yield file, disjunct.certificate.data
 
     def as_dict(self) -> dict[str, object]:
         """All measured numbers, for JSON."""

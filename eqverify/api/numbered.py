@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from eqverify.files import write_files
 
 if TYPE_CHECKING:
     from eqverify.api.properties import Version
     from eqverify.api.reduction import Reduction
+
+Files = tuple[tuple[Path, ...], ...]
+"""By reduction, the files written for it."""
 
 
 def numbered(path: Path, count: int) -> tuple[Path, ...]:
@@ -28,14 +33,29 @@ def save_all(
     query: str | Path | None,
     fold_property: bool,
     property_version: Version | None,
-) -> tuple[tuple[Path, ...], ...]:
-    """Write each reduction to files of its own, as `Reduction.save` with numbered paths; the files of each."""
+    more: Callable[[Files], Mapping[Path, bytes]],
+) -> Files:
+    """Write each reduction to files of its own, as `Reduction.save` with numbered paths, and more: all or none.
+
+    Args:
+        reductions, path, query, fold_property, property_version: as there.
+        more: further files, by path, once it is known which there are.
+
+    Returns:
+        The files of each.
+    """
+    from eqverify.api.properties import reduction_files
+
     networks = numbered(Path(path), len(reductions))
     queries = [None] * len(reductions) if query is None else numbered(Path(query), len(reductions))
-    return tuple(
-        reduction.save(file, property=own, fold_property=fold_property, property_version=property_version)
+    parts = [
+        reduction_files(reduction, file, own, fold_property, property_version)
         for reduction, file, own in zip(reductions, networks, queries, strict=True)
-    )
+    ]
+    files = tuple(tuple(part) for part in parts)
+    own = {file: data for part in parts for file, data in part.items()}
+    write_files({**own, **more(files)})
+    return files
 
 
 def plot_all(reductions: Sequence[Reduction], path: str | Path) -> tuple[Path, ...]:

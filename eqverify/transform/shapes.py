@@ -175,8 +175,9 @@ def _structured(work: Work) -> Transformed:
 
 def unchanged(problem: Problem) -> Transformed:
     """The network itself, without nodes that nothing reads."""
-    whole = problem.network
-    network = Network(whole.inputs, tuple(read_nodes(whole)), whole.outputs)
+    network, read = problem.network, read_nodes(problem.network)
+    if len(read) < len(network.nodes):
+        network = Network(network.inputs, tuple(read), network.outputs)
     meanings = {relu.name: Meaning((Group(relu.name, np.arange(network.sizes[relu.name])),)) for relu in network.relus}
     return Transformed(network, meanings, np.zeros(network.output_size), "unchanged")
 

@@ -87,13 +87,12 @@ def reduce_disjuncts(
         certificate=saving.certificate is not None,
         progress=progress,
     )
-    files = result.save(saving.output, **saving.keywords())
+    files = result.save(saving.output, certificate=saving.certificate, **saving.keywords())
     if saving.picture is not None:
         result.plot(saving.picture)
-    count = len(result.disjuncts)
-    proved: Sequence[Path | None] = [None] * count
+    proved: Sequence[Path | None] = [None] * len(result.disjuncts)
     if saving.certificate is not None:
-        proved = result.save_certificates(saving.certificate, folded=saving.fold_property)
+        proved = result.certificate_files(saving.certificate, folded=saving.fold_property)
     total = {**seconds, **result.seconds, "total": sum(seconds.values()) + time.perf_counter() - start}
     if saving.json:
         found = result.as_dict()
