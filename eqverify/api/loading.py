@@ -8,8 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from eqverify.arrays import IEEE
+from eqverify.bounds import interval_bounds
 from eqverify.domain import Domain
+from eqverify.errors import InputError, Place
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.reading import Reading
@@ -70,15 +74,35 @@ def compared(file: str | Path, front: Front, domain: Domain | None) -> Reading:
         domain: where to compare; one that does not fit the network is not used.
 
     Raises:
-        InputError: `read/differs`.
+        InputError: `read/differs`; `read/beyond-type` where a bound at the end of a type was read as none and values
+            may be beyond it on the domain.
     """
     from eqverify.export.comparison import probe_points
 
     network = front.network
     reading = Reading(partial(_compare, file, network), reason="", rounded=front.rounded)
+    if front.open_ends and domain is not None and domain.size == network.input_size:
+        _require_range(file, front, domain)
     if domain is None or domain.size == network.input_size:
         reading.compare(probe_points(network, domain))
     return reading
+
+
+def _require_range(file: str | Path, front: Front, domain: Domain) -> None:
+    """Raise where values may be beyond the numbers of the network's type on the domain."""
+    network = front.network
+    most = np.finfo(np.float64 if network.inputs[0].element == "float64" else np.float32).max
+    hull = domain.hull
+    for name, interval in interval_bounds(network, hull.lower[None], hull.upper[None]).items():
+        beyond = ~(interval.magnitude[0] <= most)
+        if beyond.any():
+            raise InputError(
+                "read/beyond-type",
+                "a bound at the end of its type was read as none, and values may be beyond it on these inputs",
+                place=Place(file=str(file), node=name, unit=int(np.argmax(beyond))),
+                value=", ".join(front.open_ends[:3]),
+                hint="leave the bound out of the model, or give smaller inputs",
+            )
 
 
 def _compare(path: str | Path, network: Network, points: FloatArray) -> tuple[int, str]:

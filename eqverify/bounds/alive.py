@@ -22,13 +22,13 @@ class Part:
 
     Attributes:
         network: ends at the node.
-        node: the node; None for a whole network.
+        node: the node.
         bounds: of its nodes and inputs, (1, n).
         kept: by node, the components of the original that are left, in order; other nodes are whole.
     """
 
     network: Network
-    node: Affine | None
+    node: Affine
     bounds: Bounds
     kept: Mapping[str, IntArray]
 

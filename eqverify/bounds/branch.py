@@ -95,10 +95,9 @@ def prove_signs(
     if not names:
         return []
     node = network.by_name.get(names[0])
-    if len(names) > 1 or not (isinstance(node, Affine) or names == [""]):
+    if len(names) > 1 or not isinstance(node, Affine):
         raise UsageError("usage/question", "signs are proved of one affine node at a time", value=", ".join(names))
-    affine = node if isinstance(node, Affine) else None
-    return _Search(network, bounds, affine, questions, assumed, max_nodes, patience).run(seconds, iterations, batch)
+    return _Search(network, bounds, node, questions, assumed, max_nodes, patience).run(seconds, iterations, batch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,7 +230,7 @@ class _Search:
         self,
         network: Network,
         bounds: Bounds,
-        node: Affine | None,
+        node: Affine,
         questions: Sequence[Question],
         assumed: Assumption | None,
         max_nodes: int,
@@ -240,18 +239,14 @@ class _Search:
         self.known = {n: Interval(i.lower[:1], i.upper[:1]) for n, i in bounds.items()}
         self.assumed = assumed if assumed is not None and len(assumed) else None
         self.far = self.assumed is not None and bool(self.assumed.outputs.any())
-        self.part = (
-            Part(network, node, self.known, {})
-            if node is None or self.far
-            else alive_part(network, self.known, node.name)
-        )
+        self.part = Part(network, node, self.known, {}) if self.far else alive_part(network, self.known, node.name)
         self.whole, self.network, own = network, self.part.network, self.part.bounds
         self.node = self.part.node
         self.max_nodes = max_nodes
         self.patience = patience
         relaxations = {relu.name: relax(own[relu.source]) for relu in self.network.relus}
         self.ground = Ground(self.network, own, relaxations)
-        before = set() if self.node is None else ancestors(self.network, self.node.name)
+        before = ancestors(self.network, self.node.name)
         if self.far and self.assumed is not None:
             before |= assumed_nodes(self.network, self.assumed)
         read = [relu for relu in self.network.relus if relu.name in before]
@@ -262,7 +257,7 @@ class _Search:
         zero = {name: np.zeros(c.size, dtype=np.int8) for name, c in self.columns.items()}
         alpha = {name: relaxations[name].alpha[0, c].astype(np.float32) for name, c in self.columns.items()}
         beta = {name: np.zeros(c.size, dtype=np.float32) for name, c in self.columns.items()}
-        nu = np.full(0 if self.assumed is None else len(self.assumed), float(node is None), dtype=np.float32)
+        nu = np.zeros(0 if self.assumed is None else len(self.assumed), dtype=np.float32)
         for number, state in enumerate(self.states):
             state.grow(-1, 0, _Leaf(number, 0, zero, alpha, beta, nu, guide=0), np.inf)
 
@@ -444,7 +439,7 @@ class _Search:
 
     def _settle(self, state: _Progress, leaf: _Leaf) -> None:
         """Slopes and multipliers that an LP proposes for a leaf, and its vertex."""
-        name = None if self.node is None else self.node.name
+        name = self.node.name
         signs = {r.name: np.zeros(self.network.sizes[r.name], dtype=np.int8) for r in self.network.relus}
         for relu, columns in self.columns.items():
             signs[relu][columns] = leaf.sides[relu]
@@ -456,7 +451,7 @@ class _Search:
         layer, values = lp_for_network(
             self.network, kept, active, self._box(), units, assumed=self.assumed, signs=signs, stop=stop
         )
-        row = np.zeros(layer.model.width) if name is None else values[name].rows[state.question.unit]
+        row = values[name].rows[state.question.unit]
         answer = layer.bound(state.question.sign * row)
         if answer.point is not None:
             self._try_points([state], answer.point[None])
@@ -515,7 +510,7 @@ class _Search:
 
     def _try_points(self, states: Sequence[_Progress], points: FloatArray) -> None:
         """Keep the points (k, input_size) that refute the claims of their questions."""
-        if self.node is None or self.far:
+        if self.far:
             return
         values = evaluate_nodes(self.network, points)
         errors = evaluation_error(self.network, values)[self.node.name]

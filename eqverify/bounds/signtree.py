@@ -35,8 +35,7 @@ class Question:
     """Is sign * z_unit of a pre-activation node at most `limit` on the box?
 
     Attributes:
-        node: the pre-activation node, affine; empty for the zero row, of which a negative bound shows that no input
-            satisfies the assumed constraints.
+        node: the pre-activation node, affine.
         unit: the component.
         sign: 1 or -1.
         limit: what is to be proved; 0 for a sign.

@@ -32,11 +32,12 @@ from eqverify.bounds.directed import (
 )
 from eqverify.bounds.lp import HintSource, LpBound
 from eqverify.bounds.shrink import shrink
-from eqverify.bounds.signtree import Guide
+from eqverify.bounds.signtree import BranchResult, Guide
 from eqverify.bounds.signtree import Question as SignQuery
+from eqverify.domain import Assumption
 from eqverify.errors import Place, UsageError
 from eqverify.milp.encoding import Answer, Solver, SolverFactory, UnitBlock, Verdict
-from eqverify.network import Affine
+from eqverify.network import Affine, Dense, Network, Term
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.stability.assumed import Start, directed_problem, start_from
@@ -77,9 +78,6 @@ _LEAST = 1.0
 
 _NODES = 1_000_000
 """Tree nodes for that, at most."""
-
-_BELOW_ZERO = -1e-300
-"""The zero row shows that D' is empty where it is negative, not where it is 0."""
 
 PATIENCE = 8
 """SCIP is given up after so many units in a row without an answer."""
@@ -487,7 +485,7 @@ class _Proof:
         solver.add_constraints(model.matrix[:1], model.bound[:1])
         self._propose(answer)
         if answer.verdict is Verdict.NEVER and self.outcome is None:
-            if self._prove("", 0, 1, time.monotonic() - start):
+            if self._refute_rows(time.monotonic() - start):
                 self._empty(Evidence.TREE, "branching on signs")
             elif self.trusts:
                 self._empty(Evidence.SOLVER, self.solver)
@@ -495,25 +493,41 @@ class _Proof:
                 self.claimed_empty = True
         return self.outcome is not None
 
+    def _refute_rows(self, seconds: float) -> bool:
+        """Search for a proof that D' is empty: some constraint on outputs fails wherever the others hold."""
+        assumed, budget = self.question.assumed, Budget(min(max(seconds, _LEAST), self.budget.left))
+        rows = np.flatnonzero(assumed.outputs.any(axis=1)).tolist()
+        for place, row in enumerate(rows):
+            rest = np.arange(len(assumed)) != row
+            others = Assumption(assumed.outputs[rest], assumed.inputs[rest], assumed.bound[rest])
+            network = _with_row(self.network, assumed, row)
+            limit = float(np.nextafter(-assumed.bound[row], -np.inf))
+            asked = SignQuery(network.nodes[-1].name, 0, -1, limit, guide=Guide.root())
+            if self._search_signs(network, asked, others, budget.share(len(rows) - place).left).proved:
+                return True
+        return False
+
+    def _search_signs(self, network: Network, asked: SignQuery, assumed: Assumption, seconds: float) -> BranchResult:
+        (found,) = prove_signs(
+            network, self.bounds, [asked], assumed=assumed, max_nodes=_NODES, seconds=seconds, patience=float("inf")
+        )
+        return found
+
     def _prove(self, name: str, unit: int, sign: int, seconds: float) -> bool:
         """Search for a proof of a claim by branching, in the time that the claim took; learn what it gives.
 
         Args:
-            name: the pre-activation node; empty for the claim that D' is empty.
+            name: the pre-activation node.
             unit: of it.
-            sign: of the claim  sign * z <= 0.
+            sign: of the claim  sign * z_unit <= 0.
             seconds: that the claim took.
         """
-        if name and not isinstance(self.network.by_name.get(name), Affine):
+        if not isinstance(self.network.by_name.get(name), Affine):
             return False
-        limit = 0.0 if name else _BELOW_ZERO
-        asked = SignQuery(name, unit, sign, limit, guide=Guide.root())
+        asked = SignQuery(name, unit, sign, guide=Guide.root())
         seconds = min(max(seconds, _LEAST), self.budget.left)
-        (found,) = prove_signs(
-            self.network, self.bounds, [asked], assumed=self.question.assumed, max_nodes=_NODES, seconds=seconds,
-            patience=float("inf"),
-        )  # fmt: skip
-        if name and found.proved:
+        found = self._search_signs(self.network, asked, self.question.assumed, seconds)
+        if found.proved:
             self._record(BranchProof(self.bounds, 0, found))
             known = {**self.bounds, name: _with_sign(self.bounds[name], unit, -sign)}
             self._learn(feed_forward(self.question, known), Evidence.TREE, "bounds that exclude each other")
@@ -590,3 +604,17 @@ def _with_sign(z: Interval, unit: int, sign: int) -> Interval:
     elif sign < 0:
         upper[0, unit] = min(upper[0, unit], 0.0)
     return Interval(lower, upper)
+
+
+def _with_row(network: Network, assumed: Assumption, row: int) -> Network:
+    """The network with an affine node of one component behind it: the left-hand side of a constraint."""
+    name = "row"
+    while name in network.sizes:
+        name += "_"
+    terms = []
+    for ports, matrix in ((network.outputs, assumed.outputs), (network.inputs, assumed.inputs)):
+        start = 0
+        for port in ports:
+            terms.append(Term(port.source, Dense(matrix[[row], start : start + port.size])))
+            start += port.size
+    return replace(network, nodes=(*network.nodes, Affine(name, tuple(terms), np.zeros(1))))

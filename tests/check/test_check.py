@@ -154,7 +154,7 @@ def test_exact_bounds_are_not_looser_than_float_bounds():
 
 
 def test_certified_only_trusts_no_solver():
-    options = {"split_inputs": 0, "branch_nodes": 0, "tree_time_limit": 0}
+    options = {"split_inputs": 0, "branch_nodes": 0, "tree_time_limit": 0, "trust": "scip"}
     network, domain = random_network(5, (6, 9, 9, 2), 0.5), box(6, 0.6)
     with_words, without = (certified(network, domain, certified_only=only, **options) for only in (False, True))
     assert "solver" in kinds(with_words)
@@ -164,7 +164,7 @@ def test_certified_only_trusts_no_solver():
 
 
 def test_trees_replace_the_words_of_a_solver():
-    options = {"split_inputs": 0, "branch_nodes": 0, "certified_only": True}
+    options = {"split_inputs": 0, "branch_nodes": 0, "certified_only": True, "trust": "scip"}
     network, domain = random_network(5, (6, 9, 9, 2), 0.5), box(6, 0.6)
     one = certified(network, domain, tree_time_limit=30, **options)
     assert "sign-tree" in kinds(one)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -260,11 +260,16 @@ def test_a_satisfiable_disjunct_gets_no_certificate():
     assert result.disjuncts[0].certificate is None
 
 
-def test_a_solvers_word_is_no_certificate():
+def test_a_solvers_word_is_no_certificate(monkeypatch):
     """Where only SCIP shows that a disjunct is unsat, there is none."""
     network, domain = random_network(2, (4, 8, 8, 2), 0.6), cut_box(4)
     top = highest(network, domain, 0)
-    result, *_ = reduced(network, domain, ((at_least(top + Fraction(6, 10), 0),),), split_inputs=0)
+    monkeypatch.setattr("eqverify.stability.directed.prove_signs", lambda *a, **k: [Mock(proved=False)])
+    disjuncts = ((at_least(top + Fraction(6, 10), 0),),)
+    result, *_ = reduced(network, domain, disjuncts, split_inputs=0)
+    (found,) = result.disjuncts
+    assert (found.status, found.claimed) == ("open", True)
+    result, *_ = reduced(network, domain, disjuncts, split_inputs=0, trust="scip")
     (found,) = result.disjuncts
     assert found.evidence == "solver"
     assert found.certificate is None

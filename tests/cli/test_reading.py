@@ -136,3 +136,28 @@ def test_a_certificate_says_how_its_files_were_read(files, tmp_path, monkeypatch
     assert run(["check", network, query, reduced, certificate, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [reading["compared"] for reading in found["readings"]] == [True, True]
+
+
+@pytest.mark.parametrize("size", [1.0, 1e20])
+def test_a_bound_at_the_end_of_its_type_is_none_only_where_no_value_is_beyond(size, tmp_path, capsys):
+    """Clip(0, FLT_MAX) of 1e30 x is a ReLU for x up to 1, and over the reals no ReLU for x up to 1e20."""
+    largest = np.array(np.finfo(np.float32).max, dtype=np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "a"], ["z"]), helper.make_node("Clip", ["z", "low", "high"], ["y"])],
+        "clip",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1])],
+        [
+            numpy_helper.from_array(np.array([[1e30]], dtype=np.float32), "a"),
+            numpy_helper.from_array(np.array(0.0, dtype=np.float32), "low"),
+            numpy_helper.from_array(largest, "high"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    text = f"(declare-const X_0 Real)(declare-const Y_0 Real)(assert (<= X_0 {size:.1f}))(assert (>= X_0 -1.0))"
+    (tmp_path / "prop.vnnlib").write_text(text + "(assert (>= Y_0 1e39))")
+    status = run(["stability", str(tmp_path / "net.onnx"), str(tmp_path / "prop.vnnlib")])
+    shown = capsys.readouterr()
+    assert status == (0 if size == 1.0 else 3)
+    assert ("read/beyond-type" in shown.err) == (size > 1.0)

@@ -151,12 +151,14 @@ def test_a_guide_is_followed_and_not_believed():
         assert prove_signs(network, bounds, [Question("affine1", 0, 1, guide=wrong)])[0].proved
 
 
-@pytest.mark.parametrize(("least", "empty"), [(2.05, True), (1.9, False)])
-def test_the_zero_row_shows_that_assumed_constraints_exclude_each_other(least, empty):
-    """y = max(0, z + 2.1) with z + 2.1 = 2 max(|x0|, |x1|), so y is at most 2."""
+@pytest.mark.parametrize(("least", "proved"), [(2.05, True), (1.9, False)])
+def test_assumed_constraints_on_outputs_are_used(least, proved):
+    """y = max(0, z) with z = 2 max(|x0|, |x1|): where y >= 2.05 does not hold, z < 2.05; nothing says z < 1.9."""
     network = absolute_sum(0.0)
     bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)), outputs=True)
-    assumed = Assumption(np.array([[-1.0]]), np.zeros((1, 2)), np.array([-least]))
-    asked = Question("", 0, 1, limit=-1e-300)
-    (found,) = prove_signs(network, bounds, [asked], assumed=assumed, max_nodes=200)
-    assert found.proved is empty
+    assumed = Assumption(np.array([[1.0]]), np.zeros((1, 2)), np.array([1.95]))
+    (found,) = prove_signs(
+        network, bounds, [Question("affine1", 0, 1, limit=least - 0.05)], assumed=assumed, max_nodes=200
+    )
+    assert found.proved is proved
+    assert found.upper >= 1.95 - 1e-9

@@ -20,12 +20,14 @@ class Builder:
     Attributes:
         nodes: in topological order.
         rounded: tensors whose numbers no float64 can hold, and that mean the nearest ones instead.
+        open_ends: tensors that have a bound at the end of their type, which was read as none.
     """
 
     def __init__(self, reserved: Iterable[str]) -> None:
         self._reserved = set(reserved)
         self.nodes: list[Node] = []
         self.rounded: list[str] = []
+        self.open_ends: list[str] = []
 
     def helper_name(self, name: str, purpose: str) -> str:
         """A new name for an intermediate result on the way to tensor `name`."""

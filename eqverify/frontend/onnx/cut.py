@@ -101,12 +101,14 @@ class Front:
         tail: None where nothing is opaque.
         cut: None where nothing is opaque.
         rounded: tensors whose numbers no float64 can hold, and that mean the nearest ones instead (specs/onnx.md).
+        open_ends: tensors with a bound at the end of their type, read as none: right where no value is beyond.
     """
 
     network: Network
     tail: Tail | None
     cut: Cut | None
     rounded: tuple[str, ...] = ()
+    open_ends: tuple[str, ...] = ()
 
 
 def read_front(path: str | Path) -> Front:
@@ -152,12 +154,12 @@ def parse_front(data: bytes, source: str | None = None) -> Front:
         raise failures[0][1]
     nodes, outputs = fuse(lowering.builder.nodes, outputs)
     network = Network(tuple(ports), tuple(nodes), tuple(outputs))
-    rounded = tuple(lowering.builder.rounded)
+    said = tuple(lowering.builder.rounded), tuple(lowering.builder.open_ends)
     if not tail_nodes:
-        return Front(network, None, None, rounded)
+        return Front(network, None, None, *said)
     opaque = _first_opaque(lowering, tail_nodes, failures)
     cut = Cut(tuple(crossing), opaque, network.relu_count, len(tail_nodes))
-    return Front(network, _tail(model, opset, tail_nodes, read, network), cut, rounded)
+    return Front(network, _tail(model, opset, tail_nodes, read, network), cut, *said)
 
 
 def _tail_nodes(lowering: Lowering) -> list[onnx.NodeProto]:

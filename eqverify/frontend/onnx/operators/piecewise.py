@@ -118,15 +118,19 @@ def _clipped(call: Call, low: FloatArray | None, high: FloatArray | None) -> Val
     return tensor
 
 
-def _absent(bound: npt.NDArray[Any], element: str, sign: float) -> bool:
+def _absent(call: Call, bound: npt.NDArray[Any], element: str, sign: float) -> bool:
     """Whether a bound stands for none: at or beyond that end of the type's numbers (exporters write either).
 
     Args:
+        call: is told of one that is a number, for values beyond it to be looked for.
         bound: one number.
         element: the type of what is bounded.
         sign: 1 for an upper bound, -1 for a lower one: a lower bound at the upper end is one that matters.
     """
-    return bool(sign * bound.astype(np.float64) >= np.finfo(ELEMENTS[element]).max)
+    absent = bool(sign * bound.astype(np.float64) >= np.finfo(ELEMENTS[element]).max)
+    if absent and np.isfinite(bound).all():
+        call.builder.open_ends.append(call.name)
+    return absent
 
 
 @operator("Clip", until=10, attributes=("min", "max"))
@@ -135,7 +139,7 @@ def clip_by_attribute(call: Call) -> Value:
     element, bounds = call.tensor(0).element, []
     for key, sign in (("min", -1.0), ("max", 1.0)):
         bound = np.array([call.any_number(key, sign * np.inf)])  # they default to the ends of the type
-        bounds.append(None if _absent(bound, element, sign) else call.finite(bound, f"attribute {key!r}"))
+        bounds.append(None if _absent(call, bound, element, sign) else call.finite(bound, f"attribute {key!r}"))
     return _clipped(call, *bounds)
 
 
@@ -148,7 +152,7 @@ def clip(call: Call) -> Value:
         bound = call.constant(index) if call.optional(index) is not None else None
         if bound is not None and bound.array.size != 1:
             raise call.shape_error("a bound must be a scalar", list(bound.shape))
-        absent = bound is None or _absent(bound.array, element, sign)
+        absent = bound is None or _absent(call, bound.array, element, sign)
         bounds.append(None if bound is None or absent else call.weights(bound, element))
     return _clipped(call, *bounds)
 
