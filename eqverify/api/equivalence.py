@@ -372,6 +372,8 @@ def decide_pair_query(
     query = load_query(query) if isinstance(query, str | Path) else query
     specification, believed = lower(query), trusting(trust)
     chosen, readings = _named(specification, networks)
+    if len(chosen) < 2:
+        shared_cases(specification)  # says so
     specification, found = _settled(specification, chosen, timeout)
     if found is not None:
         return replace(found, seconds=time.monotonic() - start, readings=tuple(readings.values()))

@@ -20,7 +20,8 @@ from eqverify.bounds.crown import crown_bounds
 from eqverify.domain import Domain, Polytope
 from eqverify.errors import ContradictionError, InputError, LimitError, UsageError
 from eqverify.files import atomic_write
-from eqverify.network import Affine, Network
+from eqverify.network import Network
+from eqverify.network.sameness import same_function
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 
@@ -223,20 +224,10 @@ def _written(shallow: Shallow, problem: Problem, element: Element) -> bytes:
         "eqverify.delta": repr(shallow.delta),
     }
     data = write_network(shallow.network, metadata=metadata, producer="eqverify", dtype=element)
-    pairs = [_matrices(shallow.network), _matrices(parse_network(data))]
-    if len(pairs[0]) != len(pairs[1]) or not all(np.array_equal(a, b) for a, b in zip(*pairs, strict=True)):
+    if not same_function(shallow.network, parse_network(data)):
         raise ContradictionError(
             "shallow/written-differs",
             "the network read back is not the one that was written",
             hint="this is a defect of eqverify; please report it with the files",
         )
     return data
-
-
-def _matrices(network: Network) -> list[FloatArray]:
-    """Weights and biases of all affine nodes, in order."""
-    found: list[FloatArray] = []
-    for node in network.nodes:
-        if isinstance(node, Affine):
-            found += [*(term.map.dense() for term in node.terms), node.bias]
-    return found

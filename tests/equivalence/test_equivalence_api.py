@@ -249,6 +249,7 @@ def test_queries_about_three_networks(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_an_unconfirmed_assignment_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eqverify.equivalence.query.QueryCheck.confirm", lambda self, point: False)
+    monkeypatch.setattr("eqverify.api.equivalence._settled", lambda specification, *_: (specification, None))
     text = pair_text("", EQUAL, "(> Z[0] Y[0])")
     found = eq.decide_pair_query(parse_query(text), {"f": network(), "g": network(0.125)}, timeout=1.0)
     assert found.answer == "unknown"
