@@ -105,7 +105,7 @@ def test_branching_decides_what_bounds_leave_open():
     assert any(isinstance(proof, BranchProof) and len(proof.result.tree.parent) > 1 for proof in proofs)
 
 
-def replay_branch(network, proof):
+def replay_branch(network, proof, given):
     """The bounds of all leaves, from the hints, with the signs on the way to each."""
     tree, question = proof.result.tree, proof.result.question
     before = ancestors(network, question.node)
@@ -125,7 +125,8 @@ def replay_branch(network, proof):
             for kind in (tree.alpha, tree.beta)
         )
         units, signs = np.array([question.unit]), np.array([float(question.sign)])
-        ascent = Ascent(ground, network.by_name[question.node], units, signs, sides, alpha, beta)
+        nu = tree.nu[row][None, None].astype(float)
+        ascent = Ascent(ground, network.by_name[question.node], units, signs, sides, alpha, beta, nu=nu, assumed=given)
         yield tree.upper[index], ascent.run(0).upper[0, 0]
 
 
@@ -140,6 +141,6 @@ def test_hints_prove_the_bounds_again(data):
         if isinstance(proof, BranchProof):
             tree = proof.result.tree
             assert proof.result.upper == tree.upper[tree.relu < 0].max()
-            for told, found in replay_branch(problem.network, proof):
+            for told, found in replay_branch(problem.network, proof, problem.given(proof.part)):
                 assert found <= told + 1e-9 * (1 + abs(told))
     assert facts.evidence_counts()["solver"] == 0
