@@ -4,8 +4,10 @@ Constraints on inputs and outputs may be assumed (B-9); then "on the box" means 
 
 Open leaves of many questions about one layer are bounded in batches, one row each, with slopes and split multipliers
 from gradient steps (beta-CROWN, Wang et al. 2021, arXiv 2103.06624) that begin where those of the parent ended.  The
-unit to split is the one whose relaxation costs the bound most.  Where all signs are fixed and the bound is still above
-the limit, an LP settles it: by its multipliers, or by its vertex.
+unit to split is the one whose relaxation costs most, of those that cost anything at the corner that the bound is from
+(one whose line is exact there gains nothing), unless the question's guide names another: then the search goes on from
+the leaves of a tree on which a solver says that it has proved the same.  Where a guide's tree ends, and where all signs
+are fixed, and the bound is still above the limit, an LP proposes slopes and multipliers.
 
 Questions that seem nearest to their end come first, and each works on its worst leaf, so that what is not proved has
 a better bound at least.  The worst bound falls about linearly in the logarithm of the number of leaves; a question
@@ -27,7 +29,7 @@ from eqverify.bounds.ascent import FIRST_STEP, Ascent, Slopes
 from eqverify.bounds.assumed import assumed_nodes
 from eqverify.bounds.boxpass import certainly_inside
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
-from eqverify.bounds.duality import slopes_of
+from eqverify.bounds.duality import scaled, slopes_of
 from eqverify.bounds.interval import Bounds, Interval, centred
 from eqverify.bounds.lp import lp_for_network
 from eqverify.bounds.pullback import Ground, ancestors, relax
@@ -47,11 +49,14 @@ _ROOT_STEPS, _RATE = 20, 0.1
 _LARGEST = 1e30
 """Multipliers beyond that are not proposed: they must be float32 numbers."""
 
-_ELSEWHERE = 1e-9
-"""What a unit's relaxation costs at worst counts by this share of what it costs at the corner of the bound."""
+_MUCH, _ELSEWHERE = 0.03, 1e-6
+"""A unit whose line costs less than that share of the dearest one's, at the corner of the bound, comes last."""
 
 _POLISH = 5
 """Gradient steps from what a linear program proposes."""
+
+_RAYS = (2.0, 20.0, 2000.0)
+"""Lengths of a ray that are tried, in units of what a bound lacks."""
 
 _CORNERS = 8
 """Corners kept per question."""
@@ -366,7 +371,7 @@ class _Search:
             offset = self.ground.relaxations[name].offset[0, columns]
             with np.errstate(over="ignore", invalid="ignore"):
                 most = np.where(row > 0, row, -0.5 * row) * offset
-                cost = np.nan_to_num(gaps[name][0][:, columns] + _ELSEWHERE * most)
+                cost = np.nan_to_num(_score(gaps[name][0][:, columns], most))
             fixed = ascent.sides[name][0][ascent.last_rows] != 0 if name in ascent.sides else np.zeros(row.shape, bool)
             scores.append(np.where(fixed, -1.0, cost))
             relus.append(np.full(columns.size, self.names.index(name)))
@@ -438,7 +443,11 @@ class _Search:
         return ends or split is None or split.relu < 0
 
     def _settle(self, state: _Progress, leaf: _Leaf) -> None:
-        """Slopes and multipliers that an LP proposes for a leaf, and its vertex."""
+        """Slopes and multipliers that an LP proposes for a leaf, and its vertex.
+
+        Where no input has the signs of the leaf, there are multipliers with which any bound falls below its limit: the
+        solver's ray, as long as it takes.
+        """
         name = self.node.name
         signs = {r.name: np.zeros(self.network.sizes[r.name], dtype=np.int8) for r in self.network.relus}
         for relu, columns in self.columns.items():
@@ -451,13 +460,24 @@ class _Search:
         layer, values = lp_for_network(
             self.network, kept, active, self._box(), units, assumed=self.assumed, signs=signs, stop=stop
         )
-        row = values[name].rows[state.question.unit]
-        answer = layer.bound(state.question.sign * row)
+        row = state.question.sign * values[name].rows[state.question.unit]
+        answer = layer.bound(row)
         if answer.point is not None:
             self._try_points([state], answer.point[None])
-        leaf = self._proposed(leaf, kept, slopes_of(layer.model, answer.multipliers, state.question.sign * row))
+        self._take_proposed(state, self._proposed(leaf, kept, slopes_of(layer.model, answer.multipliers, row)), _POLISH)
+        missing = state.upper[leaf.index] - state.limit
+        if not 0 < missing < np.inf or (ray := layer.empty()) is None:
+            return
+        for share in _RAYS:
+            longer = scaled(ray.multipliers, share * max(missing, 1e-9) / -ray.value)
+            self._take_proposed(state, self._proposed(leaf, kept, slopes_of(layer.model, longer, row)), 0)
+            if state.upper[leaf.index] <= state.limit:
+                return
+
+    def _take_proposed(self, state: _Progress, leaf: _Leaf, steps: int) -> None:
+        """Take the bound of a leaf's numbers, after so many gradient steps, if it is better."""
         ascent = self._ascent([leaf], False)
-        slopes = ascent.run(_POLISH)
+        slopes = ascent.run(steps)
         alpha, beta = self._numbers(ascent, slopes)
         own, others = ({name: v[0] for name, v in values.items()} for values in (alpha, beta))
         state.take(leaf.index, float(slopes.upper[0, 0]), (own, others, slopes.nu[0, 0].astype(np.float32)))
@@ -527,3 +547,8 @@ class _Search:
                 state.limit = float(value + state.question.slack)
             else:
                 state.dropped = True
+
+
+def _score(here: FloatArray, most: FloatArray) -> FloatArray:
+    """How much splits are worth, (rows, units): what the lines cost at most, of those that cost much at the corner."""
+    return np.where(here > _MUCH * here.max(axis=1, initial=0.0, keepdims=True), most, _ELSEWHERE * most)

@@ -187,6 +187,11 @@ def _repaired(multipliers: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(np.nan_to_num(multipliers, nan=0.0, posinf=0.0, neginf=0.0), 0.0))
 
 
+def scaled(multipliers: Multipliers, factor: float) -> Multipliers:
+    """The multipliers, all of them times a factor >= 0."""
+    return Multipliers(*(factor * m for m in (multipliers.below, multipliers.above, multipliers.constraints)))
+
+
 def slopes_of(
     model: Triangles, multipliers: Multipliers, row: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

@@ -127,7 +127,10 @@ def _first_line(error: Exception) -> str:
 
 def _run(session: onnxruntime.InferenceSession, points: FloatArray, one_by_one: bool) -> dict[str, FloatArray]:
     """All outputs by name, (batch, n) each; one call where inputs have a symbolic batch, else one per point."""
-    symbolic = all(port.shape and not isinstance(port.shape[0], int) for port in session.get_inputs())
+    try:
+        symbolic = all(port.shape and not isinstance(port.shape[0], int) for port in session.get_inputs())
+    except UnicodeDecodeError as error:
+        raise InputError("runtime/rejected", "a name in the model is no UTF-8", value=_first_line(error)) from error
     if symbolic and not one_by_one:
         return _call(session, points)
     rows = [_call(session, point[None, :]) for point in points]
