@@ -67,16 +67,24 @@ class Arithmetic:
             bounds = _tightened(network, box, bounds, budget)
         if positive_rows(network, bounds).any():
             return self.derived()
-        return self._by_turns(self.turns(question, bounds, replay), budget)
+        relaxed = question.known is not None and question.known.network is not network
+        return self._by_turns(self.turns(question, bounds, replay), budget, int(relaxed))
 
     def turns(self, question: Question, bounds: dict[str, Interval], replay: Replay) -> list[Turn]:
         """What is done by turns."""
         return [partial(self._branch, question, bounds, replay), partial(self._attack, question, replay)]
 
-    def _by_turns(self, turns: list[Turn], budget: Budget) -> Reply:
-        """Each for a slice of time that grows; what answers `unknown` is not asked again."""
+    def _by_turns(self, turns: list[Turn], budget: Budget, least: int) -> Reply:
+        """Each for a slice of time that grows; what answers `unknown` is not asked again.
+
+        Args:
+            turns: the means; the last one only looks for an input.
+            budget: seconds.
+            least: the answer is `unknown` where no more than so many are left: 1 for a reduced network, which may meet
+                what the original does not, so that the original is asked about in the time that is left.
+        """
         seconds, reason = self.first, ""
-        while turns and not budget.exhausted():
+        while len(turns) > least and not budget.exhausted():
             for turn in tuple(turns):
                 reply = turn(min(seconds, budget.left))
                 if reply.verdict in ("sat", "unsat"):
@@ -85,7 +93,7 @@ class Arithmetic:
                     turns.remove(turn)
                     reason = reply.reason
             seconds *= _GROWTH
-        return self.reply("timed-out") if turns else self.reply("unknown", reason=reason)
+        return self.reply("timed-out") if len(turns) > least else self.reply("unknown", reason=reason)
 
     def _branch(self, question: Question, bounds: dict[str, Interval], replay: Replay, seconds: float) -> Reply:
         outcome = branch_question(question, bounds, replay, Budget(seconds), self.guide)
