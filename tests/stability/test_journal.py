@@ -47,11 +47,10 @@ class Counting:
         return Counted()
 
 
-def prove(path, factory=None, made=None, **options):
-    made = made or problem()
-    return prove_stability(
-        made, StabilityOptions(resume=path, split_inputs=0, branch_nodes=0, **options), solver_factory=factory
-    )
+def prove(path, factory=None, made=None, trust="scip", **options):
+    """What a solver claims is believed, unless a test says otherwise: a journal is the same for facts of any kind."""
+    chosen = StabilityOptions(resume=path, split_inputs=0, branch_nodes=0, trust=trust, **options)
+    return prove_stability(made or problem(), chosen, solver_factory=factory)
 
 
 def line(entry):
@@ -115,8 +114,10 @@ from stability_helpers import problem
 from eqverify.stability.factories import ScipFactory
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
-from eqverify.milp.encoding import Verdict
+from eqverify.stability.stages import solvers
 import time
+
+solvers.prove_claims = lambda *_: None
 
 class Slow:
     def __init__(self, polytope):
@@ -128,14 +129,16 @@ class Slow:
         time.sleep(0.3)
         return answer
 
-prove_stability(problem(), StabilityOptions(resume=Path({path!r}), split_inputs=0, branch_nodes=0), solver_factory=Slow)
+options = StabilityOptions(resume=Path({path!r}), split_inputs=0, branch_nodes=0, trust="scip")
+prove_stability(problem(), options, solver_factory=Slow)
 """
 
 
-def test_a_run_that_was_killed_resumes(tmp_path):
+def test_a_run_that_was_killed_resumes(tmp_path, monkeypatch):
+    monkeypatch.setattr("eqverify.stability.stages.solvers.prove_claims", lambda *_: None)
     path = tmp_path / "run.journal"
     reference = Counting()
-    expected = prove(None, reference)
+    expected = prove(None, reference, trust="scip")
     code = KILLED.format(folder=os.path.dirname(__file__), path=str(path))
     child = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 60
@@ -146,7 +149,7 @@ def test_a_run_that_was_killed_resumes(tmp_path):
     child.wait()
     signs = path.read_bytes().count(b'"sign"')
     counting = Counting()
-    found = prove(path, counting)
+    found = prove(path, counting, trust="scip")
     assert signs >= 1
     assert counting.asked < reference.asked
     assert all((a.status == b.status).all() for a, b in zip(expected.layers, found.layers, strict=True))
@@ -226,7 +229,7 @@ def test_facts_that_contradict_each_other_are_refused(tmp_path):
     path.write_bytes(path.read_bytes() + line({"sign": ["affine0", 0, 0, True]}))
     with pytest.raises(InputError, match="journal/damaged"):
         prove(path, made=small(), engine="crown", trust="scip")
-    assert prove(path, made=small(), engine="crown").count(Status.UNSTABLE) == 2  # a claim, and refuted
+    assert prove(path, made=small(), engine="crown", trust=()).count(Status.UNSTABLE) == 2  # a claim, and refuted
 
 
 def test_what_rests_on_a_solver_is_not_taken_from_a_journal_by_a_run_that_does_not_trust_it(tmp_path):
@@ -236,7 +239,7 @@ def test_what_rests_on_a_solver_is_not_taken_from_a_journal_by_a_run_that_does_n
         assert trusting.evidence_counts()["solver"] == 1
         again = prove(path, made=branching_problem(), trust="scip")
         assert again.evidence_counts()["solver"] == 1
-        careful = prove(path, made=branching_problem())
+        careful = prove(path, made=branching_problem(), trust=())
     assert careful.evidence_counts()["solver"] == 0
     assert careful.layers[1].status[0] == Status.UNDECIDED
     assert (careful.claimed, careful.summary()["claimed"]) == (1, 1)
