@@ -55,7 +55,8 @@ def describe_query(path: Path) -> Pairs:
     from eqverify.api.loading import load_query
     from eqverify.frontend.vnnlib import lower
 
-    specification = lower(load_query(path))
+    query = load_query(path)
+    specification = lower(query)
     domain = specification.domain
     width = domain.upper - domain.lower
     rows = sum(len(part.bound) for part in domain.polytopes)
@@ -68,6 +69,7 @@ def describe_query(path: Path) -> Pairs:
         ("free inputs", int(np.any(width > 0, axis=0).sum())),
         ("widest input", float(width.max(initial=0.0))),
         ("output disjuncts", sum(len(case.unsafe) for case in specification.cases)),
+        *([("not VNN-LIB, read as SMT-LIB means it", ", ".join(query.notes))] if query.notes else []),
     ]
 
 

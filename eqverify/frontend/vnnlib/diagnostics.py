@@ -43,10 +43,7 @@ _HUMAN = {
 }
 
 _WORDS = {
-    "not": "VNN-LIB has no 'not': negate the comparisons instead",
-    "=>": "VNN-LIB has no implication: write (or (negated premise) (conclusion))",
     "declare-fun": "declare variables as (declare-const X_0 Real)",
-    "/": "VNN-LIB has no division: multiply by the decimal inverse",
     "=": "version 2 writes equality as ==",
     "==": "version 1.0 writes equality as =",
     "!=": "version 1.0 has no !=: write (or (< a b) (> a b))",

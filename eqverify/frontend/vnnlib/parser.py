@@ -22,6 +22,7 @@ from eqverify.frontend.vnnlib.resolve import (
     resolve_version2,
 )
 from eqverify.frontend.vnnlib.scope import check
+from eqverify.frontend.vnnlib.smtlib import Chosen, Definition, Let, Named, Not, Quotient, Raw, chain, note, noting
 from eqverify.frontend.vnnlib.syntax import (
     And,
     Comparison,
@@ -63,8 +64,9 @@ def parse_query(text: str, source: str | None = None) -> Query:
 
     second = _VERSION2.match(text) is not None
     try:
-        items: Any = _grammar(2 if second else 1).parse(text)
-        query = (resolve_version2 if second else resolve_version1)(items, text, source)
+        with noting() as notes:
+            items: Any = _grammar(2 if second else 1).parse(text)
+        query = (resolve_version2 if second else resolve_version1)(items, text, source, notes)
     except FaultError as fault:
         raise fault.error(text, source) from None
     except UnexpectedInput as error:
@@ -108,8 +110,39 @@ class _Builder:
         return Or(tuple(children))
 
     def comparison(self, children: list[Any]) -> Formula:
-        relation, left, right = children
-        return Comparison(_RELATION.get(relation, str(relation)), left, right, _position(relation))
+        relation, *terms = children
+        return chain(_RELATION.get(relation, str(relation)), terms, _position(relation))
+
+    def negation(self, children: list[Raw]) -> Raw:
+        note("not")
+        return Not(children[0])
+
+    def implication(self, children: list[Raw]) -> Raw:
+        note("=>")
+        *premises, conclusion = children
+        return Or((*map(Not, premises), conclusion))  # type: ignore[arg-type]
+
+    def choice(self, children: list[Any]) -> Raw:
+        note("ite")
+        word, condition, then, otherwise = children
+        return Chosen(condition, then, otherwise, _position(word))
+
+    def binding(self, children: list[Any]) -> tuple[str, Raw]:
+        name, value = children
+        return str(name), value
+
+    def binding_in(self, children: list[Any]) -> Raw:
+        note("let")
+        return Let(tuple(children[:-1]), children[-1])
+
+    def named(self, children: list[Token]) -> Raw:
+        note(str(children[0]) if children[0] in ("true", "false") else "the name of a formula")
+        return Named(str(children[0]), _position(children[0]))
+
+    def quotient(self, children: list[Any]) -> Raw:
+        note("/")
+        word, *terms = children
+        return Quotient(tuple(terms), _position(word))
 
     def number(self, children: list[Token]) -> Term:
         return number(str(children[0]), _position(children[0]))
@@ -150,6 +183,21 @@ class _Builder1(_Builder):
 
     def declaration(self, children: list[Token]) -> Declared:
         return Declared(str(children[0]), str(children[1]), _position(children[0]))
+
+    def function(self, children: list[Token]) -> Declared:
+        note("declare-fun")
+        return self.declaration(children)
+
+    def definition(self, children: list[Any]) -> Definition:
+        note("define-fun")
+        name, element, value = children
+        if element not in ("Real", "Bool"):
+            hint = "write Real or Bool"
+            raise FaultError("vnnlib/element-type", "a definition is of another type", _position(name), element, hint)
+        return Definition(str(name), value)
+
+    def command(self, children: list[Token]) -> None:
+        note(children[0].strip("( ").split()[0].rstrip(")"))
 
     def variable(self, children: list[Token]) -> Variable:
         return self.name(str(children[0]), _position(children[0]))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from eqverify.frontend.vnnlib.diagnostics import FaultError
+from eqverify.frontend.vnnlib.smtlib import Definition, Rewriting
 from eqverify.frontend.vnnlib.syntax import (
     BoundList,
     Comparison,
@@ -87,13 +88,14 @@ def _in_range(text: str) -> bool:
     return not exponent or (len(exponent) < 20 and abs(int(exponent)) <= MAX_EXPONENT)
 
 
-def resolve_version1(items: list[Any], text: str, source: str | None) -> Query:
+def resolve_version1(items: list[Any], text: str, source: str | None, notes: Mapping[str, int]) -> Query:
     """The query of version 1.0 that `items` make up.
 
     Args:
-        items: `Declared`, `DeclaredRun`, `BoundRun` and formulas, in order.
+        items: `Declared`, `DeclaredRun`, `BoundRun`, `Definition` and formulas, in order; None says nothing.
         text: the whole text.
         source: file name for messages.
+        notes: the forms of `smtlib` in the formulas; where there is none, they are left as they are.
 
     Raises:
         FaultError: ``vnnlib/name``, ``vnnlib/element-type``, ``vnnlib/duplicate``, ``vnnlib/index-gap``,
@@ -102,12 +104,15 @@ def resolve_version1(items: list[Any], text: str, source: str | None) -> Query:
     network = Network("N", (_vector("X", items, text),), (_vector("Y", items, text),))
     size = network.inputs[0].size
     statements: list[Formula | BoundList] = []
+    rewriting = Rewriting(flat=True)
     for item in items:
         if isinstance(item, BoundRun):
             statements.append(_bound_list(item, text, size))
-        elif not isinstance(item, Declared | DeclaredRun):
-            statements.append(item)
-    return Query("1.0", (network,), tuple(statements), source, text)
+        elif isinstance(item, Definition):
+            rewriting.define(item)
+        elif item is not None and not isinstance(item, Declared | DeclaredRun):
+            statements.append(rewriting.formula(item) if notes else item)
+    return Query("1.0", (network,), tuple(statements), source, text, dict(notes))
 
 
 def _vector(letter: str, items: list[Any], text: str) -> Tensor:
@@ -220,13 +225,14 @@ def _bound_position(run: BoundRun, text: str, at: int, group: int) -> Position:
     return Lines(text).position(run.offset + matches[at].start(group))
 
 
-def resolve_version2(items: list[Any], text: str, source: str | None) -> Query:
+def resolve_version2(items: list[Any], text: str, source: str | None, notes: Mapping[str, int]) -> Query:
     """The query of version 2 that `items` make up.
 
     Args:
         items: the version token, networks, then `BoundRun` and formulas, in order.
         text: the whole text.
         source: file name for messages.
+        notes: as for version 1.0.
 
     Raises:
         FaultError: ``vnnlib/version``, ``vnnlib/too-large`` or ``vnnlib/number-range``.
@@ -258,8 +264,8 @@ def resolve_version2(items: list[Any], text: str, source: str | None) -> Query:
         if isinstance(item, BoundRun):
             statements += _split_run(item, lines, flat)
         elif not isinstance(item, Network):
-            statements.append(item)
-    return Query(version[1:-1], networks, tuple(statements), source, text)
+            statements.append(Rewriting(flat=False).formula(item) if notes else item)
+    return Query(version[1:-1], networks, tuple(statements), source, text, dict(notes))
 
 
 def _input_index(networks: tuple[Network, ...]) -> Callable[[str], int | None]:

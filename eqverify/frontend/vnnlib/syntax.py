@@ -6,7 +6,7 @@ are exact.  Positions never take part in comparisons: two queries are equal wher
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -167,6 +167,7 @@ class Query:
         statements: the assertions in order; all must hold.  Runs of bounds are kept as `BoundList`.
         source: file name for messages, or None.
         text: the text it was read from, for the source lines of messages; empty for queries made in memory.
+        notes: forms that VNN-LIB does not have and that were rewritten into what it has, with how often.
     """
 
     version: str
@@ -174,6 +175,7 @@ class Query:
     statements: tuple[Formula | BoundList, ...]
     source: str | None = None
     text: str = field(default="", repr=False)
+    notes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def assertions(self) -> Iterator[Formula]:
