@@ -83,8 +83,8 @@ def _instances(
         relus = f"{said.get('relus_before')} → {after}" if after is not None else ""
         basis = ", ".join(said.get("evidence") or []) or said.get("reason", "")
         claimed = "" if row.claimed is None else row.claimed
-        told = [expected.get(instance.key, ""), row.seconds, said.get("backend", ""), basis, claimed, relus]
-        lines.append([*instance.key, row.result, *told, layer_bars(said.get("layers") or [])])
+        outcome = [expected.get(instance.key, ""), row.seconds, said.get("backend", ""), basis, claimed, relus]
+        lines.append([*instance.key, row.result, *outcome, layer_bars(said.get("layers") or [])])
     header = ["category", "network", "property", "result", "expected", "seconds", "by", "basis", "claimed"]
     return table([*header, "ReLUs", "kept"], lines, wrong)
 

@@ -91,8 +91,8 @@ def _run_sweep(
         if outcome.row.key in known:
             continue
         known[outcome.row.key] = outcome.row
-        told = {"key": outcome.row.key, "limit": limits[outcome.row.key], **outcome.details}
-        _append(results.with_suffix(".jsonl"), json.dumps(told) + "\n")
+        entry = {"key": outcome.row.key, "limit": limits[outcome.row.key], **outcome.details}
+        _append(results.with_suffix(".jsonl"), json.dumps(entry) + "\n")
         _append(results, outcome.row.line())
         done += 1
         pace = (time.monotonic() - start) / (done - already)

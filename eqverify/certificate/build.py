@@ -36,7 +36,7 @@ FORMAT = 1
 SMALLEST = 1e-60
 """Of multipliers on assumed constraints (specs/certificate.md, K-9)."""
 KINDS = ("inactive", "active", "parallel", "antiparallel")
-Slanted = Mapping[str, tuple[IntArray, npt.NDArray[Any]]]
+SparseSlopes = Mapping[str, tuple[IntArray, npt.NDArray[Any]]]
 """By ReLU node, columns (k,) and slopes or multipliers (boxes, rows, k)."""
 
 
@@ -215,7 +215,7 @@ class _Builder:
         alpha = {name: (found.columns[name], values) for name, values in found.alpha.items()}
         return self._hints(alpha, self._chords(proof.known, alpha, found.nu), {}, found.nu)
 
-    def _chords(self, bounds: Bounds, alpha: Slanted, mu: FloatArray) -> Slanted:
+    def _chords(self, bounds: Bounds, alpha: SparseSlopes, mu: FloatArray) -> SparseSlopes:
         """With assumed constraints, the upper slopes that were used: those of tighter bounds may give worse ones."""
         chords = {}
         for name, (columns, values) in alpha.items() if mu.size else ():
@@ -236,7 +236,9 @@ class _Builder:
     def _rows_of(self, units: IntArray, signs: FloatArray | IntArray) -> dict[str, Any]:
         return {"units": self.writer.array(units, "i4"), "signs": self.writer.array(signs, "i1")}
 
-    def _hints(self, alpha: Slanted, lam: Slanted, tau: Slanted, mu: npt.NDArray[Any] | None = None) -> dict[str, Any]:
+    def _hints(
+        self, alpha: SparseSlopes, lam: SparseSlopes, tau: SparseSlopes, mu: npt.NDArray[Any] | None = None
+    ) -> dict[str, Any]:
         used = {name: _used(columns, _normal(values)) for name, (columns, values) in tau.items()}
         return {
             "alpha": self._slopes(alpha),
@@ -245,7 +247,7 @@ class _Builder:
             "mu": None if mu is None or not mu.size else self.writer.array(_normal(mu)),
         }
 
-    def _slopes(self, slopes: Slanted) -> list[list[int]]:
+    def _slopes(self, slopes: SparseSlopes) -> list[list[int]]:
         array = self.writer.array
         return [
             [self.relus[name], array(columns, "i4"), array(values, "f4" if _is_single(values) else "f8")]

@@ -66,5 +66,5 @@ def _missing(layer: LayerFacts, shown: LayerFacts) -> BoolArray:
 
 def _bounds_of(problem: Problem, known: Bounds, part: int) -> Bounds:
     domain, own = problem.domain, slice(part, part + 1)
-    told = {name: Interval(i.lower[own], i.upper[own]) for name, i in known.items()}
-    return interval_bounds(problem.network, domain.lower[own], domain.upper[own], told)
+    known_bounds = {name: Interval(i.lower[own], i.upper[own]) for name, i in known.items()}
+    return interval_bounds(problem.network, domain.lower[own], domain.upper[own], known_bounds)

@@ -208,7 +208,7 @@ def _meaning(region: Comparison, network: Network, node: Relu, reader: Reader, e
 
 
 def _relate(region: Comparison, network: Network, reader: Reader) -> None:
-    """The relations, with what their premises are off by (S-1 to S-3); those about a layer may rest on earlier ones."""
+    """The relations, with what their premises are off by (M-1 to M-3); those about a layer may rest on earlier ones."""
     entry = reader.field(reader.head, "relations")
     kind = reader.integers(entry, "kind", None, 0, 3)
     last, far = len(network.relus) - 1, kind >= 2

@@ -23,7 +23,7 @@ CHUNK = 1 << 22
 Lines = tuple[Numbers, Numbers, Numbers]
 """alpha z <= max(0, z) <= lam z + offset, (boxes, m or 1, n)."""
 
-Slanted = Mapping[str, tuple[IntArray, FloatArray]]
+SparseSlopes = Mapping[str, tuple[IntArray, FloatArray]]
 """By node, columns (k,) and a number for each of them, (boxes, m, k)."""
 
 
@@ -61,9 +61,9 @@ class Hints:
         mu: (boxes, m, k) multipliers >= 0 on the constraints, or None.
     """
 
-    alpha: Slanted = field(default_factory=dict)
-    lam: Slanted = field(default_factory=dict)
-    tau: Slanted = field(default_factory=dict)
+    alpha: SparseSlopes = field(default_factory=dict)
+    lam: SparseSlopes = field(default_factory=dict)
+    tau: SparseSlopes = field(default_factory=dict)
     mu: FloatArray | None = None
 
     def take(self, boxes: slice | IntArray, rows: slice) -> Hints:

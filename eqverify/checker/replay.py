@@ -16,7 +16,7 @@ from eqverify.errors import EmptySetError, Place, RejectedError
 from eqverify.network import Network, Node, split_inputs
 
 DERIVED, DUAL, TREE, SOLVER = 1, 2, 3, 4
-"""Kinds of evidence; what is established after a dearer step may rest on it."""
+"""Kinds of evidence; what is established after a weaker step may rest on it."""
 
 _BATCH = 1 << 22
 _TREE_BYTES = 1 << 28
@@ -85,8 +85,8 @@ class Replay:
             kind = reader.field(step, "kind")
             if not isinstance(kind, str) or kind not in kinds:
                 reject("step", "an unknown kind of step", str(kind)[:40])
-            dearest, repeat = kinds[kind]
-            self._kind = max(self._kind, dearest)
+            weakest_evidence, repeat = kinds[kind]
+            self._kind = max(self._kind, weakest_evidence)
             repeat(reader, step)
 
     @property
@@ -205,7 +205,7 @@ class Replay:
             region, void = self.region.take(np.full(some.size, part.start)), np.zeros(some.size, dtype=bool)
             region.constraints = self.constraints[part.start]
             for index, given in sides.items():
-                z, empty = region.bounds[relus[index].source].meet(_told(given[leaves[some]]))
+                z, empty = region.bounds[relus[index].source].meet(_ranges(given[leaves[some]]))
                 region.bounds[relus[index].source], void = z, void | empty
             for one in relus:
                 region.bound(one)
@@ -239,26 +239,26 @@ class Replay:
         """K-3: walk down from the roots; a goal is open on a box until its sign is found there, or around it (B-5)."""
         tree, units = self._halvings(reader, step), self.network.relu_count
         goals = np.isin(np.arange(units), reader.integers(step, "goals", None, 0, units - 1))
-        told, void = np.zeros((tree.part.size, units), dtype=np.int8), np.zeros(tree.part.size, dtype=bool)
+        known_signs, void = np.zeros((tree.part.size, units), dtype=np.int8), np.zeros(tree.part.size, dtype=bool)
         order = np.argsort(tree.depth, kind="stable")
         for level in np.split(order, np.flatnonzero(np.diff(tree.depth[order])) + 1):
             if tree.depth[level[0]]:
-                told[level], void[level] = told[tree.parent[level]], void[tree.parent[level]]
-            for some in self._batches(level[~void[level] & (goals & (told[level] == 0)).any(axis=1)]):
-                void[some] = self._find_signs(tree, some, told, goals & (told[some] == 0))
+                known_signs[level], void[level] = known_signs[tree.parent[level]], void[tree.parent[level]]
+            for some in self._batches(level[~void[level] & (goals & (known_signs[level] == 0)).any(axis=1)]):
+                void[some] = self._find_signs(tree, some, known_signs, goals & (known_signs[some] == 0))
         left = tree.leaf & ~void
-        if (goals & (told[left] == 0)).any():
+        if (goals & (known_signs[left] == 0)).any():
             raise RejectedError("check/tree-open", "a sign is open at a leaf")
         for part in range(len(self.constraints)):
-            signs = told[left & (tree.part == part)]
+            signs = known_signs[left & (tree.part == part)]
             for name, own in self.columns.items():
                 for sign in (-1, 1):
                     shown = np.flatnonzero((sign * signs[:, own] > 0).all(axis=0))
                     nothing = np.zeros((1, shown.size))
                     self._learn(name, shown, np.full(shown.size, -float(sign)), nothing, slice(part, part + 1))
 
-    def _find_signs(self, tree: Boxes, some: IntArray, told: ByteArray, asked: BoolArray) -> BoolArray:
-        """Note in `told` the signs that hold on boxes, as far as those asked for need; which boxes miss the domain."""
+    def _find_signs(self, tree: Boxes, some: IntArray, known_signs: ByteArray, asked: BoolArray) -> BoolArray:
+        """Note in `known_signs` what holds on boxes, as far as those asked for need; which boxes miss the domain."""
         region, part, void = self._region(tree, some), tree.part[some], np.zeros(some.size, dtype=bool)
         for number in np.unique(part):
             region.constraints, own = self.constraints[number], part == number
@@ -267,16 +267,16 @@ class Replay:
                 void[own] = region.take(own).excluded(rows)
         for name, own in self.columns.items():
             if name not in self._index:
-                _note(told, some, own, region.bounds[name])
+                _note(known_signs, some, own, region.bounds[name])
         last = max(self._index.get(name, 0) for name, own in self.columns.items() if asked[:, own].any())
         for index, node in enumerate(self.network.nodes[: last + 1]):
             known, own = self.region.bounds[node.name].take(part), self.columns.get(node.name)
             if own is None:
                 void |= region.bound(node, known)
                 continue
-            known, empty = known.meet(_told(told[some, own]))
+            known, empty = known.meet(_ranges(known_signs[some, own]))
             void |= empty | region.bound(node, known, asked[:, own] if index == last else None)
-            _note(told, some, own, region.bounds[node.name])
+            _note(known_signs, some, own, region.bounds[node.name])
         return void
 
     def _cover(self, reader: Reader, step: object) -> None:
@@ -313,11 +313,13 @@ def input_bounds(network: Network, lower: FloatArray, upper: FloatArray) -> dict
     return {name: Interval(lowers[name], uppers[name]) for name in lowers}
 
 
-def _note(told: ByteArray, boxes: IntArray, units: slice, bounds: Interval) -> None:
-    """Enter in `told` the signs of units that bounds on boxes show."""
-    told[boxes, units] = np.where(bounds.upper <= 0, -1, np.where(bounds.lower >= 0, 1, told[boxes, units]))
+def _note(known_signs: ByteArray, boxes: IntArray, units: slice, bounds: Interval) -> None:
+    """Enter in `known_signs` the signs of units that bounds on boxes show."""
+    known_signs[boxes, units] = np.where(
+        bounds.upper <= 0, -1, np.where(bounds.lower >= 0, 1, known_signs[boxes, units])
+    )
 
 
-def _told(sides: ByteArray) -> Interval:
+def _ranges(sides: ByteArray) -> Interval:
     """What signs that are given say: 1 for z >= 0, -1 for z <= 0."""
     return Interval(np.where(sides > 0, 0.0, -np.inf), np.where(sides < 0, 0.0, np.inf))

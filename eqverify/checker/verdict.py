@@ -170,10 +170,10 @@ def _layer(replay: Replay, reader: Reader, relu: Relu, entry: object) -> IntArra
         reject("claims", "a status that the bounds beside it do not show", node=relu.name)
     hull = replay.region.bounds[relu.source].hull()
     (low,), (high,) = hull
-    unsigned, dearer = (status == 1) & (high > 0) | (status == 2) & (low < 0), replay.evidence[relu.source] > evidence
+    unsigned, weaker = (status == 1) & (high > 0) | (status == 2) & (low < 0), replay.evidence[relu.source] > evidence
     _unless(relu, hull, "check/not-stable", "the sign of a unit was not established", unsigned)
     _unless(relu, hull, "check/bound", "a bound of a unit was not established", (low < lower) | (high > upper))
-    _unless(relu, hull, "check/evidence", "a unit needed dearer evidence than is claimed", (status != 0) & dearer)
+    _unless(relu, hull, "check/evidence", "a unit needed weaker evidence than is claimed", (status != 0) & weaker)
     return status
 
 

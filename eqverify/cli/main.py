@@ -57,7 +57,7 @@ def about(*, name: Annotated[bool, Parameter(negative="")] = False) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command line and exit with its status (design, section 6)."""
+    """Run one command line and exit with its status (specs/errors.md)."""
     supervision.allow()
     status = run(sys.argv[1:] if arguments is None else arguments)
     supervision.done()
@@ -123,12 +123,12 @@ def _failed(error: EqverifyError) -> int:
 
 def _ended() -> int:
     """The exit status where a signal came: what it interrupts, an import for example, raises whatever it likes."""
-    told = supervision.told_to_end()
-    return _interrupted("") if told == signal.SIGINT else 128 + told if told else 0
+    received = supervision.ending_signal()
+    return _interrupted("") if received == signal.SIGINT else 128 + received if received else 0
 
 
-def _interrupted(told: str) -> int:
-    _tell(f"interrupted; {told}" if told else supervision.INTERRUPTION)
+def _interrupted(note: str) -> int:
+    _tell(f"interrupted; {note}" if note else supervision.INTERRUPTION)
     return INTERRUPTED
 
 

@@ -30,8 +30,8 @@ _NOTE_BYTES = 8
 INTERRUPTION = "interrupted; nothing was written"
 
 _alone = False
-_told = 0
-_told_at = 0.0
+_received = 0
+_received_at = 0.0
 _began = time.monotonic()
 
 
@@ -53,18 +53,18 @@ def loading() -> Iterator[None]:
     try:
         yield
     except (Exception, KeyboardInterrupt):
-        if not _told:
+        if not _received:
             raise
         print(INTERRUPTION, file=sys.stderr)
-        raise SystemExit(128 + _told) from None
+        raise SystemExit(128 + _received) from None
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def told_to_end() -> int:
+def ending_signal() -> int:
     """The signal that ended this process, sent by Ctrl-C or the parent, or 0: what is raised after it is no defect."""
-    return _told
+    return _received
 
 
 def done() -> None:
@@ -75,11 +75,11 @@ def done() -> None:
 
 def _interrupt(*_: object) -> None:
     """As Python does, and remember it; Ctrl-C may arrive twice, from the terminal and from the parent."""
-    global _told, _told_at
+    global _received, _received_at
     now = time.monotonic()
-    if _told and now - _told_at < _FAREWELL:
+    if _received and now - _received_at < _FAREWELL:
         return
-    _told, _told_at = signal.SIGINT, now
+    _received, _received_at = signal.SIGINT, now
     raise KeyboardInterrupt
 
 
@@ -142,8 +142,8 @@ def supervise(seconds: float) -> Callable[[], None] | None:
 
 def _leave(*_: object) -> None:
     """Exit, ending what was started; a second signal, perhaps to the whole group, must not get between."""
-    global _told  # noqa: PLW0603 - a fact about the process
-    _told = signal.SIGTERM
+    global _received  # noqa: PLW0603 - a fact about the process
+    _received = signal.SIGTERM
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(128 + signal.SIGTERM)
 

@@ -1,6 +1,6 @@
 """Values of nodes as affine expressions over inputs and chosen ReLU outputs, with tracked error bounds.
 
-This is the arithmetic behind the normal form on a domain (design, section 2): where a unit is stably active its
+This is the arithmetic behind the normal form on a domain (specs/rewrites.md, C-1): where a unit is stably active its
 output is its pre-activation, where it is stably inactive its output is zero, and every other unit is a *basis*
 element of its own.
 """

@@ -1,6 +1,6 @@
 """The intermediate representation: a DAG of affine and ReLU nodes over the real numbers.
 
-Weights are the stored floats, read as exact dyadic rationals (design, section 1).  Nodes are keyed by unique names
+Weights are the stored floats, read as exact dyadic rationals.  Nodes are keyed by unique names
 and stand in topological order; a node reads only what stands before it.
 """
 

@@ -1,7 +1,7 @@
 """The proof of eps: original and reduced network compared row by row on the domain.
 
 Nothing that a rewrite computed is trusted.  Both networks are written as expressions over the original's inputs and
-kept units (design, section 2).  A unit of the reduced network stands for a unit i of the original; if its
+kept units (C-1).  A unit of the reduced network stands for a unit i of the original; if its
 pre-activation is z_i + delta, its output is max(0, z_i) + s delta with some s in [0, 1], since the ReLU is monotone and
 1-Lipschitz.  Half of delta is carried on with its signs, the rest as a symbol of its own with a bounded range.
 Hence one pass in topological order bounds every deviation (statement D-1 in `specs/rewrites.md`).

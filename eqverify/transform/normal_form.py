@@ -1,4 +1,4 @@
-"""The normal form of a network on a domain (design, section 2).
+"""The normal form of a network on a domain (specs/rewrites.md, C-1).
 
 Restricted to the domain, stable units are linear and disappear.  What remains are the kept units and the outputs,
 each an affine expression of the input and of *earlier* kept units:

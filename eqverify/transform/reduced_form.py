@@ -99,7 +99,7 @@ def reduced_form(form: NormalForm) -> ReducedForm:
 
 
 def fold_fixed(rows: FloatArray, basis: Basis) -> FloatArray:
-    """Rows whose columns with a single value became part of the constant (statement S-5)."""
+    """Rows whose columns with a single value became part of the constant (statement M-5)."""
     fixed = np.flatnonzero(basis.radius == 0)
     return fold(rows, fixed[fixed != basis.input_size], basis)
 

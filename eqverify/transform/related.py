@@ -1,6 +1,6 @@
 """What units of the original equal that are not shown in a reduced network, each up to a proved deviation.
 
-Statements S-1 to S-3 and D-2 of `specs/rewrites.md`.
+Statements M-1 to M-3 and D-2 of `specs/rewrites.md`.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Relation:
     """What a unit that is neither stable by the facts nor shown in the reduced network equals on the domain.
 
     ``inactive``: h = 0.  ``active``: h = z.  ``parallel``: h = factor h', since z = factor z' with factor > 0.
-    ``antiparallel``: h = factor (h' - z'), since z = -factor z'.  Statements S-1 to S-3 in `specs/rewrites.md`.
+    ``antiparallel``: h = factor (h' - z'), since z = -factor z'.  Statements M-1 to M-3 in `specs/rewrites.md`.
 
     Attributes:
         kind: which of these.

@@ -135,7 +135,7 @@ def test_what_a_signal_makes_of_an_import_is_no_defect(number, expected, capsys,
     """Compiled modules turn what a handler raises into errors of their own."""
 
     def interrupted(*_):
-        monkeypatch.setattr(supervision, "_told", number)
+        monkeypatch.setattr(supervision, "_received", number)
         raise ImportError("numpy._core.multiarray failed to import")
 
     monkeypatch.setattr(eqverify.api.loading, "load_problem", interrupted)

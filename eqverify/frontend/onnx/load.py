@@ -109,7 +109,7 @@ def load_model(data: bytes, source: str | None) -> onnx.ModelProto:
 def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto | None:
     """The model with an empty shape for each input and output that has none; None where all have one.
 
-    The checker wants shapes, runtimes do not.  What they are is found while the graph is lowered.
+    `onnx.checker` wants shapes, runtimes do not.  What they are is found while the graph is lowered.
     """
     ports = [*model.graph.input, *model.graph.output]
     if all(info.type.HasField("tensor_type") and info.type.tensor_type.HasField("shape") for info in ports):
@@ -124,7 +124,7 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto | None:
 
 
 def _refuse_external(model: onnx.ModelProto, place: Place) -> None:
-    """Refuse weights outside the file before the checker looks for them."""
+    """Refuse weights outside the file before `onnx.checker` looks for them."""
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Simplifications of a normal form on its domain, to a fixpoint (statements S-1 to S-5 in `specs/rewrites.md`)."""
+"""Simplifications of a normal form on its domain, to a fixpoint (statements M-1 to M-5 in `specs/rewrites.md`)."""
 
 from eqverify.transform.simplify.dead import drop_dead
 from eqverify.transform.simplify.fixpoint import simplify

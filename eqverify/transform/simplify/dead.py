@@ -11,7 +11,7 @@ from eqverify.transform.reduced_form import ReducedForm, Tier, fold, reach
 
 
 def drop_dead(form: ReducedForm, tolerance: float) -> ReducedForm:
-    """Statement S-4: a unit whose column is zero in all rows that are left may go; last tiers first.
+    """Statement M-4: a unit whose column is zero in all rows that are left may go; last tiers first.
 
     Args:
         form: rows of units and outputs.

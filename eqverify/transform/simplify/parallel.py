@@ -50,7 +50,7 @@ class ParallelSearch:
     def visit(self, tier: Tier) -> Parallels:
         """Compare the units of a tier with each other and with all before.
 
-        Statements S-2 and S-3: z = s z' with s > 0 gives h = s h', z = -s z' gives h = s (h' - z').
+        Statements M-2 and M-3: z = s z' with s > 0 gives h = s h', z = -s z' gives h = s (h' - z').
         """
         found = Parallels([], [])
         reaches = reach(tier.rows, self._basis)

@@ -10,7 +10,7 @@ from eqverify.transform.unit_map import Relation
 
 
 def sign_relations(tier: Tier, basis: Basis, tolerance: float) -> list[tuple[int, Relation]]:
-    """Statement S-1: a unit with z >= 0 on the domain shows z there, one with z <= 0 shows 0.
+    """Statement M-1: a unit with z >= 0 on the domain shows z there, one with z <= 0 shows 0.
 
     Rows change while related units are replaced: what bounds could not see through two ReLUs can be plain to see once
     these are gone.  Units that are constant are the case of an empty row.
