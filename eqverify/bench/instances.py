@@ -6,7 +6,7 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,3 +157,13 @@ def read_details(path: Path) -> dict[Key, dict[str, Any]]:
             continue
         found[category, network, query] = content
     return found
+
+
+def recorded_instances(details: Mapping[str, Mapping[Key, Mapping[str, Any]]]) -> list[Instance]:
+    """The instances that results are of, where their lists are not at hand: with recorded limits, in recorded order.
+
+    Args:
+        details: by run, as read by `read_details`; of results that do not say their limit it is taken for a second.
+    """
+    limits = {key: said.get("limit", 1.0) for found in details.values() for key, said in found.items()}
+    return [Instance(*key, limit, "") for key, limit in limits.items()]

@@ -212,6 +212,20 @@ def test_the_command_writes_results_and_a_report(tmp_path, capsys):
     assert sums["scip, with reduction"]["solved"] == 2
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_page_is_made_again_of_the_results(instances, tmp_path, capsys, listed):
+    """Nothing runs; expected verdicts are those of the lists, and limits those of the results."""
+    results = {**VERDICTS, "low": "sat"}
+    run_sweep(instances, SETTINGS, tmp_path / "scip-with.csv", FakePool(results), silent)
+    lists = [str(tmp_path / "family" / "instances.csv")] if listed else []
+    command = ["bench", *lists, "-o", str(tmp_path), "--report-only", "--timeout", "1", "--json"]
+    assert run(command) == (1 if listed else 0)
+    ((name, found),) = json.loads(capsys.readouterr().out).items()
+    assert (name, found["instances"], found["solved"]) == ("scip-with", 4, 3 if listed else 4)
+    assert found["par2"] == ((3 * 1.0 + 2 * 30.0) / 4 if listed else 1.0)
+    assert "Instances solved over time" in (tmp_path / "report.html").read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_ends_what_it_started(tmp_path, number):
     """The tool of the instance that is running ends too; what came before is kept, and the message says so."""

@@ -20,6 +20,7 @@ from eqverify.trust import trusting
 
 if TYPE_CHECKING:
     from eqverify.bench.instances import Row
+    from eqverify.bench.running import Settings
     from eqverify.bench.sweep import Pool
 
 _FILE_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
@@ -37,12 +38,14 @@ def bench(
     scheduler: str | None = None,
     seed: int = 0,
     trust: str = "",
+    report_only: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
     """Run `verify` on lists of instances; a sweep that was interrupted goes on where it was.
 
     Results go to the output folder: one CSV file per run in the competition's format, what runs said besides (.jsonl),
-    and report.html with sums, plots and all instances.
+    and report.html with sums, plots and all instances.  With --report-only the page is made of the results in the
+    folder; lists are then needed only for expected verdicts.
 
     Parameters
     ----------
@@ -68,10 +71,12 @@ def bench(
         Of random points.
     trust:
         As for verify; such a run has results of its own.
+    report_only:
+        Run nothing; make report.html of all results in the output folder.
     json:
         Print one JSON object instead of lines.
     """
-    from eqverify.bench.instances import read_details, read_expected, read_instances
+    from eqverify.bench.instances import read_details, read_expected, read_instances, read_results, recorded_instances
     from eqverify.bench.page import sweep_page
     from eqverify.bench.running import Settings
     from eqverify.bench.scoring import score
@@ -79,33 +84,35 @@ def bench(
     from eqverify.cli import render
     from eqverify.files import atomic_write, make_folder, sole_writer
 
-    if not lists:
+    if not lists and not report_only:
         raise UsageError(
             "usage/instances", "no list of instances is given", hint="eqverify bench INSTANCES.csv -o FOLDER"
         )
     listed = [instance for path in lists for instance in read_instances(path, timeout)]
     instances = [instance for instance in listed if fnmatchcase(f"{instance.network} {instance.query}", match)]
-    expected = read_expected(instances)
-    make_folder(output)
-    pool = _pool(workers, scheduler)
-    names = ",".join(sorted(trusting(trust)))
     both = with_reduction == without_reduction
     modes = [True, False] if with_reduction and both else [not without_reduction or with_reduction]
-    own = None if workers == 1 and scheduler is None else 1
-    runs, details, sums = {}, {}, {}
+    make_folder(output)
     page = output / "report.html"
     with sole_writer(page):
-        for reduction in modes:
-            mode = "with" if reduction else "without"
-            name = f"{backend}, {mode} reduction" + (f", trusting {names}" if names else "")
-            file = output / f"{_file_name(backend)}-{mode}{f'-trusting-{_file_name(names)}' if names else ''}.csv"
-            settings = Settings(backend, reduction, seed, own, trusting(trust))
+        if report_only:
+            files = {path.stem: path for path in sorted(output.glob("*.csv"))}
+            runs = {name: read_results(path) for name, path in files.items()}
+        else:
+            own = None if workers == 1 and scheduler is None else 1
+            settings = [Settings(backend, reduction, seed, own, trusting(trust)) for reduction in modes]
+            files = {_run_name(one): output / f"{_file_name(one)}.csv" for one in settings}
+            pool = _pool(workers, scheduler)
             with _interruptible(output):
-                runs[name] = run_sweep(instances, settings, file, pool, _report)
-            details[name] = read_details(file.with_suffix(".jsonl"))
-            sums[name] = score(instances, runs[name], expected)
-        command = shlex.join(["eqverify", *sys.argv[1:]])
-        atomic_write(page, sweep_page(instances, runs, expected, details, command))
+                runs = {
+                    name: run_sweep(instances, one, files[name], pool, _report)
+                    for name, one in zip(files, settings, strict=True)
+                }
+        details = {name: read_details(path.with_suffix(".jsonl")) for name, path in files.items()}
+        instances = recorded_instances(details) if report_only else instances
+        expected = read_expected(listed)
+        sums = {name: score(instances, rows, expected) for name, rows in runs.items()}
+        atomic_write(page, sweep_page(instances, runs, expected, details, shlex.join(["eqverify", *sys.argv[1:]])))
     if json:
         render.print_json({name: {**asdict(s), "wrong": [list(key) for key in s.wrong]} for name, s in sums.items()})
     else:
@@ -141,8 +148,18 @@ def _pool(workers: int, scheduler: str | None) -> Pool:
     return LocalPool(workers)
 
 
-def _file_name(backend: str) -> str:
-    return "".join(c if c in _FILE_CHARACTERS else "_" for c in backend)[:80]
+def _run_name(settings: Settings) -> str:
+    trusted = f", trusting {','.join(sorted(settings.trust))}" if settings.trust else ""
+    return f"{settings.backend}, {'with' if settings.reduction else 'without'} reduction{trusted}"
+
+
+def _file_name(settings: Settings) -> str:
+    trusted = f"-trusting-{_plain(','.join(sorted(settings.trust)))}" if settings.trust else ""
+    return f"{_plain(settings.backend)}-{'with' if settings.reduction else 'without'}{trusted}"
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c in _FILE_CHARACTERS else "_" for c in name)[:80]
 
 
 def _report(row: Row, done: int, total: int, left: float) -> None:
