@@ -23,7 +23,7 @@ from run import data_root, every_nth, instances
 
 FIELDS = (
     "benchmark", "network", "property", "status", "verdict", "expected", "disjuncts", "unsat", "open", "sat", "skipped",
-    "solver_evidence", "relus_before", "relus_kept", "relus_kept_median", "epsilon", "load", "seconds",
+    "claimed", "relus_before", "relus_kept", "relus_kept_median", "epsilon", "load", "seconds",
 )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def run_one(
         "verdict": found["verdict"],
         "disjuncts": len(found["disjuncts"]),
         **found["counts"],
-        "solver_evidence": sum(d["evidence"] == "solver" for d in found["disjuncts"]),
+        "claimed": sum(d["claimed"] for d in found["disjuncts"]),
         "relus_before": found["relus_before"],
         "relus_kept": " ".join(map(str, kept)),
         "relus_kept_median": statistics.median(kept) if kept else "",

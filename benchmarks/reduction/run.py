@@ -21,7 +21,7 @@ from pathlib import Path
 
 FIELDS = (
     "benchmark", "network", "property", "status", "relus_before", "relus_after", "unstable", "undecided",
-    "solver_evidence", "parameters_before", "parameters_after", "epsilon", "seconds",
+    "claimed", "parameters_before", "parameters_after", "epsilon", "seconds",
 )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def run_one(benchmark: str, network: str, query: str, arguments: list[str]) -> d
         "relus_after": found["relus_after"],
         "unstable": found["witnessed_unstable"],
         "undecided": sum(layer["undecided"] for layer in found["layers"]),
-        "solver_evidence": found["evidence"]["solver"],
+        "claimed": found["claimed"],
         "parameters_before": found["parameters_before"],
         "parameters_after": found["parameters_after"],
         "epsilon": found["epsilon"],
