@@ -111,15 +111,13 @@ def test_multipliers_on_splits_give_bounds_where_the_sign_is_given(seed):
     network, domain = random_network(seed, (2, 4, 4, 1)), box(2)
     replay = Replay(network, domain, Floats())
     first, second = network.relus
-    side = np.zeros((1, 4))
-    side[0, 0] = random.choice([-1, 1])
     bounds = dict(replay.region.bounds)
     z = bounds[first.source]
+    side = np.zeros((1, 4))
+    side[0, 0] = random.choice([s for s in (-1, 1) if (z.upper if s > 0 else -z.lower)[0, 0] > 0])
     clipped = Interval(
         np.where(side > 0, np.maximum(z.lower, 0), z.lower), np.where(side < 0, np.minimum(z.upper, 0), z.upper)
     )
-    if (clipped.lower > clipped.upper).any():
-        return
     bounds[first.source] = clipped
     bounds[first.name] = Interval(np.maximum(clipped.lower, 0), np.maximum(clipped.upper, 0))
     region = Region(network, Floats(), bounds)
@@ -132,6 +130,7 @@ def test_multipliers_on_splits_give_bounds_where_the_sign_is_given(seed):
     points = random.uniform(-1, 1, size=(500, 2))
     values = evaluate_nodes(network, points)
     chosen = values[first.source][:, 0] * side[0, 0] >= 0
+    assert chosen.any()
     assert (values[second.source][chosen] <= found + 1e-12).all()
 
 

@@ -95,10 +95,7 @@ def test_what_was_compared_is_said(name, files, capsys):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_onnxruntime_cannot_run_is_said_not_to_be_compared(name, files, capsys):
     onnx.save(model("HardSigmoid", TensorProto.DOUBLE), files[0])  # onnxruntime has it in single precision only
-    status = called(name, files, "--json")
-    if status == 3:  # nothing can be written that onnxruntime would not run
-        assert "read/differs" not in capsys.readouterr().err
-        return
+    assert called(name, files, "--json") in (0, 4)
     for reading in readings(name, capsys.readouterr().out):
         assert not reading["compared"]
         assert reading["points"] == 0

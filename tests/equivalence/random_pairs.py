@@ -10,6 +10,9 @@ from eqverify.domain import Domain, box_domain
 from eqverify.network import Network
 from eqverify.testing.chains import chain_network
 
+DIFFERENT = (2, 3, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16)
+"""Seeds of pairs that differ on their domain."""
+
 
 def random_pair(seed: int) -> tuple[Network, Network, Domain]:
     """A small network with a perturbed, a pruned or an unrelated one."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 import eqverify as eq
@@ -74,7 +74,7 @@ def answer(job, *arguments, **options):
 def test_reductions(problem, shape):
     result = answer(eq.reduce, problem, time_limit=1.0, shape=shape)
     if result is None:
-        return
+        reject()
     box = problem.domain.polytopes[0].box
     for share in (Fraction(0), Fraction(1, 2), Fraction(1)):
         ends = zip(box.lower.tolist(), box.upper.tolist(), strict=True)
@@ -89,7 +89,7 @@ def test_reductions(problem, shape):
 def test_stability_is_true(problem):
     facts = answer(eq.prove_stability, problem, time_limit=1.0)
     if facts is None:
-        return
+        reject()
     box = problem.domain.polytopes[0].box
     for end in (box.lower, box.upper, (box.lower / 2 + box.upper / 2)):
         values = evaluate_exact(problem.network, [Fraction(v) for v in np.clip(end, box.lower, box.upper).tolist()])

@@ -5,7 +5,7 @@
 
 from fractions import Fraction
 
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from eqverify.api.reduction import reduce
@@ -58,7 +58,7 @@ def test_no_deviation_exceeds_the_proved_epsilon(data):
     dtype = data.draw(st.sampled_from([None, "float32", "float64"]))
     result = reduced(problem, dtype=dtype)
     if result is None:
-        return
+        reject()
     allowed = [Fraction(eps) for eps in result.epsilons.tolist()]
     for _ in range(3):
         x = sampled(data, problem)
@@ -77,6 +77,6 @@ def test_no_deviation_exceeds_the_proved_epsilon(data):
 def test_z3_finds_no_deviation_above_epsilon(problem):
     result = reduced(problem)
     if result is None:
-        return
+        reject()
     answer = cross_check(problem.network, result.network, problem.domain, result.epsilons, timeout=5.0)
     assert answer.verdict != "different"

@@ -152,6 +152,7 @@ def test_mutants_with_multipliers_and_sign_trees_never_crash_nor_claim_more(name
         if changed is None:
             continue
         verdict = one.check(changed)
+        assert verdict.verified or verdict.code
         if verdict.verified:
             assert verdict.solver_trusted >= 0
             head, arrays = unpack(changed)

@@ -53,7 +53,9 @@ def test_every_competition_file_reads(benchmark: str) -> None:
 
 def test_competition_files_survive_writing() -> None:
     for benchmark in ("acasxu", "acasxu_pruned", "collins_rul_cnn", "rl_benchmarks", "test"):
-        for path in properties(benchmark)[:6]:
+        paths = properties(benchmark)[:6]
+        assert paths
+        for path in paths:
             query = read_query(path)
             assert parse_query(write_query(query)) == query
             specification = lower(query)
