@@ -141,6 +141,10 @@ class Call:
             raise self.error("element-type", f"input {index} must be a vector of integers", value=found)
         return tuple(int(number) for number in constant.array.reshape(-1).tolist())
 
+    def listed(self, key: str, index: int) -> tuple[int, ...] | None:
+        """Integers that are attribute `key` in earlier opsets and input `index` in later ones; None where left out."""
+        return self.integers(key) if self.optional(index) is None else self.constant_integers(index)
+
     def weights(self, constant: Constant, element: str) -> FloatArray:
         """The numbers of a constant that enters arithmetic with `element` values: float64, finite, exact."""
         if constant.element != element:

@@ -76,11 +76,6 @@ def identity(call: Call) -> Value:
 
 
 @operator("Dropout", until=11, attributes=("ratio",))
-def dropout_by_attribute(call: Call) -> Value:
-    """Nothing: its input (inference)."""
-    return call.value(0)
-
-
 @operator("Dropout", since=12, attributes=("seed",))
 def dropout(call: Call) -> Value:
     """Nothing: its input; training mode is refused."""

@@ -9,7 +9,7 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.limits import MAX_WINDOW_READS
-from eqverify.frontend.onnx.operators.windows import image_input, per_axis
+from eqverify.frontend.onnx.operators.windows import image_input, per_axis, stored_bias, stored_kernel
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Value
 from eqverify.network import Term
@@ -25,24 +25,13 @@ Extents = tuple[int, ...]
 def conv_transpose(call: Call) -> Value:
     """A transposed convolution with bias, any number of spatial axes."""
     tensor, channels, extents = image_input(call)
-    kernel = call.weights(call.constant(1), tensor.element)
-    groups = call.integer("group", 1)
-    if kernel.ndim != len(tensor.shape) or groups < 1 or kernel.shape[0] % groups or not kernel.size:
-        raise call.shape_error("kernel, groups and input do not fit", list(kernel.shape), groups, list(tensor.shape))
+    kernel, groups = stored_kernel(call, tensor)
     if kernel.shape[0] != channels:
         raise call.shape_error("the kernel is for another number of channels", list(kernel.shape), list(tensor.shape))
-    window = call.integers("kernel_shape")
-    if window is not None and window != kernel.shape[2:]:
-        raise call.shape_error("'kernel_shape' is not the kernel's shape", list(window), list(kernel.shape))
     linear = TransposedConvolution(_transposed(call, kernel, extents, groups))
     outputs = kernel.shape[1] * groups
     shape = call.checked((1, outputs, *linear.convolution.extents))
-    bias = np.zeros(outputs)
-    if call.optional(2) is not None:
-        bias = call.weights(call.constant(2), tensor.element)
-        if bias.shape != (outputs,):
-            raise call.shape_error("the bias does not fit the kernel", list(bias.shape), list(kernel.shape))
-    spread = np.repeat(bias, math.prod(shape[2:]))
+    spread = np.repeat(stored_bias(call, tensor, outputs), math.prod(shape[2:]))
     return call.builder.affine(call.name, (Term(tensor.source, linear),), spread, shape, tensor.element)
 
 

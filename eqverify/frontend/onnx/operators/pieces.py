@@ -54,43 +54,34 @@ def _selected(call: Call, name: str, tensor: Tensor, indices: IntArray) -> Tenso
     return call.builder.select(name, tensor, indices)
 
 
-def _sliced(
-    call: Call,
-    starts: tuple[int, ...],
-    ends: tuple[int, ...],
-    axes: tuple[int, ...] | None,
-    steps: tuple[int, ...] | None,
-) -> Value:
+@operator("Slice", until=9, attributes=("starts", "ends", "axes"))
+@operator("Slice", since=10)
+def slices(call: Call) -> Value:
+    """A selection."""
     tensor = call.tensor(0)
+    starts, ends = call.listed("starts", 1) or (), call.listed("ends", 2) or ()
+    axes, steps = call.listed("axes", 3), call.listed("steps", 4)
     axes = tuple(range(len(starts))) if axes is None else axes
     steps = (1,) * len(starts) if steps is None else steps
     if len({len(starts), len(ends), len(axes), len(steps)}) > 1 or 0 in steps:
         raise call.error(
             "bad-attribute", "starts, ends, axes and steps do not fit", value=f"{starts} {ends} {axes} {steps}"
         )
-    slices = [slice(None)] * len(tensor.shape)
+    chosen = [slice(None)] * len(tensor.shape)
     for axis, start, end, step in zip(call.axes(axes, len(tensor.shape)), starts, ends, steps, strict=True):
-        slices[axis] = slice(start, end, step)
-    return _selected(call, call.name, tensor, component_indices(tensor)[tuple(slices)])
+        chosen[axis] = slice(start, end, step)
+    return _selected(call, call.name, tensor, component_indices(tensor)[tuple(chosen)])
 
 
-@operator("Slice", until=9, attributes=("starts", "ends", "axes"))
-def slice_by_attribute(call: Call) -> Value:
-    """A selection."""
-    return _sliced(call, call.integers("starts") or (), call.integers("ends") or (), call.integers("axes"), None)
-
-
-@operator("Slice", since=10)
-def slice_by_input(call: Call) -> Value:
-    """A selection."""
-    axes, steps = (None if call.optional(i) is None else call.constant_integers(i) for i in (3, 4))
-    return _sliced(call, call.constant_integers(1), call.constant_integers(2), axes, steps)
-
-
-def _split(call: Call, lengths: tuple[int, ...] | None) -> tuple[Value, ...]:
-    tensor = call.tensor(0)
+@operator("Split", until=12, attributes=("axis", "split"))
+@operator("Split", since=13, attributes=("axis", "num_outputs"))
+def split(call: Call) -> tuple[Value, ...]:
+    """One selection per output."""
+    tensor, lengths, parts = call.tensor(0), call.listed("split", 1), len(call.outputs)
+    if (count := call.integer("num_outputs", parts)) != parts:
+        raise call.error("bad-attribute", "'num_outputs' is not the number of outputs", value=count)
     axis = call.axis(call.integer("axis", 0), len(tensor.shape))
-    extent, parts = tensor.shape[axis], len(call.outputs)
+    extent = tensor.shape[axis]
     if lengths is None:
         if call.opset < 18 and extent % parts:
             raise call.shape_error("the axis cannot be split evenly", list(tensor.shape), f"{parts} parts")
@@ -101,21 +92,6 @@ def _split(call: Call, lengths: tuple[int, ...] | None) -> tuple[Value, ...]:
     pieces = np.split(component_indices(tensor), np.cumsum(lengths)[:-1], axis=axis)
     pairs = zip(call.outputs, pieces, strict=True)
     return tuple(_selected(call, name or call.builder.helper_name(call.name, "piece"), tensor, p) for name, p in pairs)
-
-
-@operator("Split", until=12, attributes=("axis", "split"))
-def split_by_attribute(call: Call) -> tuple[Value, ...]:
-    """One selection per output."""
-    return _split(call, call.integers("split"))
-
-
-@operator("Split", since=13, attributes=("axis", "num_outputs"))
-def split_by_input(call: Call) -> tuple[Value, ...]:
-    """One selection per output."""
-    count = call.integer("num_outputs", len(call.outputs))
-    if count != len(call.outputs):
-        raise call.error("bad-attribute", "'num_outputs' is not the number of outputs", value=count)
-    return _split(call, None if call.optional(1) is None else call.constant_integers(1))
 
 
 @operator("Gather", attributes=("axis",))
@@ -160,16 +136,10 @@ def _padded(call: Call, pads: tuple[int, ...], axes: tuple[int, ...], value: flo
 
 
 @operator("Pad", until=10, attributes=("mode", "pads", "value"))
-def pad_by_attribute(call: Call) -> Value:
-    """A placing map with the value as bias, or a selection."""
-    axes = tuple(range(len(call.tensor(0).shape)))
-    return _padded(call, call.integers("pads") or (), axes, call.number("value", 0.0))
-
-
 @operator("Pad", since=11, attributes=("mode",))
-def pad_by_input(call: Call) -> Value:
+def pad(call: Call) -> Value:
     """A placing map with the value as bias, or a selection."""
-    tensor, value = call.tensor(0), 0.0
+    tensor, value = call.tensor(0), call.number("value", 0.0)
     if call.optional(2) is not None:
         stored = call.weights(call.constant(2), tensor.element)
         if stored.size != 1:
@@ -177,4 +147,4 @@ def pad_by_input(call: Call) -> Value:
         value = float(stored.reshape(-1)[0])
     rank = len(tensor.shape)
     axes = tuple(range(rank)) if call.optional(3) is None else call.axes(call.constant_integers(3), rank)
-    return _padded(call, call.constant_integers(1), axes, value)
+    return _padded(call, call.listed("pads", 1) or (), axes, value)

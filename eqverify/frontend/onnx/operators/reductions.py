@@ -20,15 +20,12 @@ from eqverify.network.convolution import Convolution
 Shape = tuple[int, ...]
 
 
-def _axes(call: Call, *, by_input: bool) -> tuple[int, ...] | None:
+def _axes(call: Call) -> tuple[int, ...] | None:
     """The axes to reduce; None where nothing is to be done."""
-    tensor = call.tensor(0)
-    given = call.integers("axes")
-    if by_input:
-        given = None if call.optional(1) is None else call.constant_integers(1)
+    rank, given = len(call.tensor(0).shape), call.listed("axes", 1)
     if not given:
-        return None if by_input and call.flag("noop_with_empty_axes") else tuple(range(len(tensor.shape)))
-    return call.axes(given, len(tensor.shape))
+        return None if call.flag("noop_with_empty_axes") else tuple(range(rank))
+    return call.axes(given, rank)
 
 
 def _grouped(call: Call, axes: tuple[int, ...]) -> tuple[IntArray, Shape]:
@@ -42,9 +39,9 @@ def _grouped(call: Call, axes: tuple[int, ...]) -> tuple[IntArray, Shape]:
     return indices.reshape(math.prod(outside), math.prod(tensor.shape[axis] for axis in axes)), shape
 
 
-def _summed(call: Call, *, by_input: bool, mean: bool) -> Value:
+def _summed(call: Call, *, mean: bool) -> Value:
     """A selection that brings the summands together, a convolution with ones, and for means a diagonal map."""
-    tensor, axes = call.tensor(0), _axes(call, by_input=by_input)
+    tensor, axes = call.tensor(0), _axes(call)
     if axes is None:
         return tensor
     groups, shape = _grouped(call, axes)
@@ -62,8 +59,8 @@ def _summed(call: Call, *, by_input: bool, mean: bool) -> Value:
     return builder.linear(call.name, total, divisor, shape)
 
 
-def _extreme(call: Call, *, by_input: bool, sign: float) -> Value:
-    tensor, axes = call.tensor(0), _axes(call, by_input=by_input)
+def _extreme(call: Call, sign: float) -> Value:
+    tensor, axes = call.tensor(0), _axes(call)
     if axes is None:
         return tensor
     groups, shape = _grouped(call, axes)
@@ -76,51 +73,31 @@ _BY_ATTRIBUTE, _BY_INPUT = ("axes", "keepdims"), ("keepdims", "noop_with_empty_a
 
 
 @operator("ReduceSum", until=12, attributes=_BY_ATTRIBUTE)
-def reduce_sum_by_attribute(call: Call) -> Value:
-    """A convolution with ones, after a selection where the axes are not the last ones."""
-    return _summed(call, by_input=False, mean=False)
-
-
 @operator("ReduceSum", since=13, attributes=_BY_INPUT)
 def reduce_sum(call: Call) -> Value:
     """A convolution with ones, after a selection where the axes are not the last ones."""
-    return _summed(call, by_input=True, mean=False)
+    return _summed(call, mean=False)
 
 
 @operator("ReduceMean", until=17, attributes=_BY_ATTRIBUTE)
-def reduce_mean_by_attribute(call: Call) -> Value:
-    """As ReduceSum, then a diagonal map with the count as divisor."""
-    return _summed(call, by_input=False, mean=True)
-
-
 @operator("ReduceMean", since=18, attributes=_BY_INPUT)
 def reduce_mean(call: Call) -> Value:
     """As ReduceSum, then a diagonal map with the count as divisor."""
-    return _summed(call, by_input=True, mean=True)
+    return _summed(call, mean=True)
 
 
 @operator("ReduceMax", until=17, attributes=_BY_ATTRIBUTE)
-def reduce_max_by_attribute(call: Call) -> Value:
-    """ReLU nodes, as Max."""
-    return _extreme(call, by_input=False, sign=1.0)
-
-
 @operator("ReduceMax", since=18, attributes=_BY_INPUT)
 def reduce_max(call: Call) -> Value:
     """ReLU nodes, as Max."""
-    return _extreme(call, by_input=True, sign=1.0)
+    return _extreme(call, 1.0)
 
 
 @operator("ReduceMin", until=17, attributes=_BY_ATTRIBUTE)
-def reduce_min_by_attribute(call: Call) -> Value:
-    """ReLU nodes, as Min."""
-    return _extreme(call, by_input=False, sign=-1.0)
-
-
 @operator("ReduceMin", since=18, attributes=_BY_INPUT)
 def reduce_min(call: Call) -> Value:
     """ReLU nodes, as Min."""
-    return _extreme(call, by_input=True, sign=-1.0)
+    return _extreme(call, -1.0)
 
 
 @operator("Mean", since=8)

@@ -78,21 +78,15 @@ def _require_nearest(call: Call) -> None:
 
 
 @operator("Upsample", until=8, attributes=("mode", "scales"))
-def upsample_by_attribute(call: Call) -> Value:
-    """A selection, for whole scales and the mode nearest."""
-    _require_nearest(call)
-    scales = call.attributes.get("scales")
-    if not isinstance(scales, tuple) or not all(isinstance(scale, float) for scale in scales):
-        raise call.error("bad-attribute", "attribute 'scales' must be a list of numbers", value=scales)
-    return _enlarged(call, _whole(call, scales), "asymmetric", "floor")
-
-
 @operator("Upsample", since=9, until=9, attributes=("mode",))
 @operator("Resize", since=10, until=10, attributes=("mode",))
 def upsample(call: Call) -> Value:
     """A selection, for whole scales and the mode nearest."""
     _require_nearest(call)
-    return _enlarged(call, _whole(call, _stored_scales(call, 1)), "asymmetric", "floor")
+    scales = call.attributes.get("scales") if call.optional(1) is None else _stored_scales(call, 1)
+    if not isinstance(scales, tuple) or not all(isinstance(scale, float) for scale in scales):
+        raise call.error("bad-attribute", "attribute 'scales' must be a list of numbers", value=scales)
+    return _enlarged(call, _whole(call, scales), "asymmetric", "floor")
 
 
 _RESIZE = (

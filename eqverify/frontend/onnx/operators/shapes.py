@@ -44,53 +44,31 @@ def reshape(call: Call) -> Value:
     return tensor.reshaped(wanted)
 
 
-def _squeezed(call: Call, axes: tuple[int, ...] | None) -> Value:
-    tensor = call.tensor(0)
-    rank = len(tensor.shape)
+@operator("Squeeze", until=12, attributes=("axes",))
+@operator("Squeeze", since=13)
+def squeeze(call: Call) -> Value:
+    """Nothing: the same components."""
+    tensor, axes = call.tensor(0), call.listed("axes", 1)
     if axes is None:
         return tensor.reshaped(tuple(extent for extent in tensor.shape if extent != 1))
-    dropped = call.axes(axes, rank)
+    if not axes and call.optional(1) is not None:
+        raise call.error("unsupported-form", "runtimes disagree on whether no axes are none or all of extent 1")
+    dropped = call.axes(axes, len(tensor.shape))
     if any(tensor.shape[axis] != 1 for axis in dropped):
         raise call.shape_error("a squeezed axis must have extent 1", list(tensor.shape), f"axes {list(axes)}")
     return tensor.reshaped(tuple(extent for axis, extent in enumerate(tensor.shape) if axis not in dropped))
 
 
-@operator("Squeeze", until=12, attributes=("axes",))
-def squeeze_by_attribute(call: Call) -> Value:
-    """Nothing: the same components."""
-    return _squeezed(call, call.integers("axes"))
-
-
-@operator("Squeeze", since=13)
-def squeeze(call: Call) -> Value:
-    """Nothing: the same components."""
-    axes = None if call.optional(1) is None else call.constant_integers(1)
-    if axes == ():
-        raise call.error("unsupported-form", "runtimes disagree on whether no axes are none or all of extent 1")
-    return _squeezed(call, axes)
-
-
-def _unsqueezed(call: Call, axes: tuple[int, ...]) -> Value:
-    tensor = call.tensor(0)
-    rank = len(tensor.shape) + len(axes)
-    added = call.axes(axes, rank)
-    extents = iter(tensor.shape)
-    return tensor.reshaped(tuple(1 if axis in added else next(extents) for axis in range(rank)))
-
-
 @operator("Unsqueeze", until=12, attributes=("axes",))
-def unsqueeze_by_attribute(call: Call) -> Value:
-    """Nothing: the same components."""
-    axes = call.integers("axes")
-    if axes is None:
-        raise call.error("bad-attribute", "attribute 'axes' is missing")
-    return _unsqueezed(call, axes)
-
-
 @operator("Unsqueeze", since=13)
 def unsqueeze(call: Call) -> Value:
     """Nothing: the same components."""
-    return _unsqueezed(call, call.constant_integers(1))
+    tensor, axes = call.tensor(0), call.listed("axes", 1)
+    if axes is None:
+        raise call.error("bad-attribute", "attribute 'axes' is missing")
+    rank = len(tensor.shape) + len(axes)
+    added, extents = call.axes(axes, rank), iter(tensor.shape)
+    return tensor.reshaped(tuple(1 if axis in added else next(extents) for axis in range(rank)))
 
 
 @operator("Transpose", attributes=("perm",))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eqverify.arrays import FloatArray
 from eqverify.frontend.onnx.builder import component_indices
 from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.limits import MAX_WINDOW_READS
@@ -127,6 +128,27 @@ def image_input(call: Call) -> tuple[Tensor, int, tuple[int, ...]]:
     return tensor, tensor.shape[1], tensor.shape[2:]
 
 
+def stored_kernel(call: Call, tensor: Tensor) -> tuple[FloatArray, int]:
+    """The kernel of a convolution of `tensor`, input 1, and its number of groups."""
+    kernel, groups = call.weights(call.constant(1), tensor.element), call.integer("group", 1)
+    if kernel.ndim != len(tensor.shape) or groups < 1 or kernel.shape[0] % groups or not kernel.size:
+        raise call.shape_error("kernel, groups and input do not fit", list(kernel.shape), groups, list(tensor.shape))
+    window = call.integers("kernel_shape")
+    if window is not None and window != kernel.shape[2:]:
+        raise call.shape_error("'kernel_shape' is not the kernel's shape", list(window), list(kernel.shape))
+    return kernel, groups
+
+
+def stored_bias(call: Call, tensor: Tensor, channels: int) -> FloatArray:
+    """(channels,): the bias of a convolution of `tensor`, input 2, or zeros."""
+    if call.optional(2) is None:
+        return np.zeros(channels)
+    bias = call.weights(call.constant(2), tensor.element)
+    if bias.shape != (channels,):
+        raise call.shape_error("the bias does not fit the kernel", list(bias.shape), f"{channels} channels")
+    return bias
+
+
 _WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 
 
@@ -134,25 +156,13 @@ _WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 def conv(call: Call) -> Value:
     """A convolution map with bias, any number of spatial axes."""
     tensor, channels, extents = image_input(call)
-    stored = call.constant(1)
-    kernel = call.weights(stored, tensor.element)
-    groups = call.integer("group", 1)
-    if kernel.ndim != len(tensor.shape) or groups < 1 or kernel.shape[0] % groups or not kernel.size:
-        raise call.shape_error("kernel, groups and input do not fit", list(kernel.shape), groups, list(tensor.shape))
+    kernel, groups = stored_kernel(call, tensor)
     if kernel.shape[1] * groups != channels:
         raise call.shape_error("the kernel is for another number of channels", list(kernel.shape), list(tensor.shape))
-    window = call.integers("kernel_shape")
-    if window is not None and window != kernel.shape[2:]:
-        raise call.shape_error("'kernel_shape' is not the kernel's shape", list(window), list(kernel.shape))
     placed = geometry(call, extents, kernel.shape[2:])
     linear = placed.convolution(kernel, extents, groups)
     shape = call.checked((1, kernel.shape[0], *linear.output_extents))
-    bias = np.zeros(kernel.shape[0])
-    if call.optional(2) is not None:
-        bias = call.weights(call.constant(2), tensor.element)
-        if bias.shape != kernel.shape[:1]:
-            raise call.shape_error("the bias does not fit the kernel", list(bias.shape), list(kernel.shape))
-    spread = np.repeat(bias, math.prod(linear.output_extents))
+    spread = np.repeat(stored_bias(call, tensor, kernel.shape[0]), math.prod(linear.output_extents))
     return call.builder.affine(call.name, (Term(tensor.source, linear),), spread, shape, tensor.element)
 
 
