@@ -1,10 +1,45 @@
-"""Numbers as text: exact ones to the last digit, and proved bounds as short decimals that are rounded outwards."""
+"""Exact numbers as the float64 next to them, and as text; proved bounds as short decimals that are rounded outwards."""
 
 from __future__ import annotations
 
 import math
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
+from typing import TypeAlias
+
+Exact: TypeAlias = Decimal | Fraction
+"""An exact number.  Decimals are cheap to make from text; only comparisons, which are exact, are used on them."""
+
+
+def nearest_float(value: Exact) -> float:
+    """The float64 nearest to a number; infinite outside the finite range."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def round_up(value: Exact, *, strict: bool = False) -> float:
+    """The least float64 that is at least (where `strict`, above) a number; infinite where there is none.
+
+    Floats are compared with the exact number: nothing is assumed of how well conversion rounds.
+    """
+    found = nearest_float(value)
+    while found > value and math.nextafter(found, -math.inf) >= value:
+        found = math.nextafter(found, -math.inf)
+    while found < value or (strict and found == value):
+        found = math.nextafter(found, math.inf)
+    return found
+
+
+def round_down(value: Exact, *, strict: bool = False) -> float:
+    """The largest float64 that is at most (where `strict`, below) a number; as `round_up`."""
+    found = nearest_float(value)
+    while found < value and math.nextafter(found, math.inf) <= value:
+        found = math.nextafter(found, math.inf)
+    while found > value or (strict and found == value):
+        found = math.nextafter(found, -math.inf)
+    return found
 
 
 def at_most(value: float, digits: int = 3) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from eqverify.arrays import FloatArray, frozen
 from eqverify.domain.condition import HalfSpace
 from eqverify.errors import InputError
+from eqverify.numerals import nearest_float, round_up
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +85,7 @@ def assume(rows: Sequence[HalfSpace], inputs: FloatArray, outputs: FloatArray) -
         exact: Fraction | float = row.bound
         for target, coefficients, reach in ((on_outputs, row.outputs, outputs), (on_inputs, row.inputs, inputs)):
             for index, coefficient in coefficients.items():
-                target[k, index] = _nearest(coefficient)
+                target[k, index] = nearest_float(coefficient)
                 exact = _raised(exact, target[k, index], coefficient, reach[index])
         bound[k] = _up(exact)
     usable = np.isfinite(bound) & np.isfinite(on_outputs).all(axis=1) & np.isfinite(on_inputs).all(axis=1)
@@ -101,14 +102,8 @@ def _raised(bound: Fraction | float, rounded: float, exact: Fraction, reach: flo
     return bound + lost * Fraction(float(reach)) if np.isfinite(reach) else np.inf
 
 
-def _nearest(value: Fraction) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return np.inf
-
-
 def _up(value: Fraction | float) -> float:
     """The smallest float64 at least `value`; infinite above (and below) the finite range."""
-    result = _nearest(value) if isinstance(value, Fraction) else np.inf
-    return float(np.nextafter(result, np.inf)) if np.isfinite(result) and Fraction(result) < value else result
+    if not isinstance(value, Fraction) or not np.isfinite(nearest_float(value)):
+        return np.inf
+    return round_up(value)

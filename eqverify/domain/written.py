@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from fractions import Fraction
-from typing import TypeAlias
 
 import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.domain.condition import HalfSpace
-
-Exact: TypeAlias = Decimal | Fraction
-"""An exact number.  Decimals are cheap to make from text; only comparisons, which are exact, are used on them."""
+from eqverify.numerals import Exact, round_down, round_up
 
 
 def less(a: Exact, b: Exact) -> bool:
@@ -169,34 +165,7 @@ class Written:
         lower, upper = np.full(self.size, -math.inf), np.full(self.size, math.inf)
         for layer in (self.bounds,) if self.bounds.base is None else (self.bounds.base, self.bounds):
             for i, value in layer.lower.items():
-                lower[i] = _float_above(value, i in layer.above)
+                lower[i] = round_up(value, strict=i in layer.above)
             for i, value in layer.upper.items():
-                upper[i] = _float_below(value, i in layer.below)
+                upper[i] = round_down(value, strict=i in layer.below)
         return lower, upper
-
-
-def _float_above(value: Exact, strict: bool) -> float:
-    """The least float64 that is at least, or above, a number; infinite where there is none."""
-    found = _nearest(value)
-    while found > value and math.nextafter(found, -math.inf) >= value:
-        found = math.nextafter(found, -math.inf)
-    while found < value or (strict and found == value):
-        found = math.nextafter(found, math.inf)
-    return found
-
-
-def _float_below(value: Exact, strict: bool) -> float:
-    """The largest float64 that is at most, or below, a number; infinite where there is none."""
-    found = _nearest(value)
-    while found < value and math.nextafter(found, math.inf) <= value:
-        found = math.nextafter(found, math.inf)
-    while found > value or (strict and found == value):
-        found = math.nextafter(found, -math.inf)
-    return found
-
-
-def _nearest(value: Exact) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf

@@ -16,6 +16,7 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.domain import Conjunction, HalfSpace
 from eqverify.network import Network, outputs_exact
+from eqverify.numerals import round_up
 
 _LARGEST = 1000
 """Numbers of rows stay below about 2 to this power."""
@@ -169,7 +170,7 @@ def _row(half: HalfSpace, sizes: tuple[int, int, int]) -> _Row:
     for i, value in meant:
         row[i] = float(value * scale)
     rounded = any(Fraction(float(row[i])) != value * scale for i, value in meant)
-    return _Row(row, _upwards(half.bound * scale), rounded, half.strict)
+    return _Row(row, round_up(half.bound * scale), rounded, half.strict)
 
 
 def _scale(values: Sequence[Fraction]) -> Fraction:
@@ -177,11 +178,6 @@ def _scale(values: Sequence[Fraction]) -> Fraction:
     largest = max(map(abs, values))
     excess = largest.numerator.bit_length() - largest.denominator.bit_length() - _LARGEST
     return Fraction(1, 1 << excess) if excess > 0 else Fraction(1)
-
-
-def _upwards(value: Fraction) -> float:
-    nearest = float(value)
-    return nearest if Fraction(nearest) >= value else float(np.nextafter(nearest, np.inf))
 
 
 def _opposites(found: list[_Row], sizes: tuple[int, int, int]) -> list[_Row]:

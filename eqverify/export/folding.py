@@ -19,6 +19,7 @@ from eqverify.errors import InputError, Place
 from eqverify.export.property import relax
 from eqverify.export.rounding import TYPES, ElementType, element_type
 from eqverify.network import Affine, Dense, Network, Port, Term
+from eqverify.numerals import nearest_float
 
 _NEVER = HalfSpace({}, {}, Fraction(-1))
 _EXPONENTS: dict[ElementType, int] = {"float32": 100, "float64": 900}
@@ -179,14 +180,7 @@ def _round_down(value: Fraction, dtype: ElementType) -> float:
 
 def _stored(value: Fraction, dtype: ElementType) -> npt.NDArray[np.floating[Any]]:
     with np.errstate(over="ignore", under="ignore"):
-        return np.asarray(_float(value)).astype(TYPES[dtype][1])
-
-
-def _float(value: Fraction) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
+        return np.asarray(nearest_float(value)).astype(TYPES[dtype][1])
 
 
 def _finite(value: float) -> float:

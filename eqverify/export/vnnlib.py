@@ -9,7 +9,6 @@ from math import lcm
 from eqverify.domain import Case, Conjunction, Declaration, HalfSpace, NetworkSignature, Polytope, Specification
 from eqverify.errors import InputError
 from eqverify.frontend.vnnlib.resolve import MAX_DIGITS
-from eqverify.frontend.vnnlib.rounding import nearest_float
 from eqverify.frontend.vnnlib.scope import FLOATS
 from eqverify.frontend.vnnlib.syntax import (
     And,
@@ -28,6 +27,7 @@ from eqverify.frontend.vnnlib.syntax import (
     Variable,
     elements,
 )
+from eqverify.numerals import nearest_float
 
 _OPERATOR = {Sum: "+", Difference: "-", Product: "*"}
 _ZERO = Fraction(0)

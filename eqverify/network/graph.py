@@ -7,6 +7,7 @@ and stand in topological order; a node reads only what stands before it.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,10 +37,7 @@ class Port:
     @property
     def size(self) -> int:
         """Number of components of one sample."""
-        count = 1
-        for extent in self.shape:
-            count *= extent if isinstance(extent, int) else 1
-        return count
+        return math.prod(extent for extent in self.shape if isinstance(extent, int))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from eqverify.domain import (
     Specification,
 )
 from eqverify.network import Network
+from eqverify.numerals import round_up
 from eqverify.problem import Problem
 from eqverify.testing.drawing import (
     DEFAULT_SIZES,
@@ -143,8 +144,7 @@ def polytopes(draw: st.DrawFn, size: int, *, rows: int = 2) -> Polytope:
 def _reach(row: FloatArray, point: FloatArray, slack: float) -> float:
     """row . point + slack, rounded upwards, so that `point` satisfies the constraint exactly."""
     exact = sum((Fraction(r) * Fraction(p) for r, p in zip(row.tolist(), point.tolist(), strict=True)), Fraction(slack))
-    nearest = float(exact)
-    return nearest if Fraction(nearest) >= exact else float(np.nextafter(nearest, np.inf))
+    return round_up(exact)
 
 
 @st.composite

@@ -11,11 +11,10 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.domain import Bounds, Box, HalfSpace, Polytope, Written
-from eqverify.domain.written import Exact
 from eqverify.errors import InputError, LimitError, Place
 from eqverify.frontend.vnnlib.bounds import propagate
-from eqverify.frontend.vnnlib.rounding import nearest_float, round_down, round_up
 from eqverify.frontend.vnnlib.syntax import BoundList
+from eqverify.numerals import Exact, nearest_float, round_down, round_up
 
 MAX_ENTRIES = 50_000_000
 """Most entries of the constraint matrix of one polytope, and of all boxes together."""

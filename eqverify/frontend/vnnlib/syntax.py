@@ -13,10 +13,8 @@ from fractions import Fraction
 from itertools import product
 from typing import TypeAlias
 
+from eqverify.domain import Declaration
 from eqverify.errors import Place
-
-RELATIONS = ("<=", "<", ">=", ">", "==", "!=")
-"""How a comparison may relate its sides; version 1.0 writes ``==`` as ``=`` and has no ``!=``."""
 
 Position: TypeAlias = tuple[int, int]
 """1-based line and column; (0, 0) for objects made in memory."""
@@ -72,7 +70,10 @@ Term: TypeAlias = Literal | Variable | Sum | Difference | Product
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`left` `relation` `right`, with a relation of `RELATIONS`."""
+    """`left` `relation` `right`: ``<=``, ``<``, ``>=``, ``>``, ``==`` or ``!=``.
+
+    Version 1.0 writes ``==`` as ``=`` and has no ``!=``.
+    """
 
     relation: str
     left: Term
@@ -113,30 +114,16 @@ class BoundList:
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
-    """A declared input, hidden node or output.
+class Tensor(Declaration):
+    """A declared input, hidden node or output, of element ``Real`` in version 1.0, ``real`` or ONNX's in version 2.
 
     Attributes:
-        name: the variable.
-        element: ``Real`` in version 1.0; ``real`` or an ONNX element type in version 2.
-        shape: extents, empty for a scalar.
         node: name of the ONNX node output that a hidden tensor stands for; None otherwise.
         position: where it is declared.
     """
 
-    name: str
-    element: str
-    shape: tuple[int, ...]
     node: str | None = None
     position: Position = field(default=(0, 0), compare=False, repr=False)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        count = 1
-        for extent in self.shape:
-            count *= extent
-        return count
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from eqverify.frontend.vnnlib import (
     lower,
     parse_query,
 )
-from eqverify.frontend.vnnlib.rounding import round_down, round_up
+from eqverify.numerals import round_down, round_up
 
 Values = dict[tuple[str, tuple[int, ...]], Fraction]
 
