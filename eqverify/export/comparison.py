@@ -37,18 +37,17 @@ def multiplications(network: Network) -> int:
     return max(1, sum(node.size * sum(term.map.fan_in for term in node.terms) for node in affine))
 
 
-def probe_points(network: Network, domain: Domain | None, seed: int = 0) -> FloatArray:
+def probe_points(network: Network, domain: Domain | None) -> FloatArray:
     """Centre, corners and random points of a domain's boxes, or of boxes around zero where there is no domain.
 
     Args:
         network: gives the number of points.
         domain: where to look.
-        seed: of the random ones.
 
     Returns:
         (k, input_size); the first ones differ most.
     """
-    count, random, size = point_count(network), np.random.default_rng(seed), network.input_size
+    count, random, size = point_count(network), np.random.default_rng(0), network.input_size
     lower, upper = (-np.ones((1, size)), np.ones((1, size))) if domain is None else (domain.lower, domain.upper)
     chosen = np.arange(count) % len(lower)
     low, high = lower[chosen], upper[chosen]

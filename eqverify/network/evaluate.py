@@ -84,7 +84,6 @@ def evaluation_error(
     network: Network,
     values: dict[str, FloatArray],
     unit: float = UNIT_ROUNDOFF,
-    extra_terms: int = 0,
     moved: FloatArray | None = None,
 ) -> dict[str, FloatArray]:
     """A bound on the rounding error of every value of a floating-point evaluation.
@@ -96,7 +95,6 @@ def evaluation_error(
         network: the network evaluated.
         values: float64 values by node, (batch, n), as from `evaluate_nodes`.
         unit: unit roundoff of the arithmetic judged: 2^-53, or 2^-24 for float32.
-        extra_terms: further roundings per component to allow for (operators split finer than our nodes).
         moved: (batch, input_size) how far the inputs that are meant are from those in `values`; not at all by default.
 
     Returns:
@@ -109,16 +107,16 @@ def evaluation_error(
         errors = split_inputs(network, moved)
     for node in network.nodes:
         if isinstance(node, Affine):
-            errors[node.name] = _affine_error(node, values, errors, unit, extra_terms)
+            errors[node.name] = _affine_error(node, values, errors, unit)
         else:
             errors[node.name] = errors[node.source]
     return errors
 
 
 def _affine_error(
-    node: Affine, values: dict[str, FloatArray], errors: dict[str, FloatArray], unit: float, extra_terms: int
+    node: Affine, values: dict[str, FloatArray], errors: dict[str, FloatArray], unit: float
 ) -> FloatArray:
-    terms = sum(term.map.fan_in + 2 for term in node.terms) + 2 + extra_terms
+    terms = sum(term.map.fan_in + 2 for term in node.terms) + 2
     constant = gamma(terms, unit) + (gamma(terms) if unit != UNIT_ROUNDOFF else 0.0)
     value = values[node.name]
     with np.errstate(over="ignore", invalid="ignore"):

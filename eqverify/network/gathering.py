@@ -11,7 +11,7 @@ import numpy as np
 
 from eqverify.arrays import ExactArray, FloatArray, IntArray, frozen
 from eqverify.errors import InputError
-from eqverify.network.linear import LinearMap
+from eqverify.network.linear import LinearMap, scattered
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +54,8 @@ class ScaledSelection(LinearMap):
 
     def backward(self, y: FloatArray) -> FloatArray:
         used = self.scale != 0
-        indices, scaled = self.indices[used], (y * self.scale)[..., used]
-        if self.fan_out == 1:
-            result = np.zeros((*y.shape[:-1], self.size))
-            result[..., indices] = scaled
-            return result
-        columns = np.zeros((self.size, *y.shape[:-1]))
-        np.add.at(columns, indices, np.moveaxis(scaled, -1, 0))
-        return np.moveaxis(columns, 0, -1)
+        scaled = (y * self.scale)[..., used]
+        return scattered(scaled, self.indices[used], self.size, distinct=self.fan_out == 1)
 
     def absolute(self) -> LinearMap:
         return ScaledSelection(self.indices, np.abs(self.scale), self.size)

@@ -192,6 +192,17 @@ class Diagonal(LinearMap):
         return self.scale, self.divisor
 
 
+def scattered(y: FloatArray, indices: IntArray, size: int, *, distinct: bool) -> FloatArray:
+    """(..., n) -> (..., size): the sums of what goes to each place; `distinct` where no place occurs twice."""
+    if distinct:
+        result = np.zeros((*y.shape[:-1], size))
+        result[..., indices] = y
+        return result
+    columns = np.zeros((size, *y.shape[:-1]))
+    np.add.at(columns, indices, np.moveaxis(y, -1, 0))
+    return np.moveaxis(columns, 0, -1)
+
+
 @dataclass(frozen=True, eq=False)
 class Selection(LinearMap):
     """x -> x[indices]: transposition, slicing, gathering, repetition.
@@ -230,13 +241,7 @@ class Selection(LinearMap):
         return np.asarray(x[..., self.indices])
 
     def backward(self, y: FloatArray) -> FloatArray:
-        if self.fan_out == 1:
-            result = np.zeros((*y.shape[:-1], self.size))
-            result[..., self.indices] = y
-            return result
-        columns = np.zeros((self.size, *y.shape[:-1]))
-        np.add.at(columns, self.indices, np.moveaxis(y, -1, 0))
-        return np.moveaxis(columns, 0, -1)
+        return scattered(y, self.indices, self.size, distinct=self.fan_out == 1)
 
     def absolute(self) -> LinearMap:
         return self

@@ -85,10 +85,7 @@ def same_element(call: Call, *tensors: Tensor) -> None:
 @operator("Mul")
 def mul(call: Call) -> Value:
     """A diagonal map; a product of two branches is refused."""
-    first, second = call.value(0), call.value(1)
-    if isinstance(first, Tensor) and isinstance(second, Tensor):
-        raise nonlinear(call)
-    branch, factor = (call.tensor(1), first) if isinstance(first, Constant) else (call.tensor(0), call.constant(1))
+    branch, factor, _ = branch_and_constant(call)
     return scaled(call, branch, scale=call.weights(factor, branch.element))
 
 
@@ -102,6 +99,15 @@ def div(call: Call) -> Value:
     if not divisor.all():
         raise call.error("division-by-zero", "a constant divisor is zero", value=call.constant(1).name)
     return scaled(call, branch, divisor=divisor)
+
+
+def branch_and_constant(call: Call) -> tuple[Tensor, Constant, bool]:
+    """The computed and the stored one of two inputs, and whether the computed one comes first; both is refused."""
+    if not isinstance(call.value(0), Tensor):
+        return call.tensor(1), call.constant(0), False
+    if isinstance(call.value(1), Tensor):
+        raise nonlinear(call)
+    return call.tensor(0), call.constant(1), True
 
 
 def nonlinear(call: Call) -> Exception:

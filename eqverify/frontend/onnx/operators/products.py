@@ -11,7 +11,7 @@ from eqverify.frontend.onnx.builder import component_indices
 from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.exact import exact_product
 from eqverify.frontend.onnx.limits import MAX_DENSE_ENTRIES
-from eqverify.frontend.onnx.operators.arithmetic import nonlinear, same_element, spread
+from eqverify.frontend.onnx.operators.arithmetic import branch_and_constant, same_element, spread
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Constant, Tensor, Value
 from eqverify.network import Dense, Diagonal, LinearMap, Term
@@ -22,11 +22,7 @@ Shape = tuple[int, ...]
 @operator("MatMul")
 def matmul(call: Call) -> Value:
     """A dense map, by numpy's rules for stacks of matrices."""
-    first, second = call.value(0), call.value(1)
-    if isinstance(first, Tensor) and isinstance(second, Tensor):
-        raise nonlinear(call)
-    tensor_first = isinstance(first, Tensor)
-    branch, matrix = (call.tensor(0), call.constant(1)) if tensor_first else (call.tensor(1), call.constant(0))
+    branch, matrix, tensor_first = branch_and_constant(call)
     weights = call.weights(matrix, branch.element)
     linear, shape = product_map(call, branch, weights, tensor_first=tensor_first)
     return call.builder.linear(call.name, branch, linear, shape)
@@ -75,14 +71,10 @@ def product_map(call: Call, branch: Tensor, weights: FloatArray, *, tensor_first
 @operator("Gemm", attributes=("alpha", "beta", "transA", "transB"))
 def gemm(call: Call) -> Value:
     """A dense map with bias; scalings that cannot be multiplied in exactly become diagonal maps."""
-    first, second = call.value(0), call.value(1)
-    if isinstance(first, Tensor) and isinstance(second, Tensor):
-        raise nonlinear(call)
-    tensor_first = isinstance(first, Tensor)
+    branch, matrix, tensor_first = branch_and_constant(call)
     flags = (call.flag("transA"), call.flag("transB"))
-    branch, matrix = (call.tensor(0), call.constant(1)) if tensor_first else (call.tensor(1), call.constant(0))
     if len(branch.shape) != 2 or len(matrix.shape) != 2:
-        raise call.shape_error("both factors must be matrices", list(first.shape), list(second.shape))
+        raise call.shape_error("both factors must be matrices", *(list(call.value(k).shape) for k in (0, 1)))
     transposed, weights_transposed = flags if tensor_first else flags[::-1]
     if transposed:
         name = call.builder.helper_name(call.name, "transposed")
