@@ -93,7 +93,7 @@ def reduce(
         Also write a certificate, which `eqverify check` verifies; with --for-property one for each disjunct, with
         its number before the suffix (C-1.cert, ...): that it is unsat, or of the network for it unless that is folded.
     certified_only:
-        Keep units whose sign only a solver vouches for.
+        Keep units whose sign only a solver claims.
     tree_time_limit:
         With either of these, seconds for finding proofs of such units that can be checked; not with --for-property,
         which never asks a solver then.
