@@ -68,16 +68,20 @@ def _rounded(value: float, digits: int, direction: str) -> str:
     return usual if Decimal(usual) == exact else str(exact).lower()  # not equal at the ends of float64 only
 
 
-def exact_text(value: Fraction) -> str:
-    """The decimal that a number is, to the last digit; p/q where it has none."""
-    rest, twos, fives = value.denominator, 0, 0
-    while rest % 2 == 0:
-        rest, twos = rest // 2, twos + 1
+def decimal_places(value: Fraction) -> int | None:
+    """How many digits behind the point a number has; None where its decimal does not end."""
+    twos, fives = (value.denominator & -value.denominator).bit_length() - 1, 0
+    rest = value.denominator >> twos
     while rest % 5 == 0:
         rest, fives = rest // 5, fives + 1
-    if rest != 1:
+    return max(twos, fives) if rest == 1 else None
+
+
+def exact_text(value: Fraction) -> str:
+    """The decimal that a number is, to the last digit; p/q where it has none."""
+    places = decimal_places(value)
+    if places is None:
         return f"{Decimal(value.numerator):f}/{Decimal(value.denominator):f}"
-    places = max(twos, fives)
     digits = Decimal(value.numerator * 10**places // value.denominator)
     exact = Context(prec=len(digits.as_tuple().digits) + places + 1, Emax=MAX_EMAX, Emin=MIN_EMIN)
     text = str(digits.scaleb(-places, exact)).lower()

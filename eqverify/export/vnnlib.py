@@ -27,7 +27,7 @@ from eqverify.frontend.vnnlib.syntax import (
     Variable,
     elements,
 )
-from eqverify.numerals import nearest_float
+from eqverify.numerals import decimal_places, nearest_float
 
 _OPERATOR = {Sum: "+", Difference: "-", Product: "*"}
 _ZERO = Fraction(0)
@@ -118,10 +118,9 @@ def decimal_text(value: Fraction, decimal: bool = True) -> str:
     Raises:
         InputError: ``export/not-decimal``.
     """
-    twos, fives = _multiplicity(value.denominator, 2), _multiplicity(value.denominator, 5)
-    if value.denominator != 2**twos * 5**fives or (not decimal and value.denominator != 1):
+    digits = decimal_places(value)
+    if digits is None or (digits and not decimal):
         raise _not_decimal(value)
-    digits = max(twos, fives)
     scaled = value.numerator * 10**digits // value.denominator
     whole = str(abs(scaled)).rjust(digits + 1, "0") if abs(scaled) < 10**4000 else ""
     sign = "-" if value < 0 else ""
@@ -139,14 +138,6 @@ def decimal_text(value: Fraction, decimal: bool = True) -> str:
     if not decimal or not whole or len(text) > MAX_DIGITS:
         raise _not_decimal(value)
     return text
-
-
-def _multiplicity(number: int, prime: int) -> int:
-    times = 0
-    while number % prime == 0:
-        number //= prime
-        times += 1
-    return times
 
 
 def _not_decimal(value: Fraction) -> InputError:
@@ -256,7 +247,7 @@ class _Printer:
         at_most = "<" if row.strict else "<="
         at_least = ">" if row.strict else ">="
         values = [coefficient for coefficient, _, _ in terms]
-        if len(terms) == 1 and _is_decimal(row.bound / values[0]):
+        if len(terms) == 1 and decimal_places(row.bound / values[0]) is not None:
             _, variable, element = terms[0]
             bound = _literal(row.bound / values[0], element)
             return Comparison(at_most if values[0] > 0 else at_least, variable, bound)
@@ -264,7 +255,7 @@ class _Printer:
             positive, negative = (0, 1) if values[0] > 0 else (1, 0)
             return Comparison(at_most, terms[positive][1], terms[negative][1])
         factor = Fraction(1)
-        if not all(map(_is_decimal, [*values, row.bound])):
+        if None in map(decimal_places, [*values, row.bound]):
             factor = Fraction(lcm(*(number.denominator for number in [*values, row.bound])))
         products: list[Term] = []
         for coefficient, variable, element in terms:
@@ -282,8 +273,3 @@ def _pairs(
 
 def _literal(value: Fraction, element: str) -> Literal:
     return Literal(value, element in FLOATS or element == "Real")
-
-
-def _is_decimal(value: Fraction) -> bool:
-    denominator = value.denominator
-    return bool(denominator == 2 ** _multiplicity(denominator, 2) * 5 ** _multiplicity(denominator, 5))
