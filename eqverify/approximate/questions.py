@@ -13,10 +13,9 @@ from eqverify.arrays import BoolArray
 from eqverify.bounds.crown import crown_bounds
 from eqverify.bounds.farkas import Row
 from eqverify.domain import Polytope
-from eqverify.milp.encoding import UnitBlock
 from eqverify.milp.regions import RegionSolver
 from eqverify.network import Network
-from eqverify.network.expression import make_basis, restricted_values
+from eqverify.relaxation.model import open_model
 
 PROOF_SECONDS = 5.0
 """The search that proves what SCIP claims may take so long at least, if there is time."""
@@ -77,23 +76,13 @@ def _joined(claimed: PartCount, proved: PartCount) -> PartCount:
 
 def _model(network: Network, polytope: Polytope, seed: int) -> tuple[RegionSolver, BoolArray, BoolArray]:
     """The solver's model, which units (ReLU units,) are unstable, and which are stably active."""
-    box = polytope.box
-    bounds = {
-        name: (b.lower[0], b.upper[0]) for name, b in crown_bounds(network, box.lower[None], box.upper[None]).items()
-    }
-    kept = {r.name: (bounds[r.source][0] < 0) & (bounds[r.source][1] > 0) for r in network.relus}
-    active = {r.name: (bounds[r.source][0] >= 0) & (bounds[r.source][1] > 0) for r in network.relus}
-    basis = make_basis(network, kept, (box.lower, box.upper), {r.name: bounds[r.source] for r in network.relus})
-    values = restricted_values(network, basis, active)
-    solver = RegionSolver(polytope, seed)
-    width = network.input_size + 1
-    for relu in network.relus:
-        own = np.flatnonzero(kept[relu.name])
-        z, (lower, upper) = values[relu.source], bounds[relu.source]
-        solver.add_units(UnitBlock(z.rows[own, :width], z.error[own], lower[own], upper[own]))
-        width += own.size
+    box, solver = polytope.box, RegionSolver(polytope, seed)
+    bounds = crown_bounds(network, box.lower[None], box.upper[None])
+    model = open_model(network, (box.lower, box.upper), bounds)
+    for block in model.blocks():
+        solver.add_units(block)
     none = [np.zeros(0, dtype=bool)]
-    return solver, np.concatenate(none + list(kept.values())), np.concatenate(none + list(active.values()))
+    return solver, np.concatenate([*none, *model.kept.values()]), np.concatenate([*none, *model.active.values()])
 
 
 def _judge(

@@ -79,8 +79,8 @@ class Relaxation:
         self.part, self._tick = part, tick
         self.encoder = Encoder(lower, upper, tick)
         self._outputs = [form for network in networks for form in self.encoder.outputs(network)]
-        self._bounds = [*self.encoder.bounds, (-_ONE, _ONE)]
-        self.t = len(self._bounds) - 1
+        self.inputs = len(self.encoder.bounds) - len(self.encoder.relus)
+        self.t, self._bounds = self.encoder.variable(-_ONE, _ONE), self.encoder.bounds
         ends = np.array([(float(low), float(high)) for low, high in self._bounds])
         low = np.where([Fraction(v) > e for v, (e, _) in zip(ends[:, 0], self._bounds, strict=True)], -1, 0)
         high = np.where([Fraction(v) < e for v, (_, e) in zip(ends[:, 1], self._bounds, strict=True)], 1, 0)
@@ -93,7 +93,6 @@ class Relaxation:
         self.domain: list[Line] = []
         self.units: list[Unit] = []
         self.base: list[Line] = []
-        self.inputs = len(self.encoder.bounds) - len(self.encoder.relus)
         self.objective = self.line(self.column(self.t))
 
     # Functions of the columns
@@ -110,11 +109,6 @@ class Relaxation:
             lost = abs(Fraction(float(row[index])) - coefficient)
             slack += lost * max(map(abs, self._bounds[index])) if lost else ZERO
         return Line(form, row, _upwards(form.constant + slack))
-
-    def interval(self, form: Form) -> tuple[Fraction, Fraction]:
-        """Exact bounds over the columns' ranges."""
-        ends = [(c * self._bounds[v][0], c * self._bounds[v][1]) for v, c in form.coefficients.items()]
-        return form.constant + sum(map(min, ends), ZERO), form.constant + sum(map(max, ends), ZERO)
 
     def exact(self, index: int) -> Row:
         """Constraint `index` of `Maximum.tight` as a function that is >= 0, in rationals."""
@@ -220,7 +214,7 @@ class Relaxation:
         lines = []
         for half in conjunction:
             form = self.row(half)
-            scale = _ONE / (max(map(abs, self.interval(form))) or _ONE)
+            scale = _ONE / (max(map(abs, self.encoder.interval(form))) or _ONE)
             share = ZERO if strict and not half.strict else -_ONE
             lines.append(self.line(combine([(scale, form), (share, self.column(self.t))])))
         return lines, strict

@@ -9,30 +9,14 @@ over expressions in inputs and earlier kept units; stable units do not occur at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.domain import Polytope
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UnitBlock:
-    """Kept units to add to a model, one row each over the columns the model has so far.
-
-    Attributes:
-        rows: (m, columns) coefficients; columns are x, 1, then the kept units in order.
-        error: (m,) bound on |z - rows . columns|: z may lie anywhere in that band.
-        lower: (m,) proved lower bounds of z.
-        upper: (m,) proved upper bounds of z.
-    """
-
-    rows: FloatArray
-    error: FloatArray
-    lower: FloatArray
-    upper: FloatArray
+from eqverify.relaxation.blocks import UnitBlock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +120,6 @@ class JointSolver(Protocol):
 
 
 class JointFactory(Protocol):
-    """Makes a fresh joint model for a polytope and the units that will be added to it."""
+    """Makes a fresh joint model for a polytope."""
 
-    def __call__(self, polytope: Polytope, blocks: Sequence[UnitBlock]) -> JointSolver: ...
+    def __call__(self, polytope: Polytope) -> JointSolver: ...

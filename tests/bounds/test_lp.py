@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
 from eqverify.bounds.duality import Multipliers
-from eqverify.bounds.lp import HighsHints, LpLayer, lp_for_node
+from eqverify.bounds.lp import HighsHints, LpLayer, lp_for_network
+from eqverify.domain import Assumption
 from eqverify.network import Affine, Dense, Network, Port, Relu, Term, evaluate_exact
+from eqverify.relaxation.blocks import UnitBlock
 from eqverify.testing.chains import chain_network
 from eqverify.testing.strategies import any_networks, domains
 
@@ -42,10 +44,11 @@ def lp_of(network, part, node, hints):
         z = bounds[relu.source]
         kept[relu.name] = (z.lower[0] < 0) & (z.upper[0] > 0)
         active[relu.name] = (z.lower[0] >= 0) & (z.upper[0] > 0)
-    constraints = None if part.is_box else (part.matrix, part.bound)
-    return lp_for_node(
-        network, node, kept, active, (box.lower, box.upper), bounds, constraints=constraints, hints=hints
+    on_inputs = Assumption(np.zeros((part.bound.size, network.output_size)), part.matrix, part.bound)
+    layer, values = lp_for_network(
+        network, kept, active, (box.lower, box.upper), bounds, assumed=on_inputs, stop=node, hints=hints
     )
+    return layer, values[node]
 
 
 @pytest.mark.parametrize("truthful", [True, False])
@@ -119,7 +122,7 @@ def test_tiny_coefficients_are_not_lost():
 
 def test_infinite_ranges_give_infinite_bounds():
     layer = LpLayer(np.zeros(1), np.ones(1))
-    layer.add_units(np.array([[1.0, 0.0]]), np.zeros(1), np.full(1, -np.inf), np.full(1, np.inf))
+    layer.add_units(UnitBlock(np.array([[1.0, 0.0]]), np.zeros(1), np.full(1, -np.inf), np.full(1, np.inf)))
     assert np.isposinf(layer.bound(np.array([0.0, 0.0, 1.0])).value)
 
 
