@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from eqverify.arrays import BoolArray, ExactArray, FloatArray, IntArray, frozen
+from eqverify.bounds.farkas import Row
 from eqverify.domain import Box
 from eqverify.network import Affine, Network, gamma
 from eqverify.network.evaluate import UNDERFLOW, lost_coefficients, scaled_error
@@ -123,6 +124,11 @@ def split_pattern(network: Network, patterns: BoolArray) -> dict[str, BoolArray]
     return parts
 
 
+def one_pattern(network: Network, pattern: BoolArray) -> dict[str, BoolArray]:
+    """A pattern (ReLU units,) as (size,) by ReLU node."""
+    return {name: on[0] for name, on in split_pattern(network, pattern[None]).items()}
+
+
 def pattern_forms(network: Network, frame: Frame, patterns: BoolArray) -> dict[str, Form]:
     """All inputs and nodes under patterns (k, ReLU units)."""
     count, active = len(patterns), split_pattern(network, patterns)
@@ -189,7 +195,8 @@ def exact_forms(network: Network, frame: Frame, active: Mapping[str, BoolArray],
         (n + 1, size) of Fractions; the last row is the constant.
     """
     zero = [Fraction(0)] * network.input_size
-    fixed = [Fraction(0) if low < high else Fraction(low) for low, high in _bounds(frame)]
+    ends = zip(frame.box.lower.tolist(), frame.box.upper.tolist(), strict=True)
+    fixed = [Fraction(0) if low < high else Fraction(low) for low, high in ends]
     columns = [_pushed(network, fixed, active, node, constant=True)]
     for index in frame.free.tolist():
         unit = list(zero)
@@ -198,8 +205,29 @@ def exact_forms(network: Network, frame: Frame, active: Mapping[str, BoolArray],
     return np.stack([*columns[1:], columns[0]])
 
 
-def _bounds(frame: Frame) -> list[tuple[float, float]]:
-    return list(zip(frame.box.lower.tolist(), frame.box.upper.tolist(), strict=True))
+class ExactRows:
+    """Exact pre-activations of units, counted through the network, under one pattern; computed when asked for.
+
+    Args:
+        network: the network.
+        frame: the free inputs.
+        pattern: by ReLU node, (size,) bool; of those before the nodes that are asked about.
+    """
+
+    def __init__(self, network: Network, frame: Frame, pattern: Mapping[str, BoolArray]) -> None:
+        self._network, self._frame, self._pattern = network, frame, pattern
+        self._known: dict[str, ExactArray] = {}
+
+    def __call__(self, unit: int) -> Row:
+        """Coefficients of the free inputs, then the constant."""
+        for relu in self._network.relus:
+            size = self._network.sizes[relu.name]
+            if unit < size:
+                if relu.name not in self._known:
+                    self._known[relu.name] = exact_forms(self._network, self._frame, self._pattern, relu.source)
+                return list(self._known[relu.name][:, unit])
+            unit -= size
+        raise IndexError("no such unit")
 
 
 def _pushed(

@@ -14,15 +14,13 @@ from typing import Any, Protocol
 import highspy
 import numpy as np
 
-from eqverify.arrays import BoolArray, ByteArray, FloatArray
+from eqverify.arrays import ByteArray, FloatArray
 from eqverify.bounds.assumed import assumed_node
 from eqverify.bounds.duality import Multipliers, Triangles, add_constraints, add_units, triangles
-from eqverify.bounds.interval import Interval
 from eqverify.domain import Assumption
-from eqverify.network import Network
-from eqverify.network.expression import Expression, affine_expression
+from eqverify.network.expression import affine_expression
 from eqverify.relaxation.blocks import UnitBlock
-from eqverify.relaxation.model import restricted_model
+from eqverify.relaxation.model import RestrictedModel
 
 _LARGEST = 1e12
 """HiGHS is not asked about models with larger coefficients; bounds beyond it are none to it."""
@@ -221,37 +219,25 @@ class LpLayer:
         return np.clip(inputs, self.model.lower[: self._inputs], self.model.upper[: self._inputs])
 
 
-def lp_for_network(
-    network: Network,
-    kept: Mapping[str, BoolArray],
-    active: Mapping[str, BoolArray],
-    box: tuple[FloatArray, FloatArray],
-    units: Mapping[str, Interval],
+def lp_of(
+    model: RestrictedModel,
     *,
-    assumed: Assumption | None,
+    assumed: Assumption | None = None,
     signs: Mapping[str, ByteArray] | None = None,
-    stop: str | None = None,
     hints: HintSource | None = None,
-) -> tuple[LpLayer, Mapping[str, Expression]]:
-    """The LP of the whole network with assumed constraints on inputs and outputs (specs/bounds.md, B-10).
+) -> LpLayer:
+    """The LP of a network, with assumed constraints on inputs and outputs (specs/bounds.md, B-10).
 
     Args:
-        network: the network.
-        kept: by ReLU node, (n,) bool: the units that become columns.
-        active: likewise: stably active units; all that are neither must be stably inactive.
-        box: (lower, upper), (inputs,) each.
-        units: by pre-activation node, proved intervals (1, n).
-        assumed: the constraints.
+        model: the network; its first part of the domain.
+        assumed: the constraints; they read nothing that the model leaves out.
         signs: by ReLU node, (n,) 1 for units where z >= 0 is assumed, -1 for z <= 0, else 0.
-        stop: a node behind which nothing matters.
         hints: where multipliers come from.
 
     Returns:
-        The LP, and all nodes, as far as the one to stop at, as expressions over its columns.  Its constraints are the
-        assumed ones, then a row for each sign, ReLU by ReLU.
+        The LP over the model's columns.  Its constraints are the assumed ones, then a row for each sign, ReLU by ReLU.
     """
-    model = restricted_model(network, kept, active, box, units, stop)
-    layer = LpLayer(*box, hints=hints)
+    layer, network = LpLayer(*model.box, hints=hints), model.network
     for block in model.blocks():
         layer.add_units(block)
     if assumed is not None:
@@ -262,4 +248,4 @@ def lp_for_network(
             sides = signs[relu.name]
             own, z = np.flatnonzero(sides), model.values[relu.source]
             layer.add_constraints(-sides[own, None] * z.rows[own], z.error[own])
-    return layer, model.values
+    return layer

@@ -40,6 +40,7 @@ class RestrictedModel:
         kept: by ReLU node, (n,) bool: the units that are columns.
         active: likewise: those that are stably active and no columns; the others are stably inactive.
         ranges: by pre-activation node; blocks have those that are there when they are made.
+        box: (lower, upper) of the inputs, (input_size,) each.
         basis: the columns: inputs, 1, and the kept units in topological order.
         values: the nodes, as far as they were wanted, as rows over the columns with bounds on their errors.
     """
@@ -48,6 +49,7 @@ class RestrictedModel:
     kept: Mapping[str, BoolArray]
     active: Mapping[str, BoolArray]
     ranges: Mapping[str, Range]
+    box: tuple[FloatArray, FloatArray]
     basis: Basis
     values: Mapping[str, Expression]
 
@@ -99,7 +101,7 @@ def restricted_model(
     active = {name: on & ~kept[name] for name, on in {**none, **active}.items()}
     hull = {r.name: _hull(ranges[r.source]) for r in network.relus if kept[r.name].any()}
     basis = make_basis(network, kept, box, hull)
-    return RestrictedModel(network, kept, active, ranges, basis, restricted_values(network, basis, active, stop))
+    return RestrictedModel(network, kept, active, ranges, box, basis, restricted_values(network, basis, active, stop))
 
 
 def open_model(
