@@ -194,15 +194,27 @@ def exact_forms(network: Network, frame: Frame, active: Mapping[str, BoolArray],
     Returns:
         (n + 1, size) of Fractions; the last row is the constant.
     """
-    zero = [Fraction(0)] * network.input_size
-    ends = zip(frame.box.lower.tolist(), frame.box.upper.tolist(), strict=True)
-    fixed = [Fraction(0) if low < high else Fraction(low) for low, high in ends]
-    columns = [_pushed(network, fixed, active, node, constant=True)]
-    for index in frame.free.tolist():
-        unit = list(zero)
-        unit[index] = Fraction(1)
-        columns.append(_pushed(network, unit, active, node, constant=False))
-    return np.stack([*columns[1:], columns[0]])
+    width = frame.free.size + 1
+    whole = np.full((width, network.input_size), Fraction(0), dtype=object)
+    whole[np.arange(frame.free.size), frame.free] = Fraction(1)
+    for index in np.flatnonzero(frame.box.lower == frame.box.upper).tolist():
+        whole[-1, index] = Fraction(float(frame.box.lower[index]))
+    values, start = dict[str, ExactArray](), 0
+    for port in network.inputs:
+        values[port.name] = whole[:, start : start + port.size]
+        start += port.size
+    for step in network.nodes:
+        if node in values:
+            break
+        if isinstance(step, Affine):
+            total = np.full((width, step.size), Fraction(0), dtype=object)
+            total[-1] = [Fraction(b) for b in step.bias.tolist()]
+            for term in step.terms:
+                total = total + np.stack([term.map.forward_exact(row) for row in values[term.source]])
+            values[step.name] = total
+        elif step.name in active:
+            values[step.name] = values[step.source] * active[step.name].astype(int).astype(object)
+    return values[node]
 
 
 class ExactRows:
@@ -228,26 +240,3 @@ class ExactRows:
                 return list(self._known[relu.name][:, unit])
             unit -= size
         raise IndexError("no such unit")
-
-
-def _pushed(
-    network: Network, x: list[Fraction], active: Mapping[str, BoolArray], name: str, *, constant: bool
-) -> ExactArray:
-    """The network's linear part (with its constants, if asked for) of one input, up to a node."""
-    flat, start = np.array(x, dtype=object), 0
-    values: dict[str, ExactArray] = {}
-    for port in network.inputs:
-        values[port.name] = flat[start : start + port.size]
-        start += port.size
-    for node in network.nodes:
-        if name in values:
-            break
-        if isinstance(node, Affine):
-            bias = node.bias.tolist() if constant else [0.0] * node.size
-            total = np.array([Fraction(b) for b in bias], dtype=object)
-            for term in node.terms:
-                total = total + term.map.forward_exact(values[term.source])
-            values[node.name] = total
-        elif node.name in active:
-            values[node.name] = values[node.source] * active[node.name].astype(int).astype(object)
-    return values[name]

@@ -202,10 +202,7 @@ def slopes_of(
         (units,) lower slopes, upper slopes, both in [0, 1], and multipliers on the ranges of z; (k,) multipliers of the
         constraints.
     """
-    below, above, mu = (
-        np.maximum(np.nan_to_num(m, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
-        for m in (multipliers.below, multipliers.above, multipliers.constraints)
-    )
+    below, above, mu = (_repaired(m) for m in (multipliers.below, multipliers.above, multipliers.constraints))
     left = np.zeros(model.width)
     left[: row.size] = row
     left[: model.matrix.shape[1]] -= mu @ model.matrix

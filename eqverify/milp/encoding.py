@@ -62,14 +62,18 @@ class Answer:
     tree: BranchingTree | None = None
 
 
-class Solver(Protocol):
-    """A model of the network on one polytope that grows layer by layer and answers questions about rows."""
+class Model(Protocol):
+    """A model of a network on one polytope that grows layer by layer."""
 
     description: str
-    """Name, version and tolerances."""
+    """The solver's name, version and tolerances."""
 
     def add_units(self, block: UnitBlock) -> None:
         """Append kept units."""
+
+
+class Solver(Model, Protocol):
+    """A model that answers questions about rows."""
 
     def add_constraints(self, rows: FloatArray, bound: FloatArray) -> None:
         """From now on rows . columns <= bound, (k, columns so far) and (k,)."""
@@ -106,14 +110,8 @@ class JointAnswer:
     reason: str = ""
 
 
-class JointSolver(Protocol):
+class JointSolver(Model, Protocol):
     """A model that looks for the signs of all units of a layer at once."""
-
-    description: str
-    """Name, version and tolerances."""
-
-    def add_units(self, block: UnitBlock) -> None:
-        """Append kept units."""
 
     def settle(self, replay: Replay, known: Known, time_limit: float) -> JointAnswer:
         """Find points until no unit added since the last call can show a new sign; `time_limit` in seconds."""
