@@ -19,8 +19,7 @@ from eqverify.bounds.farkas import largest
 from eqverify.bounds.polyhedron import Maximum
 from eqverify.bounds.simplex import Simplex
 from eqverify.domain import Conjunction, Polytope
-from eqverify.equivalence.encoding import Form, combine, holds_exactly
-from eqverify.equivalence.rational import exact_vector
+from eqverify.equivalence.encoding import Form, combine, lies_in
 from eqverify.equivalence.relaxation import Line, Relaxation, Unit
 from eqverify.network import Network
 
@@ -204,10 +203,4 @@ class SignSearch:
         """Try the inputs at a point of the columns, as floats and exactly."""
         forms = self.relaxation.encoder.inputs
         x = tuple(f.constant if not f.coefficients else Fraction(columns[min(f.coefficients)]) for f in forms)
-        return self._floats(np.array(x, dtype=np.float64)[None]) or (self._within(x) and self._exact(x))
-
-    def _within(self, x: tuple[Fraction, ...]) -> bool:
-        part = self.part
-        box = zip(exact_vector(part.box.lower.tolist()), x, exact_vector(part.box.upper.tolist()), strict=True)
-        inside = all(low <= value <= high for low, value, high in box)
-        return inside and holds_exactly(part.matrix.tolist(), part.bound.tolist(), x)
+        return self._floats(np.array(x, dtype=np.float64)[None]) or (lies_in(self.part, x) and self._exact(x))

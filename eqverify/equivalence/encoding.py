@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from eqverify.domain import Polytope
 from eqverify.equivalence.rational import affine_rows, exact_vector
 from eqverify.network import Network, Node, Relu
 
@@ -143,9 +144,12 @@ def combine(summands: Sequence[tuple[Fraction, Form]], constant: Fraction = ZERO
     return Form({variable: c for variable, c in total.items() if c}, constant)
 
 
-def holds_exactly(matrix: list[list[float]], bound: list[float], x: Sequence[Fraction]) -> bool:
-    """Whether matrix x <= bound in rational arithmetic; sizes (m, n), (m,), (n,)."""
-    for row, limit in zip(matrix, exact_vector(bound), strict=True):
+def lies_in(part: Polytope, x: Sequence[Fraction]) -> bool:
+    """Whether an exact input (input_size,) belongs to a part of the domain."""
+    ends = zip(part.box.lower.tolist(), x, part.box.upper.tolist(), strict=True)
+    if not all(low <= value <= high for low, value, high in ends):
+        return False
+    for row, limit in zip(part.matrix.tolist(), part.bound.tolist(), strict=True):
         if sum((c * v for c, v in zip(exact_vector(row), x, strict=True)), ZERO) > limit:
             return False
     return True

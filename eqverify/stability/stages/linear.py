@@ -60,8 +60,7 @@ class _Session:
         self.kept: dict[str, BoolArray] = {}
         self.active: dict[str, BoolArray] = {}
         self.models = [
-            LpLayer(part.box.lower, part.box.upper, *(() if part.is_box else (part.matrix, part.bound)))
-            for part in run.problem.domain.polytopes
+            LpLayer(part.box.lower, part.box.upper, part.matrix, part.bound) for part in run.problem.domain.polytopes
         ]
 
     def too_wide(self, relu: Relu) -> bool:
