@@ -30,10 +30,10 @@ from eqverify.api.properties import fold_case
 from eqverify.deciding.attack import Reached, attack
 from eqverify.deciding.claims import ARITHMETIC, ask, claim_of, claimant, rederive, seconds_for, trusted
 from eqverify.deciding.exactly import written_empty
-from eqverify.deciding.joint_disjuncts import SharedProof, prove_rows
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
 from eqverify.deciding.replay import Witness
+from eqverify.deciding.shared import SharedProof, prove_rows
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.errors import ContradictionError, InputError, LimitError

@@ -17,10 +17,10 @@ from eqverify.api import deciding
 from eqverify.cli.main import run
 from eqverify.deciding import claims
 from eqverify.deciding.claims import ask, rederive
-from eqverify.deciding.joint_disjuncts import SharedProof
 from eqverify.deciding.portfolio import PortfolioBackend
 from eqverify.deciding.question import Reply
 from eqverify.deciding.scip_backend import ScipBackend
+from eqverify.deciding.shared import SharedProof
 from eqverify.domain import box_domain
 from eqverify.errors import LimitError
 from eqverify.export.onnx import write_network

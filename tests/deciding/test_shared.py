@@ -14,9 +14,9 @@ import eqverify as eq
 from eqverify.api import deciding, parts
 from eqverify.api.properties import fold_case
 from eqverify.bounds import Interval
-from eqverify.deciding.joint_disjuncts import SharedProof, prove_rows
 from eqverify.deciding.question import Known, Question, Reply
 from eqverify.deciding.scip_backend import ScipBackend
+from eqverify.deciding.shared import SharedProof, prove_rows
 from eqverify.domain import box_domain
 from eqverify.errors import LimitError
 from eqverify.export.vnnlib import query_of
