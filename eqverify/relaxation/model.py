@@ -116,7 +116,9 @@ def open_model(
         stop: the last node wanted; None for all.
     """
     ends = {relu.name: _hull(ranges[relu.source]) for relu in network.relus}
-    kept = {name: (lower < 0) & (upper > 0) for name, (lower, upper) in ends.items()}
+    kept = {
+        name: ~((lower >= 0) | (upper <= 0)) for name, (lower, upper) in ends.items()
+    }  # where nothing is known, too
     active = {name: lower >= 0 for name, (lower, _) in ends.items()}
     return restricted_model(network, kept, active, box, ranges, stop)
 
