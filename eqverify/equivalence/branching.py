@@ -100,7 +100,7 @@ class SignSearch:
             tick()
             node = stack.pop()
             self.nodes += 1
-            self.relaxation.visit([*root, *node.lines])
+            self.relaxation.polyhedron.visit([*root, *node.lines])
             found = self._bound(strict)
             exactly = not node.open or self.relaxation.inputs <= _FEW
             if found is None or (exactly and self._empty(node, conjunction, tick)):
@@ -126,8 +126,8 @@ class SignSearch:
             return None
         near = found.point is not None and abs(float(found.point[relaxation.t])) <= _NEARLY
         if near and found.tight.size <= _SYSTEM:
-            tight = [relaxation.exact(k) for k in found.tight.tolist()]
-            exactly = largest(relaxation.dense(relaxation.objective.form), tight)
+            tight = [relaxation.polyhedron.exact(k) for k in found.tight.tolist()]
+            exactly = largest(relaxation.objective.exact(), tight)
             if exactly is not None and excludes(exactly):
                 return None
         return found
