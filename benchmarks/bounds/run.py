@@ -21,8 +21,9 @@ import numpy as np
 from eqverify.api.loading import load_problem
 from eqverify.bounds import crown_bounds, interval_bounds
 from eqverify.bounds.alpha import optimise_slopes
-from eqverify.bounds.lp import lp_for_node
+from eqverify.bounds.lp import lp_of
 from eqverify.bounds.refine import split_bounds
+from eqverify.relaxation.model import restricted_model
 from eqverify.stability.facts import Evidence, FactTable, Status
 from eqverify.stability.falsify import Falsifier
 
@@ -131,7 +132,8 @@ def linear(problem, table):
         kept = {n: np.isin(s, (Status.UNDECIDED, Status.UNSTABLE)) for n, s in status.items()}
         active = {n: s == Status.ACTIVE for n, s in status.items()}
         box = (problem.domain.lower[0], problem.domain.upper[0])
-        layer, z = lp_for_node(network, relu.source, kept, active, box, table.bounds)
+        model = restricted_model(network, kept, active, box, table.bounds, relu.source)
+        layer, z = lp_of(model), model.values[relu.source]
         for unit in np.flatnonzero(status[relu.name] == Status.UNDECIDED):
             for sign, witnessed in ((1, table.above), (-1, table.below)):
                 if witnessed[relu.source][unit]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from fractions import Fraction
 
 import numpy as np
 
@@ -39,6 +38,12 @@ class Function:
     error: float
     exact: Callable[[], Row]
     unit: int = -1
+
+    @property
+    def bound(self) -> float:
+        """f(x) <= row . x + bound  for all x of the box."""
+        bound = self.constant + self.error
+        return float(np.nextafter(bound + UNIT_ROUNDOFF * abs(bound), np.inf))
 
     def negated(self) -> Function:
         """-f."""
@@ -78,19 +83,9 @@ class Geometry:
 
     def visit(self, functions: Sequence[Function]) -> None:
         """Make {f_k >= 0 for these} the cell; cheap where it shares its first functions with the one before."""
-        common = 0
-        for old, new in zip(self._functions, functions, strict=False):
-            if old is not new:
-                break
-            common += 1
-        if common == len(self._functions) == len(functions):
-            return
-        self._polyhedron.pop(len(self._functions) - common)
-        for function in functions[common:]:
-            bound = function.constant + function.error
-            self._polyhedron.push(-function.row, float(np.nextafter(bound + UNIT_ROUNDOFF * abs(bound), np.inf)))
-        self._functions = list(functions)
-        self._collect()
+        if self._polyhedron.visit(functions):
+            self._functions = list(functions)
+            self._collect()
 
     def _collect(self) -> None:
         n = self.frame.free.size
@@ -209,7 +204,7 @@ class Geometry:
     def _exactly(self, function: Function, found: Maximum) -> tuple[Side, FloatArray | None]:
         self.exact += 1
         target = function.exact()
-        if never_positive(target, [self._constraint(k) for k in found.tight.tolist()]):
+        if never_positive(target, [self._polyhedron.exact(k) for k in found.tight.tolist()]):
             return Side.EMPTY, None
         self.visit([*self._functions, function])
         try:
@@ -220,17 +215,6 @@ class Geometry:
         finally:
             self.visit(self._functions[:-1])
         return Side.UNDECIDED, None
-
-    def _constraint(self, index: int) -> Row:
-        """Constraint `index` of `Maximum.tight` as a function that is >= 0, in rationals."""
-        n = self.frame.free.size
-        if index >= 2 * n:
-            return self._functions[index - 2 * n].exact()
-        k, upper = divmod(index, 2)
-        row = [Fraction(0)] * (n + 1)
-        row[k] = Fraction(-1 if upper else 1)
-        row[n] = Fraction(float(self.frame.upper[k])) if upper else -Fraction(float(self.frame.lower[k]))
-        return row
 
     def _inside_exactly(self, point: FloatArray) -> bool:
         if not ((point > self.frame.lower) & (point < self.frame.upper)).all():

@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from eqverify.arrays import BoolArray, ExactArray, FloatArray, IntArray, frozen
+from eqverify.bounds.farkas import Row
 from eqverify.domain import Box
 from eqverify.network import Affine, Network, gamma
 from eqverify.network.evaluate import UNDERFLOW, lost_coefficients, scaled_error
@@ -123,6 +124,11 @@ def split_pattern(network: Network, patterns: BoolArray) -> dict[str, BoolArray]
     return parts
 
 
+def one_pattern(network: Network, pattern: BoolArray) -> dict[str, BoolArray]:
+    """A pattern (ReLU units,) as (size,) by ReLU node."""
+    return {name: on[0] for name, on in split_pattern(network, pattern[None]).items()}
+
+
 def pattern_forms(network: Network, frame: Frame, patterns: BoolArray) -> dict[str, Form]:
     """All inputs and nodes under patterns (k, ReLU units)."""
     count, active = len(patterns), split_pattern(network, patterns)
@@ -188,38 +194,49 @@ def exact_forms(network: Network, frame: Frame, active: Mapping[str, BoolArray],
     Returns:
         (n + 1, size) of Fractions; the last row is the constant.
     """
-    zero = [Fraction(0)] * network.input_size
-    fixed = [Fraction(0) if low < high else Fraction(low) for low, high in _bounds(frame)]
-    columns = [_pushed(network, fixed, active, node, constant=True)]
-    for index in frame.free.tolist():
-        unit = list(zero)
-        unit[index] = Fraction(1)
-        columns.append(_pushed(network, unit, active, node, constant=False))
-    return np.stack([*columns[1:], columns[0]])
-
-
-def _bounds(frame: Frame) -> list[tuple[float, float]]:
-    return list(zip(frame.box.lower.tolist(), frame.box.upper.tolist(), strict=True))
-
-
-def _pushed(
-    network: Network, x: list[Fraction], active: Mapping[str, BoolArray], name: str, *, constant: bool
-) -> ExactArray:
-    """The network's linear part (with its constants, if asked for) of one input, up to a node."""
-    flat, start = np.array(x, dtype=object), 0
-    values: dict[str, ExactArray] = {}
+    width = frame.free.size + 1
+    whole = np.full((width, network.input_size), Fraction(0), dtype=object)
+    whole[np.arange(frame.free.size), frame.free] = Fraction(1)
+    for index in np.flatnonzero(frame.box.lower == frame.box.upper).tolist():
+        whole[-1, index] = Fraction(float(frame.box.lower[index]))
+    values, start = dict[str, ExactArray](), 0
     for port in network.inputs:
-        values[port.name] = flat[start : start + port.size]
+        values[port.name] = whole[:, start : start + port.size]
         start += port.size
-    for node in network.nodes:
-        if name in values:
+    for step in network.nodes:
+        if node in values:
             break
-        if isinstance(node, Affine):
-            bias = node.bias.tolist() if constant else [0.0] * node.size
-            total = np.array([Fraction(b) for b in bias], dtype=object)
-            for term in node.terms:
-                total = total + term.map.forward_exact(values[term.source])
-            values[node.name] = total
-        elif node.name in active:
-            values[node.name] = values[node.source] * active[node.name].astype(int).astype(object)
-    return values[name]
+        if isinstance(step, Affine):
+            total = np.full((width, step.size), Fraction(0), dtype=object)
+            total[-1] = [Fraction(b) for b in step.bias.tolist()]
+            for term in step.terms:
+                total = total + np.stack([term.map.forward_exact(row) for row in values[term.source]])
+            values[step.name] = total
+        elif step.name in active:
+            values[step.name] = values[step.source] * active[step.name].astype(int).astype(object)
+    return values[node]
+
+
+class ExactRows:
+    """Exact pre-activations of units, counted through the network, under one pattern; computed when asked for.
+
+    Args:
+        network: the network.
+        frame: the free inputs.
+        pattern: by ReLU node, (size,) bool; of those before the nodes that are asked about.
+    """
+
+    def __init__(self, network: Network, frame: Frame, pattern: Mapping[str, BoolArray]) -> None:
+        self._network, self._frame, self._pattern = network, frame, pattern
+        self._known: dict[str, ExactArray] = {}
+
+    def __call__(self, unit: int) -> Row:
+        """Coefficients of the free inputs, then the constant."""
+        for relu in self._network.relus:
+            size = self._network.sizes[relu.name]
+            if unit < size:
+                if relu.name not in self._known:
+                    self._known[relu.name] = exact_forms(self._network, self._frame, self._pattern, relu.source)
+                return list(self._known[relu.name][:, unit])
+            unit -= size
+        raise IndexError("no such unit")

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from eqverify.approximate.cells import Function, Geometry, Side
-from eqverify.approximate.forms import Frame, exact_forms, output_form, pattern_forms, split_pattern
+from eqverify.approximate.forms import ExactRows, Frame, one_pattern, output_form, pattern_forms
 from eqverify.approximate.search import Region, domain_functions
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds.farkas import Row
@@ -55,7 +55,7 @@ def region_pieces(network: Network, polytope: Polytope, frame: Frame, regions: t
     geometry = Geometry(frame)
     domain = domain_functions(polytope, frame)
     pieces = []
-    raw = _raw_pieces(network, frame, np.stack([r.pattern for r in regions]), [r.cuts for r in regions])
+    raw = raw_pieces(network, frame, np.stack([r.pattern for r in regions]), [r.cuts for r in regions])
     for region, (piece, functions) in zip(regions, raw, strict=True):
         inside = region.point[frame.free]
         kept = list(range(len(functions)))
@@ -86,7 +86,7 @@ def pattern_pieces(
     patterns[:, chosen] = np.array(list(product((False, True), repeat=chosen.size)), dtype=bool)
     known = {piece.pattern[chosen].tobytes(): piece for piece in regions}
     found = []
-    for piece, _ in _raw_pieces(network, frame, patterns, [chosen] * len(patterns)):
+    for piece, _ in raw_pieces(network, frame, patterns, [chosen] * len(patterns)):
         region = known.get(piece.pattern[chosen].tobytes())
         found.append(piece if region is None else replace(piece, pattern=region.pattern))
     return found
@@ -115,7 +115,7 @@ def _largest(geometry: Geometry, piece: Piece, output: int, sign: float) -> floa
     return float(np.nextafter(value + constant + slack, np.inf))
 
 
-def _raw_pieces(
+def raw_pieces(
     network: Network, frame: Frame, patterns: BoolArray, units: list[IntArray]
 ) -> Iterator[tuple[Piece, list[Function]]]:
     """Pieces bounded by the units given, with unit functions; units that are constant and fit do not bound."""
@@ -133,7 +133,8 @@ def _raw_pieces(
             flat = np.flatnonzero(
                 (np.abs(columns[:-1]) * frame.magnitude[:-1, None]).sum(axis=0) <= 4 * error[index][wanted]
             )
-            bounding, never = _without_constants(network, frame, pattern, wanted, flat)
+            exact_rows = ExactRows(network, frame, one_pattern(network, pattern))
+            bounding, never = _without_constants(exact_rows, pattern, wanted, flat)
             piece = Piece(
                 pattern,
                 wanted[bounding],
@@ -147,16 +148,16 @@ def _raw_pieces(
                 np.full(out.error.shape[1], -np.inf),
                 np.full(out.error.shape[1], np.inf),
             )
-            yield piece, _functions(network, frame, piece)
+            yield piece, _functions(piece, exact_rows)
 
 
 def _without_constants(
-    network: Network, frame: Frame, pattern: BoolArray, units: IntArray, flat: IntArray
+    exact_rows: ExactRows, pattern: BoolArray, units: IntArray, flat: IntArray
 ) -> tuple[IntArray, bool]:
     """Which of the units bound the piece, and whether one that is constant under the pattern has the wrong sign."""
     never, constant = False, []
     for index in flat.tolist():
-        row = _exact_row(network, frame, pattern, int(units[index]))
+        row = exact_rows(int(units[index]))
         if any(row[:-1]):
             continue
         constant.append(index)
@@ -164,24 +165,14 @@ def _without_constants(
     return np.setdiff1d(np.arange(units.size), np.array(constant, dtype=np.int64)), never
 
 
-def _exact_row(network: Network, frame: Frame, pattern: BoolArray, unit: int) -> Row:
-    active = {name: on[0] for name, on in split_pattern(network, pattern[None]).items()}
-    for relu in network.relus:
-        size = network.sizes[relu.name]
-        if unit < size:
-            return list(exact_forms(network, frame, active, relu.source)[:, unit])
-        unit -= size
-    raise AssertionError("no such unit")
-
-
-def _functions(network: Network, frame: Frame, piece: Piece) -> list[Function]:
+def _functions(piece: Piece, exact_rows: ExactRows) -> list[Function]:
     """The functions that are >= 0 on a piece."""
     found = []
     for unit, row, offset, error in zip(piece.units, piece.rows, piece.offsets, piece.errors, strict=True):
         sign = 1 if piece.pattern[unit] else -1
 
         def exact(unit: int = int(unit), sign: int = sign) -> Row:
-            return [sign * c for c in _exact_row(network, frame, piece.pattern, unit)]
+            return [sign * c for c in exact_rows(unit)]
 
         found.append(Function(row, float(offset), float(error), exact, int(unit)))
     return found

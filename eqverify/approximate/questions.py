@@ -7,16 +7,15 @@ import time
 import numpy as np
 
 from eqverify.approximate.cells import Function, Geometry, Side
-from eqverify.approximate.forms import Frame, exact_forms, pattern_forms, split_pattern
-from eqverify.approximate.search import PartCount, PartSearch, Region, constantly, domain_functions
+from eqverify.approximate.forms import ExactRows, one_pattern
+from eqverify.approximate.pieces import raw_pieces
+from eqverify.approximate.search import PartCount, PartSearch, Region, domain_functions
 from eqverify.arrays import BoolArray
 from eqverify.bounds.crown import crown_bounds
-from eqverify.bounds.farkas import Row
 from eqverify.domain import Polytope
-from eqverify.milp.encoding import UnitBlock
 from eqverify.milp.regions import RegionSolver
 from eqverify.network import Network
-from eqverify.network.expression import make_basis, restricted_values
+from eqverify.relaxation.model import open_model
 
 PROOF_SECONDS = 5.0
 """The search that proves what SCIP claims may take so long at least, if there is time."""
@@ -77,23 +76,13 @@ def _joined(claimed: PartCount, proved: PartCount) -> PartCount:
 
 def _model(network: Network, polytope: Polytope, seed: int) -> tuple[RegionSolver, BoolArray, BoolArray]:
     """The solver's model, which units (ReLU units,) are unstable, and which are stably active."""
-    box = polytope.box
-    bounds = {
-        name: (b.lower[0], b.upper[0]) for name, b in crown_bounds(network, box.lower[None], box.upper[None]).items()
-    }
-    kept = {r.name: (bounds[r.source][0] < 0) & (bounds[r.source][1] > 0) for r in network.relus}
-    active = {r.name: (bounds[r.source][0] >= 0) & (bounds[r.source][1] > 0) for r in network.relus}
-    basis = make_basis(network, kept, (box.lower, box.upper), {r.name: bounds[r.source] for r in network.relus})
-    values = restricted_values(network, basis, active)
-    solver = RegionSolver(polytope, seed)
-    width = network.input_size + 1
-    for relu in network.relus:
-        own = np.flatnonzero(kept[relu.name])
-        z, (lower, upper) = values[relu.source], bounds[relu.source]
-        solver.add_units(UnitBlock(z.rows[own, :width], z.error[own], lower[own], upper[own]))
-        width += own.size
+    box, solver = polytope.box, RegionSolver(polytope, seed)
+    bounds = crown_bounds(network, box.lower[None], box.upper[None])
+    model = open_model(network, (box.lower, box.upper), bounds)
+    for block in model.blocks():
+        solver.add_units(block)
     none = [np.zeros(0, dtype=bool)]
-    return solver, np.concatenate(none + list(kept.values())), np.concatenate(none + list(active.values()))
+    return solver, np.concatenate([*none, *model.kept.values()]), np.concatenate([*none, *model.active.values()])
 
 
 def _judge(
@@ -105,31 +94,16 @@ def _judge(
     count: PartCount,
 ) -> None:
     """Count a pattern if its cell has an interior, and as undecided if nobody knows."""
-    rows = _pattern_rows(network, geometry.frame, pattern)
-    nonzero = np.array([any(exact) for _, exact in rows], dtype=bool)
-    functions = list(domain)
-    for unit in np.flatnonzero(unstable & nonzero).tolist():
-        function = rows[unit][0]
-        functions.append(function if pattern[unit] else function.negated())
-    side, points = geometry.inside(functions, np.empty((0, geometry.frame.free.size)))
-    if side is Side.FULL and not (unstable & pattern & ~nonzero).any():
+    frame = geometry.frame
+    ((piece, functions),) = raw_pieces(network, frame, pattern[None], [np.flatnonzero(unstable)])
+    if piece.never:
+        return
+    side, points = geometry.inside([*domain, *functions], np.empty((0, frame.free.size)))
+    if side is Side.FULL:
         point, radius = geometry.centre() or (points[0], max(0.0, float(geometry.depth(points[:1])[0])))
-        # a stably active unit that is zero on the whole cell counts as inactive there
-        cuts = np.flatnonzero(unstable & nonzero)
-        count.regions.append(Region(pattern & nonzero, geometry.frame.whole(point[None])[0], radius, cuts))
+        shown, exact = pattern.copy(), ExactRows(network, frame, one_pattern(network, pattern))
+        for unit in np.flatnonzero(pattern & ~unstable).tolist():
+            shown[unit] = any(exact(unit))  # a stably active unit that is zero on the whole cell is inactive there
+        count.regions.append(Region(shown, frame.whole(point[None])[0], radius, piece.units))
     elif side is Side.UNDECIDED:
         count.undecided += 1
-
-
-def _pattern_rows(network: Network, frame: Frame, pattern: BoolArray) -> list[tuple[Function, Row]]:
-    """The pre-activation of every unit under a pattern."""
-    forms = pattern_forms(network, frame, pattern[None])
-    active = {name: on[0] for name, on in split_pattern(network, pattern[None]).items()}
-    rows: list[tuple[Function, Row]] = []
-    for relu in network.relus:
-        form, exact = forms[relu.source], exact_forms(network, frame, active, relu.source)
-        for unit in range(network.sizes[relu.name]):
-            column, row = form.coefficients[0, :, unit], tuple(exact[:, unit])
-            made = Function(column[:-1], float(column[-1]), float(form.error[0, unit]), constantly(row))
-            rows.append((made, row))
-    return rows

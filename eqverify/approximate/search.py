@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
 from itertools import islice
 from math import comb, prod
 
@@ -20,17 +19,17 @@ import numpy as np
 
 from eqverify.approximate.cells import Function, Geometry, Side
 from eqverify.approximate.forms import (
+    ExactRows,
     Form,
     Frame,
     affine_form,
-    exact_forms,
     input_forms,
     level,
     make_frame,
     reach,
     relu_form,
 )
-from eqverify.arrays import BoolArray, ByteArray, ExactArray, FloatArray, IntArray
+from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds.crown import crown_bounds
 from eqverify.bounds.farkas import Row, value_at
 from eqverify.bounds.pullback import ancestors
@@ -128,7 +127,7 @@ class _Units:
 
     form: Form
     first: int
-    make: _Maker
+    exact: ExactRows
     points: FloatArray
     values: FloatArray = field(init=False)
     errors: FloatArray = field(init=False)
@@ -147,7 +146,7 @@ class _Units:
         """sign * z of a unit."""
         column = self.form.coefficients[0, :, unit]
         error = float(self.form.error[0, unit])
-        made = Function(column[:-1], float(column[-1]), error, lambda: self.make(unit), self.first + unit)
+        made = Function(column[:-1], float(column[-1]), error, lambda: self.exact(self.first + unit), self.first + unit)
         return made if sign > 0 else made.negated()
 
     def exactly(self, inside: IntArray, function: Function) -> IntArray:
@@ -161,18 +160,8 @@ class _Units:
         active = node.signs > 0
         shown = (self.values[node.inside] > self.errors[node.inside]).any(axis=0)
         for unit in np.flatnonzero(active & ~shown).tolist():
-            active[unit] = any(self.make(unit))
+            active[unit] = any(self.exact(self.first + unit))
         return active
-
-
-class _Maker:
-    """Exact rows of a node's units under one pattern, computed when the first is asked for."""
-
-    def __init__(self, search: PartSearch, relu: int, pattern: tuple[BoolArray, ...]) -> None:
-        self._rows = lru_cache(maxsize=1)(lambda: search.exact(relu, pattern))
-
-    def __call__(self, unit: int) -> Row:
-        return list(self._rows()[:, unit])
 
 
 class PartSearch:
@@ -201,11 +190,6 @@ class PartSearch:
     def bound(self) -> int:
         """How many regions there can be: per node as many as hyperplanes can make of one cell."""
         return prod(self._limits)
-
-    def exact(self, relu: int, pattern: tuple[BoolArray, ...]) -> ExactArray:
-        """(n + 1, size) exact pre-activations of a ReLU node."""
-        active = {node.name: on for node, on in zip(self._relus, pattern, strict=False)}
-        return exact_forms(self.network, self.frame, active, self._relus[relu].source)
 
     def run(self) -> PartCount:
         """Search; what the deadline cuts off is counted in `unexplored`."""
@@ -288,13 +272,16 @@ class PartSearch:
             return
         self.geometry.visit(cell.functions)
         first = sum(on.size for on in cell.pattern)
-        units = _Units(form, first, _Maker(self, depth, cell.pattern), cell.points)
+        pattern = {relu.name: on for relu, on in zip(self._relus, cell.pattern, strict=False)}
+        units = _Units(form, first, ExactRows(self.network, self.frame, pattern), cell.points)
         lower, upper = cell.lower, cell.upper
         if (signs == 0).sum() > 2 * len(lower):
             lower, upper, corners = self.geometry.extent()
             middle = cell.points.mean(axis=0)
             corners = corners + 0.02 * (middle - corners)
-            units = _Units(form, first, units.make, np.vstack([cell.points, corners[self.geometry.depth(corners) > 0]]))
+            units = _Units(
+                form, first, units.exact, np.vstack([cell.points, corners[self.geometry.depth(corners) > 0]])
+            )
             low, high = reach(form, lower[None], upper[None])
             signs = np.where(signs == 0, _stable(low[0], high[0]), signs).astype(np.int8)
         stack = [_Node(cell.functions, signs, np.arange(len(units.points)))]

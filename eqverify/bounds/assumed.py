@@ -14,7 +14,7 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.bounds.pullback import Pullback, Row, ancestors
 from eqverify.domain import Assumption
-from eqverify.network import Network, gamma
+from eqverify.network import Affine, Dense, Network, Term, gamma
 
 
 def assumed_parts(network: Network, assumed: Assumption) -> Iterator[tuple[str, FloatArray]]:
@@ -26,6 +26,12 @@ def assumed_parts(network: Network, assumed: Assumption) -> Iterator[tuple[str, 
             start += port.size
             if part.any():
                 yield port.source, part
+
+
+def assumed_node(network: Network, assumed: Assumption) -> Affine:
+    """C y + B x - d  as an affine node behind the network: (k,), none of it positive where the constraints hold."""
+    terms = tuple(Term(name, Dense(part)) for name, part in assumed_parts(network, assumed))
+    return Affine("assumed", terms, -assumed.bound)
 
 
 def assumed_nodes(network: Network, assumed: Assumption) -> set[str]:

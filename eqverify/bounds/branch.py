@@ -31,12 +31,13 @@ from eqverify.bounds.boxpass import certainly_inside
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
 from eqverify.bounds.duality import scaled, slopes_of
 from eqverify.bounds.interval import Bounds, Interval, centred
-from eqverify.bounds.lp import lp_for_network
+from eqverify.bounds.lp import lp_of
 from eqverify.bounds.pullback import Ground, ancestors, relax
 from eqverify.bounds.signtree import BranchResult, Question, SignTree
 from eqverify.domain import Assumption
 from eqverify.errors import UsageError
 from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error
+from eqverify.relaxation.model import restricted_model
 
 HOPELESS = 4.0
 """Times the nodes that a question may have."""
@@ -455,12 +456,10 @@ class _Search:
         bounds = {r.name: self.ground.bounds[r.source] for r in self.network.relus}
         kept = {r: open_units(z)[0] & (signs[r] == 0) & (r in self.columns) for r, z in bounds.items()}
         active = {relu: (z.lower[0] >= 0) | (signs[relu] > 0) for relu, z in bounds.items()}
-        units = {r.source: self.ground.bounds[r.source] for r in self.network.relus}
         stop = None if self.far else name
-        layer, values = lp_for_network(
-            self.network, kept, active, self._box(), units, assumed=self.assumed, signs=signs, stop=stop
-        )
-        row = state.question.sign * values[name].rows[state.question.unit]
+        model = restricted_model(self.network, kept, active, self._box(), self.ground.bounds, stop)
+        layer = lp_of(model, assumed=self.assumed, signs=signs)
+        row = state.question.sign * model.values[name].rows[state.question.unit]
         answer = layer.bound(row)
         if answer.point is not None:
             self._try_points([state], answer.point[None])

@@ -16,11 +16,12 @@ from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds.ascent import Ascent, Slopes
 from eqverify.bounds.crown import chunks, open_units, widest
 from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine
-from eqverify.bounds.lp import HintSource, LpBound, LpLayer, lp_for_network
+from eqverify.bounds.lp import HintSource, LpBound, LpLayer, lp_of
 from eqverify.bounds.pullback import Ground, relax
 from eqverify.domain import Assumption
 from eqverify.network import Affine, Network, Relu
 from eqverify.network.expression import Expression
+from eqverify.relaxation.model import open_model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,15 +172,9 @@ class DirectedLp:
 
 def directed_lp(question: Question, bounds: Bounds, hints: HintSource | None = None) -> DirectedLp:
     """Units whose interval is open become columns; `bounds` hold on the set."""
-    kept, active = {}, {}
-    for relu in question.network.relus:
-        z = bounds[relu.source]
-        kept[relu.name] = open_units(z)[0]
-        active[relu.name] = z.lower[0] >= 0
-    units = {relu.source: bounds[relu.source] for relu in question.network.relus}
-    box = question.lower, question.upper
-    layer, values = lp_for_network(question.network, kept, active, box, units, assumed=question.assumed, hints=hints)
-    return DirectedLp(layer, values, kept, active)
+    model = open_model(question.network, (question.lower, question.upper), bounds)
+    layer = lp_of(model, assumed=question.assumed, hints=hints)
+    return DirectedLp(layer, model.values, model.kept, model.active)
 
 
 def lp_bounds(

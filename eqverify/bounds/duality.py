@@ -24,6 +24,7 @@ from eqverify.bounds.interval import Interval, centred
 from eqverify.bounds.pullback import relax
 from eqverify.network import gamma
 from eqverify.network.evaluate import lost_coefficients
+from eqverify.relaxation.blocks import UnitBlock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,29 +145,19 @@ def triangles(
     )
 
 
-def add_units(base: Triangles, rows: FloatArray, error: FloatArray, z: Interval) -> Triangles:
-    """The relaxation with further kept units.
-
-    Args:
-        base: what there is.
-        rows: (m, width or less) their pre-activations over the columns of `base`.
-        error: (m,) |z - row . v| is at most this.
-        z: proved intervals of their pre-activations, (1, m).
-
-    Returns:
-        A relaxation with m more columns.  Trusted: `error` and `z`.
-    """
-    count = error.size
+def add_units(base: Triangles, block: UnitBlock) -> Triangles:
+    """The relaxation with further kept units, one more column each; trusted: their errors and bounds."""
+    count, z = block.error.size, Interval(block.lower[None], block.upper[None])
     relaxation = relax(z)
     padded = np.zeros((base.units + count, base.width + count))
     padded[: base.units, : base.width] = base.rows
-    padded[base.units :, : rows.shape[1]] = rows
+    padded[base.units :, : block.rows.shape[1]] = block.rows
     h = z.relu()
     return Triangles(
         np.concatenate([base.lower, h.lower[0]]),
         np.concatenate([base.upper, h.upper[0]]),
         padded,
-        np.concatenate([base.error, error]),
+        np.concatenate([base.error, block.error]),
         np.concatenate([base.lam, relaxation.lam[0]]),
         np.concatenate([base.offset, relaxation.offset[0]]),
         base.first,
@@ -211,10 +202,7 @@ def slopes_of(
         (units,) lower slopes, upper slopes, both in [0, 1], and multipliers on the ranges of z; (k,) multipliers of the
         constraints.
     """
-    below, above, mu = (
-        np.maximum(np.nan_to_num(m, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
-        for m in (multipliers.below, multipliers.above, multipliers.constraints)
-    )
+    below, above, mu = (_repaired(m) for m in (multipliers.below, multipliers.above, multipliers.constraints))
     left = np.zeros(model.width)
     left[: row.size] = row
     left[: model.matrix.shape[1]] -= mu @ model.matrix

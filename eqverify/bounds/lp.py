@@ -7,22 +7,20 @@ that neither the solver's tolerances nor the coefficients it drops (below 1e-9) 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import highspy
 import numpy as np
 
-from eqverify.arrays import BoolArray, ByteArray, FloatArray
-from eqverify.bounds.assumed import assumed_parts
+from eqverify.arrays import ByteArray, FloatArray
+from eqverify.bounds.assumed import assumed_node
 from eqverify.bounds.duality import Multipliers, Triangles, add_constraints, add_units, triangles
-from eqverify.bounds.interval import Interval
-from eqverify.bounds.pullback import ancestors
 from eqverify.domain import Assumption
-from eqverify.network import Network, Relu, gamma
-from eqverify.network.evaluate import lost_coefficients
-from eqverify.network.expression import Basis, Expression, make_basis, restricted_values
+from eqverify.network.expression import affine_expression
+from eqverify.relaxation.blocks import UnitBlock
+from eqverify.relaxation.model import RestrictedModel
 
 _LARGEST = 1e12
 """HiGHS is not asked about models with larger coefficients; bounds beyond it are none to it."""
@@ -169,16 +167,9 @@ class LpLayer:
         self._hints = HighsHints() if hints is None else hints
         self._loaded: Triangles | None = None
 
-    def add_units(self, rows: FloatArray, error: FloatArray, lower: FloatArray, upper: FloatArray) -> None:
-        """Append kept units.
-
-        Args:
-            rows: (m, columns) pre-activations over the columns there are: x, 1, then the kept units in order.
-            error: (m,) |z - row . v| is at most this.
-            lower: (m,) proved lower bounds of z.
-            upper: (m,) proved upper bounds of z.
-        """
-        self.model = add_units(self.model, rows, error, Interval(lower[None], upper[None]))
+    def add_units(self, block: UnitBlock) -> None:
+        """Append kept units; trusted."""
+        self.model = add_units(self.model, block)
 
     def add_constraints(self, matrix: FloatArray, bound: FloatArray) -> None:
         """Append constraints  matrix v <= bound  over the columns there are, (k, columns) and (k,); trusted."""
@@ -228,121 +219,33 @@ class LpLayer:
         return np.clip(inputs, self.model.lower[: self._inputs], self.model.upper[: self._inputs])
 
 
-def lp_for_node(
-    network: Network,
-    node: str,
-    kept: Mapping[str, BoolArray],
-    active: Mapping[str, BoolArray],
-    box: tuple[FloatArray, FloatArray],
-    units: Mapping[str, Interval],
+def lp_of(
+    model: RestrictedModel,
     *,
-    constraints: tuple[FloatArray, FloatArray] | None = None,
-    hints: HintSource | None = None,
-) -> tuple[LpLayer, Expression]:
-    """The LP of everything before a pre-activation node, and the node's rows over its columns.
-
-    Args:
-        network: the network.
-        node: pre-activation node of the units to bound.
-        kept: by ReLU node that the node depends on, (n,) bool: the units that become columns.
-        active: likewise: stably active units that do not; all other units must be stably inactive.
-        box: (lower, upper), (inputs,) each.
-        units: by pre-activation node, proved intervals (1, n).
-        constraints: (matrix, bound) of linear input constraints.
-        hints: where multipliers come from.
-
-    Returns:
-        The LP and the expression z: |z - rows . v| <= error, (n,) each.
-    """
-    before = ancestors(network, node) | {node}  # a ReLU may read a ReLU: then the node itself has columns
-    relus = [relu for relu in network.relus if relu.name in before]
-    nothing = {relu.name: np.zeros(network.sizes[relu.name], dtype=bool) for relu in network.relus}
-    chosen = {**nothing, **{relu.name: kept[relu.name] for relu in relus}}
-    stable = {**nothing, **{relu.name: active[relu.name] & ~kept[relu.name] for relu in relus}}
-    ranges = {relu.name: _range(network, relu.source, relu.name, units, chosen) for relu in network.relus}
-    basis = make_basis(network, chosen, box, ranges)
-    values = restricted_values(network, basis, stable, stop=node)
-    matrix, bound = constraints if constraints is not None else (None, None)
-    layer = LpLayer(*box, matrix, bound, hints=hints)
-    _append(layer, relus, chosen, values, ranges)
-    return layer, values[node]
-
-
-def lp_for_network(
-    network: Network,
-    kept: Mapping[str, BoolArray],
-    active: Mapping[str, BoolArray],
-    box: tuple[FloatArray, FloatArray],
-    units: Mapping[str, Interval],
-    *,
-    assumed: Assumption | None,
+    assumed: Assumption | None = None,
     signs: Mapping[str, ByteArray] | None = None,
-    stop: str | None = None,
     hints: HintSource | None = None,
-) -> tuple[LpLayer, Mapping[str, Expression]]:
-    """The LP of the whole network with assumed constraints on inputs and outputs (specs/bounds.md, B-10).
+) -> LpLayer:
+    """The LP of a network, with assumed constraints on inputs and outputs (specs/bounds.md, B-10).
 
     Args:
-        network: the network.
-        kept: by ReLU node, (n,) bool: the units that become columns.
-        active: likewise: stably active units; all that are neither must be stably inactive.
-        box: (lower, upper), (inputs,) each.
-        units: by pre-activation node, proved intervals (1, n).
-        assumed: the constraints.
+        model: the network; its first part of the domain.
+        assumed: the constraints; they read nothing that the model leaves out.
         signs: by ReLU node, (n,) 1 for units where z >= 0 is assumed, -1 for z <= 0, else 0.
-        stop: a node behind which nothing matters.
         hints: where multipliers come from.
 
     Returns:
-        The LP, and all nodes, as far as the one to stop at, as expressions over its columns.  Its constraints are the
-        assumed ones, then a row for each sign, ReLU by ReLU.
+        The LP over the model's columns.  Its constraints are the assumed ones, then a row for each sign, ReLU by ReLU.
     """
-    stable = {name: active[name] & ~kept[name] for name in active}
-    ranges = {relu.name: _range(network, relu.source, relu.name, units, kept) for relu in network.relus}
-    basis = make_basis(network, kept, box, ranges)
-    values = restricted_values(network, basis, stable, stop=stop)
-    layer = LpLayer(*box, hints=hints)
-    relus = [relu for relu in network.relus if relu.source in values]
-    _append(layer, relus, kept, values, ranges)
+    layer, network = LpLayer(*model.box, hints=hints), model.network
+    for block in model.blocks():
+        layer.add_units(block)
     if assumed is not None:
-        layer.add_constraints(*_constraints(network, assumed, values, basis))
-    for name, sides in ((relu.source, signs[relu.name]) for relu in relus) if signs is not None else ():
-        own, z = np.flatnonzero(sides), values[name]
-        layer.add_constraints(-sides[own, None] * z.rows[own], z.error[own])
-    return layer, values
-
-
-def _append(
-    layer: LpLayer,
-    relus: Iterable[Relu],
-    chosen: Mapping[str, BoolArray],
-    values: Mapping[str, Expression],
-    ranges: Mapping[str, tuple[FloatArray, FloatArray]],
-) -> None:
-    for relu in relus:
-        own = np.flatnonzero(chosen[relu.name])
-        z, width = values[relu.source], layer.model.width
-        lower, upper = ranges[relu.name]
-        layer.add_units(z.rows[own, :width], z.error[own], lower[own], upper[own])
-
-
-def _constraints(
-    network: Network, assumed: Assumption, values: Mapping[str, Expression], basis: Basis
-) -> tuple[FloatArray, FloatArray]:
-    """Assumed constraints over columns, their bounds raised by the errors of the expressions and by rounding."""
-    matrix, error = np.zeros((len(assumed), basis.width)), np.zeros(len(assumed))
-    for name, part in assumed_parts(network, assumed):
-        rows, size = values[name].rows, np.abs(part)
-        reach = (size @ np.abs(rows) + np.abs(matrix)) @ basis.magnitude
-        error += size @ values[name].error + gamma(part.shape[1] + basis.width + 8) * reach
-        matrix += part @ rows
-    return matrix, np.nextafter(assumed.bound + error * (1 + 1e-6) + lost_coefficients(basis.magnitude), np.inf)
-
-
-def _range(
-    network: Network, source: str, name: str, units: Mapping[str, Interval], chosen: Mapping[str, BoolArray]
-) -> tuple[FloatArray, FloatArray]:
-    if not chosen[name].any():
-        zero = np.zeros(network.sizes[name])
-        return zero, zero
-    return units[source].lower[0], units[source].upper[0]
+        rows = affine_expression(assumed_node(network, assumed), model.values, model.basis)
+        layer.add_constraints(rows.rows, rows.error)
+    for relu in network.relus:
+        if signs is not None and relu.source in model.values:
+            sides = signs[relu.name]
+            own, z = np.flatnonzero(sides), model.values[relu.source]
+            layer.add_constraints(-sides[own, None] * z.rows[own], z.error[own])
+    return layer

@@ -7,13 +7,16 @@ box is the unit box and rows have norm 1, so that its absolute tolerances mean t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from fractions import Fraction
+from typing import Any, Protocol
 
 import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds.duality import Multipliers, Triangles, triangles
+from eqverify.bounds.farkas import Row
 from eqverify.bounds.lp import simplex_solver
 
 _ITERATIONS = 5000
@@ -42,16 +45,38 @@ class Maximum:
     multipliers: FloatArray
 
 
+class Constraint(Protocol):
+    """An affine function f of x, which is >= 0 on a set."""
+
+    @property
+    def row(self) -> FloatArray:
+        """(n,) its coefficients, rounded."""
+
+    @property
+    def bound(self) -> float:
+        """f(x) <= row . x + bound  for all x of the box."""
+
+    @property
+    def exact(self) -> Callable[[], Row]:
+        """Gives f in rationals."""
+
+
 class Polyhedron:
     """The set, as a stack of rows on a box of positive width.
 
     Args:
         lower: (n,) finite.
         upper: (n,) finite, above `lower`.
+        ends: the ends of the box in rationals, where floats only enclose them.
     """
 
-    def __init__(self, lower: FloatArray, upper: FloatArray) -> None:
+    def __init__(
+        self, lower: FloatArray, upper: FloatArray, ends: Sequence[tuple[Fraction, Fraction]] | None = None
+    ) -> None:
         self.lower, self.upper = lower, upper
+        floats = zip(lower.tolist(), upper.tolist(), strict=True)
+        self._ends = [(Fraction(low), Fraction(high)) for low, high in floats] if ends is None else ends
+        self._constraints: list[Constraint] = []
         self.rows = np.empty((0, lower.size))
         self.bound = np.empty(0)
         self._norms: list[float] = []
@@ -105,6 +130,33 @@ class Polyhedron:
         self.rows, self.bound = self.rows[:kept], self.bound[:kept]
         del self._norms[kept:]
         self._duality = None
+
+    def visit(self, constraints: Sequence[Constraint]) -> bool:
+        """Make the set the one where these are >= 0, and tell whether it was another.
+
+        Cheap where the first of them are those that are there.
+        """
+        common = 0
+        for old, new in zip(self._constraints, constraints, strict=False):
+            if old is not new:
+                break
+            common += 1
+        gone, added = len(self._constraints) - common, constraints[common:]
+        self.pop(gone)
+        for new in added:
+            self.push(-new.row, new.bound)
+        self._constraints = list(constraints)
+        return bool(gone or added)
+
+    def exact(self, index: int) -> Row:
+        """Constraint `index` of `Maximum.tight` as a function that is >= 0, in rationals; after `visit`."""
+        n = self.lower.size
+        if index >= 2 * n:
+            return self._constraints[index - 2 * n].exact()
+        k, upper = divmod(index, 2)
+        row = [Fraction(0)] * (n + 1)
+        row[k], row[n] = (Fraction(-1), self._ends[k][1]) if upper else (Fraction(1), -self._ends[k][0])
+        return row
 
     def maximum(self, row: FloatArray) -> Maximum:
         """A sound upper bound of row . x; trusted: float64 arithmetic."""

@@ -309,23 +309,3 @@ def _times(rows: FloatArray, vectors: FloatArray) -> FloatArray:
     if vectors.shape[0] == 1:
         return np.asarray(rows @ vectors[0])
     return np.asarray(np.matmul(rows, vectors[:, :, None])[:, :, 0])
-
-
-def maximise_rows(
-    network: Network, target: str, rows: FloatArray, bounds: Bounds, relaxations: Mapping[str, Relaxation]
-) -> FloatArray:
-    """Upper bounds of rows . value(target) over each box.
-
-    Args:
-        network: the network.
-        target: name of the node the rows act on.
-        rows: (m, n) coefficients on the node's components.
-        bounds: proved intervals, (boxes, n), of all nodes before the target.
-        relaxations: one per ReLU node before the target.
-
-    Returns:
-        (boxes, m); +inf where arithmetic overflowed.
-    """
-    pullback = Pullback(Ground(network, bounds, relaxations))
-    pullback.add(target, Row(rows[None]))
-    return pullback.run().upper

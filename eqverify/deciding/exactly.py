@@ -210,8 +210,7 @@ class _Search:
         entries += sum(len(form.coefficients) for form, _ in forms)
         if len(relus) > MAX_RELUS or entries > _MAX_ENTRIES:
             raise _GaveUpError
-        self.simplex = Simplex(len(self.encoder.bounds), self.stop)
-        _bound(self.simplex, self.encoder, self.inputs)
+        self.simplex = _simplex(self.encoder, self.inputs, self.stop)
         self.units = [self._unit(relu) for relu in relus]
         for form, row in forms:
             self.simplex.at_most(self.simplex.add_row(form.coefficients), row.bound - form.constant, row.strict)
@@ -314,8 +313,7 @@ def decide_around(
         outputs = forms.outputs(network)
     except _GaveUpError:
         return Exactly("unknown")
-    simplex = Simplex(len(forms.bounds), stop)
-    _bound(simplex, forms, inputs)
+    simplex = _simplex(forms, inputs, stop)
     for form in forms.positive:
         simplex.at_least(simplex.add_row(form.coefficients), -form.constant)
     for form in forms.negative:
@@ -340,8 +338,9 @@ def _form(row: HalfSpace, inputs: Sequence[Form], outputs: Sequence[Form]) -> Fo
     return combine([*terms, *((c, outputs[j]) for j, c in row.outputs.items())])
 
 
-def _bound(simplex: Simplex, forms: Forms, inputs: Inputs) -> None:
-    """The bounds of the variables; ends of inputs that are excluded are."""
+def _simplex(forms: Forms, inputs: Inputs, stop: Callable[[], bool]) -> Simplex:
+    """The variables within their bounds; ends of inputs that are excluded are."""
+    simplex = Simplex(len(forms.bounds), stop)
     for variable, (low, high) in enumerate(forms.bounds):
         simplex.at_least(variable, low)
         simplex.at_most(variable, high)
@@ -350,6 +349,7 @@ def _bound(simplex: Simplex, forms: Forms, inputs: Inputs) -> None:
             low, high = forms.bounds[variable]
             simplex.at_least(variable, low, above)
             simplex.at_most(variable, high, below)
+    return simplex
 
 
 def _met(network: Network, x: list[Fraction], rows: Conjunction) -> bool:

@@ -5,24 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from eqverify.bounds import Interval, crown_bounds
+from eqverify.bounds import Bounds, Interval, crown_bounds
+from eqverify.bounds.signtree import Guide
 from eqverify.deciding.arithmetic import Arithmetic, Turn
 from eqverify.deciding.attack import attack_near
-from eqverify.deciding.mip import SolverMaker, ask_solver
 from eqverify.deciding.presolve import positive_rows
 from eqverify.deciding.question import Question, Replay, Reply
 from eqverify.domain import Polytope
 from eqverify.errors import UsageError
+from eqverify.milp.encoding import Answer, SolverFactory
 from eqverify.milp.encoding import Verdict as Said
 from eqverify.milp.scip import ScipSolver
+from eqverify.relaxation.model import open_model
 from eqverify.stability.budget import Budget
+from eqverify.stability.guides import guide_of
 
 _FIRST_SLICE = 3.0
 _ALONE = "milp"
-
-
-def _make_scip(polytope: Polytope) -> ScipSolver:
-    return ScipSolver(polytope)
 
 
 class ScipBackend(Arithmetic):
@@ -36,7 +35,7 @@ class ScipBackend(Arithmetic):
         UsageError: `usage/backend` for another argument.
     """
 
-    def __init__(self, argument: str = "", make: SolverMaker = _make_scip) -> None:
+    def __init__(self, argument: str = "", make: SolverFactory = ScipSolver) -> None:
         if argument not in ("", _ALONE):
             raise UsageError(
                 "usage/backend", "the scip backend has no such mode", value=argument, hint="scip or scip:milp"
@@ -76,3 +75,25 @@ class ScipBackend(Arithmetic):
         if answer.reason in ("timelimit", ""):
             return self.reply("timed-out")
         return self.reply("unknown", reason=answer.reason)
+
+
+def ask_solver(question: Question, bounds: Bounds, make: SolverFactory, seconds: float) -> tuple[Answer, str, Guide]:
+    """Ask a solver whether an input satisfies all rows of a question.
+
+    Args:
+        question: what is asked.
+        bounds: proved intervals, (1, n), of all nodes on the box.
+        make: the solver.
+        seconds: for it.
+
+    Returns:
+        `NEVER` is a claim, and a candidate may be none; the solver's description; and where it branched.
+    """
+    network, box = question.network, question.box
+    model, solver = open_model(network, (box.lower, box.upper), bounds), make(Polytope(box))
+    for block in model.blocks():
+        solver.add_units(block)
+    z = model.outputs()
+    solver.add_constraints(z.rows[1:], z.error[1:])
+    answer = solver.exceeds(-z.rows[0], -float(z.error[0]), seconds)
+    return answer, solver.description, guide_of(answer.tree, [model.units(relu) for relu in network.relus])

@@ -19,8 +19,7 @@ from eqverify.bounds.farkas import largest
 from eqverify.bounds.polyhedron import Maximum
 from eqverify.bounds.simplex import Simplex
 from eqverify.domain import Conjunction, Polytope
-from eqverify.equivalence.encoding import Form, combine, holds_exactly
-from eqverify.equivalence.rational import exact_vector
+from eqverify.equivalence.encoding import Form, combine, lies_in
 from eqverify.equivalence.relaxation import Line, Relaxation, Unit
 from eqverify.network import Network
 
@@ -101,7 +100,7 @@ class SignSearch:
             tick()
             node = stack.pop()
             self.nodes += 1
-            self.relaxation.visit([*root, *node.lines])
+            self.relaxation.polyhedron.visit([*root, *node.lines])
             found = self._bound(strict)
             exactly = not node.open or self.relaxation.inputs <= _FEW
             if found is None or (exactly and self._empty(node, conjunction, tick)):
@@ -127,8 +126,8 @@ class SignSearch:
             return None
         near = found.point is not None and abs(float(found.point[relaxation.t])) <= _NEARLY
         if near and found.tight.size <= _SYSTEM:
-            tight = [relaxation.exact(k) for k in found.tight.tolist()]
-            exactly = largest(relaxation.dense(relaxation.objective.form), tight)
+            tight = [relaxation.polyhedron.exact(k) for k in found.tight.tolist()]
+            exactly = largest(relaxation.objective.exact(), tight)
             if exactly is not None and excludes(exactly):
                 return None
         return found
@@ -204,10 +203,4 @@ class SignSearch:
         """Try the inputs at a point of the columns, as floats and exactly."""
         forms = self.relaxation.encoder.inputs
         x = tuple(f.constant if not f.coefficients else Fraction(columns[min(f.coefficients)]) for f in forms)
-        return self._floats(np.array(x, dtype=np.float64)[None]) or (self._within(x) and self._exact(x))
-
-    def _within(self, x: tuple[Fraction, ...]) -> bool:
-        part = self.part
-        box = zip(exact_vector(part.box.lower.tolist()), x, exact_vector(part.box.upper.tolist()), strict=True)
-        inside = all(low <= value <= high for low, value, high in box)
-        return inside and holds_exactly(part.matrix.tolist(), part.bound.tolist(), x)
+        return self._floats(np.array(x, dtype=np.float64)[None]) or (lies_in(self.part, x) and self._exact(x))

@@ -8,12 +8,13 @@ is written once and cancels in their difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from eqverify.domain import Polytope
 from eqverify.equivalence.rational import affine_rows, exact_vector
-from eqverify.network import Network, Relu
+from eqverify.network import Network, Node, Relu
 
 ZERO = Fraction(0)
 
@@ -60,22 +61,23 @@ class Encoder:
             if low == high:
                 self.inputs.append(Form({}, low))
             else:
-                self.inputs.append(Form({self._variable(low, high): Fraction(1)}, ZERO))
+                self.inputs.append(Form({self.variable(low, high): Fraction(1)}, ZERO))
 
-    def _variable(self, lower: Fraction, upper: Fraction) -> int:
+    def variable(self, lower: Fraction, upper: Fraction) -> int:
+        """A new variable with these bounds; its number."""
         self.bounds.append((lower, upper))
         return len(self.bounds) - 1
 
     def outputs(self, network: Network) -> list[Form]:
-        """The flat outputs of a network on these inputs; adds its unstable ReLUs."""
-        values: dict[str, list[Form]] = {}
-        start = 0
+        """The flat outputs of a network on these inputs; adds the unstable ReLUs that they depend on."""
+        ends = self.ends(network)
+        values, start = dict(ends), 0
         for port in network.inputs:
             values[port.name] = self.inputs[start : start + port.size]
             start += port.size
-        for node in network.nodes:
+        for node in nodes_read(network, ends):
             if isinstance(node, Relu):
-                values[node.name] = [self.relu(form) for form in values[node.source]]
+                values[node.name] = [self.unit(node, k, form) for k, form in enumerate(values[node.source])]
                 continue
             forms = []
             for row, constant in affine_rows(node):
@@ -83,6 +85,14 @@ class Encoder:
                 forms.append(combine([(c, values[source][i]) for (source, i), c in row.items()], constant))
             values[node.name] = forms
         return [form for port in network.outputs for form in values[port.source]]
+
+    def ends(self, network: Network) -> dict[str, list[Form]]:
+        """Forms of nodes behind which nothing is looked at, by name; here there are none."""
+        return {}
+
+    def unit(self, relu: Relu, unit: int, form: Form) -> Form:
+        """A ReLU's output, given its pre-activation."""
+        return self.relu(form)
 
     def interval(self, form: Form) -> tuple[Fraction, Fraction]:
         """Exact bounds of a form over the variables' intervals."""
@@ -109,9 +119,19 @@ class Encoder:
         key = frozenset(form.coefficients.items()), form.constant
         if key not in self._known:
             low, high = self.interval(form)
-            self._known[key] = self._variable(ZERO, high)
+            self._known[key] = self.variable(ZERO, high)
             self.relus.append(UnstableRelu(self._known[key], form, low, high))
         return self._known[key]
+
+
+def nodes_read(network: Network, ends: Collection[str]) -> list[Node]:
+    """The nodes that the outputs read, directly or not, without `ends` and what only these read; in order."""
+    found, needed = [], {port.source for port in network.outputs}
+    for node in reversed(network.nodes):
+        if node.name in needed and node.name not in ends:
+            found.append(node)
+            needed |= set(node.sources)
+    return found[::-1]
 
 
 def combine(summands: Sequence[tuple[Fraction, Form]], constant: Fraction = ZERO) -> Form:
@@ -124,9 +144,12 @@ def combine(summands: Sequence[tuple[Fraction, Form]], constant: Fraction = ZERO
     return Form({variable: c for variable, c in total.items() if c}, constant)
 
 
-def holds_exactly(matrix: list[list[float]], bound: list[float], x: Sequence[Fraction]) -> bool:
-    """Whether matrix x <= bound in rational arithmetic; sizes (m, n), (m,), (n,)."""
-    for row, limit in zip(matrix, exact_vector(bound), strict=True):
+def lies_in(part: Polytope, x: Sequence[Fraction]) -> bool:
+    """Whether an exact input (input_size,) belongs to a part of the domain."""
+    ends = zip(part.box.lower.tolist(), x, part.box.upper.tolist(), strict=True)
+    if not all(low <= value <= high for low, value, high in ends):
+        return False
+    for row, limit in zip(part.matrix.tolist(), part.bound.tolist(), strict=True):
         if sum((c * v for c, v in zip(exact_vector(row), x, strict=True)), ZERO) > limit:
             return False
     return True

@@ -20,7 +20,7 @@ import z3
 
 from eqverify.arrays import FloatArray
 from eqverify.domain import Domain, Polytope
-from eqverify.equivalence.encoding import Encoder, Form, UnstableRelu, combine, holds_exactly
+from eqverify.equivalence.encoding import Encoder, Form, UnstableRelu, combine, lies_in
 from eqverify.equivalence.rational import exact_vector
 from eqverify.errors import ContradictionError, LimitError, UsageError
 from eqverify.network import Affine, Network, evaluate, outputs_exact
@@ -271,9 +271,7 @@ def _deviation(search: _Search, x: tuple[Fraction, ...], output: int) -> Fractio
 
 def _replay(search: _Search, part: Polytope, output: int, x: tuple[Fraction, ...]) -> CrossCheck:
     """Confirm a witness of z3 by exact evaluation of both networks as they were given."""
-    box = zip(exact_vector(part.box.lower.tolist()), x, exact_vector(part.box.upper.tolist()), strict=True)
-    inside = all(low <= value <= high for low, value, high in box)
-    inside = inside and holds_exactly(part.matrix.tolist(), part.bound.tolist(), x)
+    inside = lies_in(part, x)
     deviation = _deviation(search, x, output)
     if not inside or deviation <= search.epsilon[output]:
         raise ContradictionError(

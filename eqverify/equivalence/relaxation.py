@@ -6,7 +6,7 @@ is at most each row that has to be positive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -36,6 +36,10 @@ class Line:
     form: Form
     row: FloatArray
     bound: float
+
+    def exact(self) -> Row:
+        """Coefficients of all columns, then the constant."""
+        return [*(self.form.coefficients.get(k, ZERO) for k in range(self.row.size)), self.form.constant]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +83,8 @@ class Relaxation:
         self.part, self._tick = part, tick
         self.encoder = Encoder(lower, upper, tick)
         self._outputs = [form for network in networks for form in self.encoder.outputs(network)]
-        self._bounds = [*self.encoder.bounds, (-_ONE, _ONE)]
-        self.t = len(self._bounds) - 1
+        self.inputs = len(self.encoder.bounds) - len(self.encoder.relus)
+        self.t, self._bounds = self.encoder.variable(-_ONE, _ONE), self.encoder.bounds
         ends = np.array([(float(low), float(high)) for low, high in self._bounds])
         low = np.where([Fraction(v) > e for v, (e, _) in zip(ends[:, 0], self._bounds, strict=True)], -1, 0)
         high = np.where([Fraction(v) < e for v, (_, e) in zip(ends[:, 1], self._bounds, strict=True)], 1, 0)
@@ -88,12 +92,10 @@ class Relaxation:
         self.upper = np.where(high, np.nextafter(ends[:, 1], np.inf), ends[:, 1])
         if not (np.isfinite(self.lower) & np.isfinite(self.upper)).all():
             raise OverflowError
-        self.polyhedron = Polyhedron(self.lower, self.upper)
-        self.lines: list[Line] = []
+        self.polyhedron = Polyhedron(self.lower, self.upper, self._bounds)
         self.domain: list[Line] = []
         self.units: list[Unit] = []
         self.base: list[Line] = []
-        self.inputs = len(self.encoder.bounds) - len(self.encoder.relus)
         self.objective = self.line(self.column(self.t))
 
     # Functions of the columns
@@ -111,38 +113,6 @@ class Relaxation:
             slack += lost * max(map(abs, self._bounds[index])) if lost else ZERO
         return Line(form, row, _upwards(form.constant + slack))
 
-    def interval(self, form: Form) -> tuple[Fraction, Fraction]:
-        """Exact bounds over the columns' ranges."""
-        ends = [(c * self._bounds[v][0], c * self._bounds[v][1]) for v, c in form.coefficients.items()]
-        return form.constant + sum(map(min, ends), ZERO), form.constant + sum(map(max, ends), ZERO)
-
-    def exact(self, index: int) -> Row:
-        """Constraint `index` of `Maximum.tight` as a function that is >= 0, in rationals."""
-        size = len(self._bounds)
-        if index >= 2 * size:
-            return self.dense(self.lines[index - 2 * size].form)
-        k, upper = divmod(index, 2)
-        end = self._bounds[k][upper]
-        return self.dense(Form({k: Fraction(-1 if upper else 1)}, end if upper else -end))
-
-    def dense(self, form: Form) -> Row:
-        """Coefficients of all columns, then the constant."""
-        return [*(form.coefficients.get(k, ZERO) for k in range(len(self._bounds))), form.constant]
-
-    # The stack of constraints
-
-    def visit(self, lines: Sequence[Line]) -> None:
-        """Make these the constraints; cheap where the first are those that are there."""
-        common = 0
-        for old, new in zip(self.lines, lines, strict=False):
-            if old is not new:
-                break
-            common += 1
-        self.polyhedron.pop(len(self.lines) - common)
-        for line in lines[common:]:
-            self.polyhedron.push(-line.row, line.bound)
-        self.lines = list(lines)
-
     def maximum(self, line: Line) -> tuple[float, Maximum]:
         """A proved upper bound of a function under the constraints, and what the solver says."""
         found = self.polyhedron.maximum(line.row)
@@ -156,7 +126,7 @@ class Relaxation:
         self.base = list(self.domain)
         for relu in self.encoder.relus:
             self._tick()
-            self.visit(self.base)
+            self.polyhedron.visit(self.base)
             unit = self._unit(relu)
             self.units.append(unit)
             self.base += unit.hull
@@ -220,7 +190,7 @@ class Relaxation:
         lines = []
         for half in conjunction:
             form = self.row(half)
-            scale = _ONE / (max(map(abs, self.interval(form))) or _ONE)
+            scale = _ONE / (max(map(abs, self.encoder.interval(form))) or _ONE)
             share = ZERO if strict and not half.strict else -_ONE
             lines.append(self.line(combine([(scale, form), (share, self.column(self.t))])))
         return lines, strict

@@ -9,30 +9,14 @@ over expressions in inputs and earlier kept units; stable units do not occur at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.domain import Polytope
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UnitBlock:
-    """Kept units to add to a model, one row each over the columns the model has so far.
-
-    Attributes:
-        rows: (m, columns) coefficients; columns are x, 1, then the kept units in order.
-        error: (m,) bound on |z - rows . columns|: z may lie anywhere in that band.
-        lower: (m,) proved lower bounds of z.
-        upper: (m,) proved upper bounds of z.
-    """
-
-    rows: FloatArray
-    error: FloatArray
-    lower: FloatArray
-    upper: FloatArray
+from eqverify.relaxation.blocks import UnitBlock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,14 +62,18 @@ class Answer:
     tree: BranchingTree | None = None
 
 
-class Solver(Protocol):
-    """A model of the network on one polytope that grows layer by layer and answers questions about rows."""
+class Model(Protocol):
+    """A model of a network on one polytope that grows layer by layer."""
 
     description: str
-    """Name, version and tolerances."""
+    """The solver's name, version and tolerances."""
 
     def add_units(self, block: UnitBlock) -> None:
         """Append kept units."""
+
+
+class Solver(Model, Protocol):
+    """A model that answers questions about rows."""
 
     def add_constraints(self, rows: FloatArray, bound: FloatArray) -> None:
         """From now on rows . columns <= bound, (k, columns so far) and (k,)."""
@@ -122,20 +110,14 @@ class JointAnswer:
     reason: str = ""
 
 
-class JointSolver(Protocol):
+class JointSolver(Model, Protocol):
     """A model that looks for the signs of all units of a layer at once."""
-
-    description: str
-    """Name, version and tolerances."""
-
-    def add_units(self, block: UnitBlock) -> None:
-        """Append kept units."""
 
     def settle(self, replay: Replay, known: Known, time_limit: float) -> JointAnswer:
         """Find points until no unit added since the last call can show a new sign; `time_limit` in seconds."""
 
 
 class JointFactory(Protocol):
-    """Makes a fresh joint model for a polytope and the units that will be added to it."""
+    """Makes a fresh joint model for a polytope."""
 
-    def __call__(self, polytope: Polytope, blocks: Sequence[UnitBlock]) -> JointSolver: ...
+    def __call__(self, polytope: Polytope) -> JointSolver: ...

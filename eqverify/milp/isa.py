@@ -16,15 +16,15 @@ undecided that was not witnessed (the published code calls it stable); there are
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray
 from eqverify.domain import Polytope
-from eqverify.milp.encoding import JointAnswer, Known, Replay, UnitBlock
-from eqverify.milp.scip import DUAL_TOLERANCE, ScipSolver, total
+from eqverify.milp.encoding import JointAnswer, Known, Replay
+from eqverify.milp.scip import ScipSolver, total
 
 _BOUND = 1.0 - 1e-3
 """The dual bound must lie below this: far enough from 1 for every tolerance of the solver."""
@@ -33,22 +33,18 @@ _BOUND = 1.0 - 1e-3
 class IsaSolver(ScipSolver):
     """The model on one polytope, solved once.  What it says is a claim, to the tolerances in `description`.
 
-    Units may be off by `looseness` while they count as active or inactive: the dual tolerance times the ranges of all
-    variables, as in `ScipSolver.exceeds`, so that what is excluded is excluded despite it.
+    Units may be off a little while they count as active or inactive: by what constraints are loosened, so that what is
+    excluded is excluded despite the dual tolerance.
 
     Args:
         polytope: the inputs.
         seed: SCIP's.
         node_limit: branch-and-bound nodes, -1 for any number.
-        blocks: the units that will be added: their ranges give the looseness, which the first of them needs.
     """
 
-    def __init__(
-        self, polytope: Polytope, seed: int = 0, node_limit: int = -1, blocks: Sequence[UnitBlock] = ()
-    ) -> None:
+    def __init__(self, polytope: Polytope, seed: int = 0, node_limit: int = -1) -> None:
         super().__init__(polytope, seed, node_limit)
-        self._looseness = _looseness(polytope, blocks)
-        self._settled = 0
+        self._looseness, self._settled = self._loose, 0
 
     def _set_parameters(self) -> None:
         """SCIP's own; a search ends at the first solution that claims a sign."""
@@ -70,14 +66,13 @@ class IsaSolver(ScipSolver):
         units = len(switches)
         chosen = np.array([k for k, d in enumerate(switches) if d is not None], dtype=np.int64)
         never = np.zeros(2 * units, dtype=bool)
-        if not self._sane or 2.0 * DUAL_TOLERANCE * self._ranges > self._looseness:
-            return _answer(never, "numbers too far apart for the solver's tolerances")
         places = np.concatenate([chosen, units + chosen])
         self._model.freeTransform()
         flags = self._flags([switches[k] for k in chosen])
         open_flags = ~np.concatenate(known)[places]
         while open_flags.any():
-            claims, reason = self._search(flags, open_flags, deadline - time.monotonic())
+            search = partial(self._search, flags, open_flags, deadline - time.monotonic())
+            claims, reason = self._guarded(search, lambda reason: (None, reason))
             if reason:
                 return _answer(never, reason)
             if claims is None:
@@ -93,6 +88,7 @@ class IsaSolver(ScipSolver):
     def _flags(self, switches: list[Any]) -> list[Any]:
         model = self._model
         above, below = ([model.addVar(vtype="B") for _ in switches] for _ in range(2))
+        self._ranges += 2.0 * len(switches)
         for d, p, q in zip(switches, above, below, strict=True):
             model.addCons(p <= d)
             model.addCons(q <= 1 - d)
@@ -103,33 +99,19 @@ class IsaSolver(ScipSolver):
     ) -> tuple[tuple[FloatArray, BoolArray] | None, str]:
         """An input and the flags it claims, None where the bound excludes all, or why neither is known."""
         model = self._model
-        try:
-            model.freeTransform()
-            objective = total(flag for flag, still in zip(flags, open_flags, strict=True) if still)
-            model.setObjective(objective, "maximize")
-            model.setParam("limits/time", max(0.0, seconds))
-            model.optimize()
-            status, bound = str(model.getStatus()), float(model.getDualbound())
-            if status == "optimal" and bound < _BOUND:
-                return None, ""
-            if (
-                status not in ("optimal", "primallimit", "bestsollimit", "timelimit", "nodelimit")
-                or not model.getNSols()
-            ):
-                return None, status
-            best = model.getBestSol()
-            shown = np.array([best[flag] > 0.5 for flag in flags]) & open_flags
-            return ((self._point(best), shown), "") if shown.any() else (None, status)
-        except Exception as error:  # noqa: BLE001 - a solver's failure is an open question, never an answer
-            return None, f"solver error: {error}"
+        model.freeTransform()
+        objective = total(flag for flag, still in zip(flags, open_flags, strict=True) if still)
+        model.setObjective(objective, "maximize")
+        status = self._run(seconds)
+        if status == "optimal" and float(model.getDualbound()) < _BOUND:
+            return None, ""
+        if status not in ("optimal", "primallimit", "bestsollimit", "timelimit", "nodelimit") or not model.getNSols():
+            return None, status
+        best = model.getBestSol()
+        shown = np.array([best[flag] > 0.5 for flag in flags]) & open_flags
+        return ((self._point(best), shown), "") if shown.any() else (None, status)
 
 
 def _answer(never: BoolArray, reason: str = "") -> JointAnswer:
     half = never.size // 2
     return JointAnswer(never[:half], never[half:], reason)
-
-
-def _looseness(polytope: Polytope, blocks: Sequence[UnitBlock]) -> float:
-    """What the dual tolerance can amount to in a model of these units and their flags, whose ranges are 1 or 2."""
-    units = sum(block.lower.size for block in blocks)
-    return 2.0 * DUAL_TOLERANCE * (2.0 * polytope.box.lower.size + 6.0 * units) * (1 + 1e-9)

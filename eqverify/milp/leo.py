@@ -32,11 +32,9 @@ class LeoSolver(ScipSolver):
         self._forget_question()
         lowered = threshold - 2.0 * DUAL_TOLERANCE  # SCIP may round the bound of an objective it takes for integral
         model.setObjective(linear, "maximize")
-        model.setParam("limits/time", max(0.0, time_limit))
         model.setParam("limits/primal", threshold + _CLEARLY)
         model.setParam("limits/dual", lowered - 2.0 * DUAL_TOLERANCE)
-        model.optimize()
-        status = str(model.getStatus())
+        status = self._run(time_limit)
         if status in ("optimal", "duallimit") and float(model.getDualbound()) <= lowered:
             return Answer(Verdict.NEVER)
         if status in ("optimal", "primallimit", "bestsollimit") and model.getNSols() > 0:

@@ -60,7 +60,6 @@ class RegionSolver(ScipSolver):
 
     def __init__(self, polytope: Polytope, seed: int = 0) -> None:
         super().__init__(polytope, seed)
-        self._model.setParam("numerics/dualfeastol", _TOLERANCE)  # no bound is taken from its duals
         self.description = f"SCIP {self._model.version()}, feasibility {_TOLERANCE:g}, margin {MARGIN:g}"
         self._exempt: list[Any] = []
 
@@ -104,19 +103,15 @@ class RegionSolver(ScipSolver):
 
     def search(self, seconds: float) -> Found:
         """A pattern that was not excluded; `seconds` is the limit."""
-        if not self._sane:
-            return Found(reason="numbers too far apart for the solver's tolerances")
-        try:
-            self._model.freeTransform()
-            self._model.setParam("limits/time", max(0.0, seconds))
-            self._model.optimize()
-            status = str(self._model.getStatus())
-            if status == "infeasible":
-                return Found(exhausted=True)
-            if status not in ("sollimit", "bestsollimit", "optimal") or not self._model.getNSols():
-                return Found(reason=status)
-            best = self._model.getBestSol()
-            shown = np.array([best[d] > 0.5 for d in self._switches if d is not None], dtype=bool)
-            return Found(shown, self._point(best))
-        except Exception as error:  # noqa: BLE001 - a solver's failure leaves the count open
-            return Found(reason=f"solver error: {error}")
+        return self._guarded(lambda: self._search(seconds), lambda reason: Found(reason=reason))
+
+    def _search(self, seconds: float) -> Found:
+        self._model.freeTransform()
+        status = self._run(seconds)
+        if status == "infeasible":
+            return Found(exhausted=True)
+        if status not in ("sollimit", "bestsollimit", "optimal") or not self._model.getNSols():
+            return Found(reason=status)
+        best = self._model.getBestSol()
+        shown = np.array([best[d] > 0.5 for d in self._switches if d is not None], dtype=bool)
+        return Found(shown, self._point(best))

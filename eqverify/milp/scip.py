@@ -13,9 +13,9 @@ coefficients make of the tolerance of a variable, answers `UNKNOWN`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyscipopt
@@ -24,7 +24,8 @@ from pyscipopt.scip import PY_SCIP_PARAMSETTING as SETTING
 
 from eqverify.arrays import FloatArray
 from eqverify.domain import Polytope
-from eqverify.milp.encoding import Answer, BranchingTree, UnitBlock, Verdict
+from eqverify.milp.encoding import Answer, BranchingTree, Verdict
+from eqverify.relaxation.blocks import UnitBlock
 
 DUAL_TOLERANCE = 1e-9
 """SCIP's dual feasibility tolerance as set here; the margin of a question follows from it."""
@@ -39,6 +40,8 @@ _LEAST = 1e-6
 """An output's unit of measure, as a share of its pre-activation's, at least."""
 
 _ROUNDING = 2.0**-52
+
+_Found = TypeVar("_Found")
 
 _MOST_NODES = 100_000
 """Of a branching tree that are recorded."""
@@ -73,8 +76,8 @@ class ScipSolver:
 
     A dual solution that violates a reduced cost by the dual tolerance misstates a bound by at most that tolerance
     times the range of the variable.  `exceeds` therefore asks about a threshold lowered by twice the sum over all
-    variables, and says `NEVER` only if nothing lies above the lowered one.  Constraints that are assumed are loosened
-    by as much.
+    variables, and says `NEVER` only if nothing lies above the lowered one.  Constraints are loosened by as much, those
+    too that were there before some of the variables.
 
     No solution and no statistics outlive a question, so that its answer does not depend on the questions before.
 
@@ -101,7 +104,10 @@ class ScipSolver:
         self._branchings = _Branchings()
         self._model.includeEventhdlr(self._branchings, "branchings", "records the tree")
         self._polytope = polytope
-        self._looseness = 0.0
+        self._loose: Any = self._model.addVar(lb=0.0, ub=0.0)
+        """By how much constraints are loosened: fixed before each solution, when all variables are there."""
+        self._looseness: Any = 0.0
+        """The same for the encoding of units; none where only what is asked of them is loosened."""
         self._switches: list[Any] = []
         self._sane = True
         self._question: Any = None
@@ -207,9 +213,13 @@ class ScipSolver:
         return h, d
 
     def add_constraints(self, rows: FloatArray, bound: FloatArray) -> None:
-        """Add  rows . columns <= bound,  (m, columns so far) and (m,): proved, assumed, or part of the question.
+        """Add  rows . columns <= bound,  (m, columns so far) and (m,), loosened by what the dual tolerance amounts to.
 
-        They are loosened by what the dual tolerance may amount to over all variables.
+        Whatever a constraint stands for, a looser one has more points, so that less is claimed: the polytope's own
+        rows and those of a question (`deciding/scip_backend.py`, `equivalence/product_milp.py`, an assumed disjunct)
+        have to hold together with the threshold, so that a proof of `infeasible` may rest on any of them.  Cuts that
+        the networks satisfy anyway only lose that much.  Candidates that the loosening lets in are replayed, patterns
+        of regions are checked.
         """
         self._forget_question()
         for row, limit in zip(rows, bound, strict=True):
@@ -221,22 +231,42 @@ class ScipSolver:
             linear, slack = self._linear(row, size)
             self._check(float(limit))
             if self._sane:
-                loosened = float(limit) / size + slack + 2.0 * DUAL_TOLERANCE * self._ranges
-                self._model.addCons(linear <= loosened)
+                self._model.addCons(linear <= float(limit) / size + slack + self._loose)
 
     def exceeds(self, row: FloatArray, threshold: float, time_limit: float) -> Answer:
         """Can row . columns exceed `threshold`?  Stops at the first solution, at infeasibility, or at the limit."""
-        size = self._size(row)
+        size, sane = self._size(row), self._sane
         if size == 0.0:
             return self._constant(row, threshold)
         linear, slack = self._linear(row, size)
         lowered = threshold / size - slack - 2.0 * DUAL_TOLERANCE * self._ranges
-        if not self._sane or not np.isfinite(lowered):
-            return Answer(Verdict.UNKNOWN, reason="numbers too far apart for the solver's tolerances")
+        self._check(lowered)
+        answer = self._guarded(
+            lambda: self._solve(linear, lowered, time_limit), lambda reason: Answer(Verdict.UNKNOWN, reason=reason)
+        )
+        self._sane = sane  # a row that cannot be asked about says nothing of others
+        return answer
+
+    def _guarded(self, work: Callable[[], _Found], unknown: Callable[[str], _Found]) -> _Found:
+        """What a piece of work finds out; where numbers are too far apart, or SCIP fails, what is said for a reason.
+
+        Nobody asks SCIP but through this.
+        """
+        if not self._sane:
+            return unknown("numbers too far apart for the solver's tolerances")
         try:
-            return self._solve(linear, lowered, time_limit)
+            return work()
         except Exception as error:
-            return Answer(Verdict.UNKNOWN, reason=f"solver error: {error}")
+            return unknown(f"solver error: {error}")
+
+    def _run(self, seconds: float) -> str:
+        """Solve the model as it is; SCIP's status."""
+        model, loose = self._model, 2.0 * DUAL_TOLERANCE * self._ranges
+        model.chgVarUb(self._loose, loose)
+        model.chgVarLb(self._loose, loose)
+        model.setParam("limits/time", max(0.0, seconds))
+        model.optimize()
+        return str(model.getStatus())
 
     def _constant(self, row: FloatArray, threshold: float) -> Answer:
         """The answer about a row without a variable."""
@@ -257,9 +287,7 @@ class ScipSolver:
         self._forget_question()
         self._question = model.addCons(linear >= threshold)
         model.setObjective(linear, "maximize")
-        model.setParam("limits/time", max(0.0, time_limit))
-        model.optimize()
-        status = str(model.getStatus())
+        status = self._run(time_limit)
         if status == "infeasible":
             return Answer(Verdict.NEVER, tree=self._branchings.tree())
         if status in ("sollimit", "bestsollimit", "optimal") and model.getNSols() > 0:

@@ -80,7 +80,7 @@ def make_basis(
         network: the network.
         kept: by ReLU node, (n,) bool: the units that become columns.
         inputs: (lower, upper) of the flat input, (input_size,) each.
-        units: by ReLU node, (lower, upper) of the pre-activations, (n,) each.
+        units: by ReLU node with kept units, (lower, upper) of the pre-activations, (n,) each.
         long: whether rows are composed in long double.
     """
     columns, lowers, uppers = {}, [inputs[0], np.ones(1)], [inputs[1], np.ones(1)]
@@ -91,6 +91,8 @@ def make_basis(
         index[chosen] = start + np.arange(chosen.size)
         columns[node.name] = index
         start += chosen.size
+        if not chosen.size:
+            continue
         lower, upper = units[node.name]
         lowers.append(np.maximum(lower[chosen], 0.0))
         uppers.append(np.maximum(upper[chosen], 0.0))

@@ -36,10 +36,11 @@ from eqverify.bounds.signtree import BranchResult, Guide
 from eqverify.bounds.signtree import Question as SignQuery
 from eqverify.domain import Assumption
 from eqverify.errors import Place, UsageError
-from eqverify.milp.encoding import Answer, Solver, SolverFactory, UnitBlock, Verdict
+from eqverify.milp.encoding import Answer, Solver, SolverFactory, Verdict
 from eqverify.network import Affine, Dense, Network, Term
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
+from eqverify.relaxation.blocks import UnitBlock
 from eqverify.stability.assumed import Start, directed_problem, start_from
 from eqverify.stability.budget import Budget
 from eqverify.stability.counterexample import CounterexampleSearch

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eqverify.domain import Polytope
-from eqverify.milp.encoding import JointSolver, Solver, UnitBlock
+from eqverify.milp.encoding import JointSolver, Solver
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,8 @@ class IsaFactory:
     seed: int = 0
     node_limit: int = -1
 
-    def __call__(self, polytope: Polytope, blocks: Sequence[UnitBlock]) -> JointSolver:
-        """A fresh model for these units."""
+    def __call__(self, polytope: Polytope) -> JointSolver:
+        """A fresh model."""
         from eqverify.milp.isa import IsaSolver
 
-        return IsaSolver(polytope, self.seed, self.node_limit, blocks)
+        return IsaSolver(polytope, self.seed, self.node_limit)

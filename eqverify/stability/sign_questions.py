@@ -20,18 +20,19 @@ place of the rounds.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from eqverify.arrays import ByteArray, IntArray
 from eqverify.bounds.signtree import Guide
 from eqverify.execution import Executor, outcome
-from eqverify.milp.encoding import BranchingTree, SolverFactory, UnitBlock, Verdict
+from eqverify.milp.encoding import BranchingTree, SolverFactory, Verdict
 from eqverify.network import Network, Relu
-from eqverify.network.expression import Basis, Expression, make_basis, restricted_values
+from eqverify.network.expression import Expression
 from eqverify.problem import Problem
 from eqverify.progress import Progress
+from eqverify.relaxation.model import RestrictedModel, restricted_model
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import FactTable, Status
 from eqverify.stability.falsify import Falsifier
@@ -146,8 +147,8 @@ class SignQuestions:
             Whether any unit was proved stable.
         """
         name = node.source
-        basis, z = self._expression(node)
-        columns = self._column_count(basis, node)
+        model = self._model(node)
+        z, columns = model.values[name], model.width(node)
         before = self.table.undecided()
         share = self.budget.share(min(2, self._open_layers(node)))
         self._pace = {}
@@ -161,7 +162,7 @@ class SignQuestions:
             self._round(
                 name, units, z, columns, limit, share, lambda done, total: progress(f"scip {node.name}", done, total)
             )
-        self._grow(node, z, columns)
+        self._grow(node, model)
         return self.table.undecided() < before
 
     def _open_layers(self, node: Relu) -> int:
@@ -169,23 +170,14 @@ class SignQuestions:
         later = self.network.relus[self.network.relus.index(node) :]
         return max(1, sum(bool(self.table.open(relu.source).any()) for relu in later))
 
-    def _expression(self, node: Relu) -> tuple[Basis, Expression]:
-        kept, active, units = {}, {}, {}
-        for relu in self.network.relus:
-            inactive = np.full(self.network.sizes[relu.name], Status.INACTIVE, dtype=np.int8)
-            status = self.table.status(relu.source) if relu is node else self._fixed.get(relu.name, inactive)
-            kept[relu.name] = np.isin(status, _KEPT)
-            active[relu.name] = status == Status.ACTIVE
-            units[relu.name] = self.table.hull(relu.source)
-        hull = self.domain.hull
-        basis = make_basis(self.network, kept, (hull.lower, hull.upper), units)
-        return basis, restricted_values(self.network, basis, active, stop=node.source)[node.source]
-
-    @staticmethod
-    def _column_count(basis: Basis, node: Relu) -> int:
-        """Columns the models have before this layer's units are added."""
-        own = basis.columns[node.name]
-        return int(own[own >= 0].min(initial=basis.width))
+    def _model(self, node: Relu) -> RestrictedModel:
+        """What stands before a layer over the columns that the solver's models have."""
+        hull, statuses = self.domain.hull, {**self._fixed, node.name: self.table.status(node.source)}
+        kept = {name: np.isin(status, _KEPT) for name, status in statuses.items()}
+        active = {name: status == Status.ACTIVE for name, status in statuses.items()}
+        return restricted_model(
+            self.network, kept, active, (hull.lower, hull.upper), self.table.bounds, stop=node.source
+        )
 
     def _order(self, name: str) -> IntArray:
         """Undecided units, those nearest to being decided by their bounds first."""
@@ -282,14 +274,9 @@ class SignQuestions:
                     self._pace[unit] = limit / max(answer.progress, 1e-9)
         return claims
 
-    def _grow(self, node: Relu, z: Expression, columns: int) -> None:
+    def _grow(self, node: Relu, model: RestrictedModel) -> None:
         status = self.table.as_claimed if self.policy.thorough else self.table.status
         self._fixed[node.name] = status(node.source)
-        kept = np.flatnonzero(np.isin(self._fixed[node.name], _KEPT))
-        interval = self.table.bounds[node.source]
-        rows, error = z.rows[kept, :columns], z.error[kept]
-        blocks = tuple(
-            UnitBlock(rows, error, interval.lower[part, kept], interval.upper[part, kept])
-            for part in range(self.table.parts)
-        )
+        model = replace(model, kept={**model.kept, node.name: np.isin(self._fixed[node.name], _KEPT)})
+        blocks = tuple(model.block(node, part) for part in range(self.table.parts))
         self._recipe = Recipe(self._recipe.base, (*self._recipe.layers, self.executor.share(blocks)))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from eqverify.arrays import FloatArray
 from eqverify.domain import Polytope
 from eqverify.execution import Shared
-from eqverify.milp.encoding import Answer, Solver, SolverFactory, UnitBlock, Verdict
+from eqverify.milp.encoding import Answer, Solver, SolverFactory, Verdict
+from eqverify.relaxation.blocks import UnitBlock
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
 from eqverify.bounds.duality import Multipliers
-from eqverify.bounds.lp import HighsHints, LpLayer, lp_for_node
+from eqverify.bounds.lp import HighsHints, LpLayer, lp_of
+from eqverify.domain import Assumption
 from eqverify.network import Affine, Dense, Network, Port, Relu, Term, evaluate_exact
+from eqverify.relaxation.blocks import UnitBlock
+from eqverify.relaxation.model import restricted_model
 from eqverify.testing.chains import chain_network
 from eqverify.testing.strategies import any_networks, domains
 
@@ -34,7 +37,7 @@ class Liar:
         return multipliers, draw(self.model.width)
 
 
-def lp_of(network, part, node, hints):
+def lp_for_node(network, part, node, hints):
     box = part.box
     bounds = crown_bounds(network, box.lower[None], box.upper[None])
     kept, active = {}, {}
@@ -42,10 +45,9 @@ def lp_of(network, part, node, hints):
         z = bounds[relu.source]
         kept[relu.name] = (z.lower[0] < 0) & (z.upper[0] > 0)
         active[relu.name] = (z.lower[0] >= 0) & (z.upper[0] > 0)
-    constraints = None if part.is_box else (part.matrix, part.bound)
-    return lp_for_node(
-        network, node, kept, active, (box.lower, box.upper), bounds, constraints=constraints, hints=hints
-    )
+    on_inputs = Assumption(np.zeros((part.bound.size, network.output_size)), part.matrix, part.bound)
+    model = restricted_model(network, kept, active, (box.lower, box.upper), bounds, node)
+    return lp_of(model, assumed=on_inputs, hints=hints), model.values[node]
 
 
 @pytest.mark.parametrize("truthful", [True, False])
@@ -60,7 +62,7 @@ def test_bounds_enclose_the_exact_range(truthful, data):
     if relu.source not in network.by_name:
         reject()
     part = domain.polytopes[0]
-    layer, z = lp_of(network, part, relu.source, HighsHints() if truthful else Liar(data))
+    layer, z = lp_for_node(network, part, relu.source, HighsHints() if truthful else Liar(data))
     for unit, found in enumerate(exact.layers[relu.name]):
         error = Fraction(float(z.error[unit]))
         upper, lower = layer.bound(z.rows[unit]), layer.bound(z.rows[unit], -1)
@@ -81,7 +83,7 @@ def test_the_lp_is_exact_where_the_relaxation_is():
         ]
     )
     problem = domain_of(np.zeros(2), np.ones(2))
-    layer, z = lp_of(network, problem, "affine1", None)
+    layer, z = lp_for_node(network, problem, "affine1", None)
     answer = layer.bound(z.rows[0])
     assert answer.value == pytest.approx(1.0, abs=1e-6)
     assert layer.model.maximum(z.rows[0], layer.model.none()) >= 2.0
@@ -96,7 +98,7 @@ def test_a_relu_that_reads_a_relu():
         (Relu("h0", "X"), Relu("h1", "h0"), Affine("y", (Term("h1", Dense(np.eye(1))),), np.zeros(1))),
         (Port("Y", (1,), "float64", "y"),),
     )
-    layer, z = lp_of(network, domain_of(-np.ones(1), np.ones(1)), "h0", None)
+    layer, z = lp_for_node(network, domain_of(-np.ones(1), np.ones(1)), "h0", None)
     assert layer.bound(z.rows[0]).value >= 1.0
 
 
@@ -119,7 +121,7 @@ def test_tiny_coefficients_are_not_lost():
 
 def test_infinite_ranges_give_infinite_bounds():
     layer = LpLayer(np.zeros(1), np.ones(1))
-    layer.add_units(np.array([[1.0, 0.0]]), np.zeros(1), np.full(1, -np.inf), np.full(1, np.inf))
+    layer.add_units(UnitBlock(np.array([[1.0, 0.0]]), np.zeros(1), np.full(1, -np.inf), np.full(1, np.inf)))
     assert np.isposinf(layer.bound(np.array([0.0, 0.0, 1.0])).value)
 
 

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
 from eqverify.deciding.attack import attack, attack_near
-from eqverify.deciding.mip import ask_solver
 from eqverify.deciding.question import Question
-from eqverify.deciding.scip_backend import ScipBackend
+from eqverify.deciding.scip_backend import ScipBackend, ask_solver
 from eqverify.deciding.splitting import split_question
 from eqverify.errors import LimitError
 from eqverify.milp.encoding import Answer, Verdict

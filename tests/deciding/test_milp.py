@@ -24,9 +24,8 @@ from eqverify.api import deciding
 from eqverify.bounds import crown_bounds
 from eqverify.deciding import arithmetic
 from eqverify.deciding.claims import rederive
-from eqverify.deciding.mip import ask_solver
 from eqverify.deciding.question import Known, Question
-from eqverify.deciding.scip_backend import ScipBackend
+from eqverify.deciding.scip_backend import ScipBackend, ask_solver
 from eqverify.errors import LimitError
 from eqverify.export.vnnlib import query_of
 from eqverify.milp.encoding import Answer, Verdict

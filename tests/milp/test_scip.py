@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from eqverify.domain import Box, Polytope
-from eqverify.milp.encoding import UnitBlock, Verdict
+from eqverify.milp.encoding import Verdict
 from eqverify.milp.scip import ScipSolver
+from eqverify.relaxation.blocks import UnitBlock
 
 
 def unit_square(matrix=None, bound=None):

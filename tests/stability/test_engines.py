@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from eqverify.domain import Box, Domain, Polytope
 from eqverify.errors import EqverifyError
-from eqverify.milp.encoding import Answer, JointAnswer, UnitBlock, Verdict
+from eqverify.milp.encoding import Answer, JointAnswer, Verdict
 from eqverify.milp.isa import IsaSolver
 from eqverify.milp.leo import LeoSolver
 from eqverify.problem import domain_problem
+from eqverify.relaxation.blocks import UnitBlock
 from eqverify.stability.facts import Status
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
@@ -128,7 +129,7 @@ def test_odd_statuses_prove_nothing(status):
     leo._model = Renamed(leo._model, getStatus=status, getDualbound=1.0, getNSols=0)
     assert leo.exceeds(np.array([1.0, 1.0, 0.0]), 5.0, 10.0).verdict is Verdict.UNKNOWN
     block = UnitBlock(np.array([[1.0, 1.0, 0.0]]), np.zeros(1), -2.0 * np.ones(1), 2.0 * np.ones(1))
-    isa = IsaSolver(polytope, blocks=[block])
+    isa = IsaSolver(polytope)
     isa.add_units(block)
     isa._model = Renamed(isa._model, getStatus=status, getDualbound=1.0, getNSols=0)
     nothing = np.zeros(1, dtype=bool)
@@ -148,7 +149,7 @@ def test_optimal_with_a_bound_that_excludes_nothing(bound):
 def test_a_claim_that_does_not_replay_is_neither_witnessed_nor_excluded():
     polytope = Polytope(Box(-np.ones(2), np.ones(2)))
     block = UnitBlock(np.array([[1.0, 1.0, 0.0]]), np.zeros(1), -2.0 * np.ones(1), 2.0 * np.ones(1))
-    solver = IsaSolver(polytope, blocks=[block])
+    solver = IsaSolver(polytope)
     solver.add_units(block)
     nothing = np.zeros(1, dtype=bool)
     answer = solver.settle(lambda point, claimed: (nothing, nothing), (nothing, nothing), 10.0)
@@ -177,7 +178,7 @@ class Joint:
 @pytest.mark.parametrize("point", [np.full(2, np.nan), np.full(2, np.inf), np.zeros(3), np.zeros((1, 2))])
 def test_points_that_are_none_decide_nothing(point):
     facts = prove_stability(
-        hard_problem(), StabilityOptions("isa"), joint_factory=lambda polytope, blocks: Joint("timelimit", point)
+        hard_problem(), StabilityOptions("isa"), joint_factory=lambda polytope: Joint("timelimit", point)
     )
     assert facts.layers[1].status[0] == Status.UNDECIDED
     assert facts.stages[-1].note == "timelimit"

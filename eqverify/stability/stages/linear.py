@@ -13,15 +13,14 @@ doubled.  A model of more than `LARGEST` coefficients (wide convolutions) ends t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray
 from eqverify.bounds import Interval
 from eqverify.bounds.lp import LpLayer
 from eqverify.network import Relu
-from eqverify.network.expression import Expression, make_basis, restricted_values
+from eqverify.network.expression import Expression
+from eqverify.relaxation.model import restricted_model
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.proofs import LinearProof
@@ -51,25 +50,17 @@ def lp(run: Run) -> None:
     run.annotate(session.questions, note or ("time limit reached" if budget.exhausted() else ""))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Columns:
-    """What the columns of the models stand for: kept and active units by ReLU node, (n,) bool each."""
-
-    kept: dict[str, BoolArray]
-    active: dict[str, BoolArray]
-
-
 class _Session:
-    """The models, one per part, and the layers that are in them."""
+    """The models, one per part, and what their columns stand for: kept and active units by ReLU node, (n,) bool."""
 
     def __init__(self, run: Run, budget: Budget) -> None:
         self.run = run
         self.budget = budget
         self.questions = 0
-        self.columns = _Columns({}, {})
+        self.kept: dict[str, BoolArray] = {}
+        self.active: dict[str, BoolArray] = {}
         self.models = [
-            LpLayer(part.box.lower, part.box.upper, *(() if part.is_box else (part.matrix, part.bound)))
-            for part in run.problem.domain.polytopes
+            LpLayer(part.box.lower, part.box.upper, part.matrix, part.bound) for part in run.problem.domain.polytopes
         ]
 
     def too_wide(self, relu: Relu) -> bool:
@@ -82,35 +73,22 @@ class _Session:
 
     def layer(self, relu: Relu) -> bool:
         """Ask about the open units of one layer, then add its kept units; whether any bound got better."""
-        run, name = self.run, relu.source
-        status = run.table.status(name)
-        kept, active = np.isin(status, (Status.UNDECIDED, Status.UNSTABLE)), status == Status.ACTIVE
-        z = self._rows(relu, kept, active)
+        problem, table, name = self.run.problem, self.run.table, relu.source
+        status, box = table.status(name), problem.domain.hull
+        kept = {**self.kept, relu.name: np.isin(status, (Status.UNDECIDED, Status.UNSTABLE))}
+        active = {**self.active, relu.name: status == Status.ACTIVE}
+        rows = restricted_model(problem.network, kept, active, (box.lower, box.upper), table.bounds, name)
         gained = False
         for part, model in enumerate(self.models):
-            if relu is not run.problem.network.relus[0] or not run.problem.domain.polytopes[part].is_box:
-                gained |= self._ask(relu, part, model, z)
-        interval, own = run.table.bounds[name], np.flatnonzero(kept)
+            if relu is not problem.network.relus[0] or not problem.domain.polytopes[part].is_box:
+                gained |= self._ask(name, part, model, rows.values[name])
         for part, model in enumerate(self.models):
-            width = model.model.width
-            model.add_units(z.rows[own, :width], z.error[own], interval.lower[part, own], interval.upper[part, own])
-        self.columns.kept[relu.name], self.columns.active[relu.name] = kept, active
+            model.add_units(rows.block(relu, part))
+        self.kept, self.active = kept, active
         return gained
 
-    def _rows(self, relu: Relu, kept: BoolArray, active: BoolArray) -> Expression:
-        """z over the columns there are, and then the layer's own kept units."""
-        run, network, hull = self.run, self.run.problem.network, self.run.problem.domain.hull
-        columns, passing, units = {}, {}, {}
-        for other in network.relus:
-            nothing = np.zeros(network.sizes[other.name], dtype=bool)
-            columns[other.name] = kept if other is relu else self.columns.kept.get(other.name, nothing)
-            passing[other.name] = active if other is relu else self.columns.active.get(other.name, nothing)
-            units[other.name] = run.table.hull(other.source)
-        basis = make_basis(network, columns, (hull.lower, hull.upper), units)
-        return restricted_values(network, basis, passing, stop=relu.source)[relu.source]
-
-    def _ask(self, relu: Relu, part: int, model: LpLayer, z: Expression) -> bool:
-        table, name = self.run.table, relu.source
+    def _ask(self, name: str, part: int, model: LpLayer, z: Expression) -> bool:
+        table = self.run.table
         points, found, silent = [], [], 0
         patience = PATIENCE if self.run.problem.domain.polytopes[part].is_box else 2 * PATIENCE
         for unit, sign in self._order(name, part):
@@ -139,8 +117,9 @@ class _Session:
         answer = model.bound(row, sign, seconds=self.budget.left)
         self.questions += 1
         value = float(np.nextafter(sign * answer.value + error, np.inf))
-        kept, active = dict(self.columns.kept), dict(self.columns.active)
-        proof = LinearProof(name, part, unit, sign, value, row, error, kept, active, model.model, answer.multipliers)
+        proof = LinearProof(
+            name, part, unit, sign, value, row, error, self.kept, self.active, model.model, answer.multipliers
+        )
         return proof, answer.point
 
     def _order(self, name: str, part: int) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from functools import partial
 from eqverify.bounds.signtree import Question
 from eqverify.network import Affine
 from eqverify.stability.budget import Budget
-from eqverify.stability.joint import JointQuestions
+from eqverify.stability.isa import JointQuestions
 from eqverify.stability.run import Run
 from eqverify.stability.sign_questions import ProveClaims, QuestionPolicy, SignClaim, SignQuestions
 from eqverify.stability.stages.branching import Layer

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from eqverify.arrays import FloatArray
+from eqverify.arrays import FloatArray, IntArray
 from eqverify.domain import Polytope
-from eqverify.milp.encoding import JointFactory, JointSolver, Known, UnitBlock
+from eqverify.milp.encoding import JointFactory, JointSolver, Known
 from eqverify.network import Network
-from eqverify.network.expression import Basis, Expression, make_basis, restricted_values
 from eqverify.problem import Problem
 from eqverify.progress import Progress
+from eqverify.relaxation.model import RestrictedModel, restricted_model
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import FactTable, Status
 from eqverify.stability.falsify import Falsifier
-
-_KEPT = (Status.UNDECIDED, Status.UNSTABLE)
 
 
 class JointQuestions:
@@ -43,51 +41,36 @@ class JointQuestions:
         self.questions = 0
         self.description = ""
         self.reasons: list[str] = []
-        statuses = {node.source: table.status(node.source) for node in self.network.relus}
-        self._kept = {name: np.flatnonzero(np.isin(status, _KEPT)) for name, status in statuses.items()}
-        self._active = {node.name: statuses[node.source] == Status.ACTIVE for node in self.network.relus}
 
     def run(self, progress: Progress) -> None:
         """One model per part; a time-out leaves units undecided."""
         self.falsifier.try_points(np.stack([part.box.centre for part in self.domain.polytopes]))
-        basis, values = self._expressions()
+        model = self._model()
         for index, part in enumerate(self.domain.polytopes):
             progress("isa", index, len(self.domain.polytopes))
             if self.budget.exhausted():
                 return
-            self._settle(index, part, basis, values)
+            self._settle(index, part, model)
 
-    def _expressions(self) -> tuple[Basis, dict[str, Expression]]:
-        network, hull = self.network, self.domain.hull
-        kept = {node.name: np.zeros(network.sizes[node.name], dtype=bool) for node in network.relus}
-        for node in network.relus:
-            kept[node.name][self._kept[node.source]] = True
-        units = {node.name: self.table.hull(node.source) for node in network.relus}
-        basis = make_basis(network, kept, (hull.lower, hull.upper), units)
-        return basis, restricted_values(network, basis, self._active)
+    def _model(self) -> RestrictedModel:
+        statuses = {node.name: self.table.status(node.source) for node in self.network.relus}
+        kept = {name: np.isin(status, (Status.UNDECIDED, Status.UNSTABLE)) for name, status in statuses.items()}
+        active = {name: status == Status.ACTIVE for name, status in statuses.items()}
+        hull = self.domain.hull
+        return restricted_model(self.network, kept, active, (hull.lower, hull.upper), self.table.bounds)
 
-    def _blocks(self, part: int, basis: Basis, values: dict[str, Expression]) -> list[UnitBlock]:
-        blocks, columns = [], basis.input_size + 1
-        for node in self.network.relus:
-            kept, z, interval = self._kept[node.source], values[node.source], self.table.bounds[node.source]
-            rows = z.rows[kept, :columns]
-            blocks.append(UnitBlock(rows, z.error[kept], interval.lower[part, kept], interval.upper[part, kept]))
-            columns += kept.size
-        return blocks
-
-    def _settle(self, index: int, part: Polytope, basis: Basis, values: dict[str, Expression]) -> None:
-        blocks = self._blocks(index, basis, values)
-        solver = self.factory(part, blocks)
+    def _settle(self, index: int, part: Polytope, model: RestrictedModel) -> None:
+        solver = self.factory(part)
         self.description = solver.description
-        for node, block in zip(self.network.relus, blocks, strict=True):
-            solver.add_units(block)
+        for node in self.network.relus:
+            solver.add_units(model.block(node, index))
             if self.budget.exhausted():
                 self.reasons.append("timelimit")
                 return
-            self._settle_layer(index, solver, node.source)
+            self._settle_layer(index, solver, node.source, model.units(node))
 
-    def _settle_layer(self, part: int, solver: JointSolver, name: str) -> None:
-        kept, table = self._kept[name], self.table
+    def _settle_layer(self, part: int, solver: JointSolver, name: str, kept: IntArray) -> None:
+        table = self.table
 
         def known() -> Known:
             return table.above[name][kept], table.below[name][kept]
