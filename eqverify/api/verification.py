@@ -13,9 +13,9 @@ from eqverify.api.answers import Verification
 from eqverify.api.deciding import Run
 from eqverify.api.loading import PathOrNetwork, compared, load_query
 from eqverify.arrays import IEEE
+from eqverify.attack.replay import Witness
 from eqverify.deciding.backends import make_backend
 from eqverify.deciding.question import Backend, Verdict
-from eqverify.deciding.replay import Witness
 from eqverify.domain import Case, Specification
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Network

@@ -15,7 +15,7 @@ from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question, Replay, Reply, Verdict
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
-from eqverify.domain import Box
+from eqverify.domain import Box, Polytope
 from eqverify.network import Network
 from eqverify.stability.budget import Budget
 
@@ -107,8 +107,8 @@ class Arithmetic:
         """Gradient steps from more points each time."""
         self.seed += 1
         members = np.ones((1, question.network.output_size), dtype=bool)
-        budget = Budget(seconds * _ATTACK_SHARE)
-        found = attack(question.network, question.box, members, replay, budget=budget, rounds=1000, seed=self.seed)
+        part, budget = Polytope(question.box), Budget(seconds * _ATTACK_SHARE)
+        found = attack(question.network, part, members, replay, budget=budget, rounds=1000, seed=self.seed)
         return self.reply("sat" if found else "timed-out")
 
     def reply(self, verdict: Verdict, evidence: str = "", reason: str = "") -> Reply:

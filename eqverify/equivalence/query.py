@@ -8,7 +8,6 @@ from fractions import Fraction
 
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.domain import HalfSpace
-from eqverify.equivalence.witness import products
 from eqverify.frontend.vnnlib.normal import All, Compiler, Tree
 from eqverify.frontend.vnnlib.syntax import Query
 from eqverify.network import Network, outputs_exact
@@ -49,7 +48,7 @@ class QueryCheck:
 
     def confirm(self, point: FloatArray) -> bool:
         """Whether the query holds at a shared input (shared inputs,), or at that input moved to the written bounds."""
-        if any(products(network) > _EXACT_PRODUCTS for network in self.networks):
+        if any(network.products > _EXACT_PRODUCTS for network in self.networks):
             return False
         shared = self._within_bounds([Fraction(value) for value in point.tolist()])
         flat = [shared[k] for k in self.place.tolist()]

@@ -14,6 +14,7 @@ from eqverify.deciding.mip import ask_solver
 from eqverify.deciding.question import Question
 from eqverify.deciding.scip_backend import ScipBackend
 from eqverify.deciding.splitting import split_question
+from eqverify.domain import Polytope
 from eqverify.errors import LimitError
 from eqverify.milp.encoding import Answer, Verdict
 from eqverify.milp.scip import ScipSolver
@@ -121,7 +122,7 @@ def test_an_attack_shows_the_replay_points_of_the_box_that_meet_all_rows():
         seen.append(points)
         return True
 
-    assert attack(network, square(), np.ones((1, 2), dtype=bool), replay, budget=budget())
+    assert attack(network, Polytope(square()), np.ones((1, 2), dtype=bool), replay, budget=budget())
     assert (np.abs(seen[0]) <= 1).all()
     assert (evaluate(network, seen[0]).max(axis=1) <= 0).any()
     assert not attack_near(network, square(), np.array([np.inf, 0.0]), replay)
@@ -130,4 +131,4 @@ def test_an_attack_shows_the_replay_points_of_the_box_that_meet_all_rows():
 
 def test_an_attack_ends_with_its_budget():
     network = absolute(1.0)
-    assert not attack(network, square(), np.ones((1, 1), dtype=bool), never, budget=budget(0.2), rounds=10**9)
+    assert not attack(network, Polytope(square()), np.ones((1, 1), dtype=bool), never, budget=budget(0.2), rounds=10**9)
