@@ -28,9 +28,10 @@ from eqverify.api.parts import (
 )
 from eqverify.api.properties import fold_case
 from eqverify.attack.replay import Witness
-from eqverify.deciding.attack import Reached, attack
+from eqverify.attack.search import RowSearch
 from eqverify.deciding.claims import ARITHMETIC, ask, claim_of, claimant, rederive, seconds_for, trusted
 from eqverify.deciding.exactly import written_empty
+from eqverify.deciding.nearness import Reached
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
 from eqverify.deciding.shared import SharedProof, prove_rows
@@ -164,9 +165,9 @@ class Run:
         share = Budget(self.budget.left * _ATTACK_SHARE / cases)
         part, members = side.case.polytope, side.members[numbers]
         reached = Reached(len(numbers), part.box.size)
-        if numbers and attack(
-            side.folded.network, part, members, side.replayer, budget=share, seed=self.seed, reached=reached
-        ):
+        random, network = np.random.default_rng(self.seed), side.folded.network
+        search = RowSearch(network, part, side.replayer, members, note=reached.note, random=random)
+        if numbers and search.search(share.exhausted):
             return True
         for k in np.flatnonzero(reached.near).tolist():
             side.near[numbers[k]] = Near(reached.points[k], float(reached.least[k]), reached.margin(k))

@@ -378,15 +378,14 @@ def decide_pair_query(
     reasons: list[str] = []
     evidence, claimed = "bounds", 0
     for number, case in enumerate(cases):
-        check = QueryCheck(query, chosen, np.concatenate([case.first, case.second]))
+        check = QueryCheck(chosen, case)
         left = max(timeout - (time.monotonic() - start), 1e-3) / (len(cases) - number)
         decision = _decide_case(case, chosen, check.confirm, DecideOptions(left, seed=seed, trust=believed), progress)
         if decision.verdict == "different":
-            names = [signature.name for signature in specification.networks]
-            inputs, outputs = (dict(zip(names, values, strict=True)) for values in (check.inputs, check.outputs))
+            found = _assignment(specification, chosen, check.inputs)
             for name, reading in readings.items():
-                reading.compare(np.array([inputs[name]], dtype=np.float64))
-            return PairAnswer("sat", inputs, outputs, "", "", time.monotonic() - start, tuple(readings.values()))
+                reading.compare(np.array([found.inputs[name]], dtype=np.float64))
+            return replace(found, seconds=time.monotonic() - start, readings=tuple(readings.values()))
         if decision.verdict == "unknown":
             reasons.append(decision.reason)
             claimed += decision.claimed

@@ -130,9 +130,9 @@ def _decide_pair(
     witness = None
     if found.answer == "sat":
         names = [network.name for network in query.networks]
-        exact = [tuple(v for name in names for v in values[name]) for values in (found.inputs, found.outputs)]
-        x, y = ([float(v) for v in values] for values in exact)
-        witness = Witness(np.array(x), np.array(y), *exact)
+        inputs, outputs = (tuple(v for n in names for v in values[n]) for values in (found.inputs, found.outputs))
+        x, y = (np.array(values, dtype=np.float64) for values in (inputs, outputs))
+        witness = Witness(x, y, inputs, outputs)
     evidence = (found.evidence,) if found.answer == "unsat" else ()
     verdict: Verdict = "timed-out" if late else found.answer
     reason = found.reason if verdict == "unknown" else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,20 +21,9 @@ NEAR = (0.01, 0.005, 0.003, 0.001, 3e-4, 1e-4, 3e-5, 1e-5, 1e-6)
 """Those around a candidate that a solver named."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Heading:
-    """Which points of a search go on, and where.
-
-    Attributes:
-        kept: (points,) bool: those that go on.
-        rows: (kept,) the output of the network that each of these is to change.
-        signs: (kept,) 1.0 to raise it, -1.0 to lower it.
-    """
-
-    kept: BoolArray
-    rows: IntArray
-    signs: FloatArray
-
+Heading = tuple[BoolArray, IntArray, FloatArray]
+"""Which of k points go on, (k,); and for each that does the output that it is to change, and 1.0 to raise it, -1.0 to
+lower it."""
 
 Look = Callable[[FloatArray, FloatArray], Heading | None]
 """Is shown points (k, n) and the network's outputs there (k, outputs); None ends the search."""
@@ -64,9 +52,10 @@ def climb(
         heading = look(points, join_outputs(network, values))
         if heading is None or not step or stop():
             return
-        values = {name: value[heading.kept] for name, value in values.items()}
-        gradient = row_gradients(network, heading.rows, heading.signs, values)
-        points = sampler.step(points[heading.kept], gradient, step)
+        kept, rows, signs = heading
+        with np.errstate(over="ignore", invalid="ignore"):
+            gradient = row_gradients(network, rows, signs, {name: value[kept] for name, value in values.items()})
+            points = sampler.step(points[kept], gradient, step)
 
 
 def row_gradients(network: Network, rows: IntArray, signs: FloatArray, values: dict[str, FloatArray]) -> FloatArray:

@@ -1,7 +1,7 @@
 """Replay of candidates: does a condition hold at an input, for certain, and does a run show it?
 
 A candidate counts only if it satisfies the condition as written over the rationals, inputs and outputs, strict signs
-included: by float64 values with bounded errors, or by rational arithmetic where those cannot tell.  `RuntimeCheck`
+included: by float64 values with bounded errors, or by rational arithmetic where those cannot tell.  `shown_by`
 asks beside that for outputs of onnxruntime that satisfy it within the competition's tolerance.  The first alone would
 report what no run of the network shows; the second alone what is not true of the network.
 """
@@ -9,12 +9,13 @@ report what no run of the network shows; the second alone what is not true of th
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
@@ -34,9 +35,9 @@ _EXACT_SECONDS = 1.0
 every point looks as if it might hold, and is evaluated in rationals."""
 
 _ABOVE = 1.0 + 2.0**-50
+_LARGEST = Fraction(sys.float_info.max)
 
 Values = tuple[Fraction, ...]
-Shown = TypeVar("Shown")
 
 
 def holding(
@@ -86,68 +87,52 @@ def _holds(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class Witness:
     """An input at which a disjunct of a case is proved to hold.
 
     Attributes:
         x: (input_size,) float64 next to `inputs`.
+        y: (output_size,) what onnxruntime computes there, if it was run; else float64 arithmetic.
         inputs: (input_size,) exactly what was checked: the floats, where they satisfy the text.
-        y: (output_size,) what float64 gives at `x`.
+        outputs: (output_size,) with `inputs` they satisfy the disjunct to the letter: `y` where that does, else what
+            the network computes, exactly or within its rounding error.
         disjunct: its number.
         confirmed: ``rounding``: float64 values beyond their proved errors; ``exact``: rational evaluation.
     """
 
     x: FloatArray
-    inputs: Values
     y: FloatArray
-    disjunct: int
-    confirmed: Literal["rounding", "exact"]
+    inputs: Values
+    outputs: Values
+    disjunct: int = 0
+    confirmed: Literal["rounding", "exact"] = "rounding"
 
     @property
     def as_floats(self) -> bool:
         """Whether the floats are what was checked."""
-        return all(Fraction(v) == exact for v, exact in zip(self.x.tolist(), self.inputs, strict=True))
+        return self.inputs == tuple(map(Fraction, self.x.tolist()))
 
 
-@dataclass(slots=True)
-class _Candidate:
-    """An input: floats, and the components that are meant to be other numbers next to them."""
-
-    x: FloatArray
-    other: dict[int, Fraction] = field(default_factory=dict)
-
-    def exact(self) -> list[Fraction]:
-        values = [Fraction(v) for v in self.x.tolist()]
-        for i, value in self.other.items():
-            values[i] = value
-        return values
-
-    def moved(self) -> FloatArray | None:
-        """(1, input_size) how far the floats are from what is meant, rounded upwards."""
-        if not self.other:
-            return None
-        distance = np.zeros((1, self.x.size))
-        for i, value in self.other.items():
-            distance[0, i] = float(abs(value - Fraction(float(self.x[i])))) * _ABOVE + 5e-324
-        return distance
+Confirm = Callable[[Witness], Witness | None]
+"""A further test of a proved candidate: what is kept of it, None where that is nothing."""
 
 
 @dataclass(eq=False)
-class Replay(Generic[Shown]):
+class Replay:
     """Tries candidates for one case; keeps the first that holds.
 
     Attributes:
         network: where the case's condition is judged.
         case: inputs and condition.
-        confirm: what is kept of a proved candidate; None where a further test fails, such as a run of onnxruntime.
-        witness: what was kept of the first candidate that held.
+        confirm: a further test, such as `shown_by` a run of onnxruntime.
+        witness: the first candidate that held.
         failures: candidates that hold, but failed the further test.
     """
 
     network: Network
     case: Case
-    confirm: Callable[[Found], Shown | None]
-    witness: Shown | None = None
+    confirm: Confirm = lambda witness: witness
+    witness: Witness | None = None
     failures: int = 0
     _seconds: float = 0.0
 
@@ -163,17 +148,14 @@ class Replay(Generic[Shown]):
 
     def inside(self, point: FloatArray) -> list[Fraction]:
         """The point (input_size,) moved within the bounds of the inputs as written."""
-        return self._variants(point)[0].exact()
+        return self._variants(point)[0]
 
     def take(self, x: Sequence[Fraction]) -> bool:
         """Whether an exact input (input_size,), or floats next to it, is a witness."""
-        point = np.array([_nearest(value) for value in x])
+        point = _nearest(x)
         if not np.isfinite(point).all():
             return False
-        other = {i: v for i, v in enumerate(x) if v != Fraction(float(point[i]))}
-        if any(self._try(candidate) for candidate in self._variants(point)):
-            return True
-        return self._try(_Candidate(point, other), within=False)
+        return any(map(self._try, self._variants(point))) or self._try(list(x), within=False)
 
     @cached_property
     def _inner(self) -> tuple[FloatArray, FloatArray, dict[int, Fraction]]:
@@ -187,62 +169,67 @@ class Replay(Generic[Shown]):
         for i in np.flatnonzero(inner_lower > inner_upper).tolist():
             (low, high), (above, below) = written.interval(i), written.strict_ends(i)
             other[i] = high if above and not below else low if not above else (low + high) / 2
-            lower[i] = upper[i] = _nearest(other[i])
+            lower[i] = upper[i] = _nearest([other[i]])[0]
         return lower, upper, other
 
-    def _variants(self, point: FloatArray) -> list[_Candidate]:
+    def _variants(self, point: FloatArray) -> list[list[Fraction]]:
         """The point moved into the inputs as written: in the network's own type, in float64, and to exact ends."""
         lower, upper, other = self._inner
         x = np.clip(point, lower, upper)
-        variants = [_Candidate(x, other)]
+        floats = [x]
         if all(port.element == "float32" for port in self.network.inputs):
-            variants.insert(0, _Candidate(nearest_single(x, lower, upper), other))
+            floats.insert(0, nearest_single(x, lower, upper))
+        variants = [[other.get(i, Fraction(v)) for i, v in enumerate(values.tolist())] for values in floats]
         return variants + self._at_ends(point, variants[-1])
 
-    def _at_ends(self, point: FloatArray, candidate: _Candidate) -> list[_Candidate]:
-        """The candidate with components that were moved set to the ends as written, which are no floats."""
+    def _at_ends(self, point: FloatArray, exact: list[Fraction]) -> list[list[Fraction]]:
+        """The input with components that were moved set to the ends as written, which are no floats."""
         written, (lower, upper, _) = self.case.written, self._inner
         if written is None or self.network.products > _EXACT_LIMIT:
             return []
-        other = dict(candidate.other)
+        ends = exact.copy()
         for i in np.flatnonzero(((point <= lower) | (point >= upper)) & (lower < upper)).tolist():
             side = int(point[i] >= upper[i])
-            if not written.strict_ends(i)[side] and written.interval(i)[side] != Fraction(float(candidate.x[i])):
-                other[i] = written.interval(i)[side]
-        return [_Candidate(candidate.x, other)] if len(other) > len(candidate.other) else []
+            if not written.strict_ends(i)[side]:
+                ends[i] = written.interval(i)[side]
+        return [ends] if ends != exact else []
 
-    def _try(self, candidate: _Candidate, exactly: bool = True, *, within: bool = True) -> bool:
-        """Whether a candidate is a witness.
+    def _try(self, exact: list[Fraction], exactly: bool = True, *, within: bool = True) -> bool:
+        """Whether an input is a witness.
 
         Args:
-            candidate: the input.
+            exact: the input.
             exactly: whether it is evaluated in rationals where float64 cannot tell.
             within: whether its components are known to be within the bounds.
         """
         if self.witness is not None:
             return True
-        exact = candidate.exact()
         if not self._allowed(exact, within):
             return False
-        found = self._prove(candidate, exact, exactly)
-        if found is None:
+        proved = self._prove(exact, exactly)
+        if proved is None:
             return False
-        self.witness = self.confirm(found)
+        self.witness = self.confirm(proved)
         self.failures += self.witness is None
         return self.witness is not None
 
-    def _prove(self, candidate: _Candidate, exact: list[Fraction], exactly: bool) -> Found | None:
-        """The disjunct that certainly holds there."""
-        values = evaluate_nodes(self.network, candidate.x[None])
-        errors = evaluation_error(self.network, values, moved=candidate.moved())
+    def _prove(self, exact: list[Fraction], exactly: bool) -> Witness | None:
+        """The input, where a disjunct certainly holds."""
+        x = _nearest(exact)
+        moved = [abs(v - Fraction(near)) for v, near in zip(exact, x.tolist(), strict=True)]
+        values = evaluate_nodes(self.network, x[None])
+        errors = evaluation_error(self.network, values, moved=_above(moved)[None] if any(moved) else None)
         y, error = (join_outputs(self.network, v)[0] for v in (values, errors))
-        number, open_ = holding(self.case.unsafe, exact, y.tolist(), error.tolist())
+        number, open_ = None, True
+        if np.isfinite(y).all():
+            number, open_ = holding(self.case.unsafe, exact, y.tolist(), error.tolist())
         if number is not None:
-            return Found(candidate.x, tuple(exact), y, number, "rounding")
+            return Witness(x, y, tuple(exact), tuple(map(Fraction, y.tolist())), number)
         if not open_ or not exactly or self.network.products > _EXACT_LIMIT:
             return None
-        number, _ = holding(self.case.unsafe, exact, outputs_exact(self.network, exact))
-        return None if number is None else Found(candidate.x, tuple(exact), y, number, "exact")
+        outputs = outputs_exact(self.network, exact)
+        number, _ = holding(self.case.unsafe, exact, outputs)
+        return None if number is None else Witness(x, y, tuple(exact), tuple(outputs), number, "exact")
 
     def _allowed(self, x: list[Fraction], within: bool) -> bool:
         """Whether an input belongs to the case as written."""
@@ -255,61 +242,40 @@ class Replay(Generic[Shown]):
         return written is None or written.holds(x)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Witness:
-    """An input that satisfies a property.
+def shown_by(
+    run: Callable[[FloatArray], FloatArray], network: Network, unsafe: tuple[Conjunction, ...], ordered: bool = False
+) -> Confirm:
+    """The test that a run shows a witness: its outputs satisfy the condition within the tolerance.
 
-    Attributes:
-        x: (input_size,) float64 next to `inputs`.
-        y: (output_size,) what onnxruntime computes there.
-        inputs: (input_size,) exactly what was checked: the floats, where they satisfy the text.
-        outputs: (output_size,) with `inputs` they satisfy the property to the letter: `y` where that does, else what
-            the network computes, exactly or (for large networks) within its rounding error.
-    """
-
-    x: FloatArray
-    y: FloatArray
-    inputs: Values
-    outputs: Values
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RuntimeCheck:
-    """Whether a run shows what is proved of a candidate.
-
-    Attributes:
+    Args:
+        run: outputs of the original's file at points (k, input_size), by onnxruntime.
         network: the original.
         unsafe: the condition.
-        run: outputs of the original's file at points (k, input_size), by onnxruntime.
-        ordered: whether these are other numbers that stand in the order of the network's (a Softmax behind it): they
-            then have to satisfy the condition to the letter.
+        ordered: whether what is run gives other numbers that stand in the order of the network's (a Softmax behind
+            it): they then have to satisfy the condition to the letter.
     """
+    relaxed = [tuple(replace(row, bound=row.bound + TOLERANCE, strict=False) for row in rows) for rows in unsafe]
 
-    network: Network
-    unsafe: tuple[Conjunction, ...]
-    run: Callable[[FloatArray], FloatArray]
-    ordered: bool = False
-
-    def __call__(self, found: Found) -> Witness | None:
-        """The witness; None where onnxruntime's outputs do not satisfy the condition within the tolerance."""
-        y = self.run(found.x[None])[0]
+    def confirm(witness: Witness) -> Witness | None:
+        y = run(witness.x[None])[0]
         shown, none = y.tolist(), [0.0] * y.size
-        if np.isfinite(y).all() and holding(self.unsafe, found.inputs, shown, none)[0] is not None:
-            return Witness(found.x, y, found.inputs, tuple(map(Fraction, shown)))
-        if self.ordered or holding(self._relaxed, found.inputs, shown, none)[0] is None:
+        if np.isfinite(y).all() and holding(unsafe, witness.inputs, shown, none)[0] is not None:
+            return replace(witness, y=y, outputs=tuple(map(Fraction, shown)))
+        if ordered or holding(relaxed, witness.inputs, shown, none)[0] is None:
             return None
-        small = self.network.products <= _EXACT_LIMIT
-        outputs = outputs_exact(self.network, found.inputs) if small else [Fraction(v) for v in found.y.tolist()]
-        return Witness(found.x, y, found.inputs, tuple(outputs))
+        small = network.products <= _EXACT_LIMIT
+        return replace(
+            witness, y=y, outputs=tuple(outputs_exact(network, witness.inputs)) if small else witness.outputs
+        )
 
-    @property
-    def _relaxed(self) -> list[Conjunction]:
-        """The condition within the tolerance."""
-        return [tuple(replace(row, bound=row.bound + TOLERANCE, strict=False) for row in rows) for rows in self.unsafe]
+    return confirm
 
 
-def _nearest(value: Fraction) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return float("nan")
+def _nearest(values: Sequence[Fraction]) -> FloatArray:
+    """The nearest floats; nan for what is beyond their range."""
+    return np.array([float(v) if abs(v) <= _LARGEST else np.nan for v in values])
+
+
+def _above(values: Sequence[Fraction]) -> FloatArray:
+    """Floats that are no smaller."""
+    return np.array([float(v) * _ABOVE + 5e-324 if v else 0.0 for v in values])

@@ -25,8 +25,8 @@ class RowSearch:
     Args:
         network: its outputs are the rows.
         part: the inputs.
-        members: (conjunctions, rows) bool: which rows each conjunction needs.
         replay: is given points (k, input_size) at which a conjunction is met in float64; True ends the search.
+        members: (conjunctions, rows) bool: which rows each conjunction needs; None for one that needs all.
         sense: a row is met where `sense` times its value is at most 0.
         note: is told how near points came, measured by the largest such value: the conjunction's *gap*.
         random: where random points come from.
@@ -36,25 +36,26 @@ class RowSearch:
         self,
         network: Network,
         part: Polytope,
-        members: BoolArray,
         replay: Callable[[FloatArray], bool],
+        members: BoolArray | None = None,
         *,
         sense: float = 1.0,
         note: Note | None = None,
         random: np.random.Generator | None = None,
     ) -> None:
-        self.network, self.members, self.replay = network, members, replay
+        self.network, self.replay = network, replay
+        self.members = np.ones((1, network.output_size), dtype=bool) if members is None else members
         self.sense, self.note = sense, note
         self.sampler = Sampler(part, np.random.default_rng(0) if random is None else random)
 
-    def search(self, rounds: int, count: int, starts: int, stop: Callable[[], bool]) -> bool:
+    def search(self, stop: Callable[[], bool], rounds: int = 4, count: int = 64, starts: int = 32) -> bool:
         """Draw points, and take gradient steps towards each conjunction from those nearest to it; again and again.
 
         Args:
+            stop: asked before each round and step.
             rounds: how often; steps jump to corners by turns.
             count: points drawn.
             starts: points per conjunction that go on.
-            stop: asked before each round and step.
 
         Returns:
             Whether a replay succeeded.
@@ -99,7 +100,7 @@ class RowSearch:
             if self.note is not None:
                 self.note(chosen, x, gap)
             found = self._replayed(x, gap)
-            return None if found else Heading(np.ones(len(x), dtype=bool), worst, np.full(len(x), -self.sense))
+            return None if found else (np.ones(len(x), dtype=bool), worst, np.full(len(x), -self.sense))
 
         if not members.size:
             return self.attempt(points)

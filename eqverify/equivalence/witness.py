@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
-from eqverify.attack.replay import Found, Replay
+from eqverify.attack.replay import Replay
+from eqverify.attack.replay import Witness as Proved
 from eqverify.attack.search import RowSearch
 from eqverify.domain import Case, Domain, Polytope
 from eqverify.equivalence.goals import PairGoals
@@ -71,7 +72,7 @@ class WitnessSearch:
         self.random = np.random.default_rng(seed)
         self.found: Witness | None = None
         self.best = np.full(len(goals), -np.inf)
-        self._searches: dict[Polytope, tuple[RowSearch, Replay[Witness]]] = {}
+        self._searches: dict[Polytope, tuple[RowSearch, Replay]] = {}
 
     @cached_property
     def _pair(self) -> Network:
@@ -88,7 +89,7 @@ class WitnessSearch:
         """Candidates that were proved but did not replay."""
         return sum(replay.failures for _, replay in self._searches.values())
 
-    def _on(self, part: Polytope) -> tuple[RowSearch, Replay[Witness]]:
+    def _on(self, part: Polytope) -> tuple[RowSearch, Replay]:
         """The search on one part of the domain, and its replay."""
         if part not in self._searches:
 
@@ -98,16 +99,16 @@ class WitnessSearch:
 
             replay = Replay(self._pair, Case(part, self.goals.exact), self._confirm)
             members = self.goals.disjunct == np.arange(len(self.goals))[:, None]
-            search = RowSearch(self.network, part, members, replay, sense=-1.0, note=note, random=self.random)
+            search = RowSearch(self.network, part, replay, members, sense=-1.0, note=note, random=self.random)
             self._searches[part] = search, replay
         return self._searches[part]
 
-    def _confirm(self, found: Found) -> Witness | None:
-        if self.replay is not None and not (found.as_floats and self.replay(found.x)):
+    def _confirm(self, proved: Proved) -> Proved | None:
+        if self.replay is not None and not (proved.as_floats and self.replay(proved.x)):
             return None
-        f, g = np.split(found.y, [self.f.output_size])
-        self.found = Witness(found.x, found.inputs, found.disjunct, f, g, found.confirmed)
-        return self.found
+        f, g = np.split(proved.y, [self.f.output_size])
+        self.found = Witness(proved.x, proved.inputs, proved.disjunct, f, g, proved.confirmed)
+        return proved
 
     def attempt(self, points: FloatArray, part: Polytope) -> bool:
         """Try points (k, input_size) of a part; True once a witness is found.  What lies outside is ignored."""
@@ -128,9 +129,12 @@ class WitnessSearch:
 
     def search(self, deadline: float, rounds: int) -> bool:
         """Random points and corners of every part, and gradient steps from the best of them, again and again."""
+
+        def stop() -> bool:
+            return time.monotonic() > deadline
+
         for _ in range(rounds):
             for part in self.domain.polytopes:
-                late = time.monotonic() > deadline
-                if late or self._on(part)[0].search(1, _COUNT, _STARTS, lambda: time.monotonic() > deadline):
+                if stop() or self._on(part)[0].search(stop, 1, _COUNT, _STARTS):
                     return self.found is not None
         return False

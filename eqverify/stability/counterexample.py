@@ -29,21 +29,19 @@ class CounterexampleSearch:
     """
 
     def __init__(self, network: Network, case: Case, rows: Conjunction, assumed: Assumption, seed: int = 0) -> None:
-        self._replay: Replay[FloatArray] = Replay(
-            network, replace(case, unsafe=(rows,)), lambda found: found.x if found.as_floats else None
-        )
-        members, random = np.ones((1, len(assumed)), dtype=bool), np.random.default_rng(seed)
-        guide = _constraints(network, assumed)
-        self._search = RowSearch(guide, case.polytope, members, self.holds, random=random)
+        case = replace(case, unsafe=(rows,))
+        self._replay = Replay(network, case, lambda witness: witness if witness.as_floats else None)
+        guide, random = _constraints(network, assumed), np.random.default_rng(seed)
+        self._search = RowSearch(guide, case.polytope, self.holds, random=random)
 
     @property
     def found(self) -> FloatArray | None:
         """(input_size,) the first input that was shown to satisfy the disjunct."""
-        return self._replay.witness
+        return None if self._replay.witness is None else self._replay.witness.x
 
     def search(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Gradient steps on the constraint that is violated most, from random points and corners."""
-        self._search.search(_ROUNDS, _STARTS, _STARTS, stop)
+        self._search.search(stop, _ROUNDS, _STARTS, _STARTS)
 
     def try_points(self, points: FloatArray) -> None:
         """Check the most promising of the points (batch, input_size), whatever they are."""

@@ -160,7 +160,7 @@ class Falsifier:
                 self._confirm(name, part, x[reached])
             kept = ~np.where(signs > 0, self.table.above[name][units], self.table.below[name][units])
             units, signs = units[kept], signs[kept]
-            return Heading(kept, units, signs) if units.size else None
+            return (kept, units, signs) if units.size else None
 
         climb(self.prefix(name), self.samplers[part], points, look, steps)
 

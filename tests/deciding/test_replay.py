@@ -10,13 +10,13 @@ from deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
 
 import eqverify as eq
 from eqverify.api import deciding, parts
-from eqverify.attack.replay import TOLERANCE, Replay, RuntimeCheck
+from eqverify.attack.replay import TOLERANCE, Replay, shown_by
 from eqverify.domain import Box, Case, HalfSpace, Polytope
 from eqverify.network import evaluate
 
 
 def replayer(network, rows, box, run=None):
-    check = RuntimeCheck(network, (rows,), run or (lambda points: evaluate(network, points)))
+    check = shown_by(run or (lambda points: evaluate(network, points)), network, (rows,))
     return Replay(network, Case(Polytope(box), (rows,)), check)
 
 

@@ -1,15 +1,10 @@
-"""Search for inputs that meet the condition of a question, and how near it came."""
+"""How near a search for inputs came to meeting the disjuncts of a property."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
-from eqverify.attack.search import RowSearch
-from eqverify.deciding.question import Replay
-from eqverify.domain import Box, Polytope
-from eqverify.network import Network
-from eqverify.stability.budget import Budget
 
 _NEAR_SHARE, _NEAR_ZERO = 0.05, 1e-6
 _END_SHARE, _END_ZERO = 1e-9, 1e-12
@@ -51,44 +46,3 @@ class Reached:
         """A small part of the values seen of conjunction k, where it was missed or met by no more than that; else 0."""
         margin = float(_END_SHARE * (self.most[k] - self.least[k]) + _END_ZERO)
         return margin if abs(self.least[k]) <= margin else 0.0
-
-
-def attack(
-    network: Network,
-    part: Polytope,
-    members: BoolArray,
-    replay: Replay,
-    *,
-    budget: Budget,
-    rounds: int = 4,
-    starts: int = 32,
-    seed: int = 0,
-    reached: Reached | None = None,
-) -> bool:
-    """Try to meet any of several conjunctions of rows.
-
-    Args:
-        network: its outputs are the rows; a row is met where it is at most 0.
-        part: the inputs.
-        members: (conjunctions, rows) bool: which rows each conjunction needs.
-        replay: is given points that meet a conjunction in float64.
-        budget: seconds.
-        rounds: restarts; the centre is tried first.
-        starts: points per conjunction and round.
-        seed: of the random points.
-        reached: is told how near the search came.
-
-    Returns:
-        Whether a replay succeeded.
-    """
-    note, random = None if reached is None else reached.note, np.random.default_rng(seed)
-    search = RowSearch(network, part, members, replay, note=note, random=random)
-    return search.search(rounds, 2 * starts, starts, budget.exhausted)
-
-
-def attack_near(
-    network: Network, box: Box, point: FloatArray, replay: Replay, members: BoolArray | None = None
-) -> bool:
-    """Try a solver's candidate (input_size,), and small steps from it, for all rows or any of `members` as `attack`."""
-    wanted = np.ones((1, network.output_size), dtype=bool) if members is None else members
-    return RowSearch(network, Polytope(box), wanted, replay).near(point)
