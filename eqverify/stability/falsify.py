@@ -5,7 +5,7 @@ Sources of points: random samples and corners, points that a solver proposes, an
 itself, all missing signs of a layer at once.
 
 The search sees only the part of the network that the layer reads, without error bounds; only points that seem to show a
-missing sign are then evaluated with them.  It stops for a layer after `PATIENCE` starts in a row without a new sign.
+missing sign are then evaluated with them.  It stops for a layer where starts show no new sign.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ _RESTARTS = 6
 _STARTS = 128
 """Starts of a search after the first, where fewer signs than that are missing."""
 
-PATIENCE = 1
 _BATCH = 512
 _POOL = 1024
 """Points kept as possible starts."""
@@ -126,7 +125,6 @@ class Falsifier:
                 self._climb_layer(node.source, part, stop)
 
     def _climb_layer(self, name: str, part: int, stop: Callable[[], bool]) -> None:
-        idle = 0
         for restart in range(_RESTARTS):
             units, signs = self._missing(name)
             missing = units.size
@@ -138,8 +136,7 @@ class Falsifier:
                     return
                 begin = self._starts(part, name, units[chunk], signs[chunk], restart)
                 self._climb(name, part, units[chunk], signs[chunk], begin, COARSE)
-            idle = idle + 1 if self._missing(name)[0].size == missing else 0
-            if idle == PATIENCE:
+            if self._missing(name)[0].size == missing:
                 return
 
     def climb_from(self, name: str, part: int, units: IntArray, signs: FloatArray, points: FloatArray) -> None:
