@@ -37,6 +37,7 @@ from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Ve
 from eqverify.deciding.shared import SharedProof, prove_rows
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
+from eqverify.domain import Polytope
 from eqverify.errors import ContradictionError, InputError, LimitError
 from eqverify.network import evaluate
 from eqverify.problem import Problem
@@ -164,11 +165,12 @@ class Run:
         self.progress("attack", 0, 1)
         share = Budget(self.budget.left * _ATTACK_SHARE / cases)
         part, members = side.case.polytope, side.members[numbers]
-        reached = Reached(len(numbers), part.box.size)
-        random, network = np.random.default_rng(self.seed), side.folded.network
-        search = RowSearch(network, part, side.replayer, members, note=reached.note, random=random)
-        if numbers and search.search(share.exhausted):
-            return True
+        reached, random = Reached(len(numbers), part.box.size), np.random.default_rng(self.seed)
+        # points kept inside linear constraints, which are among the rows too, never lie on them
+        for own in (part,) if part.is_box else (Polytope(part.box), part):
+            search = RowSearch(side.folded.network, own, side.replayer, members, note=reached.note, random=random)
+            if numbers and search.search(share.exhausted):
+                return True
         for k in np.flatnonzero(reached.near).tolist():
             side.near[numbers[k]] = Near(reached.points[k], float(reached.least[k]), reached.margin(k))
         return False
