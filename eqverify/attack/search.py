@@ -102,8 +102,6 @@ class RowSearch:
             found = self._replayed(x, gap)
             return None if found else (np.ones(len(x), dtype=bool), worst, np.full(len(x), -self.sense))
 
-        if not members.size:
-            return self.attempt(points)
         climb(self.network, self.sampler, points, look, steps, stop)
         return found
 

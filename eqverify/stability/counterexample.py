@@ -54,8 +54,8 @@ class CounterexampleSearch:
 
 
 def _constraints(network: Network, assumed: Assumption) -> Network:
-    """The network with  C y + B x - d  as its output, for constraints  C y + B x <= d."""
+    """The network with  C y + B x - d  as its output, for constraints  C y + B x <= d; 0 for no constraint."""
     name = max(network.sizes, key=len) + "_"  # longer than all others
     terms = tuple(Term(source, Dense(part)) for source, part in assumed_parts(network, assumed))
-    rows = Affine(name, terms, -assumed.bound)
+    rows = Affine(name, terms, -assumed.bound if len(assumed) else np.zeros(1))
     return Network(network.inputs, (*network.nodes, rows), (Port(name, (rows.size,), "float64", name),))
