@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from eqverify.attack.replay import Witness
 from eqverify.deciding.question import Verdict
-from eqverify.deciding.replay import Witness
 from eqverify.numerals import exact_text
 from eqverify.reading import Reading
 from eqverify.report.layers import LayerRow

@@ -27,15 +27,17 @@ from eqverify.api.parts import (
     reduced_question,
 )
 from eqverify.api.properties import fold_case
-from eqverify.deciding.attack import Reached, attack
+from eqverify.attack.replay import Witness
+from eqverify.attack.search import RowSearch
 from eqverify.deciding.claims import ARITHMETIC, ask, claim_of, claimant, rederive, seconds_for, trusted
 from eqverify.deciding.exactly import written_empty
+from eqverify.deciding.nearness import Reached
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
-from eqverify.deciding.replay import Witness
 from eqverify.deciding.shared import SharedProof, prove_rows
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
+from eqverify.domain import Polytope
 from eqverify.errors import ContradictionError, InputError, LimitError
 from eqverify.network import evaluate
 from eqverify.problem import Problem
@@ -162,12 +164,13 @@ class Run:
         """Gradient steps towards all disjuncts of a case that are open, at once."""
         self.progress("attack", 0, 1)
         share = Budget(self.budget.left * _ATTACK_SHARE / cases)
-        box, members = side.case.polytope.box, side.members[numbers]
-        reached = Reached(len(numbers), box.size)
-        if numbers and attack(
-            side.folded.network, box, members, side.replayer, budget=share, seed=self.seed, reached=reached
-        ):
-            return True
+        part, members = side.case.polytope, side.members[numbers]
+        reached, random = Reached(len(numbers), part.box.size), np.random.default_rng(self.seed)
+        # points kept inside linear constraints, which are among the rows too, never lie on them
+        for own in (part,) if part.is_box else (Polytope(part.box), part):
+            search = RowSearch(side.folded.network, own, side.replayer, members, note=reached.note, random=random)
+            if numbers and search.search(share.exhausted):
+                return True
         for k in np.flatnonzero(reached.near).tolist():
             side.near[numbers[k]] = Near(reached.points[k], float(reached.least[k]), reached.margin(k))
         return False
@@ -221,8 +224,6 @@ class Run:
     def _reduced_side(self, problem: Problem, side: Side, numbers: list[int], budget: Budget) -> list[Part]:
         """The disjuncts of one case: first one proof for all, then one for each."""
         facts = None
-        if self._search(problem_of(problem, side, numbers), side, budget):
-            return []
         if side.free_inputs > SPLIT_INPUTS:
             shared = self._shared(problem_of(problem, side, numbers), side, numbers, budget.left * _SHARED_SHARE)
             if side.replayer.witness is not None:
@@ -301,13 +302,6 @@ class Run:
         if proved:
             self._derived(part)
         return proved
-
-    def _search(self, problem: Problem, side: Side, budget: Budget) -> bool:
-        """A short search for an input of each disjunct, with gradient steps of another kind than the attack's."""
-        from eqverify.stability.counterexample import search_disjuncts
-
-        points = search_disjuncts(problem, self.seed, budget.exhausted)
-        return any(side.replayer(point[None]) for point in points)
 
     def _shared(self, problem: Problem, side: Side, numbers: list[int], seconds: float) -> SharedProof:
         """One proof for all disjuncts of a case; its points are candidates."""

@@ -14,11 +14,12 @@ import numpy as np
 
 from eqverify.api.loading import PathOrNetwork, load_compared, load_query
 from eqverify.arrays import IEEE, FloatArray
+from eqverify.attack.replay import holding
 from eqverify.domain import Box, Case, Declaration, Domain, NetworkSignature, Polytope, Specification
 from eqverify.equivalence.goals import PairGoals, epsilon_goals, top1_goals
 from eqverify.equivalence.portfolio import METHODS, DecideOptions, Decision, Method, Verdict, decide, plain_decision
 from eqverify.equivalence.shared import SharedCase, shared_cases
-from eqverify.equivalence.witness import Replay, Witness, WitnessSearch
+from eqverify.equivalence.witness import Confirm, Witness, WitnessSearch
 from eqverify.errors import ContradictionError, InputError, Place, UsageError
 from eqverify.network import Network, Port, outputs_exact
 from eqverify.progress import Progress, silent
@@ -161,7 +162,7 @@ def equivalent(
     _require_timeout(timeout)
     (first, second), where, goals, readings = _question(f, g, domain, epsilon, top1)
     replay = _replay((f, g), goals)
-    search = WitnessSearch(first, second, goals, where, replay=replay, single=_single(first, second), seed=seed)
+    search = WitnessSearch(first, second, goals, where, replay=replay, seed=seed)
     options = DecideOptions(timeout, split_inputs, methods, seed, trusting(trust))
     if first.digest == second.digest:
         decision = _same(goals)
@@ -291,11 +292,7 @@ def _require_arity(f: Network, g: Network, domain: Domain) -> None:
             raise UsageError("equivalence/arity", message, value=f"{one} and {other}")
 
 
-def _single(f: Network, g: Network) -> bool:
-    return all(port.element == "float32" for network in (f, g) for port in network.inputs)
-
-
-def _replay(networks: tuple[PathOrNetwork, PathOrNetwork], goals: PairGoals) -> Replay | None:
+def _replay(networks: tuple[PathOrNetwork, PathOrNetwork], goals: PairGoals) -> Confirm | None:
     """Both files by onnxruntime at an input; None where one of them is no file."""
     from eqverify.export.runtime import run_model
     from eqverify.frontend.onnx import read_bytes
@@ -305,8 +302,8 @@ def _replay(networks: tuple[PathOrNetwork, PathOrNetwork], goals: PairGoals) -> 
     data = [read_bytes(network) for network in networks if not isinstance(network, Network)]
 
     def show(point: FloatArray) -> bool:
-        f, g = (run_model(model, point[None])[0] for model in data)
-        return goals.shown(point, f, g)
+        outputs = [value for model in data for value in run_model(model, point[None])[0].tolist()]
+        return holding(goals.exact, list(map(Fraction, point.tolist())), outputs, [0.0] * len(outputs))[0] is not None
 
     return show
 
@@ -381,15 +378,14 @@ def decide_pair_query(
     reasons: list[str] = []
     evidence, claimed = "bounds", 0
     for number, case in enumerate(cases):
-        check = QueryCheck(query, chosen, np.concatenate([case.first, case.second]))
+        check = QueryCheck(chosen, case)
         left = max(timeout - (time.monotonic() - start), 1e-3) / (len(cases) - number)
         decision = _decide_case(case, chosen, check.confirm, DecideOptions(left, seed=seed, trust=believed), progress)
         if decision.verdict == "different":
-            names = [signature.name for signature in specification.networks]
-            inputs, outputs = (dict(zip(names, values, strict=True)) for values in (check.inputs, check.outputs))
+            found = _assignment(specification, chosen, check.inputs)
             for name, reading in readings.items():
-                reading.compare(np.array([inputs[name]], dtype=np.float64))
-            return PairAnswer("sat", inputs, outputs, "", "", time.monotonic() - start, tuple(readings.values()))
+                reading.compare(np.array([found.inputs[name]], dtype=np.float64))
+            return replace(found, seconds=time.monotonic() - start, readings=tuple(readings.values()))
         if decision.verdict == "unknown":
             reasons.append(decision.reason)
             claimed += decision.claimed
@@ -430,7 +426,7 @@ def _assignment(specification: Specification, networks: list[Network], x: Sequen
 
 
 def _decide_case(
-    case: SharedCase, networks: list[Network], confirm: Replay, options: DecideOptions, progress: Progress
+    case: SharedCase, networks: list[Network], confirm: Confirm, options: DecideOptions, progress: Progress
 ) -> Decision:
     """The portfolio on one case, over the shared inputs."""
     from eqverify.equivalence.product import on_shared_inputs, side_by_side
@@ -438,7 +434,7 @@ def _decide_case(
     size, pair = case.part.box.size, (networks[0], side_by_side(networks[1:]))
     f, g = (on_shared_inputs(n, where, size) for n, where in zip(pair, (case.first, case.second), strict=True))
     domain = Domain((case.part,))
-    search = WitnessSearch(f, g, case.goals, domain, replay=confirm, single=_single(*pair), seed=options.seed)
+    search = WitnessSearch(f, g, case.goals, domain, replay=confirm, seed=options.seed)
     return decide(f, g, case.goals, search, options, progress)
 
 

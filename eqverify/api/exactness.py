@@ -10,6 +10,7 @@ import numpy as np
 
 from eqverify.api.parts import Side, question_of
 from eqverify.arrays import FloatArray
+from eqverify.attack.gradient import row_gradients
 from eqverify.bounds import Interval, crown_bounds
 from eqverify.deciding.exactly import Exactly, decide_around, decide_exactly, inputs_of, small_enough, tiny
 from eqverify.deciding.presolve import output_bounds, positive_rows
@@ -17,9 +18,8 @@ from eqverify.deciding.question import Question
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Box, Case
-from eqverify.network import Affine, Network
+from eqverify.network import Affine, Network, evaluate_nodes
 from eqverify.stability.budget import Budget
-from eqverify.stability.falsify import preactivation_gradient
 
 _LEAF_SECONDS = 0.5
 _PARTS_SHARE = 0.7
@@ -139,9 +139,9 @@ def _shown(side: Side, found: Exactly) -> Settled:
 def _free(side: Side, number: int, point: FloatArray) -> list[int]:
     """The inputs on which the rows of a disjunct depend most at a point, at most `_FREE`."""
     network = side.folded.network
-    (port,) = network.outputs
-    units = np.flatnonzero(side.members[number])
-    gradient = preactivation_gradient(network, port.source, units, np.repeat(point[None], units.size, axis=0))
+    rows = np.flatnonzero(side.members[number])
+    values = evaluate_nodes(network, np.repeat(point[None], rows.size, axis=0))
+    gradient = row_gradients(network, rows, np.ones(rows.size), values)
     box = side.case.polytope.box
     effect = np.abs(gradient).max(axis=0) * (box.upper - box.lower)
     order: list[int] = np.argsort(-effect, kind="stable").tolist()

@@ -10,9 +10,9 @@ import numpy as np
 
 from eqverify.api.properties import fold_case
 from eqverify.arrays import BoolArray, FloatArray
+from eqverify.attack.replay import Replay, shown_by
 from eqverify.bounds import Interval
 from eqverify.deciding.question import Known, Question
-from eqverify.deciding.replay import Replayer
 from eqverify.domain import Case
 from eqverify.network import Network
 from eqverify.problem import Problem
@@ -68,7 +68,7 @@ class Side:
         self.members = members_of(self.folded)[: len(case.unsafe)]
         self.facts: Facts | None = None
         self.near: dict[int, Near] = {}
-        self.replayer = Replayer(problem.network, case, run, problem.ordered)
+        self.replayer = Replay(problem.network, case, shown_by(run, problem.network, case.unsafe, problem.ordered))
         box = case.polytope.box
         self.free_inputs = int((box.upper > box.lower).sum())
 

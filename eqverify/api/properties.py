@@ -10,8 +10,9 @@ import numpy as np
 
 import eqverify
 from eqverify.arrays import IEEE
+from eqverify.attack.points import sample_boxes
 from eqverify.bounds import interval_bounds
-from eqverify.domain import Case, Polytope
+from eqverify.domain import Case
 from eqverify.errors import ContradictionError, InputError, UsageError
 from eqverify.export.folding import Folded, fold
 from eqverify.network import Network, fits_range, join_outputs
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from eqverify.api.reduction import Reduction
 
 Version = Literal["1.0", "2.0"]
+
+_POINTS = 40
+"""At which the file of a folded network is run."""
 
 
 @IEEE
@@ -81,7 +85,8 @@ def folded_bytes(reduction: Reduction, folded: Folded, case: Case) -> bytes:
         "eqverify.claim": "outputs are at most 0 wherever the original's output constraints hold on the box",
     }
     data = write_network(folded.network, metadata=metadata, producer="eqverify", dtype=reduction.dtype)
-    points = _points(case.polytope)
+    box = case.polytope.box
+    points = sample_boxes(box.lower[None], box.upper[None], _POINTS, np.random.default_rng(0))
     comparison = compare_with_runtime(data, folded.network, points[fits_range(folded.network, points)])
     if not comparison.agrees:
         raise ContradictionError(
@@ -90,9 +95,3 @@ def folded_bytes(reduction: Reduction, folded: Folded, case: Case) -> bytes:
             value=str(comparison.first),
         )
     return data
-
-
-def _points(polytope: Polytope, count: int = 20) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    box, random = polytope.box, np.random.default_rng(0)
-    inner = np.clip(box.lower + (box.upper - box.lower) * random.random((count, box.size)), box.lower, box.upper)
-    return np.concatenate([inner, np.where(random.random((count, box.size)) < 0.5, box.lower, box.upper)])

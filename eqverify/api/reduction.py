@@ -15,9 +15,10 @@ import numpy as np
 import eqverify
 from eqverify.api.proving import prove_stability
 from eqverify.arrays import IEEE, FloatArray
+from eqverify.attack.points import sample_boxes
 from eqverify.errors import ContradictionError, InputError, Place, RejectedError, UsageError
 from eqverify.files import write_files
-from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error, fits_range, join_outputs
+from eqverify.network import Network, evaluate_nodes, evaluation_error, fits_range, join_outputs
 from eqverify.network.sameness import same_function
 from eqverify.numerals import at_most
 from eqverify.problem import Problem
@@ -461,17 +462,10 @@ def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsil
 
 def _points(problem: Problem, facts: Facts) -> FloatArray:
     """Random points, corners and the falsifier's witnesses, at most 200 of each; all in the domain's boxes."""
-    affine = [node for node in problem.network.nodes if isinstance(node, Affine)]
-    work = sum(node.size * sum(term.map.fan_in for term in node.terms) for node in affine)
-    count = max(4, min(200, _MULTIPLICATIONS // max(1, work)))
-    random = np.random.default_rng(0)
-    chosen = random.integers(len(problem.domain.polytopes), size=count)
-    lower, upper = problem.domain.lower[chosen], problem.domain.upper[chosen]
-    inner = np.clip(lower + (upper - lower) * random.random(lower.shape), lower, upper)
-    corners = np.where(random.random(lower.shape) < 0.5, lower, upper)
-    points = np.concatenate([inner, corners, facts.witnesses[:count].reshape(-1, lower.shape[1])])
-    inside = problem.domain.contains(points)
-    return points[inside] if inside.any() else points[:0]
+    count, domain = max(4, min(200, _MULTIPLICATIONS // max(1, problem.network.products))), problem.domain
+    points = sample_boxes(domain.lower, domain.upper, 2 * count, np.random.default_rng(0))
+    points = np.concatenate([points, facts.witnesses[:count].reshape(-1, domain.size)])
+    return points[domain.contains(points)]
 
 
 def _require_whole_domain(problem: Problem) -> None:

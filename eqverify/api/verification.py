@@ -13,9 +13,9 @@ from eqverify.api.answers import Verification
 from eqverify.api.deciding import Run
 from eqverify.api.loading import PathOrNetwork, compared, load_query
 from eqverify.arrays import IEEE
+from eqverify.attack.replay import Witness
 from eqverify.deciding.backends import make_backend
 from eqverify.deciding.question import Backend, Verdict
-from eqverify.deciding.replay import Witness
 from eqverify.domain import Case, Specification
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Network
@@ -130,9 +130,9 @@ def _decide_pair(
     witness = None
     if found.answer == "sat":
         names = [network.name for network in query.networks]
-        exact = [tuple(v for name in names for v in values[name]) for values in (found.inputs, found.outputs)]
-        x, y = ([float(v) for v in values] for values in exact)
-        witness = Witness(np.array(x), np.array(y), *exact)
+        inputs, outputs = (tuple(v for n in names for v in values[n]) for values in (found.inputs, found.outputs))
+        x, y = (np.array(values, dtype=np.float64) for values in (inputs, outputs))
+        witness = Witness(x, y, inputs, outputs)
     evidence = (found.evidence,) if found.answer == "unsat" else ()
     verdict: Verdict = "timed-out" if late else found.answer
     reason = found.reason if verdict == "unknown" else ""

@@ -17,7 +17,7 @@ from eqverify.numerals import exact_text
 
 if TYPE_CHECKING:
     from eqverify.api.answers import Verification
-    from eqverify.deciding.replay import Values, Witness
+    from eqverify.attack.replay import Values, Witness
     from eqverify.frontend.vnnlib import Query, Tensor
 
 _RESULTS = {"timed-out": "timeout"}

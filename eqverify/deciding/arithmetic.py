@@ -8,14 +8,14 @@ from typing import TypeAlias
 
 import numpy as np
 
+from eqverify.attack.search import RowSearch
 from eqverify.bounds import Interval, optimise_slopes
 from eqverify.bounds.signtree import Guide
-from eqverify.deciding.attack import attack
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question, Replay, Reply, Verdict
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
-from eqverify.domain import Box
+from eqverify.domain import Box, Polytope
 from eqverify.network import Network
 from eqverify.stability.budget import Budget
 
@@ -106,9 +106,9 @@ class Arithmetic:
     def _attack(self, question: Question, replay: Replay, seconds: float) -> Reply:
         """Gradient steps from more points each time."""
         self.seed += 1
-        members = np.ones((1, question.network.output_size), dtype=bool)
-        budget = Budget(seconds * _ATTACK_SHARE)
-        found = attack(question.network, question.box, members, replay, budget=budget, rounds=1000, seed=self.seed)
+        random, budget = np.random.default_rng(self.seed), Budget(seconds * _ATTACK_SHARE)
+        search = RowSearch(question.network, Polytope(question.box), replay, random=random)
+        found = search.search(budget.exhausted, rounds=1000)
         return self.reply("sat" if found else "timed-out")
 
     def reply(self, verdict: Verdict, evidence: str = "", reason: str = "") -> Reply:

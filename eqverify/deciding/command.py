@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from eqverify.arrays import FloatArray
-from eqverify.deciding.attack import attack_near
+from eqverify.attack.search import RowSearch
 from eqverify.deciding.child import run_group
 from eqverify.deciding.question import Disjunction, Question, Replay, Reply
 from eqverify.domain import Case, Declaration, HalfSpace, NetworkSignature, Polytope, Specification
@@ -94,7 +94,9 @@ class CommandBackend:
             return Reply("unsat", self.name, evidence=f"{self.name}: {tool}")
         if answer == "sat":
             point = assignment(text, question.box.size)
-            near = point is not None and attack_near(question.network, question.box, point, replay, question.members)
+            near = point is not None and RowSearch(
+                question.network, Polytope(question.box), replay, question.members
+            ).near(point)
             if near:
                 return Reply("sat", self.name)
             return Reply("unknown", self.name, reason=f"{tool} says sat, without an input that holds on the original")

@@ -17,7 +17,6 @@ from eqverify.bounds.simplex import Simplex
 from eqverify.deciding.forms import Forms, PatternForms, value_of
 from eqverify.domain import Box, Case, Conjunction, HalfSpace
 from eqverify.equivalence.encoding import Form, UnstableRelu, combine
-from eqverify.equivalence.witness import products
 from eqverify.network import Network, outputs_exact
 
 MAX_PRODUCTS = 200_000
@@ -131,12 +130,12 @@ def decide_exactly(
 
 def small_enough(network: Network) -> bool:
     """Whether a network can be evaluated in rationals many times."""
-    return products(network) <= MAX_PRODUCTS
+    return network.products <= MAX_PRODUCTS
 
 
 def tiny(network: Network) -> bool:
     """Whether exact decisions about a network hardly take time."""
-    return products(network) <= _TINY_PRODUCTS
+    return network.products <= _TINY_PRODUCTS
 
 
 def written_empty(case: Case, stop: Callable[[], bool]) -> bool:

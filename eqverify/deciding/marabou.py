@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from eqverify.attack.search import RowSearch
 from eqverify.bounds import crown_bounds
-from eqverify.deciding.attack import attack_near
 from eqverify.deciding.child import run_group
 from eqverify.deciding.question import Question, Replay, Reply
+from eqverify.domain import Polytope
 from eqverify.errors import UsageError
 from eqverify.stability.budget import Budget
 
@@ -71,7 +72,7 @@ class MarabouBackend:
             return Reply("unknown", self.name, reason=reason)
         if answer == "sat":
             point = np.array(said.get("point", []), dtype=np.float64)
-            if attack_near(question.network, question.box, point, replay):
+            if RowSearch(question.network, Polytope(question.box), replay).near(point):
                 return Reply("sat", self.name)
             return Reply("unknown", self.name, reason="Marabou's input does not hold on the original network")
         return Reply("unknown", self.name, reason=f"Marabou: {answer or failure or 'no result'}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from eqverify.attack.search import RowSearch
 from eqverify.bounds import Bounds, Interval, crown_bounds
 from eqverify.bounds.signtree import Guide
 from eqverify.deciding.arithmetic import Arithmetic, Turn
-from eqverify.deciding.attack import attack_near
 from eqverify.deciding.presolve import positive_rows
 from eqverify.deciding.question import Question, Replay, Reply
 from eqverify.domain import Polytope
@@ -69,7 +69,7 @@ class ScipBackend(Arithmetic):
         if answer.verdict is Said.NEVER:
             return replace(self.reply("unsat", evidence=description), guide=guide)
         if answer.verdict is Said.CANDIDATE and answer.point is not None:
-            if attack_near(question.network, question.box, answer.point, replay):
+            if RowSearch(question.network, Polytope(question.box), replay).near(answer.point):
                 return self.reply("sat")
             return self.reply("unknown", reason="the solver's candidate does not hold on the original network")
         if answer.reason in ("timelimit", ""):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from eqverify.attack.search import RowSearch
 from eqverify.bounds import Interval
 from eqverify.bounds.branch import prove_signs
 from eqverify.bounds.signtree import Guide
 from eqverify.bounds.signtree import Question as SignQuestion
-from eqverify.deciding.attack import attack_near
 from eqverify.deciding.question import Question, Replay
+from eqverify.domain import Polytope
 from eqverify.stability.budget import Budget
 
 _BELOW_ZERO = -1e-300
@@ -57,7 +58,7 @@ def branch_question(
         (found,) = prove_signs(network, bounds, [asked], seconds=seconds, max_nodes=_MAX_NODES)
         if found.proved:
             return BranchOutcome(True, False, False)
-        if found.point is not None and attack_near(network, question.box, found.point, replay):
+        if found.point is not None and RowSearch(network, Polytope(question.box), replay).near(found.point):
             return BranchOutcome(False, True, False)
         hopeless &= found.point is not None
     return BranchOutcome(False, False, hopeless)

@@ -19,6 +19,7 @@ import numpy as np
 import z3
 
 from eqverify.arrays import FloatArray
+from eqverify.attack.points import sample_boxes
 from eqverify.domain import Domain, Polytope
 from eqverify.equivalence.encoding import Encoder, Form, UnstableRelu, combine, lies_in
 from eqverify.equivalence.rational import exact_vector
@@ -250,10 +251,7 @@ def _sampled_witness(search: _Search, part: Polytope) -> CrossCheck | None:
 
     Searching this way costs little, and spares z3 the large networks that differ plainly.
     """
-    random = np.random.default_rng(0)
-    share = random.random((_SAMPLES, part.box.size))
-    share[::2] = np.round(share[::2])
-    points = np.clip(part.box.lower + share * (part.box.upper - part.box.lower), part.box.lower, part.box.upper)
+    points = sample_boxes(part.box.lower[None], part.box.upper[None], _SAMPLES, np.random.default_rng(0))
     points = points[part.contains(points)]
     if not len(points):
         return None

@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
+from eqverify.attack.replay import holding
 from eqverify.domain import Conjunction, HalfSpace
 from eqverify.network import Network, outputs_exact
 from eqverify.numerals import round_up
@@ -69,18 +70,9 @@ class PairGoals:
             result[:, k] = np.minimum(result[:, k], values[:, row])
         return result
 
-    def shown(self, x: FloatArray, f: FloatArray, g: FloatArray) -> bool:
-        """Whether a disjunct seems to hold for an input and outputs as they are, by float64 arithmetic."""
-        values = self.rows @ np.concatenate([x, f, g]) + self.constant
-        return bool((~self.refuted(values[None])).any())
-
     def holds_exactly(self, f: Network, g: Network, x: Sequence[Fraction]) -> int | None:
         """The first disjunct that holds at x, by rational evaluation of both networks; None if none does."""
-        outputs = [*outputs_exact(f, x), *outputs_exact(g, x)]
-        for k, conjunction in enumerate(self.exact):
-            if all(row.holds(list(x), outputs) for row in conjunction):
-                return k
-        return None
+        return holding(self.exact, x, [*outputs_exact(f, x), *outputs_exact(g, x)])[0]
 
 
 def epsilon_goals(inputs: int, outputs: int, epsilon: float | Fraction | Sequence[float | Fraction]) -> PairGoals:

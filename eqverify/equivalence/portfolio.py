@@ -1,6 +1,6 @@
 """The portfolio: is there an input of the domain at which two networks differ?
 
-Cheap to dear: a glance at some points, differential bounds, search for a difference, input splitting with these bounds,
+Cheap to dear: some points, differential bounds, search for a difference, input splitting with these bounds,
 branching on signs, the product MILP, and Z3 on small pairs.  Each stage works on what is left, and every stage may find
 a difference.  That there is none is proved by the first four only.  What SCIP or Z3 says is a claim: a proof is looked
 for by branching, with the time that the claim took, and what stays a claim is counted, and used where its solver is
@@ -29,7 +29,7 @@ from eqverify.equivalence.joint import Joint, make_joint
 from eqverify.equivalence.product import ROWS
 from eqverify.equivalence.sharpen import sharpen
 from eqverify.equivalence.splitting import Splitter
-from eqverify.equivalence.witness import Witness, WitnessSearch, products
+from eqverify.equivalence.witness import Witness, WitnessSearch
 from eqverify.network import Network
 from eqverify.progress import Progress, silent
 from eqverify.trust import NOBODY, Trust
@@ -242,7 +242,7 @@ def decide(
 
 def _stages(run: _Run, domain: Domain) -> Iterator[str]:
     """Do the stages one after the other, naming each when it is done."""
-    run.search.glance()
+    run.search.quick_sample()
     yield "search"
     for number, polytope in enumerate(domain.polytopes):
         run.progress("bounds", number, len(domain.polytopes))
@@ -358,16 +358,8 @@ def _milp(run: _Run, deadline: float) -> None:
             if answer.verdict.value == "never":
                 run.solver = milp.description
                 _claimed(run, part, disjunct, "scip", time.monotonic() - start)
-            if answer.point is not None and _near(run, answer.point, part.polytope):
+            if answer.point is not None and run.search.near(answer.point, part.polytope):
                 return
-
-
-def _near(run: _Run, point: FloatArray, part: Polytope) -> bool:
-    """Try a solver's candidate, and gradient steps from it."""
-    if not np.isfinite(point).all():
-        return False
-    start = np.clip(point, part.box.lower, part.box.upper)[None]
-    return run.search.attempt(start, part) or run.search.climb(start, part)
 
 
 def _claimed(run: _Run, part: _Part, disjunct: int, who: str, seconds: float) -> None:
@@ -385,7 +377,7 @@ def _claimed(run: _Run, part: _Part, disjunct: int, who: str, seconds: float) ->
 def _small(run: _Run) -> bool:
     """Whether exact rows of both networks are within reach."""
     f, g = run.networks
-    return f.relu_count + g.relu_count <= EXACT_LIMITS[0] and products(f) + products(g) <= EXACT_LIMITS[1]
+    return f.relu_count + g.relu_count <= EXACT_LIMITS[0] and f.products + g.products <= EXACT_LIMITS[1]
 
 
 def _branching(run: _Run, deadline: float) -> None:
@@ -443,7 +435,7 @@ def _prove_row(run: _Run, part: _Part, disjunct: int, deadline: float) -> bool:
         (found,) = prove_signs(network, bounds, [Question(ROWS, row, 1, limit)], seconds=seconds, max_nodes=_MAX_NODES)
         if found.proved:
             return True
-        if found.point is not None and _near(run, found.point, part.polytope):
+        if found.point is not None and run.search.near(found.point, part.polytope):
             return False
     return False
 
@@ -486,7 +478,7 @@ def _decision(run: _Run) -> Decision:
         reason = f"no answer within {run.options.timeout:g} seconds" if run.late else "every method has given up"
         if claims:
             reason += f"; without a proof, {' and '.join(claimants)} claims that {claimed} questions have no solution"
-        if search.unplayed:
+        if search.replay_failures:
             reason += "; a difference was proved, but onnxruntime's rounding hides it"
     return Decision(
         verdict,

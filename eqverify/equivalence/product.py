@@ -1,4 +1,4 @@
-"""Networks side by side: over one vector of inputs, as one network, and as one that shows the rows of the goals."""
+"""Networks side by side: over one vector of inputs, as one network, and with the rows of the goals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eqverify.equivalence.goals import PairGoals
 from eqverify.network import Affine, Dense, Identity, Network, Node, Port, Relu, Selection, Term
 
 ROWS = "rows"
-"""The node of `product_network` with the rows of the goals."""
+"""The node of `with_rows`."""
 
 
 def on_shared_inputs(network: Network, indices: IntArray, size: int) -> Network:
@@ -23,10 +23,15 @@ def on_shared_inputs(network: Network, indices: IntArray, size: int) -> Network:
         indices: (input_size,) where each flat input stands.
         size: length of the shared vector.
     """
-    shared = Port("x", (size,), "float64", "x")
     nodes = _renamed(network, "n:", "x", indices, size)
     outputs = tuple(Port(port.name, port.shape, port.element, f"n:{port.source}") for port in network.outputs)
-    return Network((shared,), tuple(nodes), outputs)
+    return Network((_shared_port(size, network),), tuple(nodes), outputs)
+
+
+def _shared_port(size: int, *networks: Network) -> Port:
+    """The shared inputs, as float32 where all networks read that."""
+    single = all(port.element == "float32" for network in networks for port in network.inputs)
+    return Port("x", (size,), "float32" if single else "float64", "x")
 
 
 def _renamed(network: Network, prefix: str, shared: str, indices: IntArray, size: int) -> list[Node]:
@@ -67,23 +72,33 @@ def _renamed_node(node: Node, prefix: str) -> Node:
     return Affine(prefix + node.name, tuple(Term(prefix + t.source, t.map) for t in node.terms), node.bias)
 
 
-def product_network(f: Network, g: Network, goals: PairGoals) -> Network:
-    """One network over the shared inputs whose only output is the rows of the goals, node `ROWS`.
+def product_network(f: Network, g: Network) -> Network:
+    """One network over the shared inputs that shows the outputs of f, then those of g.
 
     Args:
         f: one network.
         g: another of the same input size.
-        goals: the question; its rows as stored, constants included.
     """
     size = f.input_size
     every = np.arange(size)
-    nodes = [*_renamed(f, "f:", "x", every, size), *_renamed(g, "g:", "x", every, size)]
-    terms = [Term("x", Dense(goals.rows[:, :size]))] if goals.rows[:, :size].any() else []
-    start = size
-    for prefix, network in (("f:", f), ("g:", g)):
-        for port in network.outputs:
-            terms.append(Term(prefix + port.source, Dense(goals.rows[:, start : start + port.size])))
-            start += port.size
-    nodes.append(Affine(ROWS, tuple(terms), goals.constant))
-    output = Port(ROWS, (len(goals.constant),), "float64", ROWS)
-    return Network((Port("x", (size,), "float64", "x"),), tuple(nodes), (output,))
+    pairs = (("f:", f), ("g:", g))
+    nodes = [node for prefix, network in pairs for node in _renamed(network, prefix, "x", every, size)]
+    outputs = tuple(_renamed_port(port, prefix) for prefix, network in pairs for port in network.outputs)
+    return Network((_shared_port(size, f, g),), tuple(nodes), outputs)
+
+
+def with_rows(product: Network, goals: PairGoals) -> Network:
+    """The network of a pair with the rows of the goals as its only output, node `ROWS`.
+
+    Args:
+        product: as `product_network` makes it.
+        goals: the question; its rows as stored, constants included.
+    """
+    terms, start = [], 0
+    for port in (*product.inputs, *product.outputs):
+        part = goals.rows[:, start : start + port.size]
+        start += port.size
+        if part.any():
+            terms.append(Term(port.source, Dense(part)))
+    rows = Affine(ROWS, tuple(terms), goals.constant)
+    return Network(product.inputs, (*product.nodes, rows), (Port(ROWS, (rows.size,), "float64", ROWS),))

@@ -27,6 +27,7 @@ class SharedCase:
         first: (inputs of the first network,) where they stand in the shared vector.
         second: (inputs of all others,) likewise.
         goals: the case's output condition.
+        case: as it is written, about the inputs of all networks.
         loose: whether a linear constraint was left out, so that `part` may be larger than what is written.
     """
 
@@ -34,6 +35,7 @@ class SharedCase:
     first: IntArray
     second: IntArray
     goals: PairGoals
+    case: Case
     loose: bool = False
 
     @property
@@ -75,7 +77,7 @@ def _shared(case: Case, first: int, outputs: tuple[int, int]) -> SharedCase | No
     unsafe = tuple(tuple(_moved(row, place) for row in conjunction) for conjunction in case.unsafe)
     matrix, bound, loose = _rows(case.polytope, place, count)
     part = Polytope(Box(lower, upper), matrix, bound)
-    return SharedCase(part, place[:first], place[first:], make_goals(unsafe, (count, *outputs)), loose)
+    return SharedCase(part, place[:first], place[first:], make_goals(unsafe, (count, *outputs)), case, loose)
 
 
 def _rows(polytope: Polytope, place: IntArray, count: int) -> tuple[FloatArray, FloatArray, bool]:

@@ -6,10 +6,11 @@ import numpy as np
 import onnx
 
 from eqverify.arrays import BoolArray, FloatArray
+from eqverify.attack.points import sample_boxes
 from eqverify.domain import Domain
 from eqverify.errors import InputError, Place
 from eqverify.export.runtime import compare_with_runtime, rounded_points, run_model, run_tensors
-from eqverify.network import UNIT_ROUNDOFF, Affine, Network, evaluate
+from eqverify.network import UNIT_ROUNDOFF, Network, evaluate
 
 _MOST_POINTS, _LEAST_POINTS = 96, 3
 _MULTIPLICATIONS = 1 << 28
@@ -28,13 +29,7 @@ _ULPS = 32
 
 def point_count(network: Network) -> int:
     """How many points a network is compared at: fewer where a run takes long."""
-    return max(_LEAST_POINTS, min(_MOST_POINTS, _MULTIPLICATIONS // multiplications(network)))
-
-
-def multiplications(network: Network) -> int:
-    """How many there are in an evaluation, at most, and at least 1."""
-    affine = [node for node in network.nodes if isinstance(node, Affine)]
-    return max(1, sum(node.size * sum(term.map.fan_in for term in node.terms) for node in affine))
+    return max(_LEAST_POINTS, min(_MOST_POINTS, _MULTIPLICATIONS // max(1, network.products)))
 
 
 def probe_points(network: Network, domain: Domain | None) -> FloatArray:
@@ -47,16 +42,9 @@ def probe_points(network: Network, domain: Domain | None) -> FloatArray:
     Returns:
         (k, input_size); the first ones differ most.
     """
-    count, random, size = point_count(network), np.random.default_rng(0), network.input_size
-    lower, upper = (-np.ones((1, size)), np.ones((1, size))) if domain is None else (domain.lower, domain.upper)
-    chosen = np.arange(count) % len(lower)
-    low, high = lower[chosen], upper[chosen]
-    share = random.random((count, size))
-    corners = random.random((count, size)).round()
-    kind = np.arange(count)[:, None]
-    share = np.where(kind % 3 == 2, corners, share)
-    share = np.where(kind == 0, 0.5, np.where(kind == 1, 0.0, np.where(kind == 3, 1.0, share)))
-    return np.asarray(low * (1.0 - share) + high * share)
+    end = np.ones((1, network.input_size))
+    lower, upper = (-end, end) if domain is None else (domain.lower, domain.upper)
+    return sample_boxes(lower, upper, point_count(network), np.random.default_rng(0))
 
 
 def compare_reading(data: bytes, network: Network, points: FloatArray, file: str | None = None) -> tuple[int, str]:
@@ -86,9 +74,9 @@ def compare_reading(data: bytes, network: Network, points: FloatArray, file: str
     points = rounded_points(network, points)
     try:
         far = _far(data, network, points)
-        few = _CLOSER if multiplications(network) < _MULTIPLICATIONS >> 4 else 1
+        few = _CLOSER if network.products < _MULTIPLICATIONS >> 4 else 1
         closer = np.flatnonzero(far | (np.arange(len(points)) < few))
-        closer = closer[: max(_CLOSER, _MULTIPLICATIONS // (8 * multiplications(network)))]
+        closer = closer[: max(_CLOSER, _MULTIPLICATIONS // (8 * max(1, network.products)))]
         comparison = compare_with_runtime(data, network, points[closer], overflow=False)
     except InputError as error:
         if error.code == "runtime/arity":

@@ -159,6 +159,12 @@ class Network:
                 count += sum(a.size for t in node.terms for a in t.map.parameters() if a.dtype == np.float64)
         return count
 
+    @cached_property
+    def products(self) -> int:
+        """Number of products that an evaluation takes, at most."""
+        affine = [node for node in self.nodes if isinstance(node, Affine)]
+        return sum(term.map.fan_in * node.size for node in affine for term in node.terms)
+
     def until(self, *names: str) -> Network:
         """The network that ends at nodes of these names, which are its outputs: only what they read."""
         wanted, nodes = set(names), []

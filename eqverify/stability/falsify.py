@@ -1,36 +1,30 @@
 """Witnesses: inputs that show which signs a pre-activation takes.
 
 A sign counts only when the float64 value exceeds its own rigorous rounding error, so a witness is a proof.
-Sources of points: random samples and corners, points that a solver proposes, and sign-gradient steps on the
-pre-activation itself (PGD, Madry et al. 2018, arXiv 1706.06083), all missing signs of a layer at once.
+Sources of points: random samples and corners, points that a solver proposes, and gradient steps on the pre-activation
+itself, all missing signs of a layer at once.
 
 The search sees only the part of the network that the layer reads, without error bounds; only points that seem to show a
-missing sign are then evaluated with them.  It stops for a layer after `PATIENCE` starts in a row without a new sign.
+missing sign are then evaluated with them.  It stops for a layer where starts show no new sign.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
-from eqverify.domain import Domain, Polytope
-from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error
+from eqverify.attack.gradient import COARSE, NEAR, Heading, climb
+from eqverify.attack.points import Sampler
+from eqverify.domain import Domain
+from eqverify.network import Network, evaluate_nodes, evaluation_error
 from eqverify.stability.facts import FactTable
-from eqverify.stability.interior import Interior
-
-_STEPS = (1.0, 1.0, 0.5, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02)
-"""Step lengths as fractions of the box; 1.0 jumps to the corner that the gradient names."""
-
-_NEAR = (0.01, 0.003, 0.001, 1e-4, 1e-5, 1e-6)
-"""Step lengths around a solver's candidate."""
 
 _RESTARTS = 6
 _STARTS = 128
 """Starts of a search after the first, where fewer signs than that are missing."""
 
-PATIENCE = 1
 _BATCH = 512
 _POOL = 1024
 """Points kept as possible starts."""
@@ -50,8 +44,9 @@ class Falsifier:
         self.network = network
         self.domain = domain
         self.table = table
-        self.random = np.random.default_rng(seed)
-        self._interiors = [Interior(part) for part in domain.polytopes]
+        random = np.random.default_rng(seed)
+        self.samplers = [Sampler(part, random) for part in domain.polytopes]
+        """Make points of each part."""
         self._prefixes: dict[str, Network] = {}
         self.listener: Callable[[FloatArray], None] | None = None
         """Told of inputs (k, input_size) that showed a sign first."""
@@ -64,11 +59,9 @@ class Falsifier:
         return np.concatenate(self._kept) if self._kept else np.empty((0, self.network.input_size))
 
     def sample(self, count: int = 256) -> None:
-        """Random points and random corners of every part, and its centre."""
-        share = max(2, count // (2 * len(self.domain.polytopes)))
-        for index, part in enumerate(self.domain.polytopes):
-            points = [part.box.centre[None], self._random_points(part, share), self._random_corners(part, share)]
-            self.try_points(self._interiors[index].pull(np.concatenate(points)))
+        """The centre, random points and random corners of every part."""
+        for sampler in self.samplers:
+            self.try_points(sampler.sample(max(5, count // len(self.samplers))))
 
     def propose(self, part: int, point: FloatArray, name: str, up: IntArray, down: IntArray) -> None:
         """Take a solver's candidate for signs of units, and search next to it for those that it does not show.
@@ -84,12 +77,11 @@ class Falsifier:
         """
         if point.shape != (self.domain.size,) or not np.isfinite(point).all():
             return
-        start = self._interiors[part].pull(point[None])
+        start = self.samplers[part].pull(point[None])
         self.try_points(start)
-        up, down = up[~self.table.above[name][up]], down[~self.table.below[name][down]]
-        units, signs = np.concatenate([up, down]), np.concatenate([np.ones(up.size), -np.ones(down.size)])
+        units, signs = _wanted(up[~self.table.above[name][up]], down[~self.table.below[name][down]])
         if units.size:
-            _Climb(self, name, part, units, signs).run(np.repeat(start, units.size, axis=0), _NEAR)
+            self._climb(name, part, units, signs, np.repeat(start, units.size, axis=0), NEAR)
 
     def try_points(self, points: FloatArray) -> None:
         """Record the signs that points (batch, input_size) show; points not certainly in the domain are dropped."""
@@ -104,8 +96,7 @@ class Falsifier:
 
     def _judge(self, points: FloatArray, network: Network) -> None:
         """Record signs at points of the domain in those layers that `network`, the whole or a prefix, has."""
-        for start in range(0, len(points), _BATCH):
-            batch = points[start : start + _BATCH]
+        for batch in (points[chunk] for chunk in _chunks(len(points))):
             values = evaluate_nodes(network, batch)
             errors = evaluation_error(network, values)
             useful = np.zeros(len(batch), dtype=bool)
@@ -134,36 +125,47 @@ class Falsifier:
                 self._climb_layer(node.source, part, stop)
 
     def _climb_layer(self, name: str, part: int, stop: Callable[[], bool]) -> None:
-        idle = 0
         for restart in range(_RESTARTS):
             units, signs = self._missing(name)
             missing = units.size
             if restart and missing:
                 copies = max(1, _STARTS // missing)
                 units, signs = np.repeat(units, copies), np.repeat(signs, copies)
-            for start in range(0, units.size, _BATCH):
+            for chunk in _chunks(units.size):
                 if stop():
                     return
-                chunk = slice(start, start + _BATCH)
                 begin = self._starts(part, name, units[chunk], signs[chunk], restart)
-                _Climb(self, name, part, units[chunk], signs[chunk]).run(begin, _STEPS)
-            idle = idle + 1 if self._missing(name)[0].size == missing else 0
-            if idle == PATIENCE:
+                self._climb(name, part, units[chunk], signs[chunk], begin, COARSE)
+            if self._missing(name)[0].size == missing:
                 return
 
     def climb_from(self, name: str, part: int, units: IntArray, signs: FloatArray, points: FloatArray) -> None:
         """Gradient search for signs of units, (k,) each, from points (k, input_size) of a part."""
-        points = self._interiors[part].pull(points)
-        for start in range(0, units.size, _BATCH):
-            chunk = slice(start, start + _BATCH)
-            _Climb(self, name, part, units[chunk], signs[chunk]).run(points[chunk], _STEPS)
+        points = self.samplers[part].pull(points)
+        for chunk in _chunks(units.size):
+            self._climb(name, part, units[chunk], signs[chunk], points[chunk], COARSE)
+
+    def _climb(
+        self, name: str, part: int, units: IntArray, signs: FloatArray, points: FloatArray, steps: tuple[float, ...]
+    ) -> None:
+        """Each of `units` climbs `signs` times its pre-activation from its own point until that is known to occur."""
+
+        def look(x: FloatArray, z: FloatArray) -> Heading | None:
+            nonlocal units, signs
+            reached = z[np.arange(units.size), units] * signs > 0
+            if reached.any():
+                self._confirm(name, part, x[reached])
+            kept = ~np.where(signs > 0, self.table.above[name][units], self.table.below[name][units])
+            units, signs = units[kept], signs[kept]
+            return (kept, units, signs) if units.size else None
+
+        climb(self.prefix(name), self.samplers[part], points, look, steps)
 
     def _missing(self, name: str) -> tuple[IntArray, FloatArray]:
         """Undecided units with the sign each lacks; a unit that lacks both stands twice."""
         undecided = self.table.open(name)
-        up = np.flatnonzero(undecided & ~self.table.above[name])
-        down = np.flatnonzero(undecided & ~self.table.below[name])
-        return np.concatenate([up, down]), np.concatenate([np.ones(up.size), -np.ones(down.size)])
+        up, down = undecided & ~self.table.above[name], undecided & ~self.table.below[name]
+        return _wanted(np.flatnonzero(up), np.flatnonzero(down))
 
     def prefix(self, name: str) -> Network:
         """The network that ends at node `name`: only what that reads."""
@@ -172,104 +174,29 @@ class Falsifier:
         return self._prefixes[name]
 
     def _starts(self, part: int, name: str, units: IntArray, signs: FloatArray, restart: int) -> FloatArray:
-        """Where a search begins: the best of the pool for each unit, then random points and corners by turns."""
-        polytope, pool = self.domain.polytopes[part], self._pools[part]
+        """Where a search begins: the best of the pool for each unit, then random points and corners."""
+        pool = self._pools[part]
         if restart == 0 and len(pool):
             z = evaluate_nodes(self.prefix(name), pool)[name]
             return np.asarray(pool[np.argmax(z[:, units] * signs, axis=0)])
-        draw = self._random_points if restart % 2 == 0 else self._random_corners
-        return self._interiors[part].pull(draw(polytope, units.size))
+        return self.samplers[part].draw(units.size)
 
     def reached(self, name: str, part: int) -> tuple[FloatArray, FloatArray]:
         """The least and the largest value of each component of a node at the points kept of a part, (n,) each."""
         z = evaluate_nodes(self.prefix(name), self._pools[part])[name]
         return np.asarray(z.min(axis=0, initial=np.inf)), np.asarray(z.max(axis=0, initial=-np.inf))
 
-    def corners(self, part: int, count: int) -> FloatArray:
-        """Random corners, (count, input_size), moved into the part where rows cut them off."""
-        return self._interiors[part].pull(self._random_corners(self.domain.polytopes[part], count))
-
-    def pull(self, part: int, points: FloatArray) -> FloatArray:
-        """Points moved into the part."""
-        return self._interiors[part].pull(points)
-
-    def confirm(self, name: str, part: int, points: FloatArray) -> None:
+    def _confirm(self, name: str, part: int, points: FloatArray) -> None:
         """Evaluate points that seem to show a sign in layer `name`, with error bounds; keep them as starts."""
         points = points[self.domain.polytopes[part].contains(points)]
         self._judge(points, self.prefix(name))
         self._pools[part] = np.concatenate([self._pools[part], points])[-_POOL:]
 
-    def _random_points(self, part: Polytope, count: int) -> FloatArray:
-        lower, upper = part.box.lower, part.box.upper
-        inner = lower + (upper - lower) * self.random.random((count, part.box.size))
-        return np.asarray(np.clip(inner, lower, upper))
 
-    def _random_corners(self, part: Polytope, count: int) -> FloatArray:
-        return np.where(self.random.random((count, part.box.size)) < 0.5, part.box.lower, part.box.upper)
+def _wanted(up: IntArray, down: IntArray) -> tuple[IntArray, FloatArray]:
+    """Units that lack a sign, and which: (k,) each."""
+    return np.concatenate([up, down]), np.concatenate([np.ones(up.size), -np.ones(down.size)])
 
 
-class _Climb:
-    """One search: each of `units` climbs `signs` times its pre-activation until that is positive."""
-
-    def __init__(self, falsifier: Falsifier, name: str, part: int, units: IntArray, signs: FloatArray) -> None:
-        self.falsifier, self.name, self.part = falsifier, name, part
-        self.units, self.signs = units, signs
-
-    def run(self, x: FloatArray, steps: tuple[float, ...]) -> None:
-        """Search from points (units, input_size) by steps that are fractions of the box."""
-        falsifier, box = self.falsifier, self.falsifier.domain.polytopes[self.part].box
-        for step in steps:
-            x, gradient = self._drop_found(x)
-            if not self.units.size:
-                return
-            dead = ~gradient.any(axis=1)
-            moved = np.clip(x + step * (box.upper - box.lower) * np.sign(gradient), box.lower, box.upper)
-            moved[dead] = falsifier.corners(self.part, int(dead.sum()))
-            x = falsifier.pull(self.part, moved)
-        self._drop_found(x)
-
-    def _drop_found(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Confirm the points that reached the sign; those units leave.  The other points and their gradients."""
-        falsifier, table = self.falsifier, self.falsifier.table
-        prefix = falsifier.prefix(self.name)
-        values = evaluate_nodes(prefix, x)
-        reached = values[self.name][np.arange(self.units.size), self.units] * self.signs > 0
-        if reached.any():
-            falsifier.confirm(self.name, self.part, x[reached])
-            known = np.where(self.signs > 0, table.above[self.name][self.units], table.below[self.name][self.units])
-            self.units, self.signs, x = self.units[~known], self.signs[~known], x[~known]
-            values = {name: value[~known] for name, value in values.items()}
-        gradient = _gradient(prefix, self.name, self.units, values) * self.signs[:, None]
-        return x, gradient
-
-
-def preactivation_gradient(network: Network, name: str, units: IntArray, x: FloatArray) -> FloatArray:
-    """Gradients of z_units[k] of node `name` with respect to the input, at x[k]: (k, input_size)."""
-    return _gradient(network, name, units, evaluate_nodes(network, x))
-
-
-def _gradient(network: Network, name: str, units: IntArray, values: dict[str, FloatArray]) -> FloatArray:
-    rows = np.zeros((units.size, network.sizes[name]))
-    rows[np.arange(units.size), units] = 1.0
-    return pull_rows(network, {name: rows}, values)
-
-
-def pull_rows(network: Network, rows: dict[str, FloatArray], values: dict[str, FloatArray]) -> FloatArray:
-    """Gradients with respect to the input, (batch, input_size), of rows on nodes where these have `values`.
-
-    Args:
-        network: the network.
-        rows: by input or node, (batch, size) coefficients; used up.
-        values: by input and node, (batch, size).
-    """
-    count = len(next(iter(rows.values())))
-    for node in reversed(network.nodes):
-        row = rows.pop(node.name, None)
-        if row is None:
-            continue
-        if isinstance(node, Affine):
-            for term in node.terms:
-                rows[term.source] = rows.get(term.source, 0.0) + term.map.backward(row)
-        else:
-            rows[node.source] = rows.get(node.source, 0.0) + row * (values[node.source] > 0)
-    return np.concatenate([rows.get(port.name, np.zeros((count, port.size))) for port in network.inputs], axis=1)
+def _chunks(size: int) -> Iterator[slice]:
+    return (slice(start, start + _BATCH) for start in range(0, size, _BATCH))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from deciding_helpers import absolute, accepting, budget, chain, least_maximum, never, question, square
+from deciding_helpers import absolute, accepting, budget, chain, least_maximum, never, question
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
-from eqverify.deciding.attack import attack, attack_near
 from eqverify.deciding.question import Question
 from eqverify.deciding.scip_backend import ScipBackend, ask_solver
 from eqverify.deciding.splitting import split_question
@@ -110,23 +109,3 @@ def test_what_a_lying_solver_says_is_not_believed(said):
         question(shifted), crown_bounds(shifted, -np.ones((1, 13)), np.ones((1, 13)), outputs=True), never, 1.0
     )
     assert reply.verdict == "unknown"
-
-
-def test_an_attack_shows_the_replay_points_of_the_box_that_meet_all_rows():
-    network = chain(([[1.0, 0.0], [0.0, 1.0]], [0.5, 0.75]))
-    seen = []
-
-    def replay(points):
-        seen.append(points)
-        return True
-
-    assert attack(network, square(), np.ones((1, 2), dtype=bool), replay, budget=budget())
-    assert (np.abs(seen[0]) <= 1).all()
-    assert (evaluate(network, seen[0]).max(axis=1) <= 0).any()
-    assert not attack_near(network, square(), np.array([np.inf, 0.0]), replay)
-    assert not attack_near(network, square(), np.zeros(5), replay)
-
-
-def test_an_attack_ends_with_its_budget():
-    network = absolute(1.0)
-    assert not attack(network, square(), np.ones((1, 1), dtype=bool), never, budget=budget(0.2), rounds=10**9)

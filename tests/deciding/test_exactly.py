@@ -206,10 +206,7 @@ def test_giving_up_says_nothing():
 
 
 def test_a_solution_that_no_run_shows_is_unknown(monkeypatch):
-    from eqverify.api import parts
-
-    monkeypatch.setattr(parts.Replayer, "_nearly_met", lambda *_: False)
-    monkeypatch.setattr(parts.Replayer, "_met", lambda *_: False)
+    monkeypatch.setattr("eqverify.api.parts.shown_by", lambda *_: lambda _: None)
     answer = verify(NEEDLE, *within("-1.0", "1.0"), "(= Y_0 0.3)")
     assert answer.verdict == "unknown"
     assert answer.reason == REASONS["unshown"]

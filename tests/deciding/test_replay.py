@@ -10,13 +10,14 @@ from deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
 
 import eqverify as eq
 from eqverify.api import deciding, parts
-from eqverify.deciding.replay import TOLERANCE, Replayer
+from eqverify.attack.replay import TOLERANCE, Replay, shown_by
 from eqverify.domain import Box, Case, HalfSpace, Polytope
 from eqverify.network import evaluate
 
 
 def replayer(network, rows, box, run=None):
-    return Replayer(network, Case(Polytope(box), (rows,)), run or (lambda points: evaluate(network, points)))
+    check = shown_by(run or (lambda points: evaluate(network, points)), network, (rows,))
+    return Replay(network, Case(Polytope(box), (rows,)), check)
 
 
 IDENTITY = chain(([[1.0]], [0.0]), element="float64")
@@ -47,7 +48,7 @@ def test_what_is_missed_by_less_than_float64_tells_is_missed():
 
 
 @pytest.mark.parametrize(
-    ("shown", "counts"), [(0.5 + TOLERANCE / 2, True), (0.5 + 2 * TOLERANCE, False), (np.nan, False)]
+    ("shown", "counts"), [(0.5 + float(TOLERANCE) / 2, True), (0.5 + 2 * float(TOLERANCE), False), (np.nan, False)]
 )
 def test_onnxruntime_must_agree_within_the_tolerance(shown, counts):
     found = replayer(IDENTITY, at_most("0.5"), UNIT, lambda points: np.full((len(points), 1), shown))

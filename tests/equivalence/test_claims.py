@@ -47,7 +47,7 @@ def liars(monkeypatch: pytest.MonkeyPatch) -> None:
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks for differences before solvers are asked."""
     monkeypatch.setattr(WitnessSearch, "search", lambda self, deadline, rounds: False)
-    monkeypatch.setattr(WitnessSearch, "glance", lambda self: False)
+    monkeypatch.setattr(WitnessSearch, "quick_sample", lambda self: False)
     monkeypatch.setattr("eqverify.equivalence.exact._sampled_witness", lambda search, part: None)
 
 

@@ -135,7 +135,7 @@ def test_all_methods_agree_with_the_exact_deviation(start: int) -> None:
 @pytest.mark.parametrize("seed", DIFFERENT[:6])
 def test_methods_find_differences_without_the_search(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WitnessSearch, "search", lambda self, deadline, rounds: False)
-    monkeypatch.setattr(WitnessSearch, "glance", lambda self: False)
+    monkeypatch.setattr(WitnessSearch, "quick_sample", lambda self: False)
     f, g, domain = random_pair(seed)
     exact = max(deviation.value for deviation in deviations_exact(f, g, domain))
     assert exact

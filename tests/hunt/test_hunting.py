@@ -190,7 +190,7 @@ def test_a_sat_that_is_unsat(monkeypatch, tmp_path):
 def test_an_input_of_sat_beside_the_set(form, monkeypatch, tmp_path):
     import numpy as np
 
-    from eqverify.deciding.replay import Witness
+    from eqverify.attack.replay import Witness
 
     beyond = 1.0 + 2**-52
     answering(monkeypatch, witness=Witness(np.array([beyond]), np.array([0.0]), (Fraction(beyond),), (Fraction(0),)))

@@ -5,11 +5,11 @@ import time
 import numpy as np
 import pytest
 
+from eqverify.attack.points import Sampler
 from eqverify.domain import Box, Domain, Polytope, box_domain
 from eqverify.problem import domain_problem
 from eqverify.stability.facts import FactTable, Status
 from eqverify.stability.falsify import Falsifier
-from eqverify.stability.interior import Interior
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.chains import chain_network
@@ -63,12 +63,12 @@ def test_points_are_moved_into_a_polytope():
     part = simplex(10)
     points = np.random.default_rng(0).random((50, 10)) * 3 - 1
     assert not part.contains(points).any()
-    assert part.contains(Interior(part).pull(points)).all()
+    assert part.contains(Sampler(part, np.random.default_rng(0)).pull(points)).all()
 
 
 def test_rows_without_interior_lose_points_and_nothing_else():
     part = Polytope(Box(np.zeros(2), np.ones(2)), np.array([[1.0, 1.0], [-1.0, -1.0]]), np.array([1.0, -1.0]))
-    assert Interior(part).point is None
+    assert Sampler(part, np.random.default_rng(0)).point is None
     network = chain_network([(np.eye(2), -0.5 * np.ones(2)), (np.ones((1, 2)), np.zeros(1))])
     facts = prove_stability(domain_problem(network, Domain((part,))), StabilityOptions(time_limit=5.0))
     assert facts.count(Status.ACTIVE) == facts.count(Status.INACTIVE) == 0

@@ -1,0 +1,1 @@
+"""Inputs that show something: how they are made, moved by gradients, and replayed."""
