@@ -27,9 +27,9 @@ from eqverify.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntA
 from eqverify.bounds.alive import Part, alive_part
 from eqverify.bounds.ascent import FIRST_STEP, Ascent, Slopes
 from eqverify.bounds.assumed import assumed_nodes
-from eqverify.bounds.boxpass import certainly_inside
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
 from eqverify.bounds.duality import scaled, slopes_of
+from eqverify.bounds.halfspaces import certainly_inside
 from eqverify.bounds.interval import Bounds, Interval, centred
 from eqverify.bounds.lp import lp_for_network
 from eqverify.bounds.pullback import Ground, ancestors, relax

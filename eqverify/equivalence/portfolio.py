@@ -32,6 +32,7 @@ from eqverify.equivalence.splitting import Splitter
 from eqverify.equivalence.witness import Witness, WitnessSearch, products
 from eqverify.network import Network
 from eqverify.progress import Progress, silent
+from eqverify.search.engine import seconds_from_now
 from eqverify.trust import NOBODY, Trust
 
 Verdict = Literal["equivalent", "different", "unknown"]
@@ -283,7 +284,7 @@ def _bounded_part(run: _Run, polytope: Polytope, bounds: tuple[Known, Known]) ->
     start = time.monotonic()
     joint = make_joint(run.networks, bounds, run.goals, run.tick)
     splitter = Splitter(joint, run.goals, polytope, lambda points: run.search.attempt(points, polytope))
-    splitter.run(np.inf, max_boxes=1)
+    splitter.run(max_boxes=1)
     return _Part(polytope, bounds, joint, splitter, time.monotonic() - start)
 
 
@@ -337,7 +338,7 @@ def _split(run: _Run, deadline: float) -> None:
     for number, part in enumerate(parts):
         run.progress("splitting", number, len(parts))
         now = time.monotonic()
-        part.splitter.run(now + max(0.0, deadline - now) / (len(parts) - number))
+        part.splitter.run(left=seconds_from_now(max(0.0, deadline - now) / (len(parts) - number)))
         if run.search.found is not None:
             return
 
