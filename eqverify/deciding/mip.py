@@ -9,11 +9,11 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Bounds
 from eqverify.bounds.crown import open_units
-from eqverify.bounds.signtree import Guide
 from eqverify.deciding.question import Question
 from eqverify.domain import Polytope
 from eqverify.milp.encoding import Answer, UnitBlock
 from eqverify.network.expression import make_basis, restricted_values
+from eqverify.search.sign_tree import Guide
 from eqverify.stability.guides import guide_of
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -69,26 +68,6 @@ class DifferenceBounder:
         return np.full(len(self.goals), self.attempt(points))
 
 
-@dataclass(frozen=True, slots=True)
-class SplitOutcome:
-    """How far splitting got.
-
-    Attributes:
-        refuted: whether every disjunct is excluded on every box.
-        reach: the largest upper bound of a goal's least row over all boxes, done or not: for one-row goals f - g - eps
-            this plus eps is a proved deviation.
-        boxes: number of boxes bounded.
-        left: boxes that are open.
-        done: share of the box's volume (over its free inputs) where every disjunct is excluded.
-    """
-
-    refuted: bool
-    reach: float
-    boxes: int
-    left: int
-    done: float
-
-
 class Splitter(BoxSearch):
     """Input splitting on one part of the domain; may be continued.
 
@@ -106,15 +85,3 @@ class Splitter(BoxSearch):
             order="worst",
             constraints=None if part.is_box else [(part.matrix, part.bound)],
         )
-
-    @property
-    def open(self) -> BoolArray:
-        """(disjuncts,) bool: which are not excluded on every box."""
-        return ~self.proved
-
-    @property
-    def outcome(self) -> SplitOutcome:
-        """How far it got."""
-        left = self.left
-        reach = max(float(self.reached.max(initial=-np.inf)), float(left.reach.max(initial=-np.inf)))
-        return SplitOutcome(bool(self.proved.all()), reach, self.boxes, len(left), self.done)

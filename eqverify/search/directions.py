@@ -15,7 +15,7 @@ from eqverify.bounds.pullback import Ground, LinearBound, relax
 from eqverify.network import Network, Relu
 
 _UNITS = 0.5
-"""Weight of the derivatives beside the linear bounds: splitting by the linear bounds alone stalls on large boxes, by the
+"""Weight of the derivatives beside the linear bounds: splitting by these alone stalls on large boxes, by the
 derivatives alone on small ones."""
 
 Rows = Mapping[str, FloatArray]

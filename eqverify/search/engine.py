@@ -133,6 +133,16 @@ class BoxSearch:
         return self.stuck.join(self.queue.boxes)
 
     @property
+    def open(self) -> BoolArray:
+        """(goals,) bool: not proved."""
+        return ~self.proved
+
+    @property
+    def reach(self) -> float:
+        """The largest proved bound of what a goal is about over all boxes, done or not."""
+        return max(float(self.reached.max(initial=-np.inf)), float(self.left.reach.max(initial=-np.inf)))
+
+    @property
     def done(self) -> float:
         """Share of the roots' volume where nothing is open."""
         return 1.0 - float(self.left.share.sum()) / len(self._widths)

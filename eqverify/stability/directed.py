@@ -18,7 +18,6 @@ import numpy as np
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds import Bounds, Interval
 from eqverify.bounds.ascent import Slopes
-from eqverify.bounds.branch import prove_signs
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.directed import (
     DirectedLp,
@@ -31,8 +30,6 @@ from eqverify.bounds.directed import (
     meet,
 )
 from eqverify.bounds.lp import HintSource, LpBound
-from eqverify.bounds.signtree import BranchResult, Guide
-from eqverify.bounds.signtree import Question as SignQuery
 from eqverify.domain import Assumption
 from eqverify.errors import Place, UsageError
 from eqverify.milp.encoding import Answer, Solver, SolverFactory, UnitBlock, Verdict
@@ -41,6 +38,8 @@ from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.search.box_cover import cover_set
 from eqverify.search.engine import forever
+from eqverify.search.sign_branching import prove_signs
+from eqverify.search.sign_tree import BranchResult, Guide, SignQuery
 from eqverify.stability.assumed import Start, directed_problem, start_from
 from eqverify.stability.budget import Budget
 from eqverify.stability.counterexample import CounterexampleSearch

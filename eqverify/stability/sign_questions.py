@@ -25,13 +25,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from eqverify.arrays import ByteArray, IntArray
-from eqverify.bounds.signtree import Guide
 from eqverify.execution import Executor, outcome
 from eqverify.milp.encoding import BranchingTree, SolverFactory, UnitBlock, Verdict
 from eqverify.network import Network, Relu
 from eqverify.network.expression import Basis, Expression, make_basis, restricted_values
 from eqverify.problem import Problem
 from eqverify.progress import Progress
+from eqverify.search.sign_tree import Guide
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import FactTable, Status
 from eqverify.stability.falsify import Falsifier

@@ -33,10 +33,10 @@ from eqverify.bounds.halfspaces import certainly_inside
 from eqverify.bounds.interval import Bounds, Interval, centred
 from eqverify.bounds.lp import lp_for_network
 from eqverify.bounds.pullback import Ground, ancestors, relax
-from eqverify.bounds.signtree import BranchResult, Question, SignTree
 from eqverify.domain import Assumption
 from eqverify.errors import UsageError
 from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error
+from eqverify.search.sign_tree import BranchResult, SignQuery, SignTree
 
 HOPELESS = 4.0
 """Times the nodes that a question may have."""
@@ -67,7 +67,7 @@ Numbers = Mapping[str, Float32Array]
 def prove_signs(
     network: Network,
     bounds: Bounds,
-    questions: Sequence[Question],
+    questions: Sequence[SignQuery],
     *,
     assumed: Assumption | None = None,
     max_nodes: int = 1000,
@@ -135,7 +135,7 @@ class _Split:
 class _Progress:
     """One question: its tree so far, and the leaves to do, worst first."""
 
-    question: Question
+    question: SignQuery
     parent: list[int] = field(default_factory=list)
     side: list[int] = field(default_factory=list)
     split: list[tuple[int, int]] = field(default_factory=list)
@@ -236,7 +236,7 @@ class _Search:
         network: Network,
         bounds: Bounds,
         node: Affine,
-        questions: Sequence[Question],
+        questions: Sequence[SignQuery],
         assumed: Assumption | None,
         max_nodes: int,
         patience: float,
