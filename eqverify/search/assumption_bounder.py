@@ -79,7 +79,7 @@ class AssumptionBounder:
         """What intervals of all nodes on boxes show."""
         ground = ground_of(self.network, bounds)
         upper, slopes, weights = self._combine(ground, boxes)
-        sizes = np.einsum("kr,krn->kn", weights, steepness(ground, self._rows()))
+        sizes = np.einsum("kr,krn->kn", weights, steepness(ground, self._rows(), len(self.assumed)))
         closed = (upper < 0) | self._excluded(bounds)
         signs = self.signs.read(bounds, boxes.signs)
         self._decide_leaves(boxes, bounds, upper, closed, signs)

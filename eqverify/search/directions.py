@@ -53,8 +53,8 @@ def input_slopes(ground: Ground, found: LinearBound) -> FloatArray:
     return np.nan_to_num(np.concatenate(parts, axis=2))
 
 
-def steepness(ground: Ground, rows: Rows) -> FloatArray:
-    """(boxes, m, input_size) bounds on the derivatives of sums of rows on each box, up to rounding.
+def steepness(ground: Ground, rows: Rows, count: int = 1) -> FloatArray:
+    """(boxes, count, input_size) bounds on the derivatives of sums of rows on each box, up to rounding.
 
     Not those of the linear bounds: these may be flat in an input that only decides signs of units, or where rows pull
     in opposite directions, and it is just there that halving helps (Wang et al. 2018, ReluVal, arXiv 1804.10829).
@@ -76,7 +76,7 @@ def steepness(ground: Ground, rows: Rows) -> FloatArray:
                 pairs.append((term.source, middle - spread, middle + spread))
         for name, a, b in pairs:
             lowest[name], highest[name] = lowest.get(name, 0.0) + a, highest.get(name, 0.0) + b
-    count, sizes = next(iter(rows.values())).shape[1], []
+    sizes = []
     for port in ground.network.inputs:
         size = np.maximum(np.abs(lowest.get(port.name, 0.0)), np.abs(highest.get(port.name, 0.0)))
         sizes.append(np.broadcast_to(size, (ground.boxes, count, port.size)))

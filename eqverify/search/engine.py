@@ -179,10 +179,7 @@ class BoxSearch:
             self.boxes += len(boxes)
             found = self.bounder.bound(boxes)
             closed = boxes.open & found.closed
-            for part in np.unique(boxes.part):
-                own = boxes.part == part
-                best = np.where(closed[own], found.reach[own], -np.inf).max(axis=0)
-                self.reached[part] = np.maximum(self.reached[part], best)
+            np.maximum.at(self.reached, boxes.part, np.where(closed, found.reach, -np.inf))
             rest = boxes.open & ~closed
             self._try_points(boxes, found.corners, rest.any(axis=1) & ~found.hopeless)
             self._split(boxes, rest, found)
