@@ -51,9 +51,8 @@ class DifferenceBounder:
         score = (pushed.score * rows[:, :, None]).sum(axis=1)
         worst = np.argmax(np.where(rows, pushed.upper, -np.inf), axis=1)
         slopes = pushed.inputs[np.arange(len(boxes)), worst]
-        corners = np.where(slopes > 0, boxes.upper, boxes.lower)
         least = self.goals.least(pushed.upper)
-        return Bounded(closed, least, score, corners, boxes.signs, self._hopeless(pushed, least, rest))
+        return Bounded(closed, least, score, slopes, boxes.signs, self._hopeless(pushed, least, rest))
 
     def _hopeless(self, pushed: Pushed, least: FloatArray, rest: BoolArray) -> BoolArray:
         """Boxes whose bounds are nothing but rounding errors, which halving does not make smaller."""

@@ -66,38 +66,26 @@ class AssumptionBounder:
         self.signs = UnitSigns.of(network)
         self.found = False
 
-    def bounds_on(self, boxes: Boxes) -> dict[str, Interval]:
-        """Intervals of all nodes."""
-        told = None if self.repeatable else self.signs.told(boxes.signs)
-        return crown_bounds(self.network, boxes.lower, boxes.upper, told, alone=self.repeatable)
-
     def bound(self, boxes: Boxes) -> Bounded:
         """As `Bounder.bound`."""
-        return self.judge(boxes, self.bounds_on(boxes))
-
-    def judge(self, boxes: Boxes, bounds: Bounds) -> Bounded:
-        """What intervals of all nodes on boxes show."""
+        inherited = None if self.repeatable else self.signs.told(boxes.signs)
+        bounds = crown_bounds(self.network, boxes.lower, boxes.upper, inherited, alone=self.repeatable)
         ground = ground_of(self.network, bounds)
         upper, slopes, weights = self._combine(ground, boxes)
         sizes = np.einsum("kr,krn->kn", weights, steepness(ground, self._rows(), len(self.assumed)))
-        closed = (upper < 0) | self._excluded(bounds)
+        closed = upper < 0
+        for name, told in self.known.items():
+            closed |= ((bounds[name].lower > told.upper) | (bounds[name].upper < told.lower)).any(axis=1)
         signs = self.signs.read(bounds, boxes.signs)
         self._decide_leaves(boxes, bounds, upper, closed, signs)
         score = blamed(slopes, sizes, boxes.upper - boxes.lower)
-        corners = np.where(slopes > 0, boxes.upper, boxes.lower)
-        return Bounded(closed[:, None], upper[:, None], score, corners, signs, np.zeros(len(boxes), dtype=bool))
+        none = np.zeros(len(boxes), dtype=bool)
+        return Bounded(closed[:, None], upper[:, None], score, slopes, signs, none, bounds)
 
     def refuted(self, points: FloatArray, parts: IntArray) -> BoolArray:
         """As `Bounder.refuted`."""
         self.found = self.found or self.attempt(points)
         return np.array([self.found])
-
-    def _excluded(self, bounds: Bounds) -> BoolArray:
-        result = np.zeros(len(next(iter(bounds.values())).lower), dtype=bool)
-        for name, interval in self.known.items():
-            z = bounds[name]
-            result |= ((z.lower > interval.upper) | (z.upper < interval.lower)).any(axis=1)
-        return result
 
     def _decide_leaves(
         self, boxes: Boxes, bounds: Bounds, upper: FloatArray, closed: BoolArray, signs: ByteArray

@@ -61,12 +61,12 @@ def cover_set(
     rest, kept, hull = search.left, [], dict[str, Interval]()
     for start in range(0, len(rest), bounder.batch):
         batch = rest.take(np.arange(start, min(start + bounder.batch, len(rest))))
-        bounds = bounder.bounds_on(batch)
-        stays = ~bounder.judge(batch, bounds).closed[:, 0]
+        found = bounder.bound(batch)
+        stays = ~found.closed[:, 0]
         kept.append(batch.take(stays))
         if stays.any():
             for name in known:
-                z = bounds[name]
+                z = found.bounds[name]
                 low, high = z.lower[stays].min(axis=0)[None], z.upper[stays].max(axis=0)[None]
                 old = hull.get(name, Interval(low, high))
                 hull[name] = Interval(np.minimum(old.lower, low), np.maximum(old.upper, high))

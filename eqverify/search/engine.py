@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds.halfspaces import certainly_outside
+from eqverify.bounds.interval import Bounds
 from eqverify.search.box_queue import Boxes, BoxQueue, Order, TreeRecord, without
 
 Constraints: TypeAlias = Sequence[tuple[FloatArray, FloatArray]]
@@ -47,17 +48,19 @@ class Bounded:
         closed: (boxes, goals) bool: the goal is proved on the box.
         reach: (boxes, goals) proved upper bounds of what a goal is about; +inf for nothing.
         score: (boxes, input_size) how much each input matters for what stays open; nothing is believed of it.
-        corners: (boxes, input_size) the corner of each box that the worst bound of what stays open points to.
+        slopes: (boxes, input_size) of the linear bound behind the worst bound of what stays open; likewise.
         signs: (boxes, units) as in `Boxes`, with what was proved here.
         hopeless: (boxes,) bool: smaller boxes would not have better bounds.
+        bounds: intervals of nodes on the boxes, as far as the bounder has any.
     """
 
     closed: BoolArray
     reach: FloatArray
     score: FloatArray
-    corners: FloatArray
+    slopes: FloatArray
     signs: ByteArray
     hopeless: BoolArray
+    bounds: Bounds = field(default_factory=dict)
 
 
 class Bounder(Protocol):
@@ -181,25 +184,25 @@ class BoxSearch:
             closed = boxes.open & found.closed
             np.maximum.at(self.reached, boxes.part, np.where(closed, found.reach, -np.inf))
             rest = boxes.open & ~closed
-            self._try_points(boxes, found.corners, rest.any(axis=1) & ~found.hopeless)
+            chosen = rest.any(axis=1) & ~found.hopeless
+            if chosen.any():
+                self._try_points(boxes.take(chosen), found.slopes[chosen])
             self._split(boxes, rest, found)
         self._settle()
 
     def _without_outsiders(self, boxes: Boxes) -> Boxes:
         """Without the boxes that the linear constraints exclude."""
-        if self.constraints is None:
-            return boxes
         outside = np.zeros(len(boxes), dtype=bool)
-        for part in np.unique(boxes.part):
+        for part, rows in enumerate(self.constraints or ()):
             own = boxes.part == part
-            outside[own] = certainly_outside(*self.constraints[int(part)], boxes.lower[own], boxes.upper[own])
+            outside[own] = certainly_outside(*rows, boxes.lower[own], boxes.upper[own])
         self.record.add_leaves(boxes.take(outside))
         return boxes.take(~outside)
 
-    def _try_points(self, boxes: Boxes, corners: FloatArray, chosen: BoolArray) -> None:
-        if chosen.any():
-            points = np.concatenate([corners[chosen], boxes.middle[chosen]])
-            self.refuted |= self.bounder.refuted(points, np.tile(boxes.part[chosen], 2)) & ~self.proved
+    def _try_points(self, boxes: Boxes, slopes: FloatArray) -> None:
+        """Centres, and the corners where the linear bounds are largest."""
+        points = np.concatenate([np.where(slopes > 0, boxes.upper, boxes.lower), boxes.middle])
+        self.refuted |= self.bounder.refuted(points, np.tile(boxes.part, 2)) & ~self.proved
 
     def _split(self, boxes: Boxes, rest: BoolArray, found: Bounded) -> None:
         """Enter boxes into the tree, and halve those on which something stays open.

@@ -55,9 +55,9 @@ class SignBounder:
             reach[:, own] = np.where(self.goals.sign[own] > 0, z.upper[:, unit], -z.lower[:, unit])
             width[:, own] = z.upper[:, unit] - z.lower[:, unit]
         reach = np.where(void[:, None], -np.inf, np.where(boxes.open, reach, np.inf))
-        score, corners = self._directions(boxes, bounds, reach, width)
+        score, slopes = self._directions(boxes, bounds, reach, width)
         signs = self.signs.read(bounds, boxes.signs)
-        return Bounded(reach <= 0, reach, score, corners, signs, np.zeros(len(boxes), dtype=bool))
+        return Bounded(reach <= 0, reach, score, slopes, signs, np.zeros(len(boxes), dtype=bool))
 
     def _by_node(self, bounds: Bounds) -> list[tuple[IntArray, Interval, IntArray]]:
         """The goals about each node that has bounds, these, and the goals' units."""
@@ -87,7 +87,7 @@ class SignBounder:
     def _directions(
         self, boxes: Boxes, bounds: Bounds, reach: FloatArray, width: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Scores and corners (boxes, input_size) by the open goal that is nearest to being decided on each box."""
+        """Scores and slopes (boxes, input_size) by the open goal that is nearest to being decided on each box."""
         still = boxes.open & (reach > 0)
         nearest = np.argmin(np.where(still, reach / np.maximum(width, 1e-300), np.inf), axis=1)
         ground, rows = ground_of(self.network, bounds), {}
@@ -97,22 +97,20 @@ class SignBounder:
                 rows[name] = np.zeros((len(boxes), 1, self.network.sizes[name]))
                 rows[name][own, 0, self.goals.unit[nearest[own]]] = self.goals.sign[nearest[own]]
         if not rows:
-            return np.zeros(boxes.lower.shape), boxes.lower
+            return np.zeros(boxes.lower.shape), np.zeros(boxes.lower.shape)
         pullback = Pullback(ground)
         for name, values in rows.items():
             pullback.add(name, Row(values))
         slopes = input_slopes(ground, pullback.run())[:, 0]
-        score = blamed(slopes, steepness(ground, rows)[:, 0], boxes.upper - boxes.lower)
-        return score, np.where(slopes > 0, boxes.upper, boxes.lower)
+        return blamed(slopes, steepness(ground, rows)[:, 0], boxes.upper - boxes.lower), slopes
 
     def refuted(self, points: FloatArray, parts: IntArray) -> BoolArray:
         """As `Bounder.refuted`; points that show something are kept."""
-        if self.constraints is not None:
-            inside = np.zeros(len(points), dtype=bool)
-            for part in np.unique(parts):
-                own = parts == part
-                inside[own] = certainly_inside(*self.constraints[int(part)], points[own])
-            points = points[inside]
+        inside = np.ones(len(points), dtype=bool)
+        for part, rows in enumerate(self.constraints or ()):
+            own = parts == part
+            inside[own] = certainly_inside(*rows, points[own])
+        points = points[inside]
         if not len(points):
             return np.zeros(len(self.goals), dtype=bool)
         shown, useful = self.goals.refuted(self.network, points)

@@ -48,7 +48,7 @@ class Fake:
         width = found.upper - found.lower
         reach = np.broadcast_to(width.max(axis=1, keepdims=True), closed.shape)
         none = np.zeros(len(found), dtype=bool)
-        return Bounded(closed, reach, self.scores(width), found.upper, found.signs, none)
+        return Bounded(closed, reach, self.scores(width), width, found.signs, none)
 
     def refuted(self, points, parts):
         assert len(points) == len(parts)
