@@ -196,7 +196,9 @@ def test_a_cover_has_all_inputs_that_satisfy_constraints_and_their_values(data):
     rows = data.draw(
         st.lists(st.sampled_from((-1.0, 0.0, 1.0)), min_size=network.output_size, max_size=network.output_size)
     )
-    x = [Fraction(v) for v in (box.lower + data.draw(st.sampled_from((0.0, 0.25, 0.5, 1.0))) * (box.upper - box.lower))]
+    share = data.draw(st.sampled_from((0.0, 0.25, 0.5, 1.0)))
+    inner = np.clip(box.lower + share * (box.upper - box.lower), box.lower, box.upper)
+    x = [Fraction(v) for v in inner.tolist()]
     value = sum(Fraction(c) * y for c, y in zip(rows, outputs_exact(network, x), strict=True))
     bound = np.nextafter(float(value), np.inf)
     if not np.isfinite(bound):
