@@ -118,40 +118,35 @@ class AssumptionBounder:
     def _combine(self, ground: Ground, boxes: Boxes) -> tuple[FloatArray, FloatArray, FloatArray]:
         """The smallest upper bound (k,) found of a combination, its slopes (k, n), and its weights (k, constraints)."""
         count, rows = len(self.assumed), np.arange(len(boxes))
-        each = np.eye(count)
-        if self.repeatable and count > 1:
-            each = np.concatenate([each, np.ones((1, count))])
+        each = np.concatenate([np.eye(count), np.ones((int(count > 1), count))])
         found = self._pull(ground, each[None])
         slopes, best = input_slopes(ground, found), np.argmin(found.upper, axis=1)
-        upper, slope = found.upper[rows, best], slopes[rows, best]
+        upper, slope, weights = found.upper[rows, best], slopes[rows, best], each[best]
         if self.repeatable or count == 1 or (upper < 0).all():
-            return upper, slope, each[best]
-        weights = _weights(found.upper, slopes, boxes, best)
+            return upper, slope, weights
+        weights = _weights(found.upper[:, :count], slopes[:, :count], boxes, weights)
         joint = self._pull(ground, weights[:, None, :])
         better = joint.upper[:, 0] < upper
         joint_slope = input_slopes(ground, joint)[:, 0]
         return np.minimum(upper, joint.upper[:, 0]), np.where(better[:, None], joint_slope, slope), weights
 
 
-def _weights(upper: FloatArray, slopes: FloatArray, boxes: Boxes, best: IntArray) -> FloatArray:
+def _weights(upper: FloatArray, slopes: FloatArray, boxes: Boxes, start: FloatArray) -> FloatArray:
     """(k, rows) weights of a convex combination whose bound is small, by Frank-Wolfe steps.
 
     The bound of a combination is the maximum over the box of the combination of linear functions; where it is attained,
-    the row that is smallest there improves it most.  Any weights are valid.
+    the row that is smallest there improves it most.  Any weights that are not negative are valid.
     """
     radius = (boxes.upper - boxes.lower) / 2
     level = np.nan_to_num(upper - (np.abs(slopes) * radius[:, None, :]).sum(axis=2))
-    rows = np.arange(len(radius))
-    weights = np.zeros(upper.shape)
-    weights[rows, best] = 1.0
-    reached, kept = upper[rows, best], weights.copy()
+    weights = kept = start / start.sum(axis=1, keepdims=True)
+    reached = np.full(len(radius), np.inf)
     for step in range(_COMBINING_STEPS):
         slope = np.einsum("kr,krn->kn", weights, slopes)
         values = level + np.einsum("krn,kn->kr", slopes, np.sign(slope) * radius)
         total = (weights * values).sum(axis=1)
         kept = np.where((total < reached)[:, None], weights, kept)
         reached = np.minimum(total, reached)
-        target = np.zeros_like(weights)
-        target[rows, np.argmin(values, axis=1)] = 1.0
+        target = np.eye(upper.shape[1])[np.argmin(values, axis=1)]
         weights = weights + 2.0 / (step + 3.0) * (target - weights)
-    return kept
+    return np.maximum(kept, 0.0)
