@@ -149,4 +149,4 @@ def _weights(upper: FloatArray, slopes: FloatArray, boxes: Boxes, start: FloatAr
         reached = np.minimum(total, reached)
         target = np.eye(upper.shape[1])[np.argmin(values, axis=1)]
         weights = weights + 2.0 / (step + 3.0) * (target - weights)
-    return np.maximum(kept, 0.0)
+    return np.asarray(np.maximum(kept, 0.0))
