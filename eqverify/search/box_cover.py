@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from eqverify.arrays import FloatArray
-from eqverify.bounds.directed import Question
 from eqverify.bounds.interval import Bounds, Interval
+from eqverify.domain import Assumption
+from eqverify.network import Network
 from eqverify.search.assumption_bounder import AssumptionBounder, Attempt
 from eqverify.search.box_queue import Boxes, SplitTree
 from eqverify.search.engine import BoxSearch
@@ -26,7 +27,7 @@ class Cover:
     Attributes:
         lower: (boxes, input_size); no boxes where the set is empty.
         upper: (boxes, input_size).
-        bounds: by node of `known`, (1, n) the hull of what holds on the boxes; empty without boxes.
+        bounds: by pre-activation node, (1, n) the hull of what holds on the boxes; empty without boxes.
         bounded: how many boxes were bounded.
         tree: the halvings; its leaves are the boxes, and those that miss the set.
     """
@@ -39,13 +40,24 @@ class Cover:
 
 
 def cover_set(
-    question: Question, known: Bounds, *, max_boxes: int, left: Callable[[], float], attempt: Attempt
+    network: Network,
+    lower: FloatArray,
+    upper: FloatArray,
+    assumed: Assumption,
+    known: Bounds,
+    *,
+    max_boxes: int,
+    left: Callable[[], float],
+    attempt: Attempt,
 ) -> Cover:
-    """Split the box breadth first and drop what misses the set.
+    """Split a box breadth first and drop what misses the inputs that satisfy constraints.
 
     Args:
-        question: the set.
-        known: proved intervals (1, n) of nodes on it.
+        network: the network.
+        lower: (input_size,) the box.
+        upper: (input_size,).
+        assumed: the constraints, one at least.
+        known: proved intervals (1, n) of nodes on the set.
         max_boxes: at most so many boxes are bounded while splitting.
         left: seconds left, asked between batches.
         attempt: tries inputs that may lie in the set; the search is over once one is found.
@@ -53,8 +65,8 @@ def cover_set(
     Returns:
         A cover of the set.  Trusted: float64 arithmetic, and `known`.
     """
-    bounder = AssumptionBounder(question.network, question.assumed, attempt, known=known, repeatable=True)
-    roots = Boxes.roots(question.lower[None], question.upper[None], bounder.signs.count, 1)
+    bounder = AssumptionBounder(network, assumed, attempt, known=known, repeatable=True)
+    roots = Boxes.roots(lower[None], upper[None], bounder.signs.count, 1)
     search = BoxSearch(bounder, roots, order="goals")
     search.run(max_boxes, left)
     search.record.add_leaves(search.queue.boxes)
@@ -65,7 +77,7 @@ def cover_set(
         stays = ~found.closed[:, 0]
         kept.append(batch.take(stays))
         if stays.any():
-            for name in known:
+            for name in bounder.signs.places:
                 z = found.bounds[name]
                 low, high = z.lower[stays].min(axis=0)[None], z.upper[stays].max(axis=0)[None]
                 old = hull.get(name, Interval(low, high))

@@ -353,8 +353,12 @@ class _Proof:
             return
         share = Budget(self.budget.left * SPLIT_SHARE)
         fixed = self.options.node_limit is not None
+        region = self.question
         cover = cover_set(
-            self.question,
+            self.network,
+            region.lower,
+            region.upper,
+            region.assumed,
             self.bounds,
             max_boxes=SPLIT_BOXES if fixed else 10 * SPLIT_BOXES,
             left=forever if fixed else lambda: share.left,

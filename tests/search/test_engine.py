@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
-from eqverify.bounds.directed import Question as Region
 from eqverify.domain import Assumption, box_domain
 from eqverify.equivalence.goals import epsilon_goals
 from eqverify.equivalence.joint import make_joint
@@ -205,17 +204,17 @@ def test_a_cover_has_all_inputs_that_satisfy_constraints_and_their_values(data):
         return
     assumed = Assumption(np.array([rows]), np.zeros((1, network.input_size)), np.array([bound]))
     known = crown_bounds(network, box.lower[None], box.upper[None])
-    region = Region(network, box.lower, box.upper, assumed)
-    cover = cover_set(region, known, max_boxes=60, left=forever, attempt=lambda points: False)
+    cover = cover_set(
+        network, box.lower, box.upper, assumed, known, max_boxes=60, left=forever, attempt=lambda points: False
+    )
     held = [
         all(Fraction(lo) <= v <= Fraction(hi) for lo, v, hi in zip(low, x, high, strict=True))
         for low, high in zip(cover.lower.tolist(), cover.upper.tolist(), strict=True)
     ]
     assert any(held)
     values = evaluate_exact(network, x)
-    for node in network.nodes:
-        z = cover.bounds[node.name]
-        for low, v, high in zip(z.lower[0].tolist(), values[node.name], z.upper[0].tolist(), strict=True):
+    for name, z in cover.bounds.items():
+        for low, v, high in zip(z.lower[0].tolist(), values[name], z.upper[0].tolist(), strict=True):
             assert np.isinf(low) or Fraction(low) <= v
             assert np.isinf(high) or v <= Fraction(high)
 
