@@ -22,8 +22,8 @@ from eqverify.api.loading import load_problem
 from eqverify.bounds import crown_bounds, interval_bounds
 from eqverify.bounds.alpha import optimise_slopes
 from eqverify.bounds.lp import lp_of
-from eqverify.bounds.refine import split_bounds
 from eqverify.relaxation.model import restricted_model
+from eqverify.search.input_splitting import split_bounds
 from eqverify.stability.facts import Evidence, FactTable, Status
 from eqverify.stability.falsify import Falsifier
 

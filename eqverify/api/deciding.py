@@ -49,7 +49,7 @@ from eqverify.stability.options import StabilityOptions
 from eqverify.trust import Trust
 
 if TYPE_CHECKING:
-    from eqverify.bounds.signtree import Guide
+    from eqverify.search.sign_tree import Guide
     from eqverify.stability.directed import Directed
 
 _BOUNDS = "bounds"

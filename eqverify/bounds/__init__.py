@@ -1,12 +1,11 @@
 """Sound bounds on the values of nodes over boxes, rounded outwards (specs/bounds.md).
 
-Cheap to dear: intervals, CROWN, optimised slopes, input splitting (here); LP bounds in `eqverify.bounds.lp` and
-branching on signs in `eqverify.bounds.branch` load a solver and are imported by name.
+Cheap to dear: intervals, CROWN, optimised slopes (here); LP bounds in `eqverify.bounds.lp` load a solver and are
+imported by name.  Splitting is in `eqverify.search`.
 """
 
 from eqverify.bounds.alpha import optimise_slopes
 from eqverify.bounds.crown import crown_bounds
 from eqverify.bounds.interval import Bounds, Interval, interval_bounds
-from eqverify.bounds.refine import split_bounds
 
-__all__ = ["Bounds", "Interval", "crown_bounds", "interval_bounds", "optimise_slopes", "split_bounds"]
+__all__ = ["Bounds", "Interval", "crown_bounds", "interval_bounds", "optimise_slopes"]

@@ -46,6 +46,12 @@ def chunks(count: int, boxes: int, width: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, count, step))
 
 
+def most_boxes(network: Network) -> int:
+    """As many boxes as have room for two rows per unit of the widest ReLU layer."""
+    width = max((network.sizes[relu.name] for relu in network.relus), default=1)
+    return max(1, CHUNK_NUMBERS // (2 * width * width))
+
+
 def never() -> bool:
     """Not to stop."""
     return False
@@ -101,6 +107,9 @@ def crown_bounds(
     outputs: bool = False,
     alone: bool = False,
     stop: Callable[[], bool] = never,
+    *,
+    until: tuple[str, BoolArray] | None = None,
+    void: BoolArray | None = None,
 ) -> dict[str, Interval]:
     """Bounds of all nodes over boxes; pre-activations that intervals leave open by CROWN.
 
@@ -112,12 +121,15 @@ def crown_bounds(
         outputs: whether the output nodes get CROWN bounds too.
         alone: whether the bounds of a box must not depend on the boxes beside it: lists of open units are filled up.
         stop: whether intervals shall do for what is left.
+        until: the last node to bound, and (boxes, n) which of its units need more than an interval.
+        void: (boxes,) where given, set for boxes on which `known` and a bound found here exclude each other: no point
+            of a box is in question if `known` need hold for the points in question only.
 
     Returns:
         An interval per input and node.  Trusted: float64 arithmetic, and `known`.
 
     Raises:
-        ContradictionError: `known` and a bound found here exclude each other.
+        ContradictionError: `known` and a bound found here exclude each other, and there is no `void`.
     """
     bounds = input_intervals(network, lower, upper)
     relaxations: dict[str, Relaxation] = {}
@@ -131,24 +143,39 @@ def crown_bounds(
             continue
         z = interval_affine(node, bounds)
         if known is not None and node.name in known:
-            z = z.intersect(known[node.name], node.name)
+            z = meet(z, known[node.name], node.name, void)
+        last = until is not None and node.name == until[0]
         if relaxations and (node.name in targets or node.name in wanted):
             mask = np.ones_like(z.lower, dtype=bool) if node.name in wanted else open_units(z)
+            if until is not None and last:
+                mask = mask & until[1]
             units = target_units(node, mask)
             if units.size:
                 tight = tighten(ground, node.name, units, stop)
                 if alone:
                     asked = np.take_along_axis(mask, np.broadcast_to(units, tight.lower.shape), 1)
                     tight = Interval(np.where(asked, tight.lower, -np.inf), np.where(asked, tight.upper, np.inf))
-                z = replace_units(z, units, tight, node.name)
+                z = replace_units(z, units, tight, node.name, void)
         bounds[node.name] = z
+        if last:
+            break
     return bounds
 
 
-def replace_units(z: Interval, units: IntArray, tight: Interval, node: str) -> Interval:
+def meet(one: Interval, other: Interval, node: str, void: BoolArray | None) -> Interval:
+    """What both say; boxes where they exclude each other are entered in `void`, or are an error without it."""
+    if void is None:
+        return one.intersect(other, node)
+    lower, upper = np.maximum(one.lower, other.lower), np.minimum(one.upper, other.upper)
+    void |= (lower > upper).any(axis=1)
+    return Interval(np.minimum(lower, upper), np.maximum(lower, upper))
+
+
+def replace_units(z: Interval, units: IntArray, tight: Interval, node: str, void: BoolArray | None = None) -> Interval:
     """z with some components, (boxes or 1, m), intersected with what is known of them, (boxes, m)."""
     units = np.broadcast_to(units, tight.lower.shape)
-    old = Interval(np.take_along_axis(z.lower, units, 1), np.take_along_axis(z.upper, units, 1)).intersect(tight, node)
+    old = Interval(np.take_along_axis(z.lower, units, 1), np.take_along_axis(z.upper, units, 1))
+    old = meet(old, tight, node, void)
     lower, upper = z.lower.copy(), z.upper.copy()
     np.put_along_axis(lower, units, old.lower, 1)
     np.put_along_axis(upper, units, old.upper, 1)

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds import Bounds
 from eqverify.bounds.ascent import Slopes
-from eqverify.bounds.frontier import SplitTree
 from eqverify.certificate.codec import Writer
 from eqverify.certificate.multipliers import leaf_slopes, line_slopes, pruned
 from eqverify.network import Network
 from eqverify.problem import Problem
+from eqverify.search.box_queue import SplitTree
 from eqverify.stability.facts import LayerFacts, Status
 from eqverify.stability.proofs import (
     Believed,

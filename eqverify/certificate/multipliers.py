@@ -8,8 +8,8 @@ import numpy as np
 
 from eqverify.arrays import Float32Array, FloatArray
 from eqverify.bounds.duality import slopes_of
-from eqverify.bounds.signtree import SignTree
 from eqverify.network import Network
+from eqverify.search.sign_tree import SignTree
 from eqverify.stability.proofs import LinearProof
 
 Units = dict[str, FloatArray]

@@ -8,10 +8,10 @@ import numpy as np
 
 from eqverify.arrays import BoolArray
 from eqverify.bounds import Bounds, Interval, interval_bounds
-from eqverify.bounds.branch import prove_signs
-from eqverify.bounds.signtree import Question
 from eqverify.network import Affine
 from eqverify.problem import Problem
+from eqverify.search.sign_branching import prove_signs
+from eqverify.search.sign_tree import SignQuery
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import Facts, LayerFacts, Status
 from eqverify.stability.proofs import BranchProof, DerivedProof, Proof
@@ -50,7 +50,7 @@ def checkable_proofs(
             for unit in missing:
                 sign = 1 if layer.status[unit] == Status.INACTIVE else -1
                 if (z.upper[0, unit] > 0) if sign > 0 else (z.lower[0, unit] < 0):
-                    questions.append(Question(layer.source, int(unit), sign))
+                    questions.append(SignQuery(layer.source, int(unit), sign))
             given = problem.given(part)
             results = prove_signs(
                 problem.network, bounds, questions, assumed=given, max_nodes=_NODES, seconds=share.left

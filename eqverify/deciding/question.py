@@ -8,9 +8,9 @@ from typing import Literal, Protocol, TypeAlias
 
 from eqverify.arrays import BoolArray, FloatArray
 from eqverify.bounds import Interval
-from eqverify.bounds.signtree import Guide
 from eqverify.domain import Box
 from eqverify.network import Network
+from eqverify.search.sign_tree import Guide
 from eqverify.stability.budget import Budget
 
 Verdict: TypeAlias = Literal["sat", "unsat", "unknown", "timed-out"]

@@ -7,7 +7,6 @@ from functools import partial
 
 from eqverify.attack.search import RowSearch
 from eqverify.bounds import Bounds, Interval, crown_bounds
-from eqverify.bounds.signtree import Guide
 from eqverify.deciding.arithmetic import Arithmetic, Turn
 from eqverify.deciding.presolve import positive_rows
 from eqverify.deciding.question import Question, Replay, Reply
@@ -17,6 +16,7 @@ from eqverify.milp.encoding import Answer, SolverFactory
 from eqverify.milp.encoding import Verdict as Said
 from eqverify.milp.scip import ScipSolver
 from eqverify.relaxation.model import open_model
+from eqverify.search.sign_tree import Guide
 from eqverify.stability.budget import Budget
 from eqverify.stability.guides import guide_of
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from eqverify.attack.search import RowSearch
 from eqverify.bounds import Interval
-from eqverify.bounds.branch import prove_signs
-from eqverify.bounds.signtree import Guide
-from eqverify.bounds.signtree import Question as SignQuestion
 from eqverify.deciding.question import Question, Replay
 from eqverify.domain import Polytope
+from eqverify.search.sign_branching import prove_signs
+from eqverify.search.sign_tree import Guide, SignQuery
 from eqverify.stability.budget import Budget
 
 _BELOW_ZERO = -1e-300
@@ -53,7 +52,7 @@ def branch_question(
     network, hopeless = question.network, True
     (port,) = network.outputs
     for row in range(port.size):
-        asked = SignQuestion(port.source, row, -1, limit=_BELOW_ZERO, guide=guide)
+        asked = SignQuery(port.source, row, -1, limit=_BELOW_ZERO, guide=guide)
         seconds = budget.share(port.size - row).left
         (found,) = prove_signs(network, bounds, [asked], seconds=seconds, max_nodes=_MAX_NODES)
         if found.proved:

@@ -19,8 +19,6 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Interval, crown_bounds
-from eqverify.bounds.branch import prove_signs
-from eqverify.bounds.signtree import Question
 from eqverify.domain import Domain, Polytope
 from eqverify.equivalence.branching import SignSearch
 from eqverify.equivalence.exchange import exchange
@@ -32,6 +30,9 @@ from eqverify.equivalence.splitting import Splitter
 from eqverify.equivalence.witness import Witness, WitnessSearch
 from eqverify.network import Network
 from eqverify.progress import Progress, silent
+from eqverify.search.engine import seconds_from_now
+from eqverify.search.sign_branching import prove_signs
+from eqverify.search.sign_tree import SignQuery
 from eqverify.trust import NOBODY, Trust
 
 Verdict = Literal["equivalent", "different", "unknown"]
@@ -283,7 +284,7 @@ def _bounded_part(run: _Run, polytope: Polytope, bounds: tuple[Known, Known]) ->
     start = time.monotonic()
     joint = make_joint(run.networks, bounds, run.goals, run.tick)
     splitter = Splitter(joint, run.goals, polytope, lambda points: run.search.attempt(points, polytope))
-    splitter.run(np.inf, max_boxes=1)
+    splitter.run(max_boxes=1)
     return _Part(polytope, bounds, joint, splitter, time.monotonic() - start)
 
 
@@ -337,7 +338,7 @@ def _split(run: _Run, deadline: float) -> None:
     for number, part in enumerate(parts):
         run.progress("splitting", number, len(parts))
         now = time.monotonic()
-        part.splitter.run(now + max(0.0, deadline - now) / (len(parts) - number))
+        part.splitter.run(left=seconds_from_now(max(0.0, deadline - now) / (len(parts) - number)))
         if run.search.found is not None:
             return
 
@@ -432,7 +433,7 @@ def _prove_row(run: _Run, part: _Part, disjunct: int, deadline: float) -> bool:
         run.tick()
         limit = 0.0 if run.goals.strict[row] else _BELOW_ZERO
         seconds = (deadline - time.monotonic()) / (len(rows) - number)
-        (found,) = prove_signs(network, bounds, [Question(ROWS, row, 1, limit)], seconds=seconds, max_nodes=_MAX_NODES)
+        (found,) = prove_signs(network, bounds, [SignQuery(ROWS, row, 1, limit)], seconds=seconds, max_nodes=_MAX_NODES)
         if found.proved:
             return True
         if found.point is not None and run.search.near(found.point, part.polytope):
@@ -466,9 +467,9 @@ _METHODS = {"splitting": _split, "branching": _branching, "milp": _milp, "z3": _
 
 
 def _decision(run: _Run) -> Decision:
-    search, outcomes = run.search, [part.splitter.outcome for part in run.parts]
+    search, splitters = run.search, [part.splitter for part in run.parts]
     whole = len(run.parts) == len(search.domain.polytopes)
-    refuted = whole and all(outcome.refuted for outcome in outcomes)
+    refuted = whole and not run.open_parts
     verdict: Verdict = "different" if search.found is not None else "equivalent" if refuted else "unknown"
     claims = {(id(part), k, who) for part in run.open_parts for k, who in part.claims if part.splitter.open[k]}
     claims = claims if verdict == "unknown" else set()
@@ -483,15 +484,15 @@ def _decision(run: _Run) -> Decision:
     return Decision(
         verdict,
         search.found,
-        max(outcome.reach for outcome in outcomes) if whole else float("inf"),
+        max(splitter.reach for splitter in splitters) if whole else float("inf"),
         search.best,
         tuple(sorted(run.trusted)),
         claimed,
         claimants,
         run.solver if run.trusted or claims else "",
-        sum(outcome.boxes for outcome in outcomes),
-        sum(outcome.left for outcome in outcomes),
-        sum(outcome.done for outcome in outcomes) / len(search.domain.polytopes),
+        sum(splitter.boxes for splitter in splitters),
+        sum(len(splitter.left) for splitter in splitters),
+        sum(splitter.done for splitter in splitters) / len(search.domain.polytopes),
         reason,
         run.seconds,
     )

@@ -18,7 +18,6 @@ import numpy as np
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds import Bounds, Interval
 from eqverify.bounds.ascent import Slopes
-from eqverify.bounds.branch import prove_signs
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.directed import (
     DirectedLp,
@@ -31,9 +30,6 @@ from eqverify.bounds.directed import (
     meet,
 )
 from eqverify.bounds.lp import HintSource, LpBound
-from eqverify.bounds.shrink import shrink
-from eqverify.bounds.signtree import BranchResult, Guide
-from eqverify.bounds.signtree import Question as SignQuery
 from eqverify.domain import Assumption
 from eqverify.errors import Place, UsageError
 from eqverify.milp.encoding import Answer, Solver, SolverFactory, Verdict
@@ -41,6 +37,10 @@ from eqverify.network import Affine, Dense, Network, Term
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.relaxation.blocks import UnitBlock
+from eqverify.search.box_cover import cover_set
+from eqverify.search.engine import forever
+from eqverify.search.sign_branching import prove_signs
+from eqverify.search.sign_tree import BranchResult, Guide, SignQuery
 from eqverify.stability.assumed import Start, directed_problem, start_from
 from eqverify.stability.budget import Budget
 from eqverify.stability.counterexample import CounterexampleSearch
@@ -331,6 +331,11 @@ class _Proof:
         if self.search.found is not None:
             self.outcome = ("sat", Evidence.NONE, "an input was found")
 
+    def _finds(self, points: FloatArray) -> bool:
+        """Whether an input of D' was found by now, with these points (k, input_size)."""
+        self.search.try_points(points)
+        return self.search.found is not None
+
     def _search(self) -> None:
         self.search.search(self.budget.exhausted)
         self._try([])
@@ -349,12 +354,16 @@ class _Proof:
             return
         share = Budget(self.budget.left * SPLIT_SHARE)
         fixed = self.options.node_limit is not None
-        cover = shrink(
-            self.question,
+        region = self.question
+        cover = cover_set(
+            self.network,
+            region.lower,
+            region.upper,
+            region.assumed,
             self.bounds,
             max_boxes=SPLIT_BOXES if fixed else 10 * SPLIT_BOXES,
-            stop=lambda: self.search.found is not None or (share.exhausted() and not fixed),
-            propose=self.search.try_points,
+            left=forever if fixed else lambda: share.left,
+            attempt=self._finds,
         )
         self._record(CoverProof(cover.tree))
         self._note(f"{cover.bounded} boxes, {len(cover.lower)} left")

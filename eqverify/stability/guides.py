@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from eqverify.arrays import IntArray
-from eqverify.bounds.signtree import Guide
 from eqverify.milp.encoding import BranchingTree
+from eqverify.search.sign_tree import Guide
 
 
 def guide_of(tree: BranchingTree | None, kept: Sequence[IntArray]) -> Guide:

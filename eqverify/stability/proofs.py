@@ -16,8 +16,8 @@ from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds import Bounds, Interval
 from eqverify.bounds.ascent import Slopes
 from eqverify.bounds.duality import Multipliers, Triangles
-from eqverify.bounds.frontier import SplitTree
-from eqverify.bounds.signtree import BranchResult
+from eqverify.search.box_queue import SplitTree
+from eqverify.search.sign_tree import BranchResult
 
 
 @dataclass(frozen=True, slots=True, eq=False)

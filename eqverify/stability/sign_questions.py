@@ -25,7 +25,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eqverify.arrays import ByteArray, IntArray
-from eqverify.bounds.signtree import Guide
 from eqverify.execution import Executor, outcome
 from eqverify.milp.encoding import BranchingTree, SolverFactory, Verdict
 from eqverify.network import Network, Relu
@@ -33,6 +32,7 @@ from eqverify.network.expression import Expression
 from eqverify.problem import Problem
 from eqverify.progress import Progress
 from eqverify.relaxation.model import RestrictedModel, restricted_model
+from eqverify.search.sign_tree import Guide
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import FactTable, Status
 from eqverify.stability.falsify import Falsifier

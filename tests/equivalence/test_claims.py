@@ -81,7 +81,7 @@ def test_liars_change_no_answer(seed: int) -> None:
 def test_liars_change_no_answer_about_large_networks(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Branching in floats on both networks side by side looks for the proof there."""
     monkeypatch.setattr(portfolio_module, "EXACT_LIMITS", (0, 0))
-    monkeypatch.setattr(Splitter, "run", lambda self, *_, **__: self.outcome)
+    monkeypatch.setattr(Splitter, "run", lambda *_, **__: None)
     f, g, domain = random_pair(seed)
     exact = max(deviation.value for deviation in deviations_exact(f, g, domain))
     assert exact
@@ -93,7 +93,7 @@ def test_liars_change_no_answer_about_large_networks(seed: int, monkeypatch: pyt
 
 @pytest.mark.usefixtures("liars", "blind")
 def test_a_claim_without_proof_is_counted_and_used_where_its_solver_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Splitter, "run", lambda self, *_, **__: self.outcome)
+    monkeypatch.setattr(Splitter, "run", lambda *_, **__: None)
     monkeypatch.setattr(portfolio_module, "_prove", lambda *_: False)
     f, g, domain = random_pair(2)
     exact = max(deviation.value for deviation in deviations_exact(f, g, domain))
@@ -178,7 +178,7 @@ def test_units_below_the_tolerances_of_a_solver(method: Method) -> None:
 def test_the_command_says_whose_word_it_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Splitter, "run", lambda self, *_, **__: self.outcome)
+    monkeypatch.setattr(Splitter, "run", lambda *_, **__: None)
     monkeypatch.setattr(portfolio_module, "_prove", lambda *_: False)
     f, g, _ = mixed_pair()
     for name, network in (("f", f), ("g", g)):

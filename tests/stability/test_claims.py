@@ -8,13 +8,13 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
-from eqverify.bounds.branch import prove_signs
-from eqverify.bounds.signtree import Guide, Question
 from eqverify.domain import Assumption, Box, Domain, Polytope, assumed_inputs, box_domain
 from eqverify.errors import EqverifyError
 from eqverify.milp.encoding import Answer, JointAnswer, Verdict
 from eqverify.network import Affine
 from eqverify.problem import domain_problem
+from eqverify.search.sign_branching import prove_signs
+from eqverify.search.sign_tree import Guide, SignQuery
 from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
@@ -123,7 +123,7 @@ def test_answers_on_polytopes_are_right(data):
     (part,) = domain.polytopes
     given_rows = assumed_inputs(part.matrix, part.bound, network.output_size)
     for sign in (1, -1):
-        asked = Question(relu.source, unit, sign, guide=Guide.root())
+        asked = SignQuery(relu.source, unit, sign, guide=Guide.root())
         (answer,) = prove_signs(network, bounds, [asked], assumed=given_rows, max_nodes=20, batch=2)
         truth = exact.layers[relu.name][unit]
         most = truth.upper if sign > 0 else -truth.lower
@@ -141,14 +141,14 @@ def test_a_guide_is_followed_and_not_believed():
     network = absolute_sum(2.1)
     bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))
     guide = Guide(np.array([0, 0, -1, -1]), np.array([2, 3, 0, 0]), np.array([[1, -1], [2, 3], [-1, -1], [-1, -1]]))
-    (found,) = prove_signs(network, bounds, [Question("affine1", 0, 1, guide=guide)])
+    (found,) = prove_signs(network, bounds, [SignQuery("affine1", 0, 1, guide=guide)])
     assert found.proved
     assert found.tree.unit[0] == 2
     lower = int(np.flatnonzero((found.tree.parent == 0) & (found.tree.side < 0))[0])
     assert found.tree.relu[lower] < 0 or found.tree.unit[lower] == 3
     for relu, unit in ((7, 0), (0, 99), (0, -3)):
         wrong = Guide(np.array([relu, 0, -1]), np.array([unit, 0, 0]), np.array([[0, 1], [0, 2], [-1, -1]]))
-        assert prove_signs(network, bounds, [Question("affine1", 0, 1, guide=wrong)])[0].proved
+        assert prove_signs(network, bounds, [SignQuery("affine1", 0, 1, guide=wrong)])[0].proved
 
 
 @pytest.mark.parametrize(("least", "proved"), [(2.05, True), (1.9, False)])
@@ -158,7 +158,7 @@ def test_assumed_constraints_on_outputs_are_used(least, proved):
     bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)), outputs=True)
     assumed = Assumption(np.array([[1.0]]), np.zeros((1, 2)), np.array([1.95]))
     (found,) = prove_signs(
-        network, bounds, [Question("affine1", 0, 1, limit=least - 0.05)], assumed=assumed, max_nodes=200
+        network, bounds, [SignQuery("affine1", 0, 1, limit=least - 0.05)], assumed=assumed, max_nodes=200
     )
     assert found.proved is proved
     assert found.upper >= 1.95 - 1e-9

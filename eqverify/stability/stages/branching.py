@@ -4,7 +4,7 @@ How the effort is spent:
 - the stage may take `SHARE` of the time left; a layer half of what the stage has left, the last one with open units
   all of it;
 - every open sign of a layer is a question; all are searched side by side, those nearest to their end first, each with
-  at most `branch_nodes` tree nodes (an option); hopeless ones are given up as `eqverify.bounds.branch` says;
+  at most `branch_nodes` tree nodes (an option); hopeless ones are given up as `eqverify.search.sign_branching` says;
 - where later layers have open units, the ranges of the units that are not inactive are questions too: every relaxation
   and interval that reads them becomes narrower, and decides many units at once.  All of them share `RANGE_NODES` tree
   nodes, or `NODES_PER_OPEN` for each later open unit if that is less; there must be `FEWEST` for each question.  A
@@ -27,11 +27,11 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds import Bounds, Interval, interval_bounds
-from eqverify.bounds.branch import HOPELESS, prove_signs
 from eqverify.bounds.pullback import ancestors
-from eqverify.bounds.signtree import BranchResult, Question
 from eqverify.execution import outcome
 from eqverify.network import Affine, Relu
+from eqverify.search.sign_branching import HOPELESS, prove_signs
+from eqverify.search.sign_tree import BranchResult, SignQuery
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.proofs import BranchProof
@@ -147,7 +147,7 @@ class Layer:
                 interval = table.bounds[self.name]
                 reach, width = sign * getattr(interval, side)[part], (interval.upper - interval.lower)[part]
                 wanted = np.flatnonzero(undecided & ~known[self.name] & (reach > 0) & (reach <= width))
-                questions += [Question(self.name, int(unit), sign) for unit in wanted]
+                questions += [SignQuery(self.name, int(unit), sign) for unit in wanted]
             share = budget.share(table.parts - part) if table.parts > 1 else budget
             count += self.ask(part, questions, share, self.factor * self.run.options.branch_nodes)
         return count
@@ -175,7 +175,7 @@ class Layer:
         table = self.run.table
         return 2 * int((table.status(self.name) != Status.INACTIVE).sum()) * table.parts
 
-    def _range_questions(self, part: int, units: IntArray, aims: Aims | None) -> list[Question]:
+    def _range_questions(self, part: int, units: IntArray, aims: Aims | None) -> list[SignQuery]:
         interval = self.run.table.bounds[self.name]
         lowest, highest = self.run.falsifier.reached(self.name, part)
         questions = []
@@ -188,11 +188,12 @@ class Layer:
             if aims is not None:
                 wanted = wanted[aims.wanted[sign][wanted]]
             questions += [
-                Question(self.name, int(unit), sign, float(limits[unit]), SLACK * float(width[unit])) for unit in wanted
+                SignQuery(self.name, int(unit), sign, float(limits[unit]), SLACK * float(width[unit]))
+                for unit in wanted
             ]
         return questions
 
-    def ask(self, part: int, questions: list[Question], budget: Budget, nodes: int) -> int:
+    def ask(self, part: int, questions: list[SignQuery], budget: Budget, nodes: int) -> int:
         """Put questions on one part to the search, and learn what it finds; their number.
 
         Args:

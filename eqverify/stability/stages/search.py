@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eqverify.bounds.refine import split_bounds
+from eqverify.search.input_splitting import split_bounds
 from eqverify.stability.budget import Budget
 from eqverify.stability.facts import Evidence
 from eqverify.stability.proofs import SplitProof

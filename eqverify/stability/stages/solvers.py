@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from eqverify.bounds.signtree import Question
 from eqverify.network import Affine
+from eqverify.search.sign_tree import SignQuery
 from eqverify.stability.budget import Budget
 from eqverify.stability.isa import JointQuestions
 from eqverify.stability.run import Run
@@ -58,7 +58,7 @@ def prove_claims(run: Run, name: str, claims: Sequence[SignClaim]) -> None:
     for part in sorted({claim.part for claim in claims}):
         own = [claim for claim in claims if claim.part == part]
         seconds = run.budget.left if fixed else min(max(sum(claim.seconds for claim in own), _LEAST), run.budget.left)
-        questions = [Question(name, claim.unit, 1 if claim.above else -1, guide=claim.guide) for claim in own]
+        questions = [SignQuery(name, claim.unit, 1 if claim.above else -1, guide=claim.guide) for claim in own]
         layer.ask(part, questions, Budget(seconds), _FIXED_NODES if fixed else _NODES)
     run.journal.flush(run.solver)
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from eqverify.api.loading import load_problem
 from eqverify.bounds import crown_bounds
-from eqverify.bounds.refine import split_bounds
 from eqverify.network import Affine, evaluate_exact, evaluate_nodes
+from eqverify.search.input_splitting import split_bounds
 from eqverify.testing.chains import chain_network
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.strategies import any_networks, domains

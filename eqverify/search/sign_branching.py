@@ -17,7 +17,6 @@ that at this pace needs more than `patience` times the nodes it may have is give
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -27,17 +26,19 @@ from eqverify.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntA
 from eqverify.bounds.alive import Part, alive_part
 from eqverify.bounds.ascent import FIRST_STEP, Ascent, Slopes
 from eqverify.bounds.assumed import assumed_nodes
-from eqverify.bounds.boxpass import certainly_inside
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
 from eqverify.bounds.duality import scaled, slopes_of
-from eqverify.bounds.interval import Bounds, Interval, centred
+from eqverify.bounds.halfspaces import certainly_inside
+from eqverify.bounds.interval import Bounds, Interval
 from eqverify.bounds.lp import lp_of
 from eqverify.bounds.pullback import Ground, ancestors, relax
-from eqverify.bounds.signtree import BranchResult, Question, SignTree
 from eqverify.domain import Assumption
 from eqverify.errors import UsageError
 from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error
 from eqverify.relaxation.model import restricted_model
+from eqverify.search.directions import input_slopes
+from eqverify.search.engine import seconds_from_now
+from eqverify.search.sign_tree import BranchResult, SignQuery, SignTree
 
 HOPELESS = 4.0
 """Times the nodes that a question may have."""
@@ -68,7 +69,7 @@ Numbers = Mapping[str, Float32Array]
 def prove_signs(
     network: Network,
     bounds: Bounds,
-    questions: Sequence[Question],
+    questions: Sequence[SignQuery],
     *,
     assumed: Assumption | None = None,
     max_nodes: int = 1000,
@@ -136,7 +137,7 @@ class _Split:
 class _Progress:
     """One question: its tree so far, and the leaves to do, worst first."""
 
-    question: Question
+    question: SignQuery
     parent: list[int] = field(default_factory=list)
     side: list[int] = field(default_factory=list)
     split: list[tuple[int, int]] = field(default_factory=list)
@@ -237,7 +238,7 @@ class _Search:
         network: Network,
         bounds: Bounds,
         node: Affine,
-        questions: Sequence[Question],
+        questions: Sequence[SignQuery],
         assumed: Assumption | None,
         max_nodes: int,
         patience: float,
@@ -268,9 +269,9 @@ class _Search:
             state.grow(-1, 0, _Leaf(number, 0, zero, alpha, beta, nu, guide=0), np.inf)
 
     def run(self, seconds: float, iterations: int, batch: int) -> list[BranchResult]:
-        start = time.monotonic()
+        left = seconds_from_now(seconds)
         batch = max(1, min(batch, CHUNK_NUMBERS // (8 * widest(self.network))))
-        while time.monotonic() - start < seconds:
+        while left() > 0:
             leaves = self._choose(batch)
             if not leaves:
                 break
@@ -516,13 +517,9 @@ class _Search:
                 first.setdefault(leaf.question, position)
         if not first:
             return
-        positions, parts = list(first.values()), []
-        for port in self.network.inputs:
-            interval = self.ground.bounds[port.name]
-            centre, radius = (a[0] for a in centred(interval))
-            slope = ascent.last.inputs.get(port.name, np.zeros((1, ascent.last_rows.size, port.size)))[0, positions]
-            parts.append(np.clip(centre + np.sign(slope) * radius, interval.lower[0], interval.upper[0]))
-        corners, states = np.concatenate(parts, axis=1), [self.states[number] for number in first]
+        slopes, states = input_slopes(self.ground, ascent.last), [self.states[number] for number in first]
+        slopes, (low, high) = slopes[0, list(first.values())], self._box()
+        corners = np.where(slopes > 0, high, np.where(slopes < 0, low, np.clip(low + (high - low) / 2, low, high)))
         for state, corner in zip(states, corners, strict=True):
             state.corners = [*state.corners[1 - _CORNERS :], corner]
         self._try_points(states, corners)

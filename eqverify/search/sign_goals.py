@@ -10,31 +10,35 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error
 
+Units = Mapping[str, BoolArray]
+"""By pre-activation node, (n,) bool."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Goals:
+class SignGoals:
     """Claims  sign * z_unit <= 0  on the whole domain, numbered 0, 1, ...
 
     Attributes:
         nodes: pre-activation nodes of the network that are affine, in topological order.
-        offsets: by node, where its units stand in vectors over the units of all nodes.
-        units: number of units of all nodes.
-        node: (g,) index into `nodes`.
+        node: (g,) index into `nodes`, ascending.
         unit: (g,) component.
         sign: (g,) 1 for z <= 0, -1 for z >= 0.
-        index: by node, (n, 2) the goal of each unit for sign 1 and -1; -1 where there is none.
     """
 
     nodes: tuple[str, ...]
-    offsets: Mapping[str, int]
-    units: int
     node: IntArray
     unit: IntArray
     sign: IntArray
-    index: Mapping[str, IntArray]
 
     def __len__(self) -> int:
         return int(self.node.size)
+
+    @property
+    def rivals(self) -> IntArray:
+        """(g,) the other claim about the same unit, -1 for none."""
+        claims = [*zip(self.node.tolist(), self.unit.tolist(), self.sign.tolist(), strict=True)]
+        number = {claim: goal for goal, claim in enumerate(claims)}
+        return np.array([number.get((node, unit, -sign), -1) for node, unit, sign in claims], dtype=np.int64)
 
     def refuted(self, network: Network, points: FloatArray) -> tuple[BoolArray, IntArray]:
         """Which goals points refute: a value beyond its rounding error is a proof.
@@ -57,45 +61,20 @@ class Goals:
         return result, np.unique(np.concatenate(useful))
 
 
-def make_goals(
-    network: Network,
-    undecided: Mapping[str, BoolArray],
-    above: Mapping[str, BoolArray] | None = None,
-    below: Mapping[str, BoolArray] | None = None,
-) -> Goals:
+def sign_goals(network: Network, undecided: Units, above: Units, below: Units) -> SignGoals:
     """Both claims about each undecided unit, without those that a witness already refutes.
 
     Args:
         network: the network.
-        undecided: by pre-activation node, (n,) bool; nodes left out have none.
-        above: by pre-activation node, (n,) bool: an input with z > 0 is known.
+        undecided: the units; nodes left out have none.
+        above: an input with z > 0 is known.
         below: likewise for z < 0.
     """
     nodes = tuple(dict.fromkeys(n.source for n in network.relus if isinstance(network.by_name.get(n.source), Affine)))
-    offsets, index, start = {}, {}, 0
-    node, unit, sign = [], [], []
-    count = 0
+    claims: list[tuple[int, int, int]] = []
     for number, name in enumerate(nodes):
-        size = network.sizes[name]
-        offsets[name], start = start, start + size
-        index[name] = np.full((size, 2), -1, dtype=np.int64)
-        for side, witnessed in enumerate((above or {}, below or {})):
-            wanted = np.asarray(undecided.get(name, np.zeros(size, dtype=bool))) & ~witnessed.get(
-                name, np.zeros(size, dtype=bool)
-            )
-            chosen = np.flatnonzero(wanted)
-            index[name][chosen, side] = count + np.arange(chosen.size)
-            count += chosen.size
-            node.append(np.full(chosen.size, number))
-            unit.append(chosen)
-            sign.append(np.full(chosen.size, 1 - 2 * side))
-    none = np.empty(0, dtype=np.int64)
-    return Goals(
-        nodes,
-        offsets,
-        start,
-        np.concatenate([none, *node]),
-        np.concatenate([none, *unit]),
-        np.concatenate([none, *sign]),
-        index,
-    )
+        none = np.zeros(network.sizes[name], dtype=bool)
+        for sign, witnessed in ((1, above), (-1, below)):
+            wanted = np.asarray(undecided.get(name, none)) & ~witnessed.get(name, none)
+            claims += [(number, unit, sign) for unit in np.flatnonzero(wanted).tolist()]
+    return SignGoals(nodes, *np.array(claims, dtype=np.int64).reshape(-1, 3).T)

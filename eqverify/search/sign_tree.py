@@ -1,4 +1,4 @@
-"""Trees of sign splits: what `eqverify.bounds.branch` proves, and with which numbers (specs/bounds.md, B-7)."""
+"""Trees of sign splits: what `eqverify.search.sign_branching` proves, and with which numbers (specs/bounds.md, B-7)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Guide:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SignQuery:
     """Is sign * z_unit of a pre-activation node at most `limit` on the box?
 
     Attributes:
@@ -95,7 +95,7 @@ class BranchResult:
         tree: the proof of `upper`.
     """
 
-    question: Question
+    question: SignQuery
     proved: bool
     upper: float
     point: FloatArray | None

@@ -7,10 +7,10 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
-from eqverify.bounds.branch import prove_signs
-from eqverify.bounds.signtree import Question
 from eqverify.errors import UsageError
 from eqverify.network import Affine
+from eqverify.search.sign_branching import prove_signs
+from eqverify.search.sign_tree import SignQuery
 from eqverify.testing.chains import chain_network
 from eqverify.testing.strategies import any_networks, domains
 
@@ -43,7 +43,7 @@ def test_answers_are_right(data):
 
 def ask(network, bounds, node, unit, sign, **options):
     """One question alone."""
-    (answer,) = prove_signs(network, bounds, [Question(node, unit, sign)], **options)
+    (answer,) = prove_signs(network, bounds, [SignQuery(node, unit, sign)], **options)
     return answer
 
 
@@ -100,7 +100,7 @@ def test_a_split_makes_no_bound_worse(data):
 
 def test_patience_goes_on_with_what_seems_hopeless(monkeypatch):
     """Where the pace is believed from the first node on."""
-    monkeypatch.setattr("eqverify.bounds.branch._TRIAL", 1)
+    monkeypatch.setattr("eqverify.search.sign_branching._TRIAL", 1)
     network = absolute_sum(2.0001)
     bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))
     assert not ask(network, bounds, "affine1", 0, 1, iterations=20, patience=1e-3).proved

@@ -1,0 +1,117 @@
+"""Input splitting: every undecided unit at once on batches of sub-boxes (specs/bounds.md, B-5).
+
+A unit is stable if it is stable with the same sign on all leaves.  Meant for few free inputs (ACAS Xu, control
+networks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from eqverify.arrays import BoolArray, ByteArray, FloatArray
+from eqverify.bounds.interval import Bounds, Interval
+from eqverify.network import Network
+from eqverify.search.box_queue import Boxes, SplitTree
+from eqverify.search.engine import BoxSearch, Constraints, seconds_from_now
+from eqverify.search.sign_bounder import SignBounder
+from eqverify.search.sign_goals import SignGoals, Units, sign_goals
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitResult:
+    """What input splitting proved.
+
+    Attributes:
+        signs: by pre-activation node, (n,): -1 where z <= 0 is proved on the domain, 1 where z >= 0 is, else 0.
+        bounds: by pre-activation node, (parts, n) the hull over the leaves for units proved here, else `known`
+            or infinite.
+        points: (k, input_size) inputs of the domain at which goals were refuted; a falsifier should replay them.
+        tree: the boxes that were bounded.
+        proved: (goals,) bool.
+        open: by pre-activation node, (n,) bool: asked about, and neither proved nor refuted for both signs.
+        complete: whether nothing is open.
+    """
+
+    signs: Mapping[str, ByteArray]
+    bounds: Mapping[str, Interval]
+    points: FloatArray
+    tree: SplitTree
+    proved: BoolArray
+    open: Mapping[str, BoolArray]
+    complete: bool
+
+
+def split_bounds(
+    network: Network,
+    lower: FloatArray,
+    upper: FloatArray,
+    known: Bounds | None = None,
+    *,
+    undecided: Units,
+    above: Units | None = None,
+    below: Units | None = None,
+    constraints: Constraints | None = None,
+    max_boxes: int = 10_000,
+    seconds: float = float("inf"),
+    batch: int = 256,
+) -> SplitResult:
+    """Prove signs of undecided units by splitting the input boxes.
+
+    Args:
+        network: the network.
+        lower: (parts, input_size) boxes of the domain.
+        upper: (parts, input_size).
+        known: proved intervals of nodes, (parts or 1, n).
+        undecided: by pre-activation node, (n,) bool: the units to decide.
+        above: by pre-activation node, (n,) bool: an input of the domain with z > 0 is known, so z <= 0 is not tried.
+        below: likewise for z < 0.
+        constraints: linear constraints of each part; boxes that lie outside are dropped.
+        max_boxes: at most so many boxes are bounded; with this limit alone the result is the same every time.
+        seconds: wall time after which no batch is begun.
+        batch: boxes bounded together, at most; fewer where layers are wide, so that a few hundred MB are enough.
+
+    Returns:
+        Signs, bounds, refuting points and the tree.  Trusted: float64 arithmetic, and `known`.
+
+    Raises:
+        ContradictionError: `known` and a bound found here exclude each other.
+    """
+    goals = sign_goals(network, undecided, above or {}, below or {})
+    bounder = SignBounder(network, goals, known or {}, constraints, batch)
+    roots = Boxes.roots(lower, upper, bounder.signs.count, len(goals))
+    search = BoxSearch(bounder, roots, order="goals", constraints=constraints, rivals=goals.rivals, whole=True)
+    search.run(max_boxes, seconds_from_now(seconds))
+    signs, bounds, still = {}, {}, {}
+    for number, name in enumerate(goals.nodes):
+        size, own = network.sizes[name], goals.node == number
+        waiting = np.flatnonzero(own & (search.live | search.abandoned))
+        bounds[name] = _start(known or {}, name, (len(lower), size))
+        signs[name], still[name] = np.zeros(size, dtype=np.int8), np.zeros(size, dtype=bool)
+        _enter(goals, search, np.flatnonzero(own & search.proved).tolist(), signs[name], bounds[name])
+        still[name][goals.unit[waiting]] = True
+        still[name] &= signs[name] == 0
+    points = np.concatenate([np.empty((0, network.input_size)), *bounder.points])
+    complete = not any(mask.any() for mask in still.values())
+    return SplitResult(signs, bounds, points, search.record.tree(), search.proved, still, complete)
+
+
+def _start(known: Bounds, name: str, shape: tuple[int, int]) -> Interval:
+    """A copy of what is known of a node."""
+    z = known.get(name, Interval(np.full(shape, -np.inf), np.full(shape, np.inf)))
+    return Interval(np.broadcast_to(z.lower, shape).copy(), np.broadcast_to(z.upper, shape).copy())
+
+
+def _enter(goals: SignGoals, search: BoxSearch, proved: list[int], signs: ByteArray, bounds: Interval) -> None:
+    """Enter signs and bounds of proved goals."""
+    for goal in proved:
+        unit, sign = int(goals.unit[goal]), int(goals.sign[goal])
+        # a part of which every box was dropped has no leaf
+        reached = np.where(np.isneginf(search.reached[:, goal]), 0.0, np.minimum(search.reached[:, goal], 0.0))
+        signs[unit] = -sign
+        if sign > 0:
+            bounds.upper[:, unit] = np.minimum(bounds.upper[:, unit], reached)
+        else:
+            bounds.lower[:, unit] = np.maximum(bounds.lower[:, unit], -reached)
