@@ -8,7 +8,18 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from deciding_helpers import FixedBackend, absolute, budget, cancelling, chain, needle, never, problem, question
+from deciding_helpers import (
+    FixedBackend,
+    absolute,
+    budget,
+    cancelling,
+    chain,
+    needle,
+    needle_corner,
+    never,
+    problem,
+    question,
+)
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -88,7 +99,7 @@ def test_a_true_claim_is_re_derived():
 @pytest.mark.parametrize("rows", [[[([1], "0.5")], [([1], "5")]], [[([1], "5")], [([1], "0.5")]]])
 def test_a_claim_does_not_end_what_others_may_find(monkeypatch, rows):
     """Two disjuncts, one of them satisfiable; the search before the backend is blind."""
-    monkeypatch.setattr(deciding, "attack", lambda *_, **__: False)
+    monkeypatch.setattr(deciding.Run, "_attack", lambda *_: False)
     answer = decided(problem(cancelling(1.0), rows), FixedBackend("unsat"), reduction=False)
     assert answer.verdict == "sat"
 
@@ -200,7 +211,7 @@ def test_a_directed_proof_that_rests_on_scip_is_a_claim(monkeypatch, trust, verd
 
     monkeypatch.setattr(directed, "prove_directed", believing)
     monkeypatch.setattr(deciding, "prove_rows", bounds_only)
-    monkeypatch.setattr(deciding.Run, "_search", lambda *_: False)
+    monkeypatch.setattr(deciding.Run, "_attack", lambda *_: False)
     answer = decided(needle_problem(), FixedBackend("timed-out"), timeout=2.0, trust=trust)
     assert (answer.verdict, answer.evidence) == (verdict, evidence)
 
@@ -225,7 +236,7 @@ def test_facts_that_rest_on_scip_are_not_used(monkeypatch):
     monkeypatch.setattr(directed, "prove_directed", believing)
     monkeypatch.setattr(directed._Proof, "_run", lambda *_: None)
     monkeypatch.setattr(deciding, "prove_rows", bounds_only)
-    monkeypatch.setattr(deciding.Run, "_search", lambda *_: False)
+    monkeypatch.setattr(deciding.Run, "_attack", lambda *_: False)
     backend = FixedBackend("timed-out")
     answer = decided(needle_problem(), backend, timeout=2.0)
     assert answer.verdict == "timed-out"
@@ -304,7 +315,9 @@ def test_a_portfolio_waits_for_more_than_a_claim(tmp_path):
 def test_a_portfolio_by_name_knows_whom_to_trust(tmp_path, nothing_found, trust, verdict):
     """A liar who is trusted ends the search of one who would find the input."""
     liar = script(tmp_path, "liar.sh", 'echo unsat > "$5"')
-    (tmp_path / "answer").write_text("sat\n(" + "".join(f"(X_{i} 1.0)\n" for i in range(14)) + ")\n")
+    (tmp_path / "answer").write_text(
+        "sat\n(" + "".join(f"(X_{i} {x})\n" for i, x in enumerate(needle_corner())) + ")\n"
+    )
     honest = script(tmp_path, "honest.sh", f'sleep 4; cp {tmp_path}/answer "$5"')
     backend = f"portfolio:{honest},{liar}"
     answer = decided(needle_problem(), backend, timeout=60.0, reduction=False, trust=trust)
