@@ -354,7 +354,7 @@ def decide_pair_query(
         progress: called with stage, done, total.
 
     Returns:
-        The answer.  A ``sat`` assignment was confirmed in rational arithmetic against the query as written.
+        The answer.  A ``sat`` assignment is proved exactly, against the query as written.
         Trusted for ``unsat``: as `equivalent`.
 
     Raises:

@@ -14,9 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
-from eqverify.attack.replay import holding
 from eqverify.domain import Conjunction, HalfSpace
-from eqverify.network import Network, outputs_exact
 from eqverify.numerals import round_up
 
 _LARGEST = 1000
@@ -69,10 +67,6 @@ class PairGoals:
         for row, k in enumerate(self.disjunct.tolist()):
             result[:, k] = np.minimum(result[:, k], values[:, row])
         return result
-
-    def holds_exactly(self, f: Network, g: Network, x: Sequence[Fraction]) -> int | None:
-        """The first disjunct that holds at x, by rational evaluation of both networks; None if none does."""
-        return holding(self.exact, x, [*outputs_exact(f, x), *outputs_exact(g, x)])[0]
 
 
 def epsilon_goals(inputs: int, outputs: int, epsilon: float | Fraction | Sequence[float | Fraction]) -> PairGoals:
