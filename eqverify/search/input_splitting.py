@@ -16,8 +16,7 @@ from eqverify.bounds.interval import Bounds, Interval
 from eqverify.network import Network
 from eqverify.search.box_queue import Boxes, SplitTree
 from eqverify.search.engine import BoxSearch, Constraints, seconds_from_now
-from eqverify.search.sign_bounder import SignBounder
-from eqverify.search.sign_goals import SignGoals, Units, sign_goals
+from eqverify.search.sign_bounder import SignBounder, SignGoals, Units, sign_goals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
