@@ -11,7 +11,7 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine
-from eqverify.bounds.pullback import Ground, LinearBound, Relaxation, relax
+from eqverify.bounds.pullback import Ground, Relaxation, relax
 from eqverify.network import Affine, Dense, Network, Relu
 
 CHUNK_NUMBERS = 1 << 22
@@ -82,20 +82,10 @@ def unbounded(units: IntArray) -> Interval:
 
 
 def two_sided(ground: Ground, node: str, units: IntArray) -> Interval:
-    """`tighten` without a limit on memory."""
-    return split_sides(pull_units(ground, node, units))
-
-
-def pull_units(ground: Ground, node: str, units: IntArray) -> LinearBound:
-    """Upper bounds of z_units, then of -z_units: 2 m rows."""
+    """`tighten` without a limit on memory: upper bounds of z_units, and of -z_units."""
     count = units.shape[1]
     signs = np.concatenate([np.ones(count), -np.ones(count)])
-    return ground.unit_rows(node, np.concatenate([units, units], axis=1), signs[None]).run()
-
-
-def split_sides(found: LinearBound) -> Interval:
-    """The interval that 2 m upper bounds, of z and then of -z, make."""
-    count = found.upper.shape[1] // 2
+    found = ground.unit_rows(node, np.concatenate([units, units], axis=1), signs[None]).run()
     return Interval(-found.upper[:, count:], found.upper[:, :count])
 
 

@@ -58,7 +58,7 @@ def split_question(question: Question, replay: Replay, budget: Budget, leaf: Lea
 
     rows, none = np.eye(network.output_size), np.zeros((network.output_size, network.input_size))
     bounder = AssumptionBounder(network, Assumption(rows, none, np.zeros(len(rows))), attempt, leaf=leaf)
-    roots = Boxes.roots(box.lower[None], box.upper[None], bounder.signs.count, 1)
+    roots = Boxes.roots(box.lower[None], box.upper[None], bounder.units.count, 1)
     search = BoxSearch(bounder, roots, order="newest")
     search.run(left=lambda: budget.left)
     return SplitOutcome(bool(search.proved[0]), bounder.found, search.boxes)

@@ -21,7 +21,7 @@ from eqverify.network import Network
 from eqverify.search.box_queue import Boxes
 from eqverify.search.directions import blamed, ground_of, input_slopes, steepness
 from eqverify.search.engine import Bounded
-from eqverify.search.unit_signs import UnitSigns
+from eqverify.search.unit_signs import UnitPlaces, signs_with
 
 _COMBINING_STEPS = 24
 _LEAVES, _LEAF_UNITS = 8, 12
@@ -63,12 +63,12 @@ class AssumptionBounder:
         self.network, self.assumed, self.attempt = network, assumed, attempt
         self.known, self.repeatable, self.leaf = known or {}, repeatable, leaf
         self.batch = min(batch, most_boxes(network))
-        self.signs = UnitSigns.of(network)
+        self.units = UnitPlaces.of(network)
         self.found = False
 
     def bound(self, boxes: Boxes) -> Bounded:
         """As `Bounder.bound`."""
-        inherited = None if self.repeatable else self.signs.told(boxes.signs)
+        inherited = None if self.repeatable else self.units.told(boxes.signs)
         bounds = crown_bounds(self.network, boxes.lower, boxes.upper, inherited, alone=self.repeatable)
         ground = ground_of(self.network, bounds)
         upper, slopes, weights = self._combine(ground, boxes)
@@ -76,7 +76,7 @@ class AssumptionBounder:
         closed = upper < 0
         for name, told in self.known.items():
             closed |= ((bounds[name].lower > told.upper) | (bounds[name].upper < told.lower)).any(axis=1)
-        signs = self.signs.read(bounds, boxes.signs)
+        signs = signs_with(boxes.signs, *self.units.bounds(bounds, len(boxes)))
         self._decide_leaves(boxes, bounds, upper, closed, signs)
         score = blamed(slopes, sizes, boxes.upper - boxes.lower)
         none = np.zeros(len(boxes), dtype=bool)

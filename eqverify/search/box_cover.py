@@ -66,7 +66,7 @@ def cover_set(
         A cover of the set.  Trusted: float64 arithmetic, and `known`.
     """
     bounder = AssumptionBounder(network, assumed, attempt, known=known, repeatable=True)
-    roots = Boxes.roots(lower[None], upper[None], bounder.signs.count, 1)
+    roots = Boxes.roots(lower[None], upper[None], bounder.units.count, 1)
     search = BoxSearch(bounder, roots, order="goals")
     search.run(max_boxes, left)
     search.record.add_leaves(search.queue.boxes)
@@ -77,7 +77,7 @@ def cover_set(
         stays = ~found.closed[:, 0]
         kept.append(batch.take(stays))
         if stays.any():
-            for name in bounder.signs.places:
+            for name in bounder.units.places:
                 z = found.bounds[name]
                 low, high = z.lower[stays].min(axis=0)[None], z.upper[stays].max(axis=0)[None]
                 old = hull.get(name, Interval(low, high))

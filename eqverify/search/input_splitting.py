@@ -16,8 +16,7 @@ from eqverify.bounds.interval import Bounds, Interval
 from eqverify.network import Network
 from eqverify.search.box_queue import Boxes, SplitTree
 from eqverify.search.engine import BoxSearch, Constraints, seconds_from_now
-from eqverify.search.sign_bounder import SignBounder
-from eqverify.search.sign_goals import SignGoals, Units, sign_goals
+from eqverify.search.sign_bounder import SignBounder, Units, sign_goals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,38 +79,23 @@ def split_bounds(
         ContradictionError: `known` and a bound found here exclude each other.
     """
     goals = sign_goals(network, undecided, above or {}, below or {})
+    units, place, sign = goals.units, goals.place, goals.sign
     bounder = SignBounder(network, goals, known or {}, constraints, batch)
-    roots = Boxes.roots(lower, upper, bounder.signs.count, len(goals))
+    roots = Boxes.roots(lower, upper, units.count, len(goals))
     search = BoxSearch(bounder, roots, order="goals", constraints=constraints, rivals=goals.rivals, whole=True)
     search.run(max_boxes, seconds_from_now(seconds))
-    signs, bounds, still = {}, {}, {}
-    for number, name in enumerate(goals.nodes):
-        size, own = network.sizes[name], goals.node == number
-        waiting = np.flatnonzero(own & (search.live | search.abandoned))
-        bounds[name] = _start(known or {}, name, (len(lower), size))
-        signs[name], still[name] = np.zeros(size, dtype=np.int8), np.zeros(size, dtype=bool)
-        _enter(goals, search, np.flatnonzero(own & search.proved).tolist(), signs[name], bounds[name])
-        still[name][goals.unit[waiting]] = True
-        still[name] &= signs[name] == 0
+    signs, still = np.zeros(units.count, dtype=np.int8), np.zeros(units.count, dtype=bool)
+    signs[place[search.proved]] = -sign[search.proved]
+    still[place[search.live | search.abandoned]] = True
+    still &= signs == 0
+    low, high = units.bounds(known or {}, len(roots))
+    # a part of which every box was dropped has no leaf
+    reached = np.where(np.isneginf(search.reached), 0.0, np.minimum(search.reached, 0.0))
+    above_zero, below_zero = search.proved & (sign < 0), search.proved & (sign > 0)
+    high[:, place[below_zero]] = np.minimum(high[:, place[below_zero]], reached[:, below_zero])
+    low[:, place[above_zero]] = np.maximum(low[:, place[above_zero]], -reached[:, above_zero])
     points = np.concatenate([np.empty((0, network.input_size)), *bounder.points])
-    complete = not any(mask.any() for mask in still.values())
-    return SplitResult(signs, bounds, points, search.record.tree(), search.proved, still, complete)
-
-
-def _start(known: Bounds, name: str, shape: tuple[int, int]) -> Interval:
-    """A copy of what is known of a node."""
-    z = known.get(name, Interval(np.full(shape, -np.inf), np.full(shape, np.inf)))
-    return Interval(np.broadcast_to(z.lower, shape).copy(), np.broadcast_to(z.upper, shape).copy())
-
-
-def _enter(goals: SignGoals, search: BoxSearch, proved: list[int], signs: ByteArray, bounds: Interval) -> None:
-    """Enter signs and bounds of proved goals."""
-    for goal in proved:
-        unit, sign = int(goals.unit[goal]), int(goals.sign[goal])
-        # a part of which every box was dropped has no leaf
-        reached = np.where(np.isneginf(search.reached[:, goal]), 0.0, np.minimum(search.reached[:, goal], 0.0))
-        signs[unit] = -sign
-        if sign > 0:
-            bounds.upper[:, unit] = np.minimum(bounds.upper[:, unit], reached)
-        else:
-            bounds.lower[:, unit] = np.maximum(bounds.lower[:, unit], -reached)
+    bounds, tree = units.intervals(low, high), search.record.tree()
+    return SplitResult(
+        units.split(signs), bounds, points, tree, search.proved, units.split(still), not bool(still.any())
+    )

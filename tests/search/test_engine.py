@@ -181,7 +181,7 @@ def test_no_input_satisfies_what_a_search_excludes(data, order, repeatable):
         network, Assumption(rows, none, np.zeros(len(rows))), lambda points: bool(tried.append(points)),
         repeatable=repeatable, batch=data.draw(st.sampled_from((1, 7, 64))),
     )  # fmt: skip
-    search = BoxSearch(bounder, Boxes.roots(box.lower[None], box.upper[None], bounder.signs.count, 1), order=order)
+    search = BoxSearch(bounder, Boxes.roots(box.lower[None], box.upper[None], bounder.units.count, 1), order=order)
     search.run(max_boxes=60)
     assert not (search.proved[0] and exact <= 0)
     for points in tried:
@@ -258,7 +258,7 @@ def test_an_unhalvable_root_of_a_network_ends_with_nothing_proved():
     network = chain_network([(np.array([[1.0]]), np.zeros(1))])
     bounder = AssumptionBounder(network, Assumption(np.eye(1), np.zeros((1, 1)), np.zeros(1)), lambda points: False)
     low, high = np.zeros((1, 1)), np.full((1, 1), 4 * 5e-324)
-    search = BoxSearch(bounder, Boxes.roots(low, high, bounder.signs.count, 1), order="newest")
+    search = BoxSearch(bounder, Boxes.roots(low, high, bounder.units.count, 1), order="newest")
     search.run(max_boxes=100)
     assert not search.proved[0]
     assert search.boxes < 100
