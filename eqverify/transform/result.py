@@ -37,12 +37,12 @@ def named_passes(given: str | Iterable[str] | None) -> tuple[str, ...]:
 
 def pass_table() -> dict[str, dict[str, object]]:
     """All passes by name: what each rewrites, where it is stated, whether it is a default; of unusable ones, why."""
-    rows = {}
+    rows: dict[str, dict[str, object]] = {}
     for name in pass_names():
         try:
             made = make_pass(name)
             summary = " ".join((type(made).__doc__ or "").split("\n\n")[0].split())
-            row = made.rewrites, made.statement, name in PASSES, summary
+            row: tuple[object, ...] = made.rewrites, made.statement, name in PASSES, summary
         except UsageError as error:
             row = "unusable", "", False, str(error.value)
         rows[name] = dict(zip(("rewrites", "statement", "default", "summary"), row, strict=True))
