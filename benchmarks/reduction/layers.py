@@ -23,7 +23,7 @@ from eqverify.problem import Problem
 from eqverify.stability.facts import Facts, Status
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
-from eqverify.transform.driver import Transformed, TransformOptions
+from eqverify.transform.result import Transformed, TransformOptions
 from eqverify.transform.shapes import REALISATIONS, Work
 
 FIELDS = (
@@ -35,8 +35,8 @@ FIELDS = (
 def measured(problem: Problem, facts: Facts) -> dict[str, object]:
     """The columns from `relus` on."""
     made = _sequential(problem, facts)
-    units = [meaning.shown for meaning in made.meanings.values()]
-    carriers = [len(meaning.carriers) for meaning in made.meanings.values()]
+    units = [unit_map.shown for unit_map in made.unit_maps.values()]
+    carriers = [len(unit_map.carriers) for unit_map in made.unit_maps.values()]
     return {
         "relus": problem.network.relu_count,
         "unstable": facts.count(Status.UNSTABLE),

@@ -37,7 +37,8 @@ def child(network: str, query: str, options: argparse.Namespace) -> dict[str, ob
     from eqverify.stability.facts import Status
     from eqverify.stability.options import StabilityOptions
     from eqverify.stability.portfolio import prove_stability
-    from eqverify.transform.driver import TransformOptions, transform
+    from eqverify.transform.driver import transform
+    from eqverify.transform.result import TransformOptions
 
     problem = load_problem(network, query)
     facts = prove_stability(problem, StabilityOptions(options.engine, time_limit=options.time_limit))

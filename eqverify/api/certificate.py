@@ -26,10 +26,11 @@ from eqverify.errors import (
 )
 from eqverify.files import read_limited
 from eqverify.network import Network
+from eqverify.normal_form.relation import Relation
 from eqverify.problem import Problem
 from eqverify.stability.facts import Evidence, Facts, LayerFacts, Status
 from eqverify.stability.proofs import Believed, DerivedProof, Proof
-from eqverify.transform.unit_map import Meaning, Relation
+from eqverify.transform.unit_map import UnitMap
 
 if TYPE_CHECKING:
     from eqverify.checker import Arithmetic, Verdict
@@ -287,7 +288,7 @@ def certify(
     checked: Rechecked,
     data: bytes,
     network: Network,
-    meanings: Sequence[Meaning],
+    unit_maps: Sequence[UnitMap],
     relations: Sequence[Relation],
 ) -> Certified:
     """The certificate of a reduction, checked.
@@ -296,7 +297,7 @@ def certify(
         problem: the original.
         checked: its facts.
         data, network: the reduced file and what it holds.
-        meanings: by ReLU node of `network`.
+        unit_maps: by ReLU node of `network`.
         relations: about units of the original that went.
 
     Returns:
@@ -318,7 +319,7 @@ def certify(
     digests = {**problem.files, "reduced": hashlib.sha256(data).hexdigest()}
     about = {"eqverify": eqverify.__version__, "solver": checked.facts.solver}
     nothing = np.zeros(problem.network.output_size)
-    claim = Claim(digests, layers, evidence, meanings, relations, nothing, about, problem.disjunct)
+    claim = Claim(digests, layers, evidence, unit_maps, relations, nothing, about, problem.disjunct)
 
     try:
         draft = Reader(build_certificate(problem, (), claim), problem.network)

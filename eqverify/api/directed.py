@@ -22,7 +22,7 @@ from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.stability.directed import Directed, prove_directed
 from eqverify.stability.facts import Evidence, Facts
 from eqverify.stability.options import StabilityOptions
-from eqverify.transform.driver import Shape
+from eqverify.transform.result import Shape, TransformOptions, named_passes
 from eqverify.trust import NOBODY, trusting
 
 if TYPE_CHECKING:
@@ -258,6 +258,7 @@ def reduce_for_property(
     max_epsilon: float = 1e-4,
     certificate: bool = False,
     progress: Progress = silent,
+    passes: str | Iterable[str] | None = None,
 ) -> DirectedReduction:
     """Decide each disjunct of the output condition, or make a network for just that disjunct.
 
@@ -285,6 +286,7 @@ def reduce_for_property(
             solver's word is all there is, or the checker's rounding does not confirm the proof; or how far the network
             made for it is from the original.  Units whose sign the checker does not confirm are kept then.
         progress: called with stage, done, total.
+        passes: as `reduce`.
 
     Returns:
         A verdict or a reduction for every disjunct; nothing is written yet.  Work ends at the first disjunct that is
@@ -300,6 +302,7 @@ def reduce_for_property(
     options = StabilityOptions(
         "portfolio", time_limit, unit_time_limit, seed, node_limit, split_inputs=split_inputs, trust=trusting(trust)
     )
+    chosen = TransformOptions(passes=named_passes(passes)).passes
     seconds: dict[str, float] = {}
     disjuncts: list[DirectedDisjunct] = []
     if certificate:
@@ -322,6 +325,7 @@ def reduce_for_property(
                     certificate=certificate,
                     certified_only=certificate and certified_only,
                     tree_time_limit=0.0,
+                    passes=chosen,
                     progress=progress,
                 )
                 made = reduction.certificate

@@ -27,8 +27,9 @@ from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts, Status
 from eqverify.stability.options import Engine
-from eqverify.transform.driver import Shape, Transformed, TransformOptions, transform
+from eqverify.transform.driver import transform
 from eqverify.transform.realise import Element
+from eqverify.transform.result import Shape, Transformed, TransformOptions, named_passes
 from eqverify.transform.shapes import unchanged
 from eqverify.trust import NOBODY
 
@@ -95,11 +96,11 @@ class Reduction:
     def layers(self) -> tuple[LayerRow, ...]:
         """The table of layers."""
         kept: dict[str, tuple[int, int]] = {}
-        for meaning in self.transformed.meanings.values():
-            for group in meaning.groups:
+        for unit_map in self.transformed.unit_maps.values():
+            for group in unit_map.groups:
                 units, carriers = kept.get(group.source, (0, 0))
                 # carriers are listed with the last layer that they pass
-                passing = len(meaning.carriers) if group is meaning.groups[-1] else 0
+                passing = len(unit_map.carriers) if group is unit_map.groups[-1] else 0
                 kept[group.source] = (units + group.units.size, carriers + passing)
         return layer_rows(self.facts, kept)
 
@@ -133,7 +134,7 @@ class Reduction:
             "opaque": [] if self.problem.tail is None else list(self.problem.tail.operators),
             "shape": self.transformed.shape,
             "choice": self.transformed.choice,
-            "went": dict(Counter(fate.what for fate in self.transformed.fates)),
+            "went": dict(Counter(unit.what for unit in self.transformed.removed)),
             "declined": [
                 {"pass": d.rewrite, "layer": d.layer, "units": list(d.units), "reason": d.reason}
                 for d in self.transformed.declined
@@ -242,6 +243,7 @@ def reduce(
     certified_only: bool = False,
     tree_time_limit: float = 30.0,
     progress: Progress = silent,
+    passes: str | Iterable[str] | None = None,
 ) -> Reduction:
     """Make a smaller network that agrees with the problem's network on its domain up to a proved eps.
 
@@ -268,12 +270,14 @@ def reduce(
         certified_only: keep units whose sign only a trusted solver vouches for.
         tree_time_limit: with either of these, seconds for finding proofs of such units that can be checked.
         progress: called with stage, done, total.
+        passes: names of passes, in order, in a list or between commas, instead of the default ones.
 
     Returns:
         The reduction; nothing is written yet.
 
     Raises:
-        UsageError: `certificate/no-files` where a certificate is asked for and the problem was not read from files;
+        UsageError: `usage/pass` for a pass that nobody registered;
+            `certificate/no-files` where a certificate is asked for and the problem was not read from files;
             `reduce/cross-check-directed` for a cross-check of a network for one disjunct.
         InputError: the network cannot be reduced or written; `certificate/opaque`.
         ContradictionError: two proofs, or a proof and onnxruntime, contradict each other.
@@ -284,6 +288,8 @@ def reduce(
 
     if cross_check is not None:
         _require_whole_domain(problem)
+    element = dtype or ("float64" if problem.network.inputs[0].element == "float64" else "float32")
+    options = TransformOptions(shape, named_passes(passes), element, max_epsilon)
     clock = _Clock()
     if facts is None:
         facts = prove_stability(
@@ -309,9 +315,8 @@ def reduce(
         checked = recheck(problem, facts, certified_only=certified_only, files=certificate, seconds=tree_time_limit)
         facts = checked.facts
         clock.lap("certify")
-    element = dtype or ("float64" if problem.network.inputs[0].element == "float64" else "float32")
     progress("reduce", 0, 1)
-    transformed = transform(problem, facts, TransformOptions(shape, dtype=element, max_epsilon=max_epsilon))
+    transformed = transform(problem, facts, options)
     clock.lap("transform")
     transformed, data, network, epsilons = _written(problem, facts, transformed, element, max_epsilon)
     clock.lap("write")
@@ -320,7 +325,7 @@ def reduce(
         from eqverify.api.certificate import certify
 
         certified = certify(
-            problem, checked, data, network, tuple(transformed.meanings.values()), transformed.relations
+            problem, checked, data, network, tuple(transformed.unit_maps.values()), transformed.relations
         )
         epsilons = np.array(certified.verdict.epsilons)
         clock.lap("claim")
@@ -386,9 +391,9 @@ def _write(
     network = parse_network(data)
     if transformed.shape in _EXACT and same_function(network, transformed.network):
         return data, network, transformed.epsilon
-    pairs = zip(network.relus, transformed.meanings.values(), strict=True)
-    meanings = {node.name: meaning for node, meaning in pairs}
-    epsilons = prove_deviation(problem, facts, network, meanings, transformed.relations)
+    pairs = zip(network.relus, transformed.unit_maps.values(), strict=True)
+    unit_maps = {node.name: unit_map for node, unit_map in pairs}
+    epsilons = prove_deviation(problem, facts, network, unit_maps, transformed.relations)
     if transformed.worst <= max_epsilon < epsilons.max(initial=0.0):
         raise InputError(
             "reduce/written-differs",

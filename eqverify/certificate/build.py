@@ -1,4 +1,4 @@
-"""From the recorded steps of a proof, and the meanings of a reduced network's units, to a certificate."""
+"""From the recorded steps of a proof, and the unit map of a reduced network's units, to a certificate."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from eqverify.bounds.ascent import Slopes
 from eqverify.certificate.codec import Writer
 from eqverify.certificate.multipliers import leaf_slopes, line_slopes, pruned
 from eqverify.network import Network
+from eqverify.normal_form.relation import Relation
 from eqverify.problem import Problem
 from eqverify.search.box_queue import SplitTree
 from eqverify.stability.facts import LayerFacts, Status
@@ -30,7 +31,7 @@ from eqverify.stability.proofs import (
     SplitProof,
     ZeroProof,
 )
-from eqverify.transform.unit_map import Meaning, Relation
+from eqverify.transform.unit_map import UnitMap
 
 FORMAT = 1
 SMALLEST = 1e-60
@@ -48,7 +49,7 @@ class Claim:
         digests: SHA-256 (hex) of the files ``network``, ``property`` and ``reduced``.
         layers: status and bounds of the original's units.
         evidence: per layer, (n,) 0 for kept units, else 1 derived, 2 dual, 3 tree, 4 solver.
-        meanings: by ReLU node of the reduced network, in order.
+        unit_maps: by ReLU node of the reduced network, in order.
         relations: about units of the original that are neither stable nor shown.
         epsilon: (output_size,).
         about: free text for readers, such as versions.
@@ -58,7 +59,7 @@ class Claim:
     digests: Mapping[str, str]
     layers: Sequence[LayerFacts]
     evidence: Sequence[IntArray]
-    meanings: Sequence[Meaning]
+    unit_maps: Sequence[UnitMap]
     relations: Sequence[Relation]
     epsilon: FloatArray
     about: Mapping[str, str]
@@ -130,11 +131,11 @@ class _Builder:
                 for layer, evidence, mask in zip(claim.layers, claim.evidence, stable, strict=True)
             ],
             "relations": self._relations(claim.relations),
-            "map": [self._meaning(meaning) for meaning in claim.meanings],
+            "map": [self._unit_map(unit_map) for unit_map in claim.unit_maps],
         }
 
-    def _meaning(self, meaning: Meaning) -> dict[str, Any]:
-        pairs = [(self.relus[name], unit) for name, unit in meaning.pairs()] + [(-1, 0)] * len(meaning.carriers)
+    def _unit_map(self, unit_map: UnitMap) -> dict[str, Any]:
+        pairs = [(self.relus[name], unit) for name, unit in unit_map.pairs()] + [(-1, 0)] * len(unit_map.carriers)
         layers, units = np.array(pairs).reshape(-1, 2).T
         return {"layers": self.writer.array(layers, "i4"), "units": self.writer.array(units, "i4")}
 

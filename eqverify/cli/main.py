@@ -19,6 +19,7 @@ from eqverify.cli.commands.check import check
 from eqverify.cli.commands.demo import demo
 from eqverify.cli.commands.equiv import equiv
 from eqverify.cli.commands.info import info
+from eqverify.cli.commands.passes import passes
 from eqverify.cli.commands.reduce import reduce
 from eqverify.cli.commands.regions import regions
 from eqverify.cli.commands.shallow import shallow
@@ -37,7 +38,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for command in (demo, info, stability, reduce, check, verify, supports, bench, regions, shallow, equiv):
+for command in (demo, info, stability, reduce, passes, check, verify, supports, bench, regions, shallow, equiv):
     app.command(command)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds import Interval
 from eqverify.equivalence.joint import Joint
-from eqverify.equivalence.normal import NormalRows
 from eqverify.equivalence.zonotope import Pusher
 from eqverify.network import Network
+from eqverify.normal_form.form import NormalForm
 
 
 def exchange(
@@ -41,7 +41,7 @@ def exchange(
     return _with_outputs(f, networks[0]), _with_outputs(g, networks[1])
 
 
-def _enter(bounds: dict[str, Interval], network: Network, form: NormalRows, units: IntArray, found: Interval) -> None:
+def _enter(bounds: dict[str, Interval], network: Network, form: NormalForm, units: IntArray, found: Interval) -> None:
     """Intersect bounds with intervals (1, k) of kept units, k numbers in the normal form."""
     layers, places = form.origin[units].T
     for layer in np.unique(layers).tolist():

@@ -17,15 +17,21 @@ from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds import Bounds
 from eqverify.equivalence.goals import PairGoals
 from eqverify.equivalence.matching import match_units
-from eqverify.equivalence.normal import NormalRows, normal_rows, relu_signs
 from eqverify.network import UNIT_ROUNDOFF, Network, gamma
 from eqverify.network.evaluate import UNDERFLOW
+from eqverify.normal_form.building import box_form
+from eqverify.normal_form.form import NormalForm
+from eqverify.normal_form.simplify import simplify
 
 _COPY = 1e-6
 """Active units are copies of each other where their rows differ by less than this share of what they can amount to."""
 
 _LARGE = 3000
 """Where both networks together have more units that are not inactive, copies are not looked for."""
+
+_PARALLEL = 1e-12
+"""Units are merged where their rows are multiples of each other up to this share of what they can amount to, whatever
+errors the rows have from being composed; those whose rows show their sign up to this share are folded."""
 
 _SLIVER = 1e-6
 """A unit whose other sign is at most this share of its range may count as stable, at the price of an error."""
@@ -79,8 +85,8 @@ class Joint:
 
     levels: tuple[Level, ...]
     target: Level
-    f: NormalRows
-    g: NormalRows
+    f: NormalForm
+    g: NormalForm
     paired: IntArray
     units: tuple[tuple[IntArray, IntArray, IntArray], ...]
 
@@ -112,13 +118,38 @@ def make_joint(
     if alike:
         # A unit is folded where both networks agree on its sign, so that rows stay comparable.
         same = [(one == other) & (one != 0) for one, other in zip(*signs, strict=True)]
-        f, g = (normal_rows(*side, own, same, tick=tick) for side, own in zip(sides, signs, strict=True))
+        f, g = (box_form(*side, own, same, tick) for side, own in zip(sides, signs, strict=True))
         return _Layout(f, g, np.arange(len(f.rows)), goals).joint()
     f, g = (
-        normal_rows(*side, own, _folded(own, copied), merged=True, tick=tick)
+        _merged(box_form(*side, own, _folded(own, copied), tick))
         for side, own, copied in zip(sides, signs, _copies(sides, signs, tick), strict=True)
     )
     return _Layout(f, g, match_units(f, g), goals).joint()
+
+
+def relu_signs(network: Network, bounds: Bounds, sliver: float = 0.0) -> list[IntArray]:
+    """Per ReLU layer, (n,): 1 where z >= 0 is proved, -1 where z <= 0 is, else 0.
+
+    Args:
+        network: the network.
+        bounds: proved intervals of all nodes on the box, (1, n) each.
+        sliver: how much of the other sign is put up with, as a share of the unit's range.
+    """
+    signs = []
+    for node in network.relus:
+        lower, upper = bounds[node.source].lower[0], bounds[node.source].upper[0]
+        with np.errstate(invalid="ignore"):
+            tiny = np.nan_to_num(sliver * (upper - lower), nan=0.0, posinf=0.0)
+        signs.append(np.where(upper <= tiny, -1, np.where(lower >= -tiny, 1, 0)))
+    return signs
+
+
+def _merged(form: NormalForm) -> NormalForm:
+    """The form in which parallel units are one, and no unit is there that its row shows to be linear, or nothing reads.
+
+    Units are on the earliest level that they can be on, so that networks that were made differently look alike.
+    """
+    return simplify(form, _PARALLEL).tightened().earliest().compact()
 
 
 def _copies(
@@ -132,8 +163,7 @@ def _copies(
     if not min(counts) or sum(counts) > _LARGE:
         return [np.zeros((0, 2), dtype=np.int64)] * 2
     raw = [
-        normal_rows(*side, own, [sign < 0 for sign in own], merged=True, tick=tick)
-        for side, own in zip(sides, signs, strict=True)
+        _merged(box_form(*side, own, [sign < 0 for sign in own], tick)) for side, own in zip(sides, signs, strict=True)
     ]
     paired = match_units(raw[0], raw[1], close=_COPY, plain=False)
     return [raw[0].origin[paired >= 0], raw[1].origin[paired[paired >= 0]]]
@@ -153,7 +183,7 @@ def _folded(signs: list[IntArray], copies: IntArray) -> list[BoolArray]:
 class _Layout:
     """Where everything stands in the joint state  (g, differences, lone)  of all levels."""
 
-    def __init__(self, f: NormalRows, g: NormalRows, paired: IntArray, goals: PairGoals) -> None:
+    def __init__(self, f: NormalForm, g: NormalForm, paired: IntArray, goals: PairGoals) -> None:
         self.f, self.g, self.paired, self.goals = f, g, paired, goals
         self.inputs = goals.sizes[0]
         self.units = [self._units(*stage) for stage in _stages(f, g, paired)]
@@ -251,7 +281,7 @@ class _Layout:
         )  # fmt: skip
 
 
-def _stages(f: NormalRows, g: NormalRows, paired: IntArray) -> list[tuple[int | None, int | None]]:
+def _stages(f: NormalForm, g: NormalForm, paired: IntArray) -> list[tuple[int | None, int | None]]:
     """Levels of f and g in one order that respects both: paired levels together, the others between them."""
     linked: dict[int, int] = {}
     for unit, partner in enumerate(paired.tolist()):

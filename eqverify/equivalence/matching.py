@@ -10,7 +10,7 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from eqverify.equivalence.normal import NormalRows
+    from eqverify.normal_form.form import NormalForm
 
 _CLOSE = 0.5
 """Units are paired where their rows differ by less than this share of what they can amount to."""
@@ -20,7 +20,7 @@ _CANDIDATES = 4
 """For a unit of one network, so many units of the other are looked at: those with the closest rows."""
 
 
-def match_units(f: NormalRows, g: NormalRows, close: float = _CLOSE, *, plain: bool = True) -> IntArray:
+def match_units(f: NormalForm, g: NormalForm, close: float = _CLOSE, *, plain: bool = True) -> IntArray:
     """Pair units level by level: for a level of g, the later level of f that has the most units like its own.
 
     Rows of g are rewritten over f's columns through the pairs found so far, so that units match only where what they
@@ -69,7 +69,7 @@ def _plain(rows: FloatArray, active: BoolArray) -> FloatArray:
 
 
 def _translate(
-    f: NormalRows, g: NormalRows, own: IntArray, paired: IntArray, head: int
+    f: NormalForm, g: NormalForm, own: IntArray, paired: IntArray, head: int
 ) -> tuple[FloatArray, FloatArray]:
     """Rows of g over f's columns, and what the columns without partner can amount to."""
     rows = np.zeros((own.size, f.rows.shape[1]))
@@ -83,7 +83,7 @@ def _translate(
 
 
 def _pairs(
-    f: NormalRows, units: IntArray, own: IntArray, translated: FloatArray, lost: FloatArray, close: float
+    f: NormalForm, units: IntArray, own: IntArray, translated: FloatArray, lost: FloatArray, close: float
 ) -> tuple[IntArray, IntArray]:
     """Greedy pairs (units of f, units of g), the closest first, where closeness is Euclidean; the share decides."""
     weighted, others = f.rows[units] * f.magnitude, translated * f.magnitude

@@ -148,7 +148,7 @@ class _Part:
         return int((self.polytope.box.upper > self.polytope.box.lower).sum())
 
     @property
-    def ragged(self) -> list[int]:
+    def unmatched(self) -> list[int]:
         """The networks, 0 for f and 1 for g, with units that have no partner."""
         return [place for place, alone in enumerate(self.joint.unpaired) if alone.size]
 
@@ -254,7 +254,7 @@ def _stages(run: _Run, domain: Domain) -> Iterator[str]:
     yield "search"
     few = max(part.free for part in run.parts) <= run.options.split_inputs
     small = max(part.units for part in run.parts) <= MILP_UNITS
-    if any(part.ragged for part in run.open_parts):
+    if any(part.unmatched for part in run.open_parts):
         run.progress("stability", 0, len(run.parts))
         _sharpen(run, run.until(0.4 if few or small else 0.8))
         yield "stability"
@@ -290,10 +290,10 @@ def _bounded_part(run: _Run, polytope: Polytope, bounds: tuple[Known, Known]) ->
 
 def _sharpen(run: _Run, deadline: float) -> None:
     """Better bounds of each network where units have no partner: what is stable needs none."""
-    ragged = [k for k, part in enumerate(run.parts) if part.splitter.open.any() and part.ragged]
-    for number, k in enumerate(ragged):
+    unmatched = [k for k, part in enumerate(run.parts) if part.splitter.open.any() and part.unmatched]
+    for number, k in enumerate(unmatched):
         now = time.monotonic()
-        _sharpen_part(run, k, now + max(0.0, deadline - now) / (len(ragged) - number))
+        _sharpen_part(run, k, now + max(0.0, deadline - now) / (len(unmatched) - number))
 
 
 def _sharpen_part(run: _Run, number: int, deadline: float) -> None:
@@ -302,7 +302,7 @@ def _sharpen_part(run: _Run, number: int, deadline: float) -> None:
     A round is begun if there is time for what it does beside the proofs: that took `seconds` before, less than twice.
     """
     before: list[object] = []
-    while (part := run.parts[number]).ragged and part.splitter.open.any():
+    while (part := run.parts[number]).unmatched and part.splitter.open.any():
         alone = [units.tolist() for units in part.joint.unpaired]
         if alone == before or time.monotonic() + 2 * part.seconds > deadline:
             return

@@ -226,7 +226,7 @@ def _sparse_product(outer: LinearMap, inner: LinearMap) -> Sparse:
     counts = np.diff(right.starts)
     if int(counts[left.indices].sum()) > MAX_ENTRIES:
         raise _too_large("the product of two maps is too large", int(counts[left.indices].sum()))
-    product = (left._matrix @ right._matrix).tocoo()
+    product = (left.matrix @ right.matrix).tocoo()
     product.sum_duplicates()
     return Sparse.from_entries(
         product.row.astype(np.int64), product.col.astype(np.int64), product.data, (outer.shape[0], inner.shape[1])

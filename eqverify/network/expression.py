@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
+from eqverify.network.composition import as_sparse
 from eqverify.network.evaluate import UNDERFLOW, gamma, lost_coefficients, scaled_error
 from eqverify.network.graph import Affine, Network
-from eqverify.network.linear import UNIT_ROUNDOFF, Dense, LinearMap
+from eqverify.network.linear import UNIT_ROUNDOFF, Dense, Diagonal, LinearMap
+from eqverify.network.sparse import Sparse
 
 _LONG_BITS = (63, 112)
 """Bits of the fractions of the two longer IEEE 754 formats that a C compiler may offer as long double."""
@@ -33,6 +35,7 @@ class Basis:
         centre: (width,) a centre of each column's range on the domain.
         radius: (width,) |value - centre| <= radius on the domain; infinite where bounds left the range of float64.
         long: whether rows are composed in long double, where the platform has one that is longer than float64.
+        sparse: whether rows are compressed (scipy.sparse.csr_array, in float64), for networks of convolutions.
     """
 
     input_size: int
@@ -40,6 +43,7 @@ class Basis:
     centre: FloatArray
     radius: FloatArray
     long: bool = False
+    sparse: bool = False
 
     @property
     def width(self) -> int:
@@ -61,10 +65,11 @@ class Basis:
         """The unit roundoff of arithmetic with rows."""
         return float(np.finfo(self.element).eps) / 2
 
-    def reach(self, rows: FloatArray) -> FloatArray:
-        """(n,) bounds on |rows . basis|, rounded upwards."""
-        size = np.abs(rows).astype(np.float64, copy=False)
-        return scaled_error(1 + 2 * gamma(self.width + 4), np.asarray(size @ self.magnitude))
+    def reach(self, rows: FloatArray, columns: BoolArray | None = None) -> FloatArray:
+        """(n,) bounds on |rows . basis|, rounded upwards; without all but some columns, (width,), where given."""
+        size = abs(rows).astype(np.float64, copy=False)
+        magnitude = self.magnitude if columns is None else np.where(columns, self.magnitude, 0.0)
+        return scaled_error(1 + 2 * gamma(self.width + 4), np.asarray(size @ magnitude))
 
 
 def make_basis(
@@ -109,7 +114,7 @@ class Expression:
     """The value of a node: |value - rows . basis| <= error on the domain.
 
     Attributes:
-        rows: (n, width), of the basis's type.
+        rows: (n, width), of the basis's type; perhaps compressed, where they only multiply and are selected from.
         error: (n,) bound on the rounding errors made in composing the rows, and on deviations they stand for; NaN, like
             infinity, where none is known.
     """
@@ -124,10 +129,9 @@ class Expression:
 
 def input_expressions(network: Network, basis: Basis) -> dict[str, Expression]:
     """The inputs themselves."""
-    eye = np.eye(network.input_size, basis.width, dtype=basis.element)
     parts, start = {}, 0
     for port in network.inputs:
-        parts[port.name] = Expression(eye[start : start + port.size], np.zeros(port.size))
+        parts[port.name] = kept_expression(start + np.arange(port.size), basis)
         start += port.size
     return parts
 
@@ -152,7 +156,7 @@ def affine_expression(node: Affine, values: Mapping[str, Expression], basis: Bas
         carried = term.map.absolute().forward(constant * (reach + source.error) + source.error)
         error = error + rounding + carried
     if rows is None:
-        rows = np.zeros((node.size, basis.width), dtype=basis.element)
+        rows = kept_expression(np.full(node.size, -1), basis).rows
     rows, rounding = _add_constant(rows, node.bias, basis)
     error = error + rounding
     return Expression(rows, np.where(error == 0, 0.0, error * safety + lost_coefficients(basis.magnitude)))
@@ -160,6 +164,8 @@ def affine_expression(node: Affine, values: Mapping[str, Expression], basis: Bas
 
 def _product(linear: LinearMap, rows: FloatArray, basis: Basis) -> tuple[FloatArray, float]:
     """A map applied to rows, and the unit roundoff of that: maps that are not matrices know float64 only."""
+    if basis.sparse:
+        return _matrix(linear) @ rows, basis.unit
     if isinstance(linear, Dense) and (columns := _unit_columns(rows)) is not None:
         product = np.zeros((linear.shape[0], basis.width), dtype=basis.element)
         product[:, columns] = linear.matrix
@@ -167,6 +173,14 @@ def _product(linear: LinearMap, rows: FloatArray, basis: Basis) -> tuple[FloatAr
     if basis.element is np.float64 or linear.copies or isinstance(linear, Dense):
         return linear.forward(rows.T).T, basis.unit
     return linear.forward(rows.astype(np.float64).T).T.astype(basis.element), UNIT_ROUNDOFF
+
+
+def _matrix(linear: LinearMap) -> Any:
+    """A map in compressed rows; true quotients are rounded once, as the map's own product rounds them."""
+    if not isinstance(linear, Diagonal):
+        return as_sparse(linear).matrix
+    every = np.arange(linear.scale.size)
+    return Sparse.from_entries(every, every, linear.forward(np.ones(every.size)), linear.shape).matrix
 
 
 def _unit_columns(rows: FloatArray) -> IntArray | None:
@@ -180,6 +194,10 @@ def _unit_columns(rows: FloatArray) -> IntArray | None:
 
 def _add_constant(rows: FloatArray, constant: FloatArray, basis: Basis) -> tuple[FloatArray, FloatArray]:
     """rows with `constant` added to the column of 1, and a bound on the rounding: none where a summand is zero."""
+    if basis.sparse:
+        filled = np.flatnonzero(constant)
+        ones = np.full(filled.size, basis.input_size)
+        return _add(rows, Sparse.from_entries(filled, ones, constant[filled], rows.shape).matrix, basis)
     before = rows[:, basis.input_size]
     total = before + constant
     rows = rows.copy()
@@ -192,14 +210,17 @@ def _rounded_reach(linear: LinearMap, rows: FloatArray, basis: Basis) -> FloatAr
     """(n,) bounds on |rows . basis|, without the columns that `linear` maps exactly: with one entry, which is 1."""
     if linear.copies:
         return np.zeros(rows.shape[0])
-    single = np.logical_and((rows != 0).sum(axis=0) <= 1, ((rows == 0) | (rows == 1)).all(axis=0))
-    rounded = np.full(basis.width, True) if linear.entry_error else ~single
-    return basis.reach(np.where(rounded, rows, 0.0))
+    entries, ones = (np.asarray(some.sum(axis=0)) for some in (rows != 0, rows == 1))
+    exact = (entries <= 1) & (ones == entries) & (not linear.entry_error)
+    return basis.reach(rows, ~exact)
 
 
 def _add(left: FloatArray, right: FloatArray, basis: Basis) -> tuple[FloatArray, FloatArray]:
     """left + right, and a bound on the rounding of it as a value on the domain: none where a summand is zero."""
     total = left + right
+    if basis.sparse:
+        both = (left != 0).multiply(right != 0)
+        return total, basis.unit * basis.reach(abs(total).multiply(both))  # type: ignore[attr-defined]
     return total, basis.unit * basis.reach(np.where((left != 0) & (right != 0), total, 0.0))
 
 
@@ -247,15 +268,19 @@ def eliminate(expression: Expression, columns: IntArray, meaning: Expression, ba
 
 def kept_expression(columns: IntArray, basis: Basis) -> Expression:
     """Basis elements as an expression: one row per entry of `columns`, zero where it is -1."""
-    rows = np.zeros((columns.size, basis.width), dtype=basis.element)
-    chosen = np.flatnonzero(columns >= 0)
+    shape, chosen, none = (columns.size, basis.width), np.flatnonzero(columns >= 0), np.zeros(columns.size)
+    if basis.sparse:
+        return Expression(Sparse.from_entries(chosen, columns[chosen], np.ones(chosen.size), shape).matrix, none)
+    rows = np.zeros(shape, dtype=basis.element)
     rows[chosen, columns[chosen]] = 1.0
-    return Expression(rows, np.zeros(columns.size))
+    return Expression(rows, none)
 
 
 def restrict_relu(z: Expression, active: BoolArray, columns: IntArray, basis: Basis) -> Expression:
     """The output of a ReLU layer: z where `active`, the basis element where there is one, zero elsewhere."""
     units = kept_expression(columns, basis)
+    if not active.any():
+        return units
     rows = np.where(active[:, None], z.rows, units.rows)
     return Expression(rows, np.where(active, z.error, 0.0))
 

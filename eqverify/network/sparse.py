@@ -84,18 +84,19 @@ class Sparse(LinearMap):
         return int(np.bincount(self.indices, minlength=1).max(initial=1))
 
     @cached_property
-    def _matrix(self) -> Any:
+    def matrix(self) -> Any:
+        """As scipy.sparse.csr_array."""
         from scipy.sparse import csr_array  # takes a while, and few networks need it
 
         return csr_array((self.data, self.indices, self.starts), shape=self.shape)
 
     def forward(self, x: FloatArray) -> FloatArray:
         rows = x.reshape(-1, self.columns) if x.size else np.zeros((int(np.prod(x.shape[:-1])), self.columns))
-        return np.ascontiguousarray((self._matrix @ rows.T).T).reshape(*x.shape[:-1], self.shape[0])
+        return np.ascontiguousarray((self.matrix @ rows.T).T).reshape(*x.shape[:-1], self.shape[0])
 
     def backward(self, y: FloatArray) -> FloatArray:
         rows = y.reshape(-1, self.shape[0]) if y.size else np.zeros((int(np.prod(y.shape[:-1])), self.shape[0]))
-        return np.ascontiguousarray((self._matrix.T @ rows.T).T).reshape(*y.shape[:-1], self.columns)
+        return np.ascontiguousarray((self.matrix.T @ rows.T).T).reshape(*y.shape[:-1], self.columns)
 
     @cached_property
     def _absolute(self) -> Sparse:

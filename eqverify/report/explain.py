@@ -30,16 +30,16 @@ def explain(facts: Facts, transformed: Transformed) -> str:
         for unit in place.units:
             declined.setdefault((place.layer, unit), []).append(f"{place.rewrite}: {place.reason}")
     layers = facts.by_name()
-    for meaning in transformed.meanings.values():
-        for name, unit in meaning.pairs():
+    for unit_map in transformed.unit_maps.values():
+        for name, unit in unit_map.pairs():
             reasons = "; ".join([_why(layers[name], unit, tried), *declined.get((name, unit), [])])
             bounds = f"z in [{at_least(layers[name].lower[unit], 6)}, {at_most(layers[name].upper[unit], 6)}]"
             status = Status(int(layers[name].status[unit])).name.lower()
             lines.append(f"{name}[{unit}] {status}, {bounds}; {reasons}")
-        if len(meaning.carriers):
-            passed = meaning.groups[-1].source
-            lines.append(f"{passed} {len(meaning.carriers)} carriers of linear values that later layers need")
-    went = Counter(fate.what for fate in transformed.fates)
+        if len(unit_map.carriers):
+            passed = unit_map.groups[-1].source
+            lines.append(f"{passed} {len(unit_map.carriers)} carriers of linear values that later layers need")
+    went = Counter(unit.what for unit in transformed.removed)
     lines += [f"went as {what}: {count} units" for what, count in sorted(went.items())]
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """The sequential shape: a form as a chain whose layers carry past themselves only what later layers need.
 
-Going backwards, let F be the rows that later layers need after a tier: columns of the tier's own units are there,
-and the rest of F, over inputs and earlier units, must be *carried*.  With F_rest = P Q of rank r, the tier gets r
+Going backwards, let F be the rows that later layers need after a level: columns of the level's own units are there,
+and the rest of F, over inputs and earlier units, must be *carried*.  With F_rest = P Q of rank r, the level gets r
 further units, the carriers q = Q (x, h) + t, shifted by proved lower bounds so that they are never negative.  Since
 F_rest factors through a level's stably active units and through what is needed next, r is at most the number of
 either: never more than the rank(W_active) that LEO keeps (statement C-1 in `specs/rewrites.md`).
@@ -13,10 +13,10 @@ import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.network.expression import Basis, Expression, value_range
+from eqverify.normal_form.form import NormalForm
 from eqverify.transform.chain import Chain, Layer
 from eqverify.transform.realise import Element, require_finite
-from eqverify.transform.reduced_form import ReducedForm
-from eqverify.transform.unit_map import Meaning
+from eqverify.transform.unit_map import UnitMap
 
 RANK_TOLERANCE: dict[Element, float] = {"float32": 2.0**-33, "float64": 2.0**-44}
 """Pivots below this times the largest count as zero: a residual well below the rounding of the written weights."""
@@ -26,11 +26,11 @@ _MARGIN: dict[Element, float] = {"float32": 2.0**-20, "float64": 2.0**-40}
 `prove_deviation` finds them linear."""
 
 
-def sequential_chain(form: ReducedForm, element: Element) -> Chain:
-    """A form as a chain of its tiers with carriers.
+def sequential_chain(form: NormalForm, element: Element) -> Chain:
+    """A form as a chain of its levels with carriers.
 
     Args:
-        form: rows of units and outputs; each tier becomes a layer.
+        form: rows of units and outputs; each level becomes a layer.
         element: the type the weights will be written in; it sets the tolerance of the numerical rank.
 
     Returns:
@@ -40,27 +40,28 @@ def sequential_chain(form: ReducedForm, element: Element) -> Chain:
     one, inputs = basis.input_size, np.arange(basis.input_size)
     need = form.outputs
     matrices: list[tuple[FloatArray, FloatArray]] = []
-    meanings: list[Meaning] = []
-    for index in reversed(range(len(form.tiers))):
-        tier = form.tiers[index]
-        before = columns_before(form, index)
+    unit_maps: list[UnitMap] = []
+    for own in reversed(form.levels()):
+        before, groups = columns_before(form, own), form.groups(own)
         scaled = need[:, before] * basis.radius[before]
-        require_finite(scaled, element, tier.groups[0].source)
+        require_finite(scaled, element, groups[0].source)
         chosen, mix = _interpolate(scaled, RANK_TOLERANCE[element])
         carriers = _carriers(need[chosen], before, basis, element)
-        matrices.append((np.concatenate([need[:, tier.columns], mix], axis=1), need[:, one] - mix @ carriers[:, one]))
-        meanings.append(Meaning(tier.groups, carriers))
-        need = np.concatenate([tier.rows, carriers])
-        require_finite(need, element, tier.groups[0].source)
+        matrices.append(
+            (np.concatenate([need[:, form.columns[own]], mix], axis=1), need[:, one] - mix @ carriers[:, one])
+        )
+        unit_maps.append(UnitMap(groups, carriers))
+        need = np.concatenate([form.rows[own], carriers])
+        require_finite(need, element, groups[0].source)
     matrices.append((need[:, inputs], need[:, one]))
     matrices.reverse()
-    layers = [Layer(w, b, meaning) for (w, b), meaning in zip(matrices[:-1], reversed(meanings), strict=True)]
+    layers = [Layer(w, b, unit_map) for (w, b), unit_map in zip(matrices[:-1], reversed(unit_maps), strict=True)]
     return Chain(tuple(layers), *matrices[-1])
 
 
-def columns_before(form: ReducedForm, index: int) -> IntArray:
-    """The columns of inputs and of tiers before one."""
-    return np.concatenate([np.arange(form.basis.input_size), *(tier.columns for tier in form.tiers[:index])])
+def columns_before(form: NormalForm, own: IntArray) -> IntArray:
+    """The columns of inputs and of units before those of one level."""
+    return np.concatenate([np.arange(form.basis.input_size), form.columns[: own[0]]])
 
 
 def _interpolate(rows: FloatArray, tolerance: float) -> tuple[IntArray, FloatArray]:

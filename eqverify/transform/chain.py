@@ -1,7 +1,7 @@
 """A fully connected network as a chain of layers, each remembering what its units stand for.
 
 Passes rewrite chains freely in float64; nothing they compute is trusted, because `deviation` compares the written
-network with the original row by row afterwards.  What it needs for that is the *meaning* of each unit of the chain.
+network with the original row by row afterwards.  What it needs for that is the *unit map* of each layer of the chain.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.errors import InputError, Place
 from eqverify.network import Affine, Network, split_inputs
-from eqverify.transform.unit_map import Group, Meaning
+from eqverify.normal_form.relation import Group
+from eqverify.transform.unit_map import UnitMap
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,12 +24,12 @@ class Layer:
     Attributes:
         weight: (n, m) float64.
         bias: (n,) float64.
-        meaning: what the n units stand for.
+        unit_map: what the n units stand for.
     """
 
     weight: FloatArray
     bias: FloatArray
-    meaning: Meaning
+    unit_map: UnitMap
 
     @property
     def size(self) -> int:
@@ -38,16 +39,16 @@ class Layer:
     @property
     def source(self) -> str:
         """The original's ReLU node, for a layer that shows units of just one and has no carriers."""
-        return self.meaning.groups[0].source
+        return self.unit_map.groups[0].source
 
     @property
     def units(self) -> IntArray:
         """The units of that node."""
-        return self.meaning.groups[0].units
+        return self.unit_map.groups[0].units
 
     def select(self, chosen: IntArray) -> Layer:
         """Such a layer with only some units."""
-        return Layer(self.weight[chosen], self.bias[chosen], Meaning((Group(self.source, self.units[chosen]),)))
+        return Layer(self.weight[chosen], self.bias[chosen], UnitMap((Group(self.source, self.units[chosen]),)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +124,7 @@ def chain_of(network: Network) -> Chain:
             current[node.name] = _compose(node, current, network.input_size)
             continue
         weight, bias = current[node.source]
-        layers.append(Layer(weight, bias, Meaning((Group(node.name, np.arange(bias.size)),))))
+        layers.append(Layer(weight, bias, UnitMap((Group(node.name, np.arange(bias.size)),))))
         current = {node.name: (np.eye(bias.size), np.zeros(bias.size))}
     missing = [port.source for port in network.outputs if port.source not in current]
     if missing:

@@ -27,13 +27,13 @@ from eqverify.network.expression import (
     stacked,
     value_range,
 )
+from eqverify.normal_form.building import normal_columns
+from eqverify.normal_form.original import Original, is_compressed, open_basis
+from eqverify.normal_form.relation import Relation
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts
-from eqverify.transform.normal_form import normal_basis, normal_columns
-from eqverify.transform.original import Original, is_compressed, open_basis
 from eqverify.transform.related import Related
-from eqverify.transform.sparse_rows import affine_rows, equal_rows, input_rows, unit_rows
-from eqverify.transform.unit_map import Meaning, Relation
+from eqverify.transform.unit_map import UnitMap
 
 _GOOD = 1e-13
 """A deviation that longer arithmetic is not tried to improve."""
@@ -46,7 +46,7 @@ def prove_deviation(
     problem: Problem,
     facts: Facts,
     reduced: Network,
-    meanings: Mapping[str, Meaning],
+    unit_maps: Mapping[str, UnitMap],
     relations: Sequence[Relation] = (),
 ) -> FloatArray:
     """A bound on |original - reduced| over the domain, per output.
@@ -58,30 +58,30 @@ def prove_deviation(
         problem: the original network and the domain.
         facts: which units are stable; believed, as are their bounds.
         reduced: the network that was written, with the weights as they were rounded.
-        meanings: by ReLU node of `reduced`, which original units its units stand for.
-        relations: what units of the original that are in no meaning equal; checked here, up to a deviation.
+        unit_maps: by ReLU node of `reduced`, which original units its units stand for.
+        relations: what units of the original that are in no unit map equal; checked here, up to a deviation.
 
     Returns:
         (output_size,) bounds; exactly 0 where all rows agree exactly.
 
     Raises:
-        ContradictionError: `deviation/meaning` where a ReLU node of `reduced` has no meaning or one of another size,
+        ContradictionError: `deviation/meaning` where a ReLU node of `reduced` has no unit map or one of another size,
             `deviation/relation` where a relation is not about a unit that is open and, if it has one, an earlier unit.
     """
     facts.require(problem)
     for node in reduced.relus:
-        if node.name not in meanings or meanings[node.name].size != reduced.sizes[node.name]:
+        if node.name not in unit_maps or unit_maps[node.name].size != reduced.sizes[node.name]:
             place = Place(node=node.name)
             raise ContradictionError(
                 "deviation/meaning", "a reduced layer does not say what it stands for", place=place
             )
-    same = _prove_same(problem, facts, reduced, meanings)
+    same = _prove_same(problem, facts, reduced, unit_maps)
     if same is not None:
         return same
-    found = _prove(problem, facts, reduced, meanings, relations, long=False)
+    found = _prove(problem, facts, reduced, unit_maps, relations, long=False)
     if found.max(initial=0.0) <= _GOOD or is_single(reduced) or _work(problem.network) > _LONG_WORK:
         return found
-    return np.minimum(found, _prove(problem, facts, reduced, meanings, relations, long=True))
+    return np.minimum(found, _prove(problem, facts, reduced, unit_maps, relations, long=True))
 
 
 def is_single(network: Network) -> bool:
@@ -102,7 +102,7 @@ def _prove(
     problem: Problem,
     facts: Facts,
     reduced: Network,
-    meanings: Mapping[str, Meaning],
+    unit_maps: Mapping[str, UnitMap],
     relations: Sequence[Relation],
     *,
     long: bool,
@@ -115,14 +115,16 @@ def _prove(
         if isinstance(node, Affine):
             values[node.name] = affine_expression(node, values, comparison.basis)
         else:
-            values[node.name] = comparison.unit(values[node.source], meanings[node.name])
+            values[node.name] = comparison.unit(values[node.source], unit_maps[node.name])
         for source in set(node.sources) - shown:
             if last[source] == node.name:
                 del values[source]
     return comparison.outputs(values, reduced)
 
 
-def _prove_same(problem: Problem, facts: Facts, reduced: Network, meanings: Mapping[str, Meaning]) -> FloatArray | None:
+def _prove_same(
+    problem: Problem, facts: Facts, reduced: Network, unit_maps: Mapping[str, UnitMap]
+) -> FloatArray | None:
     """The bound where every row of `reduced` is a row of the original, so that only its rounding counts.
 
     For networks with compressed rows.  Each unit shows one unit of the original and there are no carriers; then
@@ -134,32 +136,35 @@ def _prove_same(problem: Problem, facts: Facts, reduced: Network, meanings: Mapp
     basis = open_basis(problem, facts)
     if not is_compressed(problem.network, basis):
         return None
-    if any(len(meaning.carriers) for meaning in meanings.values()):
+    if any(len(unit_map.carriers) for unit_map in unit_maps.values()):
         return None
-    original = Original(problem, facts, basis)
-    values = input_rows(reduced, basis)
+    original, basis = Original(problem, facts, basis), replace(basis, sparse=True)
+    values = input_expressions(reduced, basis)
     for node in reduced.nodes:
         if isinstance(node, Affine):
-            values[node.name] = affine_rows(node, values, basis)
+            values[node.name] = affine_expression(node, values, basis)
             continue
-        groups = meanings[node.name].groups
+        groups = unit_maps[node.name].groups
         error = _same(values[node.source], [original.stored_z(g.source).select(g.units) for g in groups])
         if error is None:
             return None
         columns = np.concatenate([basis.columns[group.source][group.units] for group in groups])
-        values[node.name] = Expression(unit_rows(columns, basis).rows, error)
+        values[node.name] = Expression(kept_expression(columns, basis).rows, error)
     pairs = zip(reduced.outputs, problem.network.outputs, strict=True)
     errors = [_same(values[new.source], [original.stored(old.source)]) for new, old in pairs]
     return None if any(error is None for error in errors) else np.concatenate([e for e in errors if e is not None])
 
 
 def _same(one: Expression, parts: Sequence[Expression]) -> FloatArray | None:
-    """A bound on the difference of expressions whose rows agree exactly; None where they do not."""
+    """A bound on the difference of expressions whose compressed rows agree exactly; None where they do not."""
     start, errors = 0, [np.zeros(0)]
     for part in parts:
         mine = one.select(start + np.arange(part.error.size))
         error = (mine.error + part.error) * (1 + 2.0**-50)
-        if not (equal_rows(mine, part) and np.isfinite(error).all()):
+        left, right = mine.rows, part.rows
+        if left.shape != right.shape or (left != right).nnz:
+            return None
+        if not (np.isfinite(left.data).all() and np.isfinite(error).all()):
             return None
         errors.append(error)
         start += part.error.size
@@ -190,18 +195,18 @@ class _Comparison:
         self.basis: Basis = replace(basis, centre=ranges[0], radius=ranges[1])
         self.original = Original(problem, facts, self.basis)
         self.related = Related(self.original, relations)
-        self.normal = normal_columns(facts, normal_basis(problem, facts), self.basis)
+        self.normal = normal_columns(facts, self.basis)
 
-    def unit(self, z: Expression, meaning: Meaning) -> Expression:
+    def unit(self, z: Expression, unit_map: UnitMap) -> Expression:
         """Outputs of a reduced layer, as those of the original units it stands for plus the deviation."""
-        count = meaning.shown
-        columns = [self.basis.columns[group.source][group.units] for group in meaning.groups]
+        count = unit_map.shown
+        columns = [self.basis.columns[group.source][group.units] for group in unit_map.groups]
         output = kept_expression(np.concatenate([np.empty(0, dtype=np.int64), *columns]), self.basis)
-        targets = [self.original.z(group.source, group.units) for group in meaning.groups]
+        targets = [self.original.z(group.source, group.units) for group in unit_map.groups]
         shown = self._deviating(output, z.select(np.arange(count)), stacked(targets, self.basis))
-        if not meaning.carriers.size:
+        if not unit_map.carriers.size:
             return shown
-        carried = self._carriers(z.select(np.arange(count, meaning.size)), meaning.carriers)
+        carried = self._carriers(z.select(np.arange(count, unit_map.size)), unit_map.carriers)
         return stacked([shown, carried], self.basis)
 
     def _deviating(self, output: Expression, z: Expression, target: Expression) -> Expression:

@@ -22,10 +22,8 @@ from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts
 from eqverify.transform.passes import ROUNDING
-from eqverify.transform.result import LEO, Made, Shape, Transformed, TransformOptions
+from eqverify.transform.result import Transformed, TransformOptions
 from eqverify.transform.shapes import REALISATIONS, Work, unchanged
-
-__all__ = ["FLOAT64_HINT", "LEO", "Made", "Shape", "TransformOptions", "Transformed", "transform"]
 
 FLOAT64_HINT = "float64 weights (--dtype float64) keep it small"
 """What to do about an eps above its limit."""

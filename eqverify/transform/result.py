@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from eqverify.arrays import FloatArray
 from eqverify.errors import UsageError
 from eqverify.network import Network
+from eqverify.normal_form import simplify
+from eqverify.normal_form.passes import Declined, RemovedUnit, make_pass, pass_names
+from eqverify.normal_form.relation import Relation
 from eqverify.transform import leo
-from eqverify.transform.base import REGISTRY, Declined, Fate
 from eqverify.transform.realise import Element
-from eqverify.transform.unit_map import Meaning, Relation
+from eqverify.transform.unit_map import UnitMap
 
 Shape = Literal["sequential", "residual", "structured", "leo", "auto"]
 Made = Literal["sequential", "residual", "structured", "leo", "unchanged"]
@@ -22,6 +24,29 @@ LEO: tuple[str, ...] = tuple(
     for rewrite in (leo.CollapseConstant, leo.RemoveInactive, leo.MergeDependent, leo.FoldStable, leo.DropDead)
 )
 """The order in which LEO's passes are applied in each round."""
+
+PASSES: tuple[str, ...] = (simplify.FoldSigns.name, simplify.MergeParallel.name, simplify.DropUnread.name, *LEO)
+"""What is applied by default: on normal forms, and on chains."""
+
+
+def named_passes(given: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Names of passes from a list or a text with commas; those applied by default where there is neither."""
+    names = given.split(",") if isinstance(given, str) else PASSES if given is None else given
+    return tuple(name.strip() for name in names if name.strip())
+
+
+def pass_table() -> dict[str, dict[str, object]]:
+    """All passes by name: what each rewrites, where it is stated, whether it is a default; of unusable ones, why."""
+    rows: dict[str, dict[str, object]] = {}
+    for name in pass_names():
+        try:
+            made = make_pass(name)
+            summary = " ".join((type(made).__doc__ or "").split("\n\n")[0].split())
+            row: tuple[object, ...] = made.rewrites, made.statement, name in PASSES, summary
+        except UsageError as error:
+            row = "unusable", "", False, str(error.value)
+        rows[name] = dict(zip(("rewrites", "statement", "default", "summary"), row, strict=True))
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +58,15 @@ class TransformOptions:
             fewest ReLUs; ``residual`` has skip connections and the fewest ReLUs; ``structured`` is the original's
             graph without whole channels and units; ``leo`` is LEO's passes alone; ``auto`` takes what costs least
             (`eqverify.transform.driver`).
-        passes: for LEO's passes, names of registered passes, applied in this order until none changes anything.
+        passes: names of passes, applied in this order until none changes anything: those that rewrite forms for
+            ``sequential`` and ``residual``, those that rewrite chains for ``leo``.
         dtype: type of the written weights.
         max_epsilon: results with a larger proved deviation are avoided; in LEO's passes, those that compute new weights
             then leave layers alone, from the first on, until the deviation is at most this.
     """
 
     shape: Shape = "sequential"
-    passes: tuple[str, ...] = LEO
+    passes: tuple[str, ...] = PASSES
     dtype: Element = "float32"
     max_epsilon: float = 1e-4
 
@@ -49,8 +75,7 @@ class TransformOptions:
         if self.shape not in shapes:
             raise UsageError("usage/shape", "unknown shape", value=self.shape, hint=f"use one of {', '.join(shapes)}")
         for name in self.passes:
-            if name not in REGISTRY:
-                raise UsageError("usage/pass", "unknown pass", value=name, hint=f"known: {', '.join(REGISTRY)}")
+            make_pass(name)
         if self.dtype not in ("float32", "float64"):
             raise UsageError("usage/dtype", "unknown element type", value=self.dtype, hint="use float32 or float64")
 
@@ -61,24 +86,24 @@ class Transformed:
 
     Attributes:
         network: the reduced network, its weights already numbers of the wanted type.
-        meanings: by its ReLU nodes, what their units stand for.
+        unit_maps: by its ReLU nodes, what their units stand for.
         epsilon: (output_size,) proved bounds on |original - reduced| over the domain.
         shape: how it was made; ``unchanged`` where nothing gained anything.
         choice: why that way and not the other, in one clause.
         relations: what units without a counterpart equal, as far as the proof needs it.
-        fates: units that went though the facts leave them open (for ``leo``: all that went), and what happened to each.
+        removed: units that went though the facts leave them open (for ``leo``: all that went), and how.
         declined: why others stayed, by pass.
         wants_float64: whether it is float32 weights that eps, or the number of ReLUs, is limited by.
         seconds: measured wall time.
     """
 
     network: Network
-    meanings: Mapping[str, Meaning]
+    unit_maps: Mapping[str, UnitMap]
     epsilon: FloatArray
     shape: Made
     choice: str = ""
     relations: tuple[Relation, ...] = ()
-    fates: tuple[Fate, ...] = ()
+    removed: tuple[RemovedUnit, ...] = ()
     declined: tuple[Declined, ...] = ()
     wants_float64: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -5,7 +5,7 @@ To add one, write a function from a `Work` to a `Transformed` and enter it in `R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -14,21 +14,22 @@ import numpy as np
 
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Affine, Convolution, Network, TransposedConvolution
+from eqverify.normal_form.building import normal_form
+from eqverify.normal_form.form import NormalForm
+from eqverify.normal_form.passes import Context, Rewritten
+from eqverify.normal_form.relation import Group
+from eqverify.normal_form.simplify import DropUnread
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts, Status
 from eqverify.transform.carriers import sequential_chain
 from eqverify.transform.chain import is_chain
 from eqverify.transform.deviation import is_single, prove_deviation
-from eqverify.transform.normal_form import normal_form
-from eqverify.transform.passes import by_passes
-from eqverify.transform.realise import Element, realise, require_finite
-from eqverify.transform.reduced_form import ReducedForm, reduced_form
-from eqverify.transform.residual import earliest_tiers, residual_network
+from eqverify.transform.grouping import merge_levels
+from eqverify.transform.passes import by_passes, simplified
+from eqverify.transform.realise import Element, Written, realise, require_finite, residual_network
 from eqverify.transform.result import Made, Transformed, TransformOptions
-from eqverify.transform.simplify import drop_dead, simplify
 from eqverify.transform.structured import read_nodes, structured_network
-from eqverify.transform.tiers import merge_tiers
-from eqverify.transform.unit_map import Group, Meaning
+from eqverify.transform.unit_map import UnitMap
 
 TOLERANCES: dict[Element, tuple[float, ...]] = {"float32": (2.0**-33, 2.0**-20), "float64": (2.0**-44,)}
 """Residuals up to this share of a row's reach count as zero in simplifications, smallest first.  The larger one of
@@ -41,7 +42,7 @@ many where that is asked for."""
 _ROW_ENTRIES = 1 << 27
 """Numbers in rows of the normal form (1 GB), which is copied a few times."""
 
-Writer = Callable[[ReducedForm, Network, Element], tuple[Network, Mapping[str, Meaning]]]
+Writer = Callable[[NormalForm, Network, Element], Written]
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,20 @@ class Work:
     options: TransformOptions
 
     @cached_property
-    def forms(self) -> tuple[ReducedForm, ...]:
+    def forms(self) -> tuple[Rewritten[NormalForm], ...]:
         """The normal form simplified with residuals as large as the type's rounding, smaller, and without any.
 
         Fewest units first; forms with as many units as a later one are left out.
         """
         self._require_room()
-        form = reduced_form(normal_form(self.problem, self.facts))
-        for tier in form.tiers:
-            require_finite(tier.rows, self.options.dtype, tier.groups[0].source)
+        form = normal_form(self.problem, self.facts)
+        for own in form.levels():
+            require_finite(form.rows[own], self.options.dtype, form.groups(own)[0].source)
         require_finite(form.outputs, self.options.dtype)
-        forms = [drop_dead(form, 0.0)]
+        forms = [DropUnread()(form, Context())]
         for tolerance in TOLERANCES[self.options.dtype]:
-            simple = simplify(form, tolerance)
-            if simple.units < forms[0].units:
+            simple = simplified(form, self.facts, self.options, tolerance)
+            if len(simple.subject) < len(forms[0].subject):
                 forms.insert(0, simple)
         return tuple(forms)
 
@@ -115,9 +116,9 @@ def _from_form(work: Work, made: Made, write: Writer) -> Transformed:
     """Write the simplest form whose eps is within its limit, or else the one that was not simplified."""
     problem, facts = work.problem, work.facts
     for form in work.forms:
-        network, meanings = write(form, problem.network, work.options.dtype)
-        epsilon = prove_deviation(problem, facts, network, meanings, form.relations)
-        found = Transformed(network, meanings, epsilon, made, "", form.relations, form.fates, form.declined)
+        network, unit_maps = write(form.subject, problem.network, work.options.dtype)
+        epsilon = prove_deviation(problem, facts, network, unit_maps, form.relations)
+        found = Transformed(network, unit_maps, epsilon, made, "", form.relations, form.removed, form.declined)
         if found.worst <= work.options.max_epsilon:
             break
     return found
@@ -130,12 +131,12 @@ def _sequential(work: Work) -> Transformed:
     one for its value afterwards (statement C-2).
     """
 
-    def write(form: ReducedForm, original: Network, element: Element) -> tuple[Network, Mapping[str, Meaning]]:
-        tierings = [form]
-        early = earliest_tiers(form)
-        if [tier.size for tier in early.tiers] != [tier.size for tier in form.tiers]:
-            tierings.append(early)
-        chains = [sequential_chain(merge_tiers(tiering, element), element) for tiering in tierings]
+    def write(form: NormalForm, original: Network, element: Element) -> Written:
+        candidates = [form]
+        early = form.earliest()
+        if [own.size for own in early.levels()] != [own.size for own in form.levels()]:
+            candidates.append(early)
+        chains = [sequential_chain(merge_levels(leveled, element), element) for leveled in candidates]
         return realise(min(chains, key=lambda chain: chain.relu_count), original, element)
 
     return _from_form(work, "sequential", write)
@@ -144,8 +145,8 @@ def _sequential(work: Work) -> Transformed:
 def _residual(work: Work) -> Transformed:
     """The form as it is, in as few layers as it allows."""
 
-    def write(form: ReducedForm, original: Network, element: Element) -> tuple[Network, Mapping[str, Meaning]]:
-        return residual_network(earliest_tiers(form), original, element)
+    def write(form: NormalForm, original: Network, element: Element) -> Written:
+        return residual_network(form.earliest(), original, element)
 
     return _from_form(work, "residual", write)
 
@@ -164,13 +165,13 @@ def _structured(work: Work) -> Transformed:
             value=work.options.dtype,
             hint="float32 weights stay float32, and convolutions are run in float32 only; choose another type or shape",
         )
-    reduced, meanings = structured_network(problem, work.facts)
+    reduced, unit_maps = structured_network(problem, work.facts)
     if reduced.parameter_count == network.parameter_count and reduced.relu_count == network.relu_count:
         return unchanged(problem)
-    epsilon = prove_deviation(problem, work.facts, reduced, meanings)
+    epsilon = prove_deviation(problem, work.facts, reduced, unit_maps)
     if not np.isfinite(epsilon).all():
         return unchanged(problem)
-    return Transformed(reduced, meanings, epsilon, "structured")
+    return Transformed(reduced, unit_maps, epsilon, "structured")
 
 
 def unchanged(problem: Problem) -> Transformed:
@@ -178,8 +179,8 @@ def unchanged(problem: Problem) -> Transformed:
     network, read = problem.network, read_nodes(problem.network)
     if len(read) < len(network.nodes):
         network = Network(network.inputs, tuple(read), network.outputs)
-    meanings = {relu.name: Meaning((Group(relu.name, np.arange(network.sizes[relu.name])),)) for relu in network.relus}
-    return Transformed(network, meanings, np.zeros(network.output_size), "unchanged")
+    unit_maps = {relu.name: UnitMap((Group(relu.name, np.arange(network.sizes[relu.name])),)) for relu in network.relus}
+    return Transformed(network, unit_maps, np.zeros(network.output_size), "unchanged")
 
 
 def _leo(work: Work) -> Transformed:

@@ -28,12 +28,13 @@ from eqverify.network import (
     select_columns,
     select_rows,
 )
+from eqverify.normal_form.relation import Group
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts, Status
-from eqverify.transform.unit_map import Group, Meaning
+from eqverify.transform.unit_map import UnitMap
 
 
-def structured_network(problem: Problem, facts: Facts) -> tuple[Network, Mapping[str, Meaning]]:
+def structured_network(problem: Problem, facts: Facts) -> tuple[Network, Mapping[str, UnitMap]]:
     """The network without whole channels and units that are stably inactive or dead (statement R-6).
 
     Args:
@@ -47,20 +48,20 @@ def structured_network(problem: Problem, facts: Facts) -> tuple[Network, Mapping
     inactive = {layer.name: layer.mask(Status.INACTIVE) for layer in facts.layers}
     kept = {name: np.flatnonzero(mask) for name, mask in _Needed(network, inactive).masks().items()}
     nodes: list[Node] = []
-    meanings: dict[str, Meaning] = {}
+    unit_maps: dict[str, UnitMap] = {}
     for node in network.nodes:
         if not kept[node.name].size:
             continue
         if isinstance(node, Relu):
             nodes.append(node)
-            meanings[node.name] = Meaning((Group(node.name, kept[node.name]),))
+            unit_maps[node.name] = UnitMap((Group(node.name, kept[node.name]),))
             continue
         rows = kept[node.name]
         terms = [Term(t.source, _restricted(t.map, rows, kept[t.source])) for t in node.terms if kept[t.source].size]
         nodes.append(Affine(node.name, tuple(terms), node.bias[rows]))
     nodes = read_nodes(network, nodes)
     shown = {node.name for node in nodes}
-    return Network(network.inputs, tuple(nodes), network.outputs), {k: m for k, m in meanings.items() if k in shown}
+    return Network(network.inputs, tuple(nodes), network.outputs), {k: m for k, m in unit_maps.items() if k in shown}
 
 
 def read_nodes(network: Network, nodes: Sequence[Node] | None = None) -> list[Node]:

@@ -1,39 +1,21 @@
-"""The unit map: what the units of a reduced network stand for, and what became of units that have no counterpart.
+"""The unit map: what the units of a reduced network stand for.
 
-All of it is plain data.  Nothing in it is trusted: `deviation` bounds how far each statement is from the truth on the
-domain, and a wrong one gives a large eps, not a wrong one.
+Plain data, and not trusted: `deviation` bounds how far each statement is from the truth on the domain, and a wrong one
+gives a large eps, not a wrong one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
-from eqverify.arrays import FloatArray, IntArray, frozen
-
-RelationKind = Literal["inactive", "active", "parallel", "antiparallel"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Group:
-    """Units of one ReLU node of the original network.
-
-    Attributes:
-        source: the node.
-        units: (k,) indices in it.
-    """
-
-    source: str
-    units: IntArray
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "units", frozen(self.units, np.int64))
+from eqverify.arrays import FloatArray, frozen
+from eqverify.normal_form.relation import Group
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Meaning:
+class UnitMap:
     """What the units of a reduced layer stand for: first those of the groups, then the carriers.
 
     Attributes:
@@ -61,26 +43,3 @@ class Meaning:
     def pairs(self) -> list[tuple[str, int]]:
         """(ReLU node, unit) of each unit shown, in order."""
         return [(group.source, unit) for group in self.groups for unit in group.units.tolist()]
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """What a unit that is neither stable by the facts nor shown in the reduced network equals on the domain.
-
-    ``inactive``: h = 0.  ``active``: h = z.  ``parallel``: h = factor h', since z = factor z' with factor > 0.
-    ``antiparallel``: h = factor (h' - z'), since z = -factor z'.  Statements M-1 to M-3 in `specs/rewrites.md`.
-
-    Attributes:
-        kind: which of these.
-        layer: ReLU node of the original network.
-        unit: index in it.
-        other_layer, other_unit: the unit of h' and z', which precedes this one; empty and -1 where there is none.
-        factor: as above; 1 where there is none.
-    """
-
-    kind: RelationKind
-    layer: str
-    unit: int
-    other_layer: str = ""
-    other_unit: int = -1
-    factor: float = 1.0

@@ -6,12 +6,12 @@ import numpy as np
 
 from eqverify.bounds import crown_bounds, interval_bounds
 from eqverify.network import evaluate_exact
-from eqverify.network.expression import value_range
+from eqverify.network.expression import Expression, value_range
+from eqverify.normal_form.building import normal_form
 from eqverify.problem import box_problem
 from eqverify.stability.facts import Status
 from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.chains import chain_network
-from eqverify.transform.normal_form import normal_form
 
 LOWER, UPPER = np.array([0.5, -1.0]), np.array([1.0, 0.5])
 
@@ -36,7 +36,7 @@ def test_rows_that_underflow_bound_what_they_lost():
     facts = prove_stability(box_problem(network, LOWER, UPPER))
     assert facts.layers[2].status[0] != Status.INACTIVE
     form = normal_form(box_problem(network, LOWER, UPPER), facts)
-    low, high = value_range(form.outputs, form.basis)
+    low, high = value_range(Expression(form.outputs, form.output_error), form.basis)
     assert low[0] <= exact <= high[0]
 
 

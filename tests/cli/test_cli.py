@@ -258,7 +258,7 @@ def test_a_lying_proof_is_caught_and_nothing_is_written(files, capsys, monkeypat
     """If the proof of eps were wrong, running both networks on points shows it."""
     network, query, output = files
 
-    def lie(problem, facts, reduced, meanings, relations=()):
+    def lie(problem, facts, reduced, unit_maps, relations=()):
         return np.zeros(problem.network.output_size)
 
     from eqverify.transform.leo import RemoveInactive
@@ -269,7 +269,9 @@ def test_a_lying_proof_is_caught_and_nothing_is_written(files, capsys, monkeypat
         result = original(self, chain, facts)
         from dataclasses import replace
 
-        return replace(result, chain=replace(result.chain, bias=result.chain.bias + 1)) if result.fates else result
+        return (
+            replace(result, subject=replace(result.subject, bias=result.subject.bias + 1)) if result.removed else result
+        )
 
     monkeypatch.setattr("eqverify.transform.passes.prove_deviation", lie)
     monkeypatch.setattr("eqverify.transform.deviation.prove_deviation", lie)
@@ -289,7 +291,11 @@ def test_z3_refutes_a_lying_proof(files, capsys, monkeypatch):
         from dataclasses import replace
 
         result = original(self, chain, facts)
-        return replace(result, chain=replace(result.chain, bias=result.chain.bias + 1e-3)) if result.fates else result
+        return (
+            replace(result, subject=replace(result.subject, bias=result.subject.bias + 1e-3))
+            if result.removed
+            else result
+        )
 
     monkeypatch.setattr("eqverify.transform.passes.prove_deviation", lambda *_: np.zeros(1))
     monkeypatch.setattr("eqverify.transform.deviation.prove_deviation", lambda *_: np.zeros(1))

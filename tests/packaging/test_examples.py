@@ -15,7 +15,8 @@ from eqverify.frontend.vnnlib import lower, read_query
 from eqverify.problem import Problem
 from eqverify.stability.facts import Status
 from eqverify.stability.portfolio import prove_stability
-from eqverify.transform.driver import TransformOptions, transform
+from eqverify.transform.driver import transform
+from eqverify.transform.result import TransformOptions
 
 SHORT = Training(epochs=8)
 
@@ -74,7 +75,7 @@ def test_units_of_every_kind_occur(name: str) -> None:
     problem = shipped_problem(name)
     facts = prove_stability(problem)
     assert min(facts.count(status) for status in (Status.INACTIVE, Status.ACTIVE, Status.UNSTABLE)) > 0
-    what = {fate.what for fate in transform(problem, facts, TransformOptions("leo")).fates}
+    what = {gone.what for gone in transform(problem, facts, TransformOptions("leo")).removed}
     assert {"inactive", "merged"} <= what
     assert name != example_files().query.name or "folded" in what
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from eqverify.domain import box_domain
 from eqverify.errors import ContradictionError, EqverifyError
 from eqverify.network import Affine, Convolution, Dense, Identity, Network, Port, Relu, Term, outputs_exact
+from eqverify.normal_form.relation import Group
 from eqverify.problem import domain_problem
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
@@ -17,8 +18,9 @@ from eqverify.testing.chains import chain_network
 from eqverify.testing.oracle import deviations_exact
 from eqverify.testing.strategies import any_networks, networks, problems
 from eqverify.transform.deviation import _prove, prove_deviation
-from eqverify.transform.driver import TransformOptions, transform
-from eqverify.transform.unit_map import Group, Meaning
+from eqverify.transform.driver import transform
+from eqverify.transform.result import TransformOptions
+from eqverify.transform.unit_map import UnitMap
 
 CROWN = StabilityOptions("crown")
 
@@ -73,7 +75,7 @@ def test_long_double_rows_bound_the_exact_deviation_too(problem):
     result = transform(problem, facts, TransformOptions("sequential", dtype="float64"))
     found = exact(problem, result.network)
     assume(found is not None)
-    assert within(found, _prove(problem, facts, result.network, result.meanings, result.relations, long=True))
+    assert within(found, _prove(problem, facts, result.network, result.unit_maps, result.relations, long=True))
 
 
 def test_deviations_of_opposite_sign_cancel_where_they_meet_again():
@@ -83,8 +85,8 @@ def test_deviations_of_opposite_sign_cancel_where_they_meet_again():
     reduced = chain_network([(first, moved), (last, np.zeros(1))])
     problem = domain_problem(original, box_domain(np.array([-1.0]), np.array([1.0])))
     facts = prove_stability(problem, CROWN)
-    meanings = {reduced.relus[0].name: Meaning((Group(original.relus[0].name, np.arange(2)),))}
-    epsilon = prove_deviation(problem, facts, reduced, meanings)
+    unit_maps = {reduced.relus[0].name: UnitMap((Group(original.relus[0].name, np.arange(2)),))}
+    epsilon = prove_deviation(problem, facts, reduced, unit_maps)
     assert epsilon[0] <= 2.0**-30 * (1 + 1e-9)  # the sum of |W| d would be 2^-29
 
 
@@ -104,7 +106,7 @@ def test_a_damaged_network_gets_an_epsilon_that_covers_the_damage(problem, shape
         reject()
     found = exact(problem, wrong)
     assume(found is not None)
-    assert within(found, prove_deviation(problem, facts, wrong, result.meanings, result.relations))
+    assert within(found, prove_deviation(problem, facts, wrong, result.unit_maps, result.relations))
 
 
 @given(problems(networks=networks(), parts=1), st.data())
@@ -114,16 +116,16 @@ def test_wrong_meanings_never_lower_epsilon_below_the_truth(problem, data):
         result = transform(problem, facts, TransformOptions(data.draw(st.sampled_from(WAYS)), dtype="float64"))
     except EqverifyError:
         reject()
-    assume(result.meanings)
+    assume(result.unit_maps)
     shuffled = {}
-    for name, meaning in result.meanings.items():
+    for name, unit_map in result.unit_maps.items():
         groups = []
-        for group in meaning.groups:
+        for group in unit_map.groups:
             count, unit = group.units.size, st.integers(0, problem.network.sizes[group.source] - 1)
             units = data.draw(st.lists(unit, min_size=count, max_size=count))
             groups.append(Group(group.source, np.array(units, dtype=np.int64)))
         shift = data.draw(st.sampled_from([0.0, -1.0, 0.25]))
-        shuffled[name] = Meaning(tuple(groups), meaning.carriers + shift)
+        shuffled[name] = UnitMap(tuple(groups), unit_map.carriers + shift)
     found = exact(problem, result.network)
     assume(found is not None)
     assert within(found, prove_deviation(problem, facts, result.network, shuffled, result.relations))
@@ -197,5 +199,5 @@ def test_bounds_beyond_float64_never_make_rounding_vanish():
     facts = prove_stability(problem, CROWN)
     assert facts.by_name()["h2"].upper[0] == np.inf
     assert outputs_exact(original, [Fraction(-1)]) != outputs_exact(reduced, [Fraction(-1)])
-    meanings = {name: Meaning((Group(name, np.arange(1)),)) for name in ("h1", "h2")}
-    assert prove_deviation(problem, facts, reduced, meanings)[0] == np.inf
+    unit_maps = {name: UnitMap((Group(name, np.arange(1)),)) for name in ("h1", "h2")}
+    assert prove_deviation(problem, facts, reduced, unit_maps)[0] == np.inf

@@ -12,6 +12,8 @@ from hypothesis import given, reject
 from eqverify.domain import box_domain
 from eqverify.errors import ContradictionError, EqverifyError, InputError, UsageError
 from eqverify.network import Affine, Dense, Identity, Network, Port, Relu, Term, outputs_exact
+from eqverify.normal_form import passes
+from eqverify.normal_form.passes import REGISTRY, Rewritten, make_pass, register
 from eqverify.problem import domain_problem
 from eqverify.stability.facts import Status
 from eqverify.stability.options import StabilityOptions
@@ -19,21 +21,20 @@ from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.chains import chain_network
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.strategies import networks, problems
-from eqverify.transform import base
-from eqverify.transform.base import REGISTRY, Rewritten, register
 from eqverify.transform.chain import chain_of
-from eqverify.transform.driver import LEO, TransformOptions, transform
+from eqverify.transform.driver import transform
+from eqverify.transform.result import LEO, TransformOptions
 
 QUICK = StabilityOptions(time_limit=5.0)
 
 
-def reduced(layers, passes=LEO, low=-1.0, high=1.0):
+def reduced(layers, names=LEO, low=-1.0, high=1.0):
     """Transform a chain of (weight, bias) on a cube in float64."""
     network = chain_network([(np.array(w, dtype=float), np.array(b, dtype=float)) for w, b in layers])
     n = network.input_size
     problem = domain_problem(network, box_domain(np.full(n, low), np.full(n, high)))
     facts = prove_stability(problem, QUICK)
-    return problem, transform(problem, facts, TransformOptions("leo", passes, "float64"))
+    return problem, transform(problem, facts, TransformOptions("leo", names, "float64"))
 
 
 def assert_equal_outputs(problem, result, points=25):
@@ -48,13 +49,13 @@ def assert_equal_outputs(problem, result, points=25):
         assert all(abs(a - b) <= Fraction(eps) for a, b, eps in pairs)
 
 
-def fates(result):
-    return {(fate.unit, fate.what) for fate in result.fates}
+def removed(result):
+    return {(gone.unit, gone.what) for gone in result.removed}
 
 
 def test_remove_inactive():
     problem, result = reduced([([[1, 0], [0, 1]], [-2, 0]), ([[1, 1]], [0])], ("remove-inactive",))
-    assert fates(result) == {(0, "inactive")}
+    assert removed(result) == {(0, "inactive")}
     assert result.network.relu_count == 1
     assert_equal_outputs(problem, result)
 
@@ -62,14 +63,14 @@ def test_remove_inactive():
 def test_merge_dependent_units_keeps_a_basis_and_moves_the_constant():
     rows = [[1, 1], [2, 2], [1, -1], [0, 1]]
     problem, result = reduced([(rows, [3, 7, 0, 0]), ([[1, 1, 1, 1], [1, -1, 2, 3]], [0, 1])], ("merge-dependent",))
-    assert len([f for f in result.fates if f.what == "merged"]) == 1
+    assert len([f for f in result.removed if f.what == "merged"]) == 1
     assert result.network.relu_count == 3
     assert_equal_outputs(problem, result)
 
 
 def test_merge_says_why_it_declined():
     _, result = reduced([([[1, 0], [0, 1], [1, 1]], [2, 2, 0]), ([[1, 1, 1]], [0])], ("merge-dependent",))
-    assert not result.fates
+    assert not result.removed
     assert [(d.rewrite, d.units, d.reason) for d in result.declined] == [
         ("merge-dependent", (0, 1), "active rows are linearly independent")
     ]
@@ -77,14 +78,14 @@ def test_merge_says_why_it_declined():
 
 def test_an_active_unit_with_a_zero_row_becomes_part_of_the_bias():
     problem, result = reduced([([[0, 0], [1, 1]], [2, 0]), ([[5, 1]], [0])], ("merge-dependent",))
-    assert fates(result) == {(0, "merged")}
+    assert removed(result) == {(0, "merged")}
     assert_equal_outputs(problem, result)
 
 
 def test_fold_a_stable_layer():
     layers = [([[1, 0], [0, 1]], [2, 2]), ([[1, 1], [1, -1]], [-4, 0]), ([[1, 1]], [0])]
     problem, result = reduced(layers, ("fold-stable",))
-    assert fates(result) == {(0, "folded"), (1, "folded")}
+    assert removed(result) == {(0, "folded"), (1, "folded")}
     assert len(result.network.relus) == 1
     assert_equal_outputs(problem, result)
 
@@ -129,16 +130,16 @@ def test_every_unit_is_either_kept_or_has_one_fate(problem):
         result = transform(problem, facts, TransformOptions("leo", dtype="float64"))
     except EqverifyError:
         reject()
-    gone = [(fate.layer, fate.unit) for fate in result.fates]
-    kept = [pair for meaning in result.meanings.values() for pair in meaning.pairs()]
+    went = [(gone.layer, gone.unit) for gone in result.removed]
+    kept = [pair for unit_map in result.unit_maps.values() for pair in unit_map.pairs()]
     everything = [(layer.name, unit) for layer in facts.layers for unit in range(layer.size)]
-    assert sorted(gone + kept) == sorted(everything)
+    assert sorted(went + kept) == sorted(everything)
     statuses = {(layer.name, unit): layer.status[unit] for layer in facts.layers for unit in range(layer.size)}
-    for fate in result.fates:
-        if fate.what == "inactive":
-            assert statuses[fate.layer, fate.unit] == Status.INACTIVE
-        if fate.what in ("merged", "folded"):
-            assert statuses[fate.layer, fate.unit] == Status.ACTIVE
+    for gone in result.removed:
+        if gone.what == "inactive":
+            assert statuses[gone.layer, gone.unit] == Status.INACTIVE
+        if gone.what in ("merged", "folded"):
+            assert statuses[gone.layer, gone.unit] == Status.ACTIVE
 
 
 def test_facts_of_another_problem_are_refused():
@@ -169,9 +170,10 @@ class Forgetful:
 
     name: ClassVar[str] = "forgetful"
     statement: ClassVar[str] = "R-0"
+    rewrites: ClassVar[str] = "chain"
     rounds: ClassVar[bool] = False
 
-    def __call__(self, chain, facts):
+    def __call__(self, chain, context):
         if not chain.layers or chain.layers[0].size < 2:
             return Rewritten(chain)
         weight, bias = chain.reader(0)
@@ -185,13 +187,13 @@ class Poisonous(Forgetful):
 
     name: ClassVar[str] = "poisonous"
 
-    def __call__(self, chain, facts):
+    def __call__(self, chain, context):
         return Rewritten(replace(chain, bias=chain.bias * np.nan))
 
 
 @pytest.mark.parametrize("broken", [Forgetful, Poisonous])
 def test_the_driver_catches_a_pass_that_breaks_an_invariant(broken, monkeypatch):
-    monkeypatch.setitem(base.REGISTRY, broken.name, broken)
+    monkeypatch.setitem(passes.REGISTRY, broken.name, broken)
     with pytest.raises(ContradictionError, match="transform/postcondition"):
         reduced([([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], [0])], (broken.name,))
 
@@ -203,15 +205,16 @@ def test_a_wrong_pass_that_keeps_the_invariants_shows_in_epsilon(monkeypatch):
 
         name: ClassVar[str] = "shifting"
         statement: ClassVar[str] = "R-0"
+        rewrites: ClassVar[str] = "chain"
         rounds: ClassVar[bool] = False
 
-        def __call__(self, chain, facts):
-            result = REGISTRY["remove-inactive"]()(chain, facts)
-            if result.chain is chain:
+        def __call__(self, chain, context):
+            result = REGISTRY["remove-inactive"]()(chain, context)
+            if result.subject is chain:
                 return result
-            return Rewritten(replace(result.chain, bias=result.chain.bias + 1e-3), result.fates)
+            return Rewritten(replace(result.subject, bias=result.subject.bias + 1e-3), result.removed)
 
-    monkeypatch.setitem(base.REGISTRY, "shifting", Shifting)
+    monkeypatch.setitem(passes.REGISTRY, "shifting", Shifting)
     _, result = reduced([([[1, 0], [0, 1]], [-2, 0]), ([[1, 1]], [0])], ("shifting",))
     assert 1e-3 <= result.epsilon[0] < 1.001e-3
 
@@ -239,6 +242,8 @@ def test_a_network_that_gains_nothing_stays_as_it_is():
 
 def test_every_pass_has_the_statement_that_it_names():
     text = (Path(__file__).parents[2] / "specs" / "rewrites.md").read_text()
-    for name, made in REGISTRY.items():
-        heading = next(line for line in text.splitlines() if line.startswith(f"## {made().statement} "))
+    for name in REGISTRY:
+        heading = next(
+            line for line in text.splitlines() if line.lstrip("#").startswith(f" {make_pass(name).statement} ")
+        )
         assert f"(`{name}`)" in heading

@@ -11,7 +11,8 @@ from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.chains import chain_network
 from eqverify.transform import driver, shapes
-from eqverify.transform.driver import TransformOptions, transform
+from eqverify.transform.driver import transform
+from eqverify.transform.result import TransformOptions
 from eqverify.transform.shapes import Work
 
 QUICK = StabilityOptions("crown")
@@ -124,8 +125,8 @@ def test_sequential_puts_a_unit_into_an_earlier_layer_where_that_saves_a_carrier
     )
     result = made(network, "sequential", dtype="float64")
     assert result.network.relu_count == 6
-    assert [len(m.carriers) for m in result.meanings.values()] == [2, 1]
-    assert [m.pairs() for m in result.meanings.values()] == [[("relu0", 0), ("relu1", 1)], [("relu1", 0)]]
+    assert [len(m.carriers) for m in result.unit_maps.values()] == [2, 1]
+    assert [m.pairs() for m in result.unit_maps.values()] == [[("relu0", 0), ("relu1", 1)], [("relu1", 0)]]
     assert result.worst < 1e-12
 
 

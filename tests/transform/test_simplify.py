@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from eqverify.domain import box_domain
 from eqverify.errors import ContradictionError, EqverifyError
+from eqverify.normal_form.building import normal_form
+from eqverify.normal_form.relation import Relation
 from eqverify.problem import domain_problem
 from eqverify.stability.facts import Status
 from eqverify.stability.options import StabilityOptions
@@ -17,11 +19,9 @@ from eqverify.testing.chains import chain_network
 from eqverify.testing.oracle import deviations_exact
 from eqverify.testing.strategies import networks, problems
 from eqverify.transform.deviation import prove_deviation
-from eqverify.transform.driver import TransformOptions, transform
-from eqverify.transform.normal_form import normal_form
-from eqverify.transform.reduced_form import reduced_form
-from eqverify.transform.simplify import simplify
-from eqverify.transform.unit_map import Relation
+from eqverify.transform.driver import transform
+from eqverify.transform.passes import simplified as by_passes
+from eqverify.transform.result import TransformOptions
 
 CROWN = StabilityOptions("crown")
 TOLERANCE = 2.0**-44
@@ -34,11 +34,11 @@ def chain(*layers):
 def simplified(network, low=-1.0, high=1.0, options=CROWN):
     problem = domain_problem(network, box_domain(np.full(network.input_size, low), np.full(network.input_size, high)))
     facts = prove_stability(problem, options)
-    return problem, facts, simplify(reduced_form(normal_form(problem, facts)), TOLERANCE)
+    return problem, facts, by_passes(normal_form(problem, facts), facts, TransformOptions(), TOLERANCE)
 
 
 def left(form):
-    return [pair for tier in form.tiers for pair in tier.pairs()]
+    return form.subject.pairs()
 
 
 def test_parallel_and_antiparallel_units_of_one_layer():
@@ -74,7 +74,7 @@ def test_dead_units_go_from_the_last_tier_back():
     network = chain(([[1, 0], [0, 1]], [0, 0]), ([[1, 0], [0, 1]], [-0.5, -0.5]), ([[1, 0]], [0]))
     _, _, form = simplified(network)
     assert left(form) == [("relu0", 0), ("relu1", 0)]
-    assert {(fate.layer, fate.unit, fate.what) for fate in form.fates} == {("relu0", 1, "dead"), ("relu1", 1, "dead")}
+    assert {(gone.layer, gone.unit, gone.what) for gone in form.removed} == {("relu0", 1, "dead"), ("relu1", 1, "dead")}
 
 
 def test_constant_inputs_make_units_parallel():
@@ -82,7 +82,7 @@ def test_constant_inputs_make_units_parallel():
     network = chain(([[1, 1], [2, 4]], [0, -2]), ([[1, 1]], [0]))
     problem = domain_problem(network, box_domain(np.array([-3.0, 1.0]), np.array([1.0, 1.0])))
     facts = prove_stability(problem, CROWN)
-    form = simplify(reduced_form(normal_form(problem, facts)), TOLERANCE)
+    form = by_passes(normal_form(problem, facts), facts, TransformOptions(), TOLERANCE)
     assert form.relations == (Relation("parallel", "relu0", 1, "relu0", 0, 2.0),)
     result = transform(problem, facts, TransformOptions(dtype="float64"))
     assert result.network.relu_count == 1
@@ -93,7 +93,7 @@ def test_nearly_parallel_units_stay_and_say_how_near_they_were():
     network = chain(([[1, 2], [1, 2 + 2.0**-20]], [0, 0]), ([[1, 1]], [0]))
     _, _, form = simplified(network)
     assert len(left(form)) == 2
-    assert [(d.rewrite, d.units) for d in form.declined] == [("parallel", (1,))]
+    assert [(d.rewrite, d.units) for d in form.declined] == [("merge-parallel", (1,))]
     assert "4.8e-07" in form.declined[0].reason
 
 
@@ -135,7 +135,7 @@ def test_wrong_relations_never_lower_epsilon_below_the_truth(problem, data):
         found = deviations_exact(problem.network, result.network, problem.domain, max_regions=400)
     except EqverifyError:
         reject()
-    epsilon = prove_deviation(problem, facts, result.network, result.meanings, tuple(stated))
+    epsilon = prove_deviation(problem, facts, result.network, result.unit_maps, tuple(stated))
     assert all(np.isinf(eps) or d.value <= Fraction(float(eps)) for d, eps in zip(found, epsilon, strict=True))
 
 
@@ -160,7 +160,7 @@ def test_malformed_relations_are_refused(relation):
     facts = prove_stability(problem, CROWN)
     result = transform(problem, facts, TransformOptions("sequential", dtype="float64"))
     with pytest.raises(ContradictionError, match="deviation/relation"):
-        prove_deviation(problem, facts, result.network, result.meanings, (relation,))
+        prove_deviation(problem, facts, result.network, result.unit_maps, (relation,))
 
 
 def test_two_relations_of_one_unit_are_refused():
@@ -170,4 +170,4 @@ def test_two_relations_of_one_unit_are_refused():
     result = transform(problem, facts, TransformOptions("sequential", dtype="float64"))
     twice = (Relation("active", "relu0", 0), Relation("inactive", "relu0", 0))
     with pytest.raises(ContradictionError, match="deviation/relation"):
-        prove_deviation(problem, facts, result.network, result.meanings, twice)
+        prove_deviation(problem, facts, result.network, result.unit_maps, twice)

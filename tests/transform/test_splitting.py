@@ -15,7 +15,8 @@ from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.chains import chain_network
 from eqverify.testing.splitting import Split, convolutional_networks, dense_networks, split_pairs, split_relu
-from eqverify.transform.driver import TransformOptions, transform
+from eqverify.transform.driver import transform
+from eqverify.transform.result import TransformOptions
 
 OPTIONS = StabilityOptions(time_limit=20.0, split_inputs=0, trust="scip")
 """Branching and SCIP decide all of these networks in no time but for units that reach exactly 0; splitting of the box

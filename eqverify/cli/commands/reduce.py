@@ -16,7 +16,7 @@ from eqverify.cli.progress import shown_progress
 from eqverify.errors import UsageError
 from eqverify.problem import Problem
 from eqverify.stability.options import StabilityOptions
-from eqverify.transform.driver import Shape
+from eqverify.transform.result import Shape
 
 _TREE_TIME_LIMIT = 30.0
 
@@ -38,6 +38,7 @@ def reduce(
     dtype: Literal["float32", "float64"] | None = None,
     shape: Shape = "sequential",
     max_epsilon: float = 1e-4,
+    passes: str | None = None,
     cross_check: Literal["z3", "equiv"] | None = None,
     cross_check_timeout: float = 60.0,
     picture: Path | None = None,
@@ -82,6 +83,8 @@ def reduce(
         channels and units removed (fewest weights), LEO's published rewrites alone, or whatever costs least.
     max_epsilon:
         Avoid new weights where they would bring the proved deviation above this.
+    passes:
+        Names of passes between commas, applied in this order instead of the default ones; `eqverify passes` lists them.
     cross_check:
         Look for a deviation above eps without the facts: with Z3 over the rationals (small networks only; that it finds
         none is a claim), or by the methods of eqverify equiv, which prove eps again.
@@ -125,7 +128,7 @@ def reduce(
     )
     start = time.perf_counter()
     saving = Saving(output, property_out, fold_property, property_version, certificate, picture, explain, json)
-    common = Common(dtype, shape, max_epsilon, certified_only)
+    common = Common(dtype, shape, max_epsilon, certified_only, passes)
     checks = Checks(cross_check, cross_check_timeout, tree_time_limit)
     with shown_progress() as progress:
         problem = _problem(network, query, radius, around)

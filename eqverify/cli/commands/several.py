@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from eqverify.problem import Problem
 from eqverify.progress import Progress
 from eqverify.stability.options import StabilityOptions
-from eqverify.transform.driver import Shape
+from eqverify.transform.result import Shape
 
 
 class Explained(Protocol):
@@ -29,6 +29,7 @@ class Common:
     shape: Shape
     max_epsilon: float
     certified_only: bool
+    passes: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ compressed: full rows of all units together would have as many entries as the ne
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from eqverify.network import Affine, Dense, Diagonal, Identity, Network, Selecti
 from eqverify.network.expression import Basis, Expression, eliminate, make_basis, restricted_values
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts, Status
-from eqverify.transform.sparse_rows import affine_rows, eliminate_rows, input_rows, unit_rows
 
 
 def open_basis(problem: Problem, facts: Facts, long: bool = False) -> Basis:
@@ -47,16 +47,8 @@ class Original:
         self.layers = facts.by_name()
         self._compressed = is_compressed(network, basis)
         self._columns = {layer.name: basis.columns[layer.name] for layer in facts.layers}
-        if not self._compressed:
-            none = {layer.name: np.zeros(layer.size, dtype=bool) for layer in facts.layers}
-            self._values = restricted_values(network, basis, none)
-            return
-        self._values = input_rows(network, basis)
-        for node in network.nodes:
-            if isinstance(node, Affine):
-                self._values[node.name] = affine_rows(node, self._values, basis)
-            else:
-                self._values[node.name] = unit_rows(basis.columns[node.name], basis)
+        none = {layer.name: np.zeros(layer.size, dtype=bool) for layer in facts.layers}
+        self._values = restricted_values(network, replace(basis, sparse=self._compressed), none)
 
     def stored(self, name: str) -> Expression:
         """The expression of a node as it is kept, compressed or not."""
@@ -85,8 +77,7 @@ class Original:
         columns = self._columns[layer][active]
         if not expression.rows[:, columns].any():
             return expression
-        step = eliminate_rows if self._compressed else eliminate
-        return step(expression, columns, self._values[facts.source].select(active), basis)
+        return eliminate(expression, columns, self._values[facts.source].select(active), basis)
 
     def backwards(self) -> Iterable[str]:
         """The layers from the last to the first."""

@@ -1,0 +1,1 @@
+"""Networks as rows over inputs and earlier units, relations between units, and the rewrites that use them."""
