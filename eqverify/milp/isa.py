@@ -44,11 +44,15 @@ class IsaSolver(ScipSolver):
 
     def __init__(self, polytope: Polytope, seed: int = 0, node_limit: int = -1) -> None:
         super().__init__(polytope, seed, node_limit)
-        self._looseness, self._settled = self._loose, 0
+        self._settled = 0
 
     def _set_parameters(self) -> None:
         """SCIP's own; a search ends at the first solution that claims a sign."""
         self._model.setParam("limits/primal", _BOUND)
+
+    def _add_sign(self, constraint: Any) -> None:
+        """What the sign of a unit means is the question here."""
+        self._add_loosened(constraint)
 
     def settle(self, replay: Replay, known: Known, time_limit: float) -> JointAnswer:
         """Find points until no unit added since the last call can show a new sign; see the module for the model.

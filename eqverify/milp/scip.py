@@ -104,10 +104,8 @@ class ScipSolver:
         self._branchings = _Branchings()
         self._model.includeEventhdlr(self._branchings, "branchings", "records the tree")
         self._polytope = polytope
-        self._loose: Any = self._model.addVar(lb=0.0, ub=0.0)
-        """By how much constraints are loosened: fixed before each solution, when all variables are there."""
-        self._looseness: Any = 0.0
-        """The same for the encoding of units; none where only what is asked of them is loosened."""
+        self._loosened: list[tuple[Any, float]] = []
+        """Constraints that are loosened before each solution, when all variables are there, and their right sides."""
         self._switches: list[Any] = []
         self._sane = True
         self._question: Any = None
@@ -208,9 +206,18 @@ class ScipSolver:
         d = model.addVar(name=f"{_SWITCH}{len(self._switches)}", vtype="B")
         self._ranges += 1.0
         model.addCons(scale * h >= z)
-        model.addCons(h <= high / scale * d + self._looseness)
-        model.addCons(scale * h <= z - low * (1 - d) + self._looseness)
+        self._add_sign(h <= high / scale * d)
+        self._add_sign(scale * h <= z - low * (1 - d))
         return h, d
+
+    def _add_sign(self, constraint: Any) -> None:
+        """Add what the sign of a unit means; exactly, since only what is asked of units is loosened."""
+        self._model.addCons(constraint)
+
+    def _add_loosened(self, constraint: Any) -> None:
+        """Add a constraint with a right side that is raised."""
+        added = self._model.addCons(constraint)
+        self._loosened.append((added, float(self._model.getRhs(added))))
 
     def add_constraints(self, rows: FloatArray, bound: FloatArray) -> None:
         """Add  rows . columns <= bound,  (m, columns so far) and (m,), loosened by what the dual tolerance amounts to.
@@ -231,7 +238,7 @@ class ScipSolver:
             linear, slack = self._linear(row, size)
             self._check(float(limit))
             if self._sane:
-                self._model.addCons(linear <= float(limit) / size + slack + self._loose)
+                self._add_loosened(linear <= float(limit) / size + slack)
 
     def exceeds(self, row: FloatArray, threshold: float, time_limit: float) -> Answer:
         """Can row . columns exceed `threshold`?  Stops at the first solution, at infeasibility, or at the limit."""
@@ -262,8 +269,8 @@ class ScipSolver:
     def _run(self, seconds: float) -> str:
         """Solve the model as it is; SCIP's status."""
         model, loose = self._model, 2.0 * DUAL_TOLERANCE * self._ranges
-        model.chgVarUb(self._loose, loose)
-        model.chgVarLb(self._loose, loose)
+        for constraint, right in self._loosened:
+            model.chgRhs(constraint, right + loose)
         model.setParam("limits/time", max(0.0, seconds))
         model.optimize()
         return str(model.getStatus())

@@ -304,5 +304,6 @@ def test_constraints_are_loosened_for_variables_that_come_later():
         solver.add_units(block)
         assert solver.exceeds(np.array([1.0, 0.0, 0.0]), 0.25, 5.0).verdict is Verdict.CANDIDATE
         solver._model.freeTransform()
-        loose.append(solver._loose.getLbOriginal())
+        ((constraint, right),) = solver._loosened
+        loose.append(solver._model.getRhs(constraint) - right)
     assert 0 < loose[0] < loose[1] < 1e-6
