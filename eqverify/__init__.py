@@ -14,51 +14,48 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eqverify.api.answers import Verification
-    from eqverify.api.boxes import reduce_per_box
     from eqverify.api.certificate import check
-    from eqverify.api.directed import reduce_for_property
-    from eqverify.api.equivalence import Equivalence, PairAnswer, decide_pair_query, equivalent, pair_query
+    from eqverify.api.equivalence import decide_pair_query, equivalent, pair_query
     from eqverify.api.loading import load_network, load_problem, load_query
     from eqverify.api.local import local_problem
-    from eqverify.api.proving import prove_stability
-    from eqverify.api.reduction import Reduction, reduce
     from eqverify.api.regions import RegionReport, find_regions
     from eqverify.api.shallow import ShallowReport, make_shallow
     from eqverify.api.verification import verify
+    from eqverify.deciding.answer import Verification
+    from eqverify.deciding.pairs import PairAnswer
+    from eqverify.equivalence.answer import Equivalence
     from eqverify.errors import EqverifyError
     from eqverify.problem import Problem
+    from eqverify.reduction.boxes import reduce_per_box
+    from eqverify.reduction.directed import reduce_for_property
+    from eqverify.reduction.pipeline import reduce
+    from eqverify.reduction.result import Reduction
     from eqverify.stability.facts import Facts, Status
+    from eqverify.stability.proving import prove_stability
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Equivalence": "eqverify.api.equivalence",
-    "EqverifyError": "eqverify.errors",
-    "Facts": "eqverify.stability.facts",
-    "PairAnswer": "eqverify.api.equivalence",
-    "Problem": "eqverify.problem",
-    "Reduction": "eqverify.api.reduction",
-    "RegionReport": "eqverify.api.regions",
-    "ShallowReport": "eqverify.api.shallow",
-    "Status": "eqverify.stability.facts",
-    "check": "eqverify.api.certificate",
-    "Verification": "eqverify.api.answers",
-    "decide_pair_query": "eqverify.api.equivalence",
-    "equivalent": "eqverify.api.equivalence",
-    "find_regions": "eqverify.api.regions",
-    "load_network": "eqverify.api.loading",
-    "load_problem": "eqverify.api.loading",
-    "load_query": "eqverify.api.loading",
-    "local_problem": "eqverify.api.local",
-    "make_shallow": "eqverify.api.shallow",
-    "pair_query": "eqverify.api.equivalence",
-    "prove_stability": "eqverify.api.proving",
-    "reduce": "eqverify.api.reduction",
-    "reduce_for_property": "eqverify.api.directed",
-    "reduce_per_box": "eqverify.api.boxes",
-    "verify": "eqverify.api.verification",
+    "api.certificate": ("check",),
+    "api.equivalence": ("decide_pair_query", "equivalent", "pair_query"),
+    "api.loading": ("load_network", "load_problem", "load_query"),
+    "api.local": ("local_problem",),
+    "api.regions": ("RegionReport", "find_regions"),
+    "api.shallow": ("ShallowReport", "make_shallow"),
+    "api.verification": ("verify",),
+    "deciding.answer": ("Verification",),
+    "deciding.pairs": ("PairAnswer",),
+    "equivalence.answer": ("Equivalence",),
+    "errors": ("EqverifyError",),
+    "problem": ("Problem",),
+    "reduction.boxes": ("reduce_per_box",),
+    "reduction.directed": ("reduce_for_property",),
+    "reduction.pipeline": ("reduce",),
+    "reduction.result": ("Reduction",),
+    "stability.facts": ("Facts", "Status"),
+    "stability.proving": ("prove_stability",),
 }
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Equivalence",
@@ -91,9 +88,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'eqverify' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(f"eqverify.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

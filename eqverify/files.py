@@ -10,6 +10,7 @@ import errno
 import gzip
 import os
 import secrets
+import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -174,6 +175,11 @@ def not_writable(path: Path | str, error: Exception) -> UsageError:
         value=getattr(error, "strerror", None) or str(error),
         hint="make room, or name a file elsewhere" if is_full(error) else "name a file elsewhere",
     )
+
+
+def version() -> str:
+    """Of this eqverify.  Looked up among the loaded modules: nothing below may import the package's front."""
+    return str(sys.modules["eqverify"].__dict__["__version__"])
 
 
 @contextlib.contextmanager

@@ -15,17 +15,36 @@ from eqverify.errors import UsageError
 Trust: TypeAlias = frozenset[str]
 """Names of solvers whose claims are used: ``scip``, ``z3``, and those of backends, such as ``marabou``."""
 
+Names: TypeAlias = str | Iterable[str]
+"""The same as callers may write them: one by one, or separated by commas."""
+
 NOBODY: Trust = frozenset()
 """The default: every answer rests on arithmetic."""
+
+
+class Trusting:
+    """Mixed into options that have a field `trust`."""
+
+    __slots__ = ()
+    trust: Names
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trust", trusting(self.trust))
+
+    @property
+    def believed(self) -> Trust:
+        """The solvers that are trusted."""
+        return trusting(self.trust)
+
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
 
 
-def trusting(names: str | Iterable[str]) -> Trust:
+def trusting(names: Names) -> Trust:
     """Whose claims are used.
 
     Args:
-        names: solvers, one by one or separated by commas.  That a solver of that name exists is not looked at: the
+        names: solvers.  That a solver of that name exists is not looked at: the
             claims of one that is never asked change nothing.
 
     Raises:

@@ -20,7 +20,7 @@ from run import data_root
 
 from eqverify.api.equivalence import equivalent
 from eqverify.api.loading import load_problem
-from eqverify.api.reduction import reduce
+from eqverify.reduction.pipeline import reduce
 
 Engine = Literal["portfolio", "crown"]
 

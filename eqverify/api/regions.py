@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from eqverify.approximate.regions import LinearRegions, Method
+from eqverify.approximate.options import Method
+from eqverify.approximate.regions import LinearRegions, RegionKeywords
 from eqverify.approximate.regions import find_regions as find
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.files import atomic_write
+from eqverify.options import keywords, keywords_of
 from eqverify.problem import Problem
-from eqverify.progress import Progress, silent
-from eqverify.trust import NOBODY, trusting
 
 _MOST_REGIONS = 32
 """Regions at a point of which the network is compared with its file."""
@@ -82,25 +82,14 @@ class RegionReport:
         plot_regions(grid, plane, path, f"{bound}{count} linear regions, {shown}")
 
 
+@keywords(RegionKeywords)
 @IEEE
-def find_regions(
-    problem: Problem,
-    *,
-    method: Method = "fast",
-    time_limit: float = 60.0,
-    seed: int = 0,
-    trust: str | Iterable[str] = NOBODY,
-    progress: Progress = silent,
-) -> RegionReport:
+def find_regions(problem: Problem, options: RegionKeywords) -> RegionReport:
     """Count and list the full-dimensional linear regions of a problem's network on its domain.
 
     Args:
         problem: network and domain.
-        method: ``fast`` searches depth first with linear programs, ``milp`` asks SCIP with no-good cuts.
-        time_limit: seconds; then the regions found are a lower bound.
-        seed: of random points and of SCIP.
-        trust: solvers whose claim that they find no others is used without a proof: ``scip``; by default none.
-        progress: called with stage, done, total.
+        options: the keywords are those of `RegionKeywords`.
 
     Returns:
         The regions; of a network with operators that are not piecewise linear, those of what lies before these.
@@ -111,19 +100,9 @@ def find_regions(
         InputError: `regions/flat-domain` where the domain has no interior; `read/differs` where the network's file
             computes something else at a point of a region.
     """
-    if not time_limit > 0:
-        raise UsageError("usage/limit", "time_limit must be a positive number of seconds", value=time_limit)
-    found = find(
-        problem.network,
-        problem.domain,
-        method=method,
-        time_limit=time_limit,
-        seed=seed,
-        trust=trusting(trust),
-        progress=progress,
-    )
+    found = find(problem.network, problem.domain, **keywords_of(options))
     problem.reading.compare(np.array([region.point for region in found.regions[:_MOST_REGIONS]]))
-    return RegionReport(problem, found, method)
+    return RegionReport(problem, found, options.method)
 
 
 def read_points(paths: Sequence[str | Path]) -> FloatArray:

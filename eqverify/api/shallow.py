@@ -5,27 +5,26 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-import eqverify
 from eqverify.approximate.forms import Frame, make_frame
 from eqverify.approximate.measure import Measured, measure
+from eqverify.approximate.options import Patterns, ShallowOptions
 from eqverify.approximate.pieces import Piece, pattern_pieces, region_pieces
 from eqverify.approximate.regions import LinearRegions, find_regions
-from eqverify.approximate.shallow import Element, Shallow, build_shallow
+from eqverify.approximate.shallow import Shallow, build_shallow
 from eqverify.arrays import IEEE, BoolArray, FloatArray
 from eqverify.bounds.crown import crown_bounds
 from eqverify.domain import Domain, Polytope
-from eqverify.errors import ContradictionError, InputError, LimitError, UsageError
-from eqverify.files import atomic_write
+from eqverify.errors import ContradictionError, InputError, LimitError
+from eqverify.files import atomic_write, version
 from eqverify.network import Network
 from eqverify.network.sameness import same_function
+from eqverify.options import Element, keywords
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
-
-Patterns = Literal["all", "feasible"]
+from eqverify.reduction.folding import element_of
 
 MAX_ALL = 16
 """Unstable units for which all patterns are written."""
@@ -106,18 +105,16 @@ class ShallowReport:
         atomic_write(path, self.data)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShallowKeywords(ShallowOptions):
+    """Keywords of `make_shallow`; `progress` is called with stage, done, total."""
+
+    progress: Progress = silent
+
+
+@keywords(ShallowKeywords)
 @IEEE
-def make_shallow(
-    problem: Problem,
-    *,
-    patterns: Patterns = "feasible",
-    delta: float | None = None,
-    dtype: Element | None = None,
-    time_limit: float = 60.0,
-    samples: int = 20_000,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> ShallowReport:
+def make_shallow(problem: Problem, options: ShallowKeywords) -> ShallowReport:
     """A network with two hidden layers that equals the original in the delta-interiors of its linear regions.
 
     Between them it is bounded, and in general far off: it is an approximation.  A property with several input sets is
@@ -125,15 +122,7 @@ def make_shallow(
 
     Args:
         problem: network and domain.
-        patterns: ``feasible`` makes units for the linear regions on the domain, ``all`` for every pattern of the units
-            that are not stable there, as published.
-        delta: distance from the facets of a region at which the network is exact, in units of the inputs; by default
-            a tenth of the median radius of the regions.
-        dtype: type of the written weights; by default that of the original's input.
-        time_limit: seconds for finding the regions.
-        samples: random points for the share of the domain where it is exact, and for the error.
-        seed: of random points.
-        progress: called with stage, done, total.
+        options: the keywords are those of `ShallowKeywords`.
 
     Returns:
         The network; nothing is written yet.  Trusted: float64 and rational arithmetic.
@@ -146,10 +135,14 @@ def make_shallow(
     """
     start = time.monotonic()
     polytope = _polytope(problem)
-    if samples < 1:
-        raise UsageError("shallow/samples", "at least one sample is needed", value=samples)
     network, frame = problem.network, make_frame(polytope.box)
-    found = find_regions(network, Domain((polytope,)), time_limit=time_limit, seed=seed, progress=progress)
+    found = find_regions(
+        network,
+        Domain((polytope,)),
+        time_limit=options.time_limit,
+        seed=options.seed,
+        progress=options.progress,
+    )
     if not found.regions:
         raise LimitError(
             "shallow/no-regions", "no linear region was found within the time limit", hint="raise --time-limit"
@@ -160,15 +153,15 @@ def make_shallow(
     if found.complete:
         floor = np.maximum(floor, np.min([piece.lower for piece in own], axis=0))
         ceiling = np.minimum(ceiling, np.max([piece.upper for piece in own], axis=0))
-    chosen = own if patterns == "feasible" else _all(network, frame, unstable, active, own)
-    element: Element = dtype or ("float64" if network.inputs[0].element == "float64" else "float32")
-    width = 0.1 * float(np.median(found.radii)) if delta is None else delta
-    progress("shallow", 0, 1)
+    chosen = own if options.patterns == "feasible" else _all(network, frame, unstable, active, own)
+    element = options.dtype or element_of(network)
+    width = 0.1 * float(np.median(found.radii)) if options.delta is None else options.delta
+    options.progress("shallow", 0, 1)
     shallow = build_shallow(network, frame, chosen, floor, ceiling, width, element)
     data = _written(shallow, problem, element)
-    measured = measure(network, shallow, polytope, frame, samples, seed)
+    measured = measure(network, shallow, polytope, frame, options.samples, options.seed)
     return ShallowReport(
-        problem, found, shallow, patterns, int(unstable.sum()), measured, data, time.monotonic() - start
+        problem, found, shallow, options.patterns, int(unstable.sum()), measured, data, time.monotonic() - start
     )
 
 
@@ -217,7 +210,7 @@ def _written(shallow: Shallow, problem: Problem, element: Element) -> bytes:
     from eqverify.frontend.onnx import parse_network
 
     metadata = {
-        "eqverify.version": eqverify.__version__,
+        "eqverify.version": version(),
         "eqverify.network": problem.network.digest,
         "eqverify.domain": problem.domain.digest,
         "eqverify.claim": "approximation, exact in the delta-interiors of linear regions only; not equivalent",

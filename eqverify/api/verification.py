@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eqverify.api.answers import Verification
-from eqverify.api.deciding import Run
 from eqverify.api.loading import PathOrNetwork, compared, load_query
 from eqverify.arrays import IEEE
 from eqverify.attack.replay import Witness
-from eqverify.deciding.backends import make_backend
-from eqverify.deciding.question import Backend, Verdict
+from eqverify.deciding.answer import Verification
+from eqverify.deciding.question import Verdict
+from eqverify.deciding.run import VerifyKeywords, VerifyRun
 from eqverify.domain import Case, Specification
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Network
+from eqverify.options import keywords
 from eqverify.problem import Problem
-from eqverify.progress import Progress, silent
-from eqverify.stability.budget import Budget
-from eqverify.trust import NOBODY, Trust, trusting
 
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
 
 
+@keywords(VerifyKeywords)
 @IEEE
 def verify(
-    query: str | Path | Query,
-    networks: PathOrNetwork | Mapping[str, PathOrNetwork],
-    *,
-    backend: str | Backend = "scip",
-    timeout: float = 60.0,
-    reduction: bool = True,
-    seed: int = 0,
-    workers: int = 1,
-    trust: str | Iterable[str] = NOBODY,
-    progress: Progress = silent,
-    counted: Callable[[int], object] | None = None,
-    claimed: Callable[[int], object] = lambda _: None,
+    query: str | Path | Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork], options: VerifyKeywords
 ) -> Verification:
     """Decide whether an input satisfies a property (for a counterexample query: whether there is a counterexample).
 
@@ -56,18 +43,8 @@ def verify(
         query: path or query, version 1.0 or 2.x.
         networks: the network, or networks by the names that the query declares; version 1.0 takes any name, and an
             empty name stands for the only one declared.
-        backend: ``scip``, ``scip:milp``, ``marabou``, ``portfolio``, ``command:SCRIPT``, one of another package, or
-            an object.
-        timeout: seconds in all.
-        reduction: whether backends see the reduced network instead of the original.
-        seed: of the random points.
-        workers: processes for the proof that serves all disjuncts; they start afresh, so that a script that asks for
-            several needs the usual ``if __name__ == "__main__":``.
-        trust: whose claims are used where they are not re-derived: names of backends, and ``scip``.
-        progress: called with stage, done, total.
-        counted: called with the number of the network's ReLUs once it is read, for who has to tell of a run that ends
-            without an answer.
-        claimed: likewise with the number of disjuncts that are claimed to be unsat and are not re-derived.
+        options: the keywords are those of `VerifyKeywords`.  With several `workers` (here one, by default) processes
+            start afresh, so that a script needs the usual ``if __name__ == "__main__":``.
 
     Returns:
         The answer. `unsat` is proved by arithmetic, but for claims that `evidence` names; `sat` holds for the network
@@ -79,23 +56,10 @@ def verify(
             not match.
         InputError: as `load_problem`.
     """
-    if not timeout > 0:
-        raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
     from eqverify.frontend.onnx import read_front
     from eqverify.frontend.vnnlib import lower
 
-    believed = trusting(trust)
-    decider = make_backend(backend, believed) if isinstance(backend, str) else backend
-    run = Run(
-        Budget(timeout),
-        decider,
-        reduction=reduction,
-        seed=seed,
-        workers=workers,
-        trust=believed,
-        progress=progress,
-        tell=claimed,
-    )
+    run = VerifyRun(options)
     parsed = load_query(query) if isinstance(query, str | Path) else query
     try:
         specification = lower(parsed)
@@ -107,26 +71,19 @@ def verify(
                 read_front(network)
         return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {})
     if len(parsed.networks) > 1:
-        return _decide_pair(parsed, networks, timeout, seed, believed, progress)
+        return _decide_pair(parsed, _named(parsed, networks), options)
     problem, data = _load(parsed, specification, networks)
-    if counted is not None:
-        counted(problem.network.relu_count)
+    options.counted(problem.network.relu_count)
     return run.decide(problem, data)
 
 
-def _decide_pair(
-    query: Query,
-    networks: PathOrNetwork | Mapping[str, PathOrNetwork],
-    timeout: float,
-    seed: int,
-    trust: Trust,
-    progress: Progress,
-) -> Verification:
+def _decide_pair(query: Query, networks: Mapping[str, PathOrNetwork], options: VerifyKeywords) -> Verification:
     """The answer about several networks: by `decide_pair_query`, whatever the backend."""
     from eqverify.api.equivalence import decide_pair_query
 
-    found = decide_pair_query(query, _named(query, networks), timeout, seed=seed, trust=trust, progress=progress)
-    late = found.answer == "unknown" and found.seconds >= timeout
+    shared = {name: getattr(options, name) for name in ("timeout", "seed", "trust", "progress")}
+    found = decide_pair_query(query, networks, **shared)
+    late = found.answer == "unknown" and found.seconds >= options.timeout
     witness = None
     if found.answer == "sat":
         names = [network.name for network in query.networks]
@@ -148,7 +105,8 @@ def _load(
     from eqverify.export.onnx import write_network
     from eqverify.frontend.onnx import keeps_order, read_bytes, read_front
 
-    chosen = _chosen(query, networks)
+    (declared,) = query.networks
+    chosen = _named(query, networks)[declared.name]
     if isinstance(chosen, Network):
         return Problem(chosen, specification), write_network(chosen, metadata={}, producer="eqverify", dtype="float64")
     front = read_front(chosen)
@@ -165,12 +123,6 @@ def _compares(case: Case) -> bool:
         for rows in case.unsafe
         for row in rows
     )
-
-
-def _chosen(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> PathOrNetwork:
-    """The one network of the query."""
-    (declared,) = query.networks
-    return _named(query, networks)[declared.name]
 
 
 def _named(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> dict[str, PathOrNetwork]:

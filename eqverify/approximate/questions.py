@@ -12,6 +12,7 @@ from eqverify.approximate.pieces import raw_pieces
 from eqverify.approximate.search import PartCount, PartSearch, Region, domain_functions
 from eqverify.arrays import BoolArray
 from eqverify.bounds.crown import crown_bounds
+from eqverify.budget import Budget
 from eqverify.domain import Polytope
 from eqverify.milp.regions import RegionSolver
 from eqverify.network import Network
@@ -21,7 +22,7 @@ PROOF_SECONDS = 5.0
 """The search that proves what SCIP claims may take so long at least, if there is time."""
 
 
-def count_by_scip(network: Network, polytope: Polytope, seed: int, deadline: float) -> tuple[PartCount, str]:
+def count_by_scip(network: Network, polytope: Polytope, seed: int, budget: Budget) -> tuple[PartCount, str]:
     """The regions of a polytope with at least one free input, and the solver's name and tolerances.
 
     Every pattern that SCIP shows is checked: it counts if its cell has an interior point, whatever SCIP says.  That
@@ -29,14 +30,14 @@ def count_by_scip(network: Network, polytope: Polytope, seed: int, deadline: flo
     the time that the claim took.
     """
     start = time.monotonic()
-    search = PartSearch(network, polytope, seed, deadline)
+    search = PartSearch(network, polytope, seed, budget)
     solver, unstable, active = _model(network, polytope, seed)
     count, exempt, seen = PartCount(), False, set[bytes]()
     functions = domain_functions(polytope, search.frame)
     side, _ = search.geometry.inside(functions, np.empty((0, search.frame.free.size)))
     count.flat = side is Side.EMPTY
     while not count.flat:
-        found = solver.search(deadline - time.monotonic())
+        found = solver.search(budget.left)
         if found.exhausted and not exempt and unstable.any():
             solver.exempt_zeros()
             exempt = True
@@ -54,9 +55,8 @@ def count_by_scip(network: Network, polytope: Polytope, seed: int, deadline: flo
     count.unexplored = 0 if count.flat else max(0, search.bound - len(count.regions))
     count.questions, count.exact = search.geometry.questions, search.geometry.exact
     if count.exhausted and count.unexplored:
-        now = time.monotonic()
-        until = min(deadline, now + max(PROOF_SECONDS, now - start))
-        count = _joined(count, PartSearch(network, polytope, seed, until).run())
+        own = budget.part(1.0, max(PROOF_SECONDS, time.monotonic() - start))
+        count = _joined(count, PartSearch(network, polytope, seed, own).run())
     return count, solver.description
 
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from eqverify.approximate.maps import map_groups
+from eqverify.approximate.options import RegionOptions
 from eqverify.approximate.questions import count_by_scip
 from eqverify.approximate.search import PartCount, PartSearch, Region
 from eqverify.arrays import FloatArray, IntArray
+from eqverify.budget import Budget
 from eqverify.domain import Domain, Polytope
 from eqverify.errors import ContradictionError, InputError
 from eqverify.network import Network, evaluate_exact, evaluate_nodes, evaluation_error
+from eqverify.options import keywords
 from eqverify.progress import Progress, silent
-from eqverify.trust import NOBODY, Trust
-
-Method = Literal["fast", "milp"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,16 +93,15 @@ class LinearRegions:
         }
 
 
-def find_regions(
-    network: Network,
-    domain: Domain,
-    *,
-    method: Method = "fast",
-    time_limit: float = 60.0,
-    seed: int = 0,
-    trust: Trust = NOBODY,
-    progress: Progress = silent,
-) -> LinearRegions:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionKeywords(RegionOptions):
+    """Keywords of `find_regions`; `progress` is called with stage, done, total."""
+
+    progress: Progress = silent
+
+
+@keywords(RegionKeywords)
+def find_regions(network: Network, domain: Domain, options: RegionKeywords) -> LinearRegions:
     """All activation patterns that have an interior on the domain.
 
     A pattern says per ReLU unit whether z > 0 inside; a unit that is zero on the whole cell counts as inactive.  Where
@@ -113,11 +111,7 @@ def find_regions(
     Args:
         network: the network.
         domain: the inputs.
-        method: ``fast`` is the depth-first search, ``milp`` SCIP with no-good cuts.
-        time_limit: seconds; what is left then is in `upper`.
-        seed: of random points and solver.
-        trust: whose claims are used: with ``scip``, those regions are all that it finds no others beside.
-        progress: called with stage, done, total.
+        options: the keywords are those of `RegionKeywords`.
 
     Returns:
         The regions.  Trusted: float64 and rational arithmetic, and those in `trusted`.
@@ -127,16 +121,17 @@ def find_regions(
         ContradictionError: `regions/contradiction` where a point shows another pattern than its region has.
     """
     start = time.monotonic()
+    budget, seed = Budget(options.time_limit), options.seed
     best: dict[bytes, Region] = {}
     counts, solver = [], ""
     for index, part in enumerate(domain.polytopes):
-        progress("regions", index, len(domain.polytopes))
+        options.progress("regions", index, len(domain.polytopes))
         if (part.box.lower == part.box.upper).all():
             count = _point(network, part)
-        elif method == "fast":
-            count = PartSearch(network, part, seed, start + time_limit).run()
+        elif options.method == "fast":
+            count = PartSearch(network, part, seed, budget).run()
         else:
-            count, solver = count_by_scip(network, part, seed, start + time_limit)
+            count, solver = count_by_scip(network, part, seed, budget)
         counts.append(count)
         for region in count.regions:
             key = region.pattern.tobytes()
@@ -149,7 +144,7 @@ def find_regions(
             hint="an equality between inputs makes a domain flat; give the bounds of the free inputs only",
         )
     claims = [count for count in counts if solver and count.exhausted and not count.undecided and count.unexplored]
-    trusted = ("scip",) if claims and "scip" in trust else ()
+    trusted = ("scip",) if claims and "scip" in options.believed else ()
     for count in claims if trusted else ():
         count.unexplored = 0
     regions = tuple(best.values())

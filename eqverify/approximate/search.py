@@ -8,7 +8,6 @@ cell is then cut by one that changes sign, and so on; the smallest cells of the 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -33,6 +32,7 @@ from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds.crown import crown_bounds
 from eqverify.bounds.farkas import Row, value_at
 from eqverify.bounds.pullback import ancestors
+from eqverify.budget import Budget
 from eqverify.domain import Polytope
 from eqverify.network import Affine, Network, gamma
 
@@ -171,11 +171,11 @@ class PartSearch:
         network: the network.
         polytope: the inputs.
         seed: of random points.
-        deadline: on `time.monotonic`.
+        budget: seconds.
     """
 
-    def __init__(self, network: Network, polytope: Polytope, seed: int, deadline: float) -> None:
-        self.network, self.polytope, self.deadline = network, polytope, deadline
+    def __init__(self, network: Network, polytope: Polytope, seed: int, budget: Budget) -> None:
+        self.network, self.polytope, self.budget = network, polytope, budget
         self.frame = make_frame(polytope.box)
         self.count = PartCount()
         self.geometry = Geometry(self.frame)
@@ -192,7 +192,7 @@ class PartSearch:
         return prod(self._limits)
 
     def run(self) -> PartCount:
-        """Search; what the deadline cuts off is counted in `unexplored`."""
+        """Search; what time cuts off is counted in `unexplored`."""
         root = self._root()
         if root is not None:
             first: _Batch = ([root], input_forms(self.network, self.frame))
@@ -266,7 +266,7 @@ class PartSearch:
 
     def _split(self, depth: int, cell: _Cell, form: Form, signs: ByteArray) -> Iterator[_Cell]:
         """The smallest cells of a ReLU node inside a cell; others may be visited between two of them."""
-        if time.monotonic() > self.deadline:
+        if self.budget.exhausted():
             self.count.exhausted = False
             self.count.unexplored += self._share(depth, int((signs == 0).sum()))
             return
@@ -287,7 +287,7 @@ class PartSearch:
         stack = [_Node(cell.functions, signs, np.arange(len(units.points)))]
         while stack:
             node = stack.pop()
-            if time.monotonic() > self.deadline:
+            if self.budget.exhausted():
                 self.count.exhausted = False
                 self.count.unexplored += self._share(depth, int((node.signs == 0).sum()))
                 continue

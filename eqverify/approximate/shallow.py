@@ -17,7 +17,6 @@ All numbers are rounded to the element type here, and the thresholds moved so th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -26,11 +25,10 @@ from eqverify.approximate.pieces import Piece
 from eqverify.arrays import FloatArray
 from eqverify.errors import LimitError, UsageError
 from eqverify.network import UNIT_ROUNDOFF, Affine, Dense, Network, Node, Port, Relu, Sparse, Term
+from eqverify.options import Element
 
 MAX_WEIGHTS = 1 << 25
 """Entries of the matrix between the hidden layers: the file writes zeros, too (128 MB of float32)."""
-
-Element = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,11 +8,11 @@ import numpy as np
 
 from eqverify.arrays import BoolArray
 from eqverify.bounds import Bounds, Interval, interval_bounds
+from eqverify.budget import Budget
 from eqverify.network import Affine
 from eqverify.problem import Problem
 from eqverify.search.sign_branching import prove_signs
 from eqverify.search.sign_tree import SignQuery
-from eqverify.stability.budget import Budget
 from eqverify.stability.facts import Facts, LayerFacts, Status
 from eqverify.stability.proofs import BranchProof, DerivedProof, Proof
 

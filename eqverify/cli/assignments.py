@@ -16,8 +16,8 @@ from eqverify.files import atomic_write, make_folder
 from eqverify.numerals import exact_text
 
 if TYPE_CHECKING:
-    from eqverify.api.answers import Verification
     from eqverify.attack.replay import Values, Witness
+    from eqverify.deciding.answer import Verification
     from eqverify.frontend.vnnlib import Query, Tensor
 
 _RESULTS = {"timed-out": "timeout"}

@@ -14,17 +14,6 @@ from cyclopts import App, CycloptsError, Parameter
 
 from eqverify import __version__
 from eqverify.cli import supervision
-from eqverify.cli.commands.bench import bench
-from eqverify.cli.commands.check import check
-from eqverify.cli.commands.demo import demo
-from eqverify.cli.commands.equiv import equiv
-from eqverify.cli.commands.info import info
-from eqverify.cli.commands.passes import passes
-from eqverify.cli.commands.reduce import reduce
-from eqverify.cli.commands.regions import regions
-from eqverify.cli.commands.shallow import shallow
-from eqverify.cli.commands.stability import stability
-from eqverify.cli.commands.verify import supports, verify
 from eqverify.errors import ContradictionError, EqverifyError, LimitError
 from eqverify.files import is_full, not_writable
 
@@ -38,8 +27,21 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for command in (demo, info, stability, reduce, passes, check, verify, supports, bench, regions, shallow, equiv):
-    app.command(command)
+for command in (
+    "demo",
+    "info",
+    "stability",
+    "reduce",
+    "passes",
+    "check",
+    "verify",
+    "bench",
+    "regions",
+    "shallow",
+    "equiv",
+):
+    app.command(f"eqverify.cli.commands.{command}:{command}")  # imported when it is asked for
+app.command("eqverify.cli.commands.verify:supports")
 
 
 @app.default
@@ -54,7 +56,7 @@ def about(*, name: Annotated[bool, Parameter(negative="")] = False) -> None:
     if name:
         print(app.name[0])
     else:
-        app.help_print([])
+        run([])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -73,7 +75,10 @@ def run(arguments: Sequence[str]) -> int:
     """
     warnings.filterwarnings("ignore", category=RuntimeWarning, append=True)  # numbers speak for themselves
     try:
-        status = app(list(arguments) or ["--help"], exit_on_error=False, print_error=False)
+        words = list(arguments) or ["--help"]
+        for name in app if words[0] in app.help_flags else ():
+            app[name]  # imports the command, whose description is wanted
+        status = app(words, exit_on_error=False, print_error=False)
         _flush()
     except CycloptsError as error:
         message = " ".join(str(error).split())

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -14,6 +12,9 @@ from rich.text import Text
 
 from eqverify.numerals import at_least, at_most
 from eqverify.reading import Reading
+from eqverify.reduction.boxes import BoxReductions
+from eqverify.reduction.directed import DirectedReduction
+from eqverify.reduction.result import Reduction, SaveOptions
 from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow
 from eqverify.stability.facts import Facts
@@ -22,30 +23,14 @@ from eqverify.transform.driver import FLOAT64_HINT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from eqverify.api.boxes import BoxReductions
-    from eqverify.api.directed import DirectedReduction
-    from eqverify.api.equivalence import Equivalence
-    from eqverify.api.reduction import Reduction
     from eqverify.api.regions import RegionReport
     from eqverify.api.shallow import ShallowReport
+    from eqverify.equivalence.answer import Equivalence
 
 _WIDEST = 10_000
 """Characters in a line of a table, at most."""
 
 _COUNTS = ("units", "inactive", "active", "unstable", "undecided", "claimed")
-
-
-def print_json(value: Mapping[str, object]) -> None:
-    """One JSON object on one line of stdout; numbers that JSON has none for are null."""
-    print(json.dumps(_finite(value), allow_nan=False))
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
@@ -62,6 +47,46 @@ def print_facts(facts: Facts, rows: Sequence[LayerRow], reading: Reading, second
     _print_table(_layer_table(rows))
     _print_stages(facts, seconds)
     print_pairs([("evidence", _evidence(facts)), ("read", reading)])
+
+
+def reduction_dict(
+    result: Reduction | BoxReductions | DirectedReduction, files: Sequence[Any], saving: SaveOptions, output: Path
+) -> dict[str, Any]:
+    """All measured numbers of what `reduce` made, with the files that were written for it."""
+    found: dict[str, Any] = result.as_dict()
+    if isinstance(result, Reduction):
+        return {**found, "output": str(output), "files": [*map(str, files)]}
+    written = iter(files)
+    if isinstance(result, BoxReductions):
+        for box in found["boxes"]:
+            box["files"] = [*map(str, next(written))]
+        return found
+    for disjunct, own in zip(found["disjuncts"], _certificates(result, saving), strict=True):
+        disjunct["files"] = [*map(str, next(written))] if disjunct["status"] == "open" else []
+        disjunct["certificate_file"] = None if own is None else str(own)
+    return found
+
+
+def print_reductions(
+    result: Reduction | BoxReductions | DirectedReduction,
+    files: Sequence[Any],
+    saving: SaveOptions,
+    seconds: Mapping[str, float],
+) -> None:
+    """The tables of what `reduce` made."""
+    if isinstance(result, Reduction):
+        print_reduction(result, ", ".join(map(str, files)), seconds)
+    elif isinstance(result, BoxReductions):
+        print_boxes(result, files, seconds)
+    else:
+        print_disjuncts(result, files, _certificates(result, saving), seconds)
+
+
+def _certificates(result: DirectedReduction, saving: SaveOptions) -> Sequence[Path | None]:
+    """The file of each disjunct's certificate."""
+    if saving.certificate is None:
+        return [None] * len(result.disjuncts)
+    return result.certificate_files(saving.certificate, folded=saving.fold_property)
 
 
 def _claim(result: Reduction) -> str:
@@ -134,7 +159,7 @@ def print_disjuncts(
         ("verdict", f"{result.verdict} ({counts})"),
         ("ReLUs", f"{result.problem.network.relu_count} in the original"),
         ("read", result.problem.reading),
-        ("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())),
+        ("seconds", _times(seconds)),
     ]
     pairs += _advice([d.reduction for d in result.remaining if d.reduction is not None])
     if result.remaining:
@@ -152,16 +177,19 @@ def print_boxes(result: BoxReductions, files: Sequence[Sequence[Path]], seconds:
         table.add_row(str(number), relus, eps, Text(", ".join(map(str, own))))
     _print_table(table)
     before = result.problem.network.relu_count
-    times = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())
-    advice = _advice(result.reductions)
     read = ("read", result.problem.reading)
-    print_pairs([("ReLUs", f"{before} in the original"), read, ("seconds", times), *advice])
+    advice = _advice(result.reductions)
+    print_pairs([("ReLUs", f"{before} in the original"), read, ("seconds", _times(seconds)), *advice])
 
 
 def _advice(reductions: Sequence[Reduction]) -> list[tuple[str, object]]:
     """What to do about an eps that is large, or whose limit keeps ReLUs in place, where several networks are listed."""
     count = sum(reduction.transformed.wants_float64 for reduction in reductions)
     return [("eps", f"limits {count} of {len(reductions)} networks: {FLOAT64_HINT}")] if count else []
+
+
+def _times(seconds: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())
 
 
 def _table(*columns: str) -> Table:
@@ -194,7 +222,7 @@ def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
         pairs.append(("radius", f"smallest {at_least(radii.min())}, median {sorted(radii.tolist())[count // 2]:.3g}"))
     pairs.append(("read", result.problem.reading))
     pairs.append(("programs", f"{found.questions} linear programs; {found.exact} answers by rational arithmetic"))
-    pairs.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())))
+    pairs.append(("seconds", _times(seconds)))
     print_pairs(pairs)
 
 
@@ -216,7 +244,7 @@ def print_shallow(result: ShallowReport, output: object, seconds: Mapping[str, f
         interval = f"[{measured.exact_low:.3f}, {measured.exact_high:.3f}]"
         share = f"{100 * measured.exact:.1f} % of the inputs"
         pairs.append(("exact on", f"{share}   95 % interval {interval} from {measured.points} points"))
-    pairs.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())))
+    pairs.append(("seconds", _times(seconds)))
     print_pairs([*pairs, ("written", output)])
 
 
@@ -252,8 +280,7 @@ def print_equivalence(answer: Equivalence) -> None:
         share = f"{100 * decision.done:.1f} % of the input box done, {decision.left} boxes open"
         pairs.append(("reason", f"{decision.reason}; {share}"))
     pairs += [(f"read {name}", reading) for name, reading in zip("fg", answer.readings, strict=True)]
-    parts = [f"{name} {value:.2f}" for name, value in decision.seconds.items()]
-    pairs.append(("seconds", ", ".join([*parts, f"total {answer.seconds:.2f}"])))
+    pairs.append(("seconds", _times({**decision.seconds, "total": answer.seconds})))
     print_pairs(pairs)
 
 
@@ -270,11 +297,9 @@ def _print_table(table: Table) -> None:
 
 
 def _layer_table(rows: Sequence[LayerRow]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("layer")
     columns = (*_COUNTS, "kept", "carriers") if any(row.kept is not None for row in rows) else _COUNTS
-    for column in columns:
-        table.add_column(column, justify="right")
+    table = _table("layer", *columns)
+    table.columns[0].justify = "left"
     for row in rows:
         table.add_row(Text(row.name), *(str(getattr(row, column)) for column in columns))
     totals = [str(sum(getattr(row, column) or 0 for row in rows)) for column in columns]

@@ -10,6 +10,7 @@ import numpy as np
 
 from eqverify.attack.search import RowSearch
 from eqverify.bounds import Interval, optimise_slopes
+from eqverify.budget import Budget
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question, Replay, Reply, Verdict
 from eqverify.deciding.signs import branch_question
@@ -17,7 +18,6 @@ from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Box, Polytope
 from eqverify.network import Network
 from eqverify.search.sign_tree import Guide
-from eqverify.stability.budget import Budget
 
 _SPLIT_SHARE = 0.7
 _ALPHA_FACTOR = 5.0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from eqverify.deciding.question import Backend
 from eqverify.errors import UsageError
@@ -12,18 +11,19 @@ from eqverify.trust import NOBODY, Trust
 
 GROUP = "eqverify.backends"
 
-_OWN = {
-    "command": "eqverify.deciding.command:CommandBackend",
-    "marabou": "eqverify.deciding.marabou:MarabouBackend",
-    "portfolio": "eqverify.deciding.portfolio:PortfolioBackend",
-    "scip": "eqverify.deciding.scip_backend:ScipBackend",
-}
-"""Also entry points of this package; listed so that a source tree that is not installed has them too."""
+_OWN = (
+    EntryPoint("command", "eqverify.deciding.command:CommandBackend", GROUP),
+    EntryPoint("marabou", "eqverify.deciding.marabou:MarabouBackend", GROUP),
+    EntryPoint("portfolio", "eqverify.deciding.portfolio:PortfolioBackend", GROUP),
+    EntryPoint("scip", "eqverify.deciding.scip_backend:ScipBackend", GROUP),
+)
+"""Ours, which no other package can replace."""
 
 
-def backend_names() -> tuple[str, ...]:
-    """The names of all backends, sorted."""
-    return tuple(sorted({*_OWN, *(point.name for point in entry_points(group=GROUP))}))
+def backends() -> dict[str, EntryPoint]:
+    """All backends by name, sorted."""
+    found = {point.name: point for point in (*entry_points(group=GROUP), *_OWN)}
+    return dict(sorted(found.items()))
 
 
 def make_backend(text: str, trust: Trust = NOBODY) -> Backend:
@@ -32,23 +32,17 @@ def make_backend(text: str, trust: Trust = NOBODY) -> Backend:
     Args:
         text: for `command` the argument is a script or template; for `portfolio` a comma-separated list of backends;
             for `scip` it may be ``milp``.
-        trust: whose claims end the search of a portfolio.
+        trust: whose claims are used, for a backend with an attribute `trust`: they end the search of a portfolio.
 
     Raises:
         UsageError: `usage/backend` for a name that nobody registered, or what the backend says of its argument.
     """
     name, _, argument = text.partition(":")
-    if name in _OWN:
-        module, _, attribute = _OWN[name].partition(":")
-        factory = getattr(import_module(module), attribute)
-        if name == "portfolio":
-            factory = partial(factory, trust=trust)
-    else:
-        found = [point for point in entry_points(group=GROUP) if point.name == name]
-        if not found:
-            raise UsageError(
-                "usage/backend", "no such backend", value=name, hint=f"choose one of {', '.join(backend_names())}"
-            )
-        factory = found[0].load()
-    backend: Backend = factory(argument)
+    known = backends()
+    if name not in known:
+        raise UsageError("usage/backend", "no such backend", value=name, hint=f"choose one of {', '.join(known)}")
+    made: Any = known[name].load()(argument)
+    if hasattr(made, "trust"):
+        made.trust = trust
+    backend: Backend = made
     return backend

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from eqverify.budget import Budget
 from eqverify.deciding.arithmetic import Arithmetic
 from eqverify.deciding.portfolio import PortfolioBackend
 from eqverify.deciding.question import Backend, Disjunction, Question, Replay, Reply
 from eqverify.errors import EqverifyError
 from eqverify.search.sign_tree import Guide
-from eqverify.stability.budget import Budget
 from eqverify.trust import Trust
 
 ARITHMETIC = "arithmetic"

@@ -14,6 +14,7 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.attack.search import RowSearch
+from eqverify.budget import Budget
 from eqverify.deciding.child import run_group
 from eqverify.deciding.question import Disjunction, Question, Replay, Reply
 from eqverify.domain import Case, Declaration, HalfSpace, NetworkSignature, Polytope, Specification
@@ -21,7 +22,6 @@ from eqverify.errors import UsageError
 from eqverify.execution import users_environment
 from eqverify.export.onnx import write_network
 from eqverify.export.vnnlib import format_specification
-from eqverify.stability.budget import Budget
 
 _GRACE = 1.0
 """Seconds a tool may exceed the limit that it was told, before its process group is ended."""

@@ -20,11 +20,11 @@ import numpy as np
 
 from eqverify.attack.search import RowSearch
 from eqverify.bounds import crown_bounds
+from eqverify.budget import Budget
 from eqverify.deciding.child import run_group
 from eqverify.deciding.question import Question, Replay, Reply
 from eqverify.domain import Polytope
 from eqverify.errors import UsageError
-from eqverify.stability.budget import Budget
 
 _GRACE = 1.0
 """Seconds for the child to start and to end."""

@@ -15,9 +15,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from eqverify.budget import Budget
 from eqverify.deciding.question import Question, Replay, Reply
 from eqverify.errors import UsageError
-from eqverify.stability.budget import Budget
 from eqverify.trust import NOBODY, Trust
 
 _DEFAULT = "scip,marabou"

@@ -8,10 +8,10 @@ from typing import Literal, Protocol, TypeAlias
 
 from eqverify.arrays import BoolArray, FloatArray
 from eqverify.bounds import Interval
+from eqverify.budget import Budget
 from eqverify.domain import Box
 from eqverify.network import Network
 from eqverify.search.sign_tree import Guide
-from eqverify.stability.budget import Budget
 
 Verdict: TypeAlias = Literal["sat", "unsat", "unknown", "timed-out"]
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from eqverify.attack.search import RowSearch
 from eqverify.bounds import Bounds, Interval, crown_bounds
+from eqverify.budget import Budget
 from eqverify.deciding.arithmetic import Arithmetic, Turn
 from eqverify.deciding.presolve import positive_rows
 from eqverify.deciding.question import Question, Replay, Reply
@@ -17,7 +18,6 @@ from eqverify.milp.encoding import Verdict as Said
 from eqverify.milp.scip import ScipSolver
 from eqverify.relaxation.model import open_model
 from eqverify.search.sign_tree import Guide
-from eqverify.stability.budget import Budget
 from eqverify.stability.guides import guide_of
 
 _FIRST_SLICE = 3.0

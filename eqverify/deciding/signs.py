@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from eqverify.attack.search import RowSearch
 from eqverify.bounds import Interval
+from eqverify.budget import Budget
 from eqverify.deciding.question import Question, Replay
 from eqverify.domain import Polytope
 from eqverify.search.sign_branching import prove_signs
 from eqverify.search.sign_tree import Guide, SignQuery
-from eqverify.stability.budget import Budget
 
 _BELOW_ZERO = -1e-300
 """A row is refuted where it is positive, not where it is 0."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from eqverify.arrays import FloatArray
+from eqverify.budget import Budget
 from eqverify.deciding.question import Question, Replay
 from eqverify.domain import Assumption
 from eqverify.network import evaluate
 from eqverify.search.assumption_bounder import AssumptionBounder, Leaf
 from eqverify.search.box_queue import Boxes
 from eqverify.search.engine import BoxSearch
-from eqverify.stability.budget import Budget
 
 SPLIT_INPUTS = 12
 """Boxes are halved where at most so many inputs are free."""

@@ -20,6 +20,7 @@ import z3
 
 from eqverify.arrays import FloatArray
 from eqverify.attack.points import sample_boxes
+from eqverify.budget import Budget
 from eqverify.domain import Domain, Polytope
 from eqverify.equivalence.encoding import Encoder, Form, UnstableRelu, combine, lies_in
 from eqverify.equivalence.rational import exact_vector
@@ -119,7 +120,7 @@ def cross_check(
         raise UsageError("equivalence/timeout", "the timeout must be positive", value=timeout)
     _require_size(f, g, limits)
     start = time.monotonic()
-    search = _Search(f, g, allowed, start + timeout)
+    search = _Search(f, g, allowed, Budget(timeout))
     try:
         answer = _search_domain(search, domain)
     except TimeoutError:
@@ -138,25 +139,20 @@ def cross_check(
 
 @dataclass(slots=True)
 class _Search:
-    """The question, the deadline and the running counts of one call."""
+    """The question, the time for it and the running counts of one call."""
 
     f: Network
     g: Network
     epsilon: list[Fraction]
-    deadline: float
+    budget: Budget
     relus: int = 0
     queries: int = 0
 
     def remaining(self) -> float:
         """Seconds left; raises `TimeoutError` where there are none."""
-        left = self.deadline - time.monotonic()
-        if left <= 0:
+        if not (left := self.budget.left):
             raise TimeoutError
         return left
-
-    def tick(self) -> None:
-        """Raise `TimeoutError` after the deadline."""
-        self.remaining()
 
 
 def _require_arity(f: Network, g: Network, domain: Domain) -> None:
@@ -220,7 +216,7 @@ def _search_domain(search: _Search, domain: Domain) -> CrossCheck:
 
 def _search_part(search: _Search, part: Polytope) -> CrossCheck:
     lower, upper = exact_vector(part.box.lower.tolist()), exact_vector(part.box.upper.tolist())
-    encoder = Encoder(lower, upper, search.tick)
+    encoder = Encoder(lower, upper, search.budget.tick)
     pairs = zip(encoder.outputs(search.f), encoder.outputs(search.g), strict=True)
     gaps = [combine([(Fraction(1), one), (Fraction(-1), other)]) for one, other in pairs]
     search.relus = max(search.relus, len(encoder.relus))
@@ -237,7 +233,7 @@ def _search_part(search: _Search, part: Polytope) -> CrossCheck:
         if found is not None:
             return _replay(search, part, k, found)
         if status:
-            search.tick()
+            search.budget.tick()
             reasons.append(f"output {k}: {status}")
     return CrossCheck("unknown", reason="; ".join(reasons)) if reasons else CrossCheck("equivalent")
 

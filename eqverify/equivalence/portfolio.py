@@ -19,11 +19,13 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Interval, crown_bounds
+from eqverify.budget import Budget, Clock
 from eqverify.domain import Domain, Polytope
 from eqverify.equivalence.branching import SignSearch
 from eqverify.equivalence.exchange import exchange
 from eqverify.equivalence.goals import PairGoals
 from eqverify.equivalence.joint import Joint, make_joint
+from eqverify.equivalence.options import METHODS, EquivalenceOptions, Method
 from eqverify.equivalence.product import ROWS
 from eqverify.equivalence.sharpen import sharpen
 from eqverify.equivalence.splitting import Splitter
@@ -33,16 +35,11 @@ from eqverify.progress import Progress, silent
 from eqverify.search.engine import seconds_from_now
 from eqverify.search.sign_branching import prove_signs
 from eqverify.search.sign_tree import SignQuery
-from eqverify.trust import NOBODY, Trust
 
 Verdict = Literal["equivalent", "different", "unknown"]
 
 Known = dict[str, Interval]
 """Proved intervals of all nodes of a network on one box, (1, n) each."""
-
-Method = Literal["splitting", "branching", "milp", "z3"]
-
-METHODS: tuple[Method, ...] = ("splitting", "branching", "milp", "z3")
 
 EXACT_LIMITS = (120, 5_000)
 """ReLUs and products of both networks together beyond which neither branching with exact rows nor Z3 is tried."""
@@ -64,22 +61,14 @@ _SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class DecideOptions:
+class DecideOptions(EquivalenceOptions):
     """How to decide.
 
     Attributes:
-        timeout: seconds in all.
-        split_inputs: input splitting comes before the MILP where at most so many inputs are free.
         methods: which of the dear stages may be used.
-        seed: of random points and solver.
-        trust: whose claims are used: ``scip``, ``z3``.
     """
 
-    timeout: float = 60.0
-    split_inputs: int = 12
     methods: tuple[Method, ...] = METHODS
-    seed: int = 0
-    trust: Trust = NOBODY
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +119,7 @@ def plain_decision(verdict: Verdict, reach: float, closest: FloatArray) -> Decis
 
 
 @dataclass(slots=True)
-class _Part:
+class _PartWork:
     """The work on one part of the domain."""
 
     polytope: Polytope
@@ -160,7 +149,7 @@ class _Part:
 
 
 @dataclass(slots=True)
-class _Run:
+class _PairRun:
     """One call of `decide`."""
 
     networks: tuple[Network, Network]
@@ -168,28 +157,11 @@ class _Run:
     search: WitnessSearch
     options: DecideOptions
     progress: Progress
-    start: float = field(default_factory=time.monotonic)
-    parts: list[_Part] = field(default_factory=list)
+    budget: Budget
+    clock: Clock = field(default_factory=Clock)
+    parts: list[_PartWork] = field(default_factory=list)
     trusted: set[str] = field(default_factory=set)
     solver: str = ""
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def until(self, share: float) -> float:
-        """The time when that share of the time limit is over."""
-        return self.start + share * self.options.timeout
-
-    @property
-    def late(self) -> bool:
-        return time.monotonic() >= self.until(1.0)
-
-    def tick(self) -> None:
-        """Called in work that takes long.
-
-        Raises:
-            TimeoutError: the time is over.
-        """
-        if self.late:
-            raise TimeoutError
 
     @property
     def settled(self) -> bool:
@@ -197,7 +169,7 @@ class _Run:
         return len(self.parts) == len(self.search.domain.polytopes) and not self.open_parts
 
     @property
-    def open_parts(self) -> list[_Part]:
+    def open_parts(self) -> list[_PartWork]:
         return [part for part in self.parts if part.splitter.open.any()]
 
 
@@ -228,20 +200,18 @@ def decide(
     """
     if not len(goals):
         return plain_decision("equivalent", -np.inf, np.zeros(0))
-    run = _Run((f, g), goals, search, options, progress)
+    run = _PairRun((f, g), goals, search, options, progress, Budget(options.timeout))
     stages = _stages(run, search.domain)
-    last = run.start
     # Overflow makes a bound infinite, which decides nothing, or a distance between units large, which pairs none.
     with suppress(TimeoutError), np.errstate(over="ignore", invalid="ignore"):
         for name in stages:
-            run.seconds[name] = run.seconds.get(name, 0.0) + time.monotonic() - last
-            last = time.monotonic()
-            if search.found is not None or run.settled or run.late:
+            run.clock.lap(name)
+            if search.found is not None or run.settled or run.budget.exhausted():
                 break
     return _decision(run)
 
 
-def _stages(run: _Run, domain: Domain) -> Iterator[str]:
+def _stages(run: _PairRun, domain: Domain) -> Iterator[str]:
     """Do the stages one after the other, naming each when it is done."""
     run.search.quick_sample()
     yield "search"
@@ -250,53 +220,52 @@ def _stages(run: _Run, domain: Domain) -> Iterator[str]:
         run.parts.append(_make_part(run, polytope))
     yield "bounds"
     run.progress("search", 0, 1)
-    run.search.search(time.monotonic() + 0.1 * run.options.timeout, 4)
+    run.search.search(Budget(0.1 * run.budget.seconds).end, 4)
     yield "search"
     few = max(part.free for part in run.parts) <= run.options.split_inputs
     small = max(part.units for part in run.parts) <= MILP_UNITS
     if any(part.unmatched for part in run.open_parts):
         run.progress("stability", 0, len(run.parts))
-        _sharpen(run, run.until(0.4 if few or small else 0.8))
+        _sharpen(run, run.budget.until(0.4 if few or small else 0.8))
         yield "stability"
     small = max(part.units for part in run.parts) <= MILP_UNITS
     plan: list[tuple[Method, float]] = [("splitting", 0.4 if small else 0.9)] if few else []
     plan += [("branching", 0.5 if few else 0.3), ("milp", 0.7), ("z3", 0.9)]
     for method, share in plan:
         if method in run.options.methods:
-            _METHODS[method](run, run.until(share))
+            _METHODS[method](run, run.budget.until(share))
             yield method
     if "splitting" in run.options.methods:
-        _split(run, run.until(1.0))
+        _split(run, run.budget)
         yield "splitting"
 
 
-def _make_part(run: _Run, polytope: Polytope) -> _Part:
+def _make_part(run: _PairRun, polytope: Polytope) -> _PartWork:
     box = polytope.box
     bounds = []
     for network in run.networks:
-        run.tick()
+        run.budget.tick()
         bounds.append(crown_bounds(network, box.lower[None], box.upper[None]))
     return _bounded_part(run, polytope, (bounds[0], bounds[1]))
 
 
-def _bounded_part(run: _Run, polytope: Polytope, bounds: tuple[Known, Known]) -> _Part:
+def _bounded_part(run: _PairRun, polytope: Polytope, bounds: tuple[Known, Known]) -> _PartWork:
     """The joint system that follows from bounds of each network, and what it says about the whole part."""
     start = time.monotonic()
-    joint = make_joint(run.networks, bounds, run.goals, run.tick)
+    joint = make_joint(run.networks, bounds, run.goals, run.budget.tick)
     splitter = Splitter(joint, run.goals, polytope, lambda points: run.search.attempt(points, polytope))
     splitter.run(max_boxes=1)
-    return _Part(polytope, bounds, joint, splitter, time.monotonic() - start)
+    return _PartWork(polytope, bounds, joint, splitter, time.monotonic() - start)
 
 
-def _sharpen(run: _Run, deadline: float) -> None:
+def _sharpen(run: _PairRun, budget: Budget) -> None:
     """Better bounds of each network where units have no partner: what is stable needs none."""
     unmatched = [k for k, part in enumerate(run.parts) if part.splitter.open.any() and part.unmatched]
     for number, k in enumerate(unmatched):
-        now = time.monotonic()
-        _sharpen_part(run, k, now + max(0.0, deadline - now) / (len(unmatched) - number))
+        _sharpen_part(run, k, budget.share(len(unmatched) - number))
 
 
-def _sharpen_part(run: _Run, number: int, deadline: float) -> None:
+def _sharpen_part(run: _PairRun, number: int, budget: Budget) -> None:
     """Rounds of bounds from partners and of proofs of stability, until all units have one or a round changes nothing.
 
     A round is begun if there is time for what it does beside the proofs: that took `seconds` before, less than twice.
@@ -304,27 +273,27 @@ def _sharpen_part(run: _Run, number: int, deadline: float) -> None:
     before: list[object] = []
     while (part := run.parts[number]).unmatched and part.splitter.open.any():
         alone = [units.tolist() for units in part.joint.unpaired]
-        if alone == before or time.monotonic() + 2 * part.seconds > deadline:
+        if alone == before or budget.left < 2 * part.seconds:
             return
         before, box = alone, part.polytope.box
         bounds = exchange(part.joint, run.networks, part.bounds, box.lower, box.upper)
-        joint = make_joint(run.networks, bounds, run.goals, run.tick)
-        bounds = _prove_lone(run, part.polytope, joint, bounds, deadline - part.seconds)
+        joint = make_joint(run.networks, bounds, run.goals, run.budget.tick)
+        bounds = _prove_lone(run, part.polytope, joint, bounds, Budget(budget.left - part.seconds))
         run.parts[number] = _bounded_part(run, part.polytope, bounds)
 
 
 def _prove_lone(
-    run: _Run, polytope: Polytope, joint: Joint, bounds: tuple[Known, Known], deadline: float
+    run: _PairRun, polytope: Polytope, joint: Joint, bounds: tuple[Known, Known], budget: Budget
 ) -> tuple[Known, Known]:
     """Bounds with the signs that are proved of units without partner."""
     found = list(bounds)
     for place, alone in enumerate(joint.unpaired):
-        seconds = _SHARE * (deadline - time.monotonic())
+        seconds = _SHARE * budget.left
         if not alone.size or seconds <= 0:
             continue
         options = run.options
         found[place], solver = sharpen(
-            run.networks[place], bounds[place], alone, polytope, seconds, options.seed, options.trust
+            run.networks[place], bounds[place], alone, polytope, seconds, options.seed, options.believed
         )
         if solver:
             run.trusted.add("scip")
@@ -332,18 +301,17 @@ def _prove_lone(
     return found[0], found[1]
 
 
-def _split(run: _Run, deadline: float) -> None:
+def _split(run: _PairRun, budget: Budget) -> None:
     """Input splitting; parts share the time."""
     parts = run.open_parts
     for number, part in enumerate(parts):
         run.progress("splitting", number, len(parts))
-        now = time.monotonic()
-        part.splitter.run(left=seconds_from_now(max(0.0, deadline - now) / (len(parts) - number)))
+        part.splitter.run(left=seconds_from_now(budget.share(len(parts) - number).left))
         if run.search.found is not None:
             return
 
 
-def _milp(run: _Run, deadline: float) -> None:
+def _milp(run: _PairRun, budget: Budget) -> None:
     """The product MILP for every open disjunct; they share the time."""
     from eqverify.equivalence.product_milp import ProductMilp
 
@@ -355,7 +323,7 @@ def _milp(run: _Run, deadline: float) -> None:
             run.progress("milp", place, len(disjuncts))
             left = len(disjuncts) - place + sum(int(p.splitter.open.sum()) for p in parts[number + 1 :])
             start = time.monotonic()
-            answer = milp.ask(disjunct, max(0.0, deadline - start) / left)
+            answer = milp.ask(disjunct, budget.share(left).left)
             if answer.verdict.value == "never":
                 run.solver = milp.description
                 _claimed(run, part, disjunct, "scip", time.monotonic() - start)
@@ -363,50 +331,49 @@ def _milp(run: _Run, deadline: float) -> None:
                 return
 
 
-def _claimed(run: _Run, part: _Part, disjunct: int, who: str, seconds: float) -> None:
+def _claimed(run: _PairRun, part: _PartWork, disjunct: int, who: str, seconds: float) -> None:
     """What follows from a solver's claim that no input of a part satisfies a disjunct, which took so many seconds.
 
     It is taken where the solver is trusted; else a proof is looked for.
     """
-    if who in run.options.trust:
+    if who in run.options.believed:
         run.trusted.add(who)
         part.splitter.close(disjunct)
-    elif not _prove(run, part, disjunct, min(run.until(1.0), time.monotonic() + max(seconds, PROOF_SECONDS))):
+    elif not _prove(run, part, disjunct, run.budget.part(1.0, max(seconds, PROOF_SECONDS))):
         part.claims.add((disjunct, who))
 
 
-def _small(run: _Run) -> bool:
+def _small(run: _PairRun) -> bool:
     """Whether exact rows of both networks are within reach."""
     f, g = run.networks
     return f.relu_count + g.relu_count <= EXACT_LIMITS[0] and f.products + g.products <= EXACT_LIMITS[1]
 
 
-def _branching(run: _Run, deadline: float) -> None:
+def _branching(run: _PairRun, budget: Budget) -> None:
     """Branching on signs with exact rows, for small networks: every open disjunct; they share the time."""
     if not _small(run):
         return
     questions = [(part, k) for part in run.open_parts for k in np.flatnonzero(part.splitter.open).tolist()]
     for number, (part, disjunct) in enumerate(questions):
         run.progress("branching", number, len(questions))
-        now = time.monotonic()
-        _prove(run, part, disjunct, now + max(0.0, deadline - now) / (len(questions) - number))
+        _prove(run, part, disjunct, budget.share(len(questions) - number))
         if run.search.found is not None:
             return
 
 
-def _prove(run: _Run, part: _Part, disjunct: int, deadline: float) -> bool:
+def _prove(run: _PairRun, part: _PartWork, disjunct: int, budget: Budget) -> bool:
     """Branch on signs until a disjunct is proved to hold nowhere on a part, a difference is found, or time is over."""
 
     def tick() -> None:
-        run.tick()
-        if time.monotonic() >= deadline:
+        run.budget.tick()
+        if budget.exhausted():
             raise _EnoughError
 
     search, polytope = run.search, part.polytope
     proved = False
     with suppress(_EnoughError, OverflowError):
         if not _small(run):
-            proved = _prove_row(run, part, disjunct, deadline)
+            proved = _prove_row(run, part, disjunct, budget)
         else:
             if part.signs is None:
                 floats, exact = (lambda x: search.attempt(x, polytope)), (lambda x: search.take_exact(x, polytope))
@@ -421,7 +388,7 @@ class _EnoughError(Exception):
     """The time of one question is over."""
 
 
-def _prove_row(run: _Run, part: _Part, disjunct: int, deadline: float) -> bool:
+def _prove_row(run: _PairRun, part: _PartWork, disjunct: int, budget: Budget) -> bool:
     """Whether branching on signs of both networks, side by side, shows that one row of a disjunct is never met."""
     rows = np.flatnonzero((run.goals.disjunct == disjunct) & ~run.goals.rounded).tolist()
     network, box = run.search.network, part.polytope.box
@@ -430,9 +397,9 @@ def _prove_row(run: _Run, part: _Part, disjunct: int, deadline: float) -> bool:
         network, box.lower[None], box.upper[None], {n: known[n] for n in network.by_name if n in known}
     )
     for number, row in enumerate(rows):
-        run.tick()
+        run.budget.tick()
         limit = 0.0 if run.goals.strict[row] else _BELOW_ZERO
-        seconds = (deadline - time.monotonic()) / (len(rows) - number)
+        seconds = budget.share(len(rows) - number).left
         (found,) = prove_signs(network, bounds, [SignQuery(ROWS, row, 1, limit)], seconds=seconds, max_nodes=_MAX_NODES)
         if found.proved:
             return True
@@ -441,7 +408,7 @@ def _prove_row(run: _Run, part: _Part, disjunct: int, deadline: float) -> bool:
     return False
 
 
-def _z3(run: _Run, deadline: float) -> None:
+def _z3(run: _PairRun, budget: Budget) -> None:
     """Z3 over the rationals, for questions about epsilon on small networks."""
     epsilon, (f, g) = run.goals.epsilon, run.networks
     if epsilon is None or not _small(run):
@@ -450,7 +417,7 @@ def _z3(run: _Run, deadline: float) -> None:
 
     for number, part in enumerate(run.open_parts):
         run.progress("z3", number, len(run.open_parts))
-        if (seconds := deadline - time.monotonic()) <= 0:
+        if (seconds := budget.left) <= 0:
             return
         answer = cross_check(f, g, Domain((part.polytope,)), epsilon, timeout=seconds)
         if answer.verdict == "equivalent":
@@ -466,7 +433,7 @@ def _z3(run: _Run, deadline: float) -> None:
 _METHODS = {"splitting": _split, "branching": _branching, "milp": _milp, "z3": _z3}
 
 
-def _decision(run: _Run) -> Decision:
+def _decision(run: _PairRun) -> Decision:
     search, splitters = run.search, [part.splitter for part in run.parts]
     whole = len(run.parts) == len(search.domain.polytopes)
     refuted = whole and not run.open_parts
@@ -476,7 +443,11 @@ def _decision(run: _Run) -> Decision:
     claimed, claimants = len({question[:2] for question in claims}), tuple(sorted({who for *_, who in claims}))
     reason = ""
     if verdict == "unknown":
-        reason = f"no answer within {run.options.timeout:g} seconds" if run.late else "every method has given up"
+        reason = (
+            f"no answer within {run.options.timeout:g} seconds"
+            if run.budget.exhausted()
+            else "every method has given up"
+        )
         if claims:
             reason += f"; without a proof, {' and '.join(claimants)} claims that {claimed} questions have no solution"
         if search.replay_failures:
@@ -494,5 +465,5 @@ def _decision(run: _Run) -> Decision:
         sum(len(splitter.left) for splitter in splitters),
         sum(splitter.done for splitter in splitters) / len(search.domain.polytopes),
         reason,
-        run.seconds,
+        run.clock.seconds,
     )

@@ -30,6 +30,7 @@ from eqverify.bounds.directed import (
     meet,
 )
 from eqverify.bounds.lp import HintSource, LpBound
+from eqverify.budget import Budget
 from eqverify.domain import Assumption
 from eqverify.errors import Place, UsageError
 from eqverify.milp.encoding import Answer, Solver, SolverFactory, Verdict
@@ -42,7 +43,6 @@ from eqverify.search.engine import forever
 from eqverify.search.sign_branching import prove_signs
 from eqverify.search.sign_tree import BranchResult, Guide, SignQuery
 from eqverify.stability.assumed import Start, directed_problem, start_from
-from eqverify.stability.budget import Budget
 from eqverify.stability.counterexample import CounterexampleSearch
 from eqverify.stability.factories import ScipFactory
 from eqverify.stability.facts import PROOFS, Evidence, Facts, LayerFacts, Stage, Status
@@ -584,7 +584,7 @@ class _Proof:
             layers.append(LayerFacts(relu.name, relu.source, lower, upper, status.astype(np.int8), evidence, claimed))
         none = np.empty((0, self.network.input_size))
         digest = self.problem.network.digest, self.problem.domain_digest
-        return Facts(*digest, tuple(layers), tuple(self.stages), none, self.solver, proofs, self.options.trust)
+        return Facts(*digest, tuple(layers), tuple(self.stages), none, self.solver, proofs, self.options.believed)
 
     def _signs(self) -> dict[str, ByteArray]:
         signs = {}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
+from eqverify.budget import Budget
 from eqverify.domain import Polytope
 from eqverify.milp.encoding import JointFactory, JointSolver, Known
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.progress import Progress
 from eqverify.relaxation.model import RestrictedModel, restricted_model
-from eqverify.stability.budget import Budget
 from eqverify.stability.facts import FactTable, Status
 from eqverify.stability.falsify import Falsifier
 

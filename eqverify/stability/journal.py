@@ -16,7 +16,6 @@ import binascii
 import contextlib
 import json
 import os
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -26,7 +25,7 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Interval
 from eqverify.errors import ContradictionError, InputError, Place, UsageError
-from eqverify.files import sole_writer
+from eqverify.files import sole_writer, version
 from eqverify.problem import Problem
 from eqverify.stability.facts import PROOFS, Evidence, FactTable
 from eqverify.stability.falsify import Falsifier
@@ -51,7 +50,7 @@ def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
         return Journal(None, ())
     header: Entry = {
         "journal": FORMAT,
-        "version": _version(),
+        "version": version(),
         "network": problem.network.digest,
         "domain": problem.domain_digest,
         "engine": engine,
@@ -70,11 +69,6 @@ def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
         except OSError as error:
             raise _not_writable(place, error) from error
         return Journal(stream, tuple(entries[1:]), place, held.pop_all())
-
-
-def _version() -> str:
-    """Of this eqverify.  Looked up among the loaded modules: nothing below may import the package's front."""
-    return str(sys.modules["eqverify"].__dict__["__version__"])
 
 
 def _not_writable(place: Place, error: OSError) -> UsageError:

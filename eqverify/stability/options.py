@@ -1,6 +1,7 @@
-"""What a caller may choose about the proof of stability."""
+"""What a caller may choose about the proof of stability.
 
-from __future__ import annotations
+Its annotations are types, not strings: those of options that add to these are looked up in another module.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import Literal, get_args
 
 from eqverify.errors import UsageError
 from eqverify.execution import MAX_WORKERS
-from eqverify.trust import NOBODY, Trust, trusting
+from eqverify.options import require_seconds
+from eqverify.trust import NOBODY, Names, Trusting
 
 Engine = Literal["portfolio", "crown", "leo", "isa"]
 
 
 @dataclass(frozen=True, slots=True)
-class StabilityOptions:
+class StabilityOptions(Trusting):
     """Options of the proof of stability.
 
     Attributes:
@@ -38,19 +40,15 @@ class StabilityOptions:
     unit_time_limit: float = 5.0
     seed: int = 0
     node_limit: int | None = None
-    resume: Path | None = None
+    resume: Path | str | None = None
     workers: int = 1
     split_inputs: int = 12
     branch_nodes: int = 2000
-    trust: Trust = NOBODY
+    trust: Names = NOBODY
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "trust", trusting(self.trust))
-        for name in ("time_limit", "unit_time_limit"):
-            if not getattr(self, name) > 0:
-                raise UsageError(
-                    "usage/limit", f"{name} must be a positive number of seconds", value=getattr(self, name)
-                )
+        Trusting.__post_init__(self)
+        require_seconds(self, "time_limit", "unit_time_limit")
         if self.node_limit is not None and self.node_limit < 1:
             raise UsageError("usage/node-limit", "node_limit must be a positive number of nodes", value=self.node_limit)
         if self.branch_nodes < 0:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Bounds, Interval, crown_bounds
+from eqverify.budget import Budget
 from eqverify.execution import Executor
 from eqverify.milp.encoding import JointFactory, SolverFactory
 from eqverify.problem import Problem
 from eqverify.progress import Progress
-from eqverify.stability.budget import Budget
 from eqverify.stability.facts import PROOFS, Asked, Enough, Evidence, Facts, FactTable, Stage, never_enough
 from eqverify.stability.falsify import Falsifier
 from eqverify.stability.journal import Journal, open_journal
@@ -45,6 +46,7 @@ class StageSpec:
     always: bool = False
 
 
+@dataclass(eq=False)
 class Run:
     """One proof: what the stages share.
 
@@ -54,42 +56,35 @@ class Run:
         progress: to be told.
         factory, joint_factory: make solver models.
         executor: where these live.
+        listener: told how bounds were proved, for certificates.
+        enough, asked: as `FactTable`.
         budget: the total time.
         table: what is known.
         falsifier: finds witnesses, and replays those of others.
         journal: takes facts as they are proved.
-        proofs: told how bounds were proved, for certificates.
         solver: name and version of the solver, once one was asked.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        options: StabilityOptions,
-        progress: Progress,
-        factory: SolverFactory,
-        joint_factory: JointFactory,
-        executor: Executor,
-        proofs: ProofListener,
-        *,
-        enough: Enough = never_enough,
-        asked: Asked | None = None,
-    ) -> None:
-        self.problem = problem
-        self.options = options
-        self.progress = progress
-        self.factory = factory
-        self.joint_factory = joint_factory
-        self.executor = executor
-        self.listener = proofs
-        self.proved: list[Proof] = []
+    problem: Problem
+    options: StabilityOptions
+    progress: Progress
+    factory: SolverFactory
+    joint_factory: JointFactory
+    executor: Executor
+    listener: ProofListener
+    enough: Enough = never_enough
+    asked: Asked | None = None
+    proved: list[Proof] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+    solver: str = ""
+
+    def __post_init__(self) -> None:
+        problem, options, trusts = self.problem, self.options, "scip" in self.options.believed
         self.budget = Budget(options.time_limit)
-        trusts = "scip" in options.trust
-        self.table = FactTable(problem.network, len(problem.domain.polytopes), enough, asked, trusts=trusts)
+        self.table = FactTable(problem.network, len(problem.domain.polytopes), self.enough, self.asked, trusts=trusts)
         self.falsifier = Falsifier(problem.network, problem.domain, self.table, options.seed)
-        self.stages: list[Stage] = []
-        self.solver = ""
-        self.journal: Journal = open_journal(options.resume, problem, options.engine)
+        journal = None if options.resume is None else Path(options.resume)
+        self.journal: Journal = open_journal(journal, problem, options.engine)
 
     def run(self, plan: Sequence[StageSpec]) -> Facts:
         """All stages of a plan."""
@@ -109,7 +104,7 @@ class Run:
                 self.journal.flush(self.solver)
         witnesses = self.falsifier.witnesses
         facts = self.table.freeze(self.problem, self.stages, witnesses, self.solver, self.proved)
-        return replace(facts, trust=self.options.trust)
+        return replace(facts, trust=self.options.believed)
 
     def proofs(self, proof: Proof) -> None:
         """Keep a proof, and tell who listens."""

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eqverify.arrays import ByteArray, IntArray
+from eqverify.budget import Budget
 from eqverify.execution import Executor, outcome
 from eqverify.milp.encoding import BranchingTree, SolverFactory, Verdict
 from eqverify.network import Network, Relu
@@ -33,7 +34,6 @@ from eqverify.problem import Problem
 from eqverify.progress import Progress
 from eqverify.relaxation.model import RestrictedModel, restricted_model
 from eqverify.search.sign_tree import Guide
-from eqverify.stability.budget import Budget
 from eqverify.stability.facts import FactTable, Status
 from eqverify.stability.falsify import Falsifier
 from eqverify.stability.guides import guide_of

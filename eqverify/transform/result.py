@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
 from eqverify.arrays import FloatArray
 from eqverify.errors import UsageError
@@ -14,10 +14,8 @@ from eqverify.normal_form.passes import Declined, RemovedUnit, make_pass, pass_n
 from eqverify.normal_form.relation import Relation
 from eqverify.transform import leo
 from eqverify.transform.realise import Element
+from eqverify.transform.shape_names import Made, Shape
 from eqverify.transform.unit_map import UnitMap
-
-Shape = Literal["sequential", "residual", "structured", "leo", "auto"]
-Made = Literal["sequential", "residual", "structured", "leo", "unchanged"]
 
 LEO: tuple[str, ...] = tuple(
     rewrite.name

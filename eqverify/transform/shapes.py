@@ -27,7 +27,8 @@ from eqverify.transform.deviation import is_single, prove_deviation
 from eqverify.transform.grouping import merge_levels
 from eqverify.transform.passes import by_passes, simplified
 from eqverify.transform.realise import Element, Written, realise, require_finite, residual_network
-from eqverify.transform.result import Made, Transformed, TransformOptions
+from eqverify.transform.result import Transformed, TransformOptions
+from eqverify.transform.shape_names import Made
 from eqverify.transform.structured import read_nodes, structured_network
 from eqverify.transform.unit_map import UnitMap
 

@@ -115,9 +115,7 @@ class Ticks:
 def test_unfinished_regions_leave_a_bounded_network(monkeypatch):
     network = random_network(0, 3, (12, 10))
     problem = box_problem(network, np.full(3, -1.0), np.full(3, 1.0))
-    clock = Ticks()
-    monkeypatch.setattr("eqverify.approximate.search.time", clock)
-    monkeypatch.setattr("eqverify.approximate.regions.time", clock)
+    monkeypatch.setattr("eqverify.budget.time", Ticks())
     report = eq.make_shallow(problem, time_limit=200.0)
     assert not report.regions.complete
     points = np.random.default_rng(0).uniform(-1, 1, size=(2000, 3))

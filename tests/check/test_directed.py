@@ -213,7 +213,7 @@ def test_a_disjunct_that_only_the_checker_finds_to_be_empty_is_unsat(monkeypatch
     for work in ("search", "try_points"):
         monkeypatch.setattr(f"eqverify.stability.directed.CounterexampleSearch.{work}", lambda *_: None)
     monkeypatch.setattr("eqverify.stability.directed.SPLIT_BOXES", 6)
-    monkeypatch.setattr("eqverify.api.certificate.recheck", empty)
+    monkeypatch.setattr("eqverify.reduction.certifying.recheck", empty)
     network = random_network(3, (2, 6, 6, 2), 0.7)
     result, *_ = reduced(network, box(2), ((at_least(0, 0),),), certified_only=True)
     (found,) = result.disjuncts

@@ -235,7 +235,7 @@ def test_an_unexpected_error_is_internal_and_has_no_traceback(files, capsys, mon
     def broken(*_arguments, **_options):
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("eqverify.api.reduction.transform", broken)
+    monkeypatch.setattr("eqverify.reduction.pipeline.transform", broken)
     assert run(["reduce", str(network), str(query), "-o", str(output)]) == 5
     text = capsys.readouterr().err
     assert text.startswith("error[internal/unexpected]")
@@ -249,7 +249,7 @@ def test_an_interrupt_leaves_nothing(files, capsys, monkeypatch):
     def interrupted(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("eqverify.api.reduction.transform", interrupted)
+    monkeypatch.setattr("eqverify.reduction.pipeline.transform", interrupted)
     assert run(["reduce", str(network), str(query), "-o", str(output)]) == 130
     assert not output.exists()
 
@@ -299,7 +299,7 @@ def test_z3_refutes_a_lying_proof(files, capsys, monkeypatch):
 
     monkeypatch.setattr("eqverify.transform.passes.prove_deviation", lambda *_: np.zeros(1))
     monkeypatch.setattr("eqverify.transform.deviation.prove_deviation", lambda *_: np.zeros(1))
-    monkeypatch.setattr("eqverify.api.reduction._replay", lambda *_: None)
+    monkeypatch.setattr("eqverify.reduction.pipeline._replay", lambda *_: None)
     monkeypatch.setattr(RemoveInactive, "__call__", wrong)
     arguments = ["reduce", str(network), str(query), "-o", str(output)]
     assert run([*arguments, "--shape", "leo", "--cross-check", "z3"]) == 1

@@ -128,12 +128,12 @@ def test_json_is_one_object(tmp_path, network, capsys):
 
 HANGING = """
 import sys, time
-from eqverify.api import deciding
+from eqverify.deciding import run as deciding
 from eqverify.cli import supervision
 from eqverify.cli.main import run
 
 supervision.allow()
-deciding.Run.decide = lambda *_: time.sleep(60)
+deciding.VerifyRun.decide = lambda *_: time.sleep(60)
 sys.exit(run(sys.argv[1:]))
 """
 
@@ -151,14 +151,14 @@ def test_a_run_that_is_ended_at_the_limit_tells_the_size_of_the_network(tmp_path
 
 CLAIMING = """
 import sys, time
-from eqverify.api import deciding
+from eqverify.deciding import run as deciding
 from eqverify.cli import supervision
 from eqverify.cli.main import run
 
 supervision.allow()
-deciding.RowSearch.search = lambda *_, **__: False
+deciding.VerifyRun._attack = lambda *_: False
 deciding.rederive = lambda *_: time.sleep(60)
-deciding.Run._prove_claimed = lambda *_: None
+deciding.VerifyRun._prove_claimed = lambda *_: None
 sys.exit(run(sys.argv[1:]))
 """
 

@@ -6,11 +6,11 @@ from fractions import Fraction
 
 import numpy as np
 
+from eqverify.budget import Budget
 from eqverify.deciding.question import Question, Reply
 from eqverify.domain import Box, Case, Declaration, HalfSpace, NetworkSignature, Polytope, Specification, box_domain
 from eqverify.network import Affine, Dense, Identity, Network, Port, Relu, Term
 from eqverify.problem import Problem
-from eqverify.stability.budget import Budget
 from eqverify.testing.chains import chain_network
 from eqverify.testing.oracle import stable_sets_exact
 

@@ -24,9 +24,9 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 import eqverify as eq
-from eqverify.api import deciding
 from eqverify.cli.main import run
 from eqverify.deciding import claims
+from eqverify.deciding import run as deciding
 from eqverify.deciding.claims import ask, rederive
 from eqverify.deciding.portfolio import PortfolioBackend
 from eqverify.deciding.question import Reply
@@ -66,7 +66,7 @@ def needle_problem():
 def nothing_found(monkeypatch):
     """What no search of ours settles, neither way."""
     monkeypatch.setattr(deciding, "rederive", lambda *_: Reply("timed-out", "arithmetic"))
-    monkeypatch.setattr(deciding.Run, "_prove_claimed", lambda *_: None)
+    monkeypatch.setattr(deciding.VerifyRun, "_prove_claimed", lambda *_: None)
 
 
 @pytest.mark.parametrize("liar", [FixedBackend("unsat"), FixedBackend("unsat", evidence="bounds"), Perjurer("unsat")])
@@ -99,7 +99,7 @@ def test_a_true_claim_is_re_derived():
 @pytest.mark.parametrize("rows", [[[([1], "0.5")], [([1], "5")]], [[([1], "5")], [([1], "0.5")]]])
 def test_a_claim_does_not_end_what_others_may_find(monkeypatch, rows):
     """Two disjuncts, one of them satisfiable; the search before the backend is blind."""
-    monkeypatch.setattr(deciding.Run, "_attack", lambda *_: False)
+    monkeypatch.setattr(deciding.VerifyRun, "_attack", lambda *_: False)
     answer = decided(problem(cancelling(1.0), rows), FixedBackend("unsat"), reduction=False)
     assert answer.verdict == "sat"
 
@@ -123,7 +123,7 @@ def test_what_is_left_of_the_time_goes_to_claims(monkeypatch):
         return rederive(question, replay, budget, *more) if len(seen) > 2 else Reply("timed-out", "arithmetic")
 
     monkeypatch.setattr(deciding, "rederive", second)
-    monkeypatch.setattr(deciding.Run, "_parts", lambda self, _, chosen: [self._original(*one) for one in chosen])
+    monkeypatch.setattr(deciding.VerifyRun, "_parts", lambda self, chosen: [self._original(*one) for one in chosen])
     asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "0.25")]])
     answer = decided(asked, FixedBackend("unsat"), timeout=20.0)
     assert (answer.verdict, answer.evidence, answer.claimed) == ("unsat", ("bounds",), 0)
@@ -149,12 +149,12 @@ class ManyAtOnce(FixedBackend):
 
 @pytest.mark.parametrize(("trust", "verdict"), [(NOBODY, "unknown"), (FIXED, "unsat")])
 def test_a_claim_about_all_disjuncts_is_one_about_each(monkeypatch, nothing_found, trust, verdict):
-    def undecided(self, asked, chosen):
+    def undecided(self, chosen):
         for side, _ in chosen:
-            side.facts = eq.prove_stability(asked, engine="crown")
+            side.facts = eq.prove_stability(self.problem, engine="crown")
         return [self._original(side, number) for side, number in chosen]
 
-    monkeypatch.setattr(deciding.Run, "_parts", undecided)
+    monkeypatch.setattr(deciding.VerifyRun, "_parts", undecided)
     asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "0.25")]])
     backend = ManyAtOnce("unsat")
     answer = decided(asked, backend, timeout=10.0, trust=trust)
@@ -211,7 +211,7 @@ def test_a_directed_proof_that_rests_on_scip_is_a_claim(monkeypatch, trust, verd
 
     monkeypatch.setattr(directed, "prove_directed", believing)
     monkeypatch.setattr(deciding, "prove_rows", bounds_only)
-    monkeypatch.setattr(deciding.Run, "_attack", lambda *_: False)
+    monkeypatch.setattr(deciding.VerifyRun, "_attack", lambda *_: False)
     answer = decided(needle_problem(), FixedBackend("timed-out"), timeout=2.0, trust=trust)
     assert (answer.verdict, answer.evidence) == (verdict, evidence)
 
@@ -236,7 +236,7 @@ def test_facts_that_rest_on_scip_are_not_used(monkeypatch):
     monkeypatch.setattr(directed, "prove_directed", believing)
     monkeypatch.setattr(directed._Proof, "_run", lambda *_: None)
     monkeypatch.setattr(deciding, "prove_rows", bounds_only)
-    monkeypatch.setattr(deciding.Run, "_attack", lambda *_: False)
+    monkeypatch.setattr(deciding.VerifyRun, "_attack", lambda *_: False)
     backend = FixedBackend("timed-out")
     answer = decided(needle_problem(), backend, timeout=2.0)
     assert answer.verdict == "timed-out"

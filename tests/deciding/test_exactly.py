@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eqverify as eq
-from eqverify.api.exactness import REASONS
 from eqverify.bounds import crown_bounds
 from eqverify.bounds.simplex import Simplex
 from eqverify.deciding import exactly
 from eqverify.deciding.exactly import decide_around, decide_exactly, inputs_of, written_empty
+from eqverify.deciding.settling import REASONS
 from eqverify.domain import HalfSpace, box_domain
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.network import outputs_exact
@@ -206,7 +206,7 @@ def test_giving_up_says_nothing():
 
 
 def test_a_solution_that_no_run_shows_is_unknown(monkeypatch):
-    monkeypatch.setattr("eqverify.api.parts.shown_by", lambda *_: lambda _: None)
+    monkeypatch.setattr("eqverify.deciding.context.shown_by", lambda *_: lambda _: None)
     answer = verify(NEEDLE, *within("-1.0", "1.0"), "(= Y_0 0.3)")
     assert answer.verdict == "unknown"
     assert answer.reason == REASONS["unshown"]

@@ -20,9 +20,9 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 import eqverify as eq
-from eqverify.api import deciding
 from eqverify.bounds import crown_bounds
 from eqverify.deciding import arithmetic
+from eqverify.deciding import run as deciding
 from eqverify.deciding.claims import rederive
 from eqverify.deciding.question import Known, Question
 from eqverify.deciding.scip_backend import ScipBackend, ask_solver

@@ -9,8 +9,9 @@ import pytest
 from deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
 
 import eqverify as eq
-from eqverify.api import deciding, parts
 from eqverify.attack.replay import TOLERANCE, Replay, shown_by
+from eqverify.deciding import context
+from eqverify.deciding import run as deciding
 from eqverify.domain import Box, Case, HalfSpace, Polytope
 from eqverify.network import evaluate
 
@@ -73,18 +74,18 @@ def test_a_box_without_float32_numbers_keeps_the_point():
 
 
 def part_of(side, number, reduction):
-    return parts.Part(side, number, parts.reduced_question(side, number, reduction), False)
+    return context.OpenDisjunct(side, number, context.reduced_question(side, number, reduction), False)
 
 
 @pytest.fixture
 def plainly(monkeypatch):
     """Reduce without regard to the property: a directed reduction would decide these problems itself."""
 
-    def reduced(self, problem, chosen):
-        result = eq.reduce(problem, engine="crown")
+    def reduced(self, chosen):
+        result = eq.reduce(self.problem, engine="crown")
         return [part_of(side, number, result) for side, number in chosen]
 
-    monkeypatch.setattr(deciding.Run, "_reduced", reduced)
+    monkeypatch.setattr(deciding.VerifyRun, "_reduced", reduced)
 
 
 def test_backends_that_claim_sat_without_a_witness_are_not_believed(plainly):
@@ -140,9 +141,9 @@ def test_what_bounds_settle_is_no_question(plainly):
 def test_questions_about_a_reduced_network_are_relaxed_by_its_eps():
     """The original gives 1.0, the reduced network 1.25 with eps 0.25: what holds at 1.0 must not be excluded."""
     case = problem(cancelling(1.0), [[([1], "1.05")]]).cases[0]
-    question = parts.question_of(cancelling(1.25), case, 0, [Fraction(1, 4)])
+    question = context.question_of(cancelling(1.25), case, 0, [Fraction(1, 4)])
     assert evaluate(question.network, np.zeros((1, 20)))[0, 0] <= 0
-    unrelaxed = parts.question_of(cancelling(1.25), case, 0, [Fraction(0)])
+    unrelaxed = context.question_of(cancelling(1.25), case, 0, [Fraction(0)])
     assert evaluate(unrelaxed.network, np.zeros((1, 20)))[0, 0] > 0
 
 
@@ -157,14 +158,14 @@ def test_a_directed_reduction_decides_what_it_can():
 def test_what_rests_on_a_solver_says_so(monkeypatch):
     """A backend's arithmetic about a network whose reduction rests on a solver is no arithmetic alone."""
 
-    def reduced(self, problem, chosen):
-        result = eq.reduce(problem, engine="crown")
+    def reduced(self, chosen):
+        result = eq.reduce(self.problem, engine="crown")
         parts = [part_of(side, number, result) for side, number in chosen]
         for part in parts:
             part.basis = "claim of scip, trusted"
         return parts
 
-    monkeypatch.setattr(deciding.Run, "_reduced", reduced)
+    monkeypatch.setattr(deciding.VerifyRun, "_reduced", reduced)
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     answer = eq.verify(query_of(asked), asked.network, backend=FixedBackend("unsat"), timeout=5)
     assert set(answer.evidence) == {"bounds", "claim of scip, trusted"}

@@ -11,9 +11,10 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 import eqverify as eq
-from eqverify.api import deciding, parts
-from eqverify.api.properties import fold_case
 from eqverify.bounds import Interval
+from eqverify.budget import Budget
+from eqverify.deciding import context
+from eqverify.deciding import run as deciding
 from eqverify.deciding.question import Known, Question, Reply
 from eqverify.deciding.scip_backend import ScipBackend
 from eqverify.deciding.shared import SharedProof, prove_rows
@@ -22,8 +23,8 @@ from eqverify.errors import LimitError
 from eqverify.export.vnnlib import query_of
 from eqverify.network import evaluate
 from eqverify.progress import silent
+from eqverify.reduction.folding import fold_case
 from eqverify.stability import directed
-from eqverify.stability.budget import Budget
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.oracle import stable_sets_exact
@@ -105,7 +106,7 @@ def test_a_proof_ends_when_it_is_enough():
 
 def test_points_of_the_shared_proof_are_replayed(monkeypatch):
     """Without searches, an input that a stage met is the counterexample."""
-    monkeypatch.setattr(deciding.RowSearch, "search", lambda *_, **__: False)
+    monkeypatch.setattr(deciding.VerifyRun, "_attack", lambda *_: False)
     asked = problem(cancelling(1.0), [[([1], "5")]])
     answer = eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=FixedBackend("unknown"), timeout=20)
     assert (answer.verdict, answer.backend) == ("sat", "reduction")
@@ -136,13 +137,14 @@ def test_a_question_about_proved_ranges_is_decided_by_them():
 def test_parts_hand_on_what_was_proved(monkeypatch):
     """A question about a reduced network knows proved ranges, and the rows of the original without eps."""
 
-    def reduced(self, problem, chosen):
-        result = eq.reduce(problem, engine="crown")
+    def reduced(self, chosen):
+        result = eq.reduce(self.problem, engine="crown")
         return [
-            parts.Part(side, number, parts.reduced_question(side, number, result), False) for side, number in chosen
+            context.OpenDisjunct(side, number, context.reduced_question(side, number, result), False)
+            for side, number in chosen
         ]
 
-    monkeypatch.setattr(deciding.Run, "_reduced", reduced)
+    monkeypatch.setattr(deciding.VerifyRun, "_reduced", reduced)
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     backend = FixedBackend("unsat")
     eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=backend, timeout=5)
@@ -187,12 +189,12 @@ def test_disjuncts_are_asked_about_together_where_starts_would_take_the_time(
 ):
     """What is not decided together is asked singly; a claim about all together is re-derived for each."""
 
-    def undecided(self, problem, chosen):
+    def undecided(self, chosen):
         for side, _ in chosen:
-            side.facts = eq.prove_stability(problem, engine="crown")
+            side.facts = eq.prove_stability(self.problem, engine="crown")
         return [self._original(side, number) for side, number in chosen]
 
-    monkeypatch.setattr(deciding.Run, "_parts", undecided)
+    monkeypatch.setattr(deciding.VerifyRun, "_parts", undecided)
     asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "0.25")]])
     backend = ManyAtOnce(said)
     answer = eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=backend, timeout=timeout)

@@ -7,9 +7,9 @@ import pytest
 from vnncomp import vnncomp_root
 
 from eqverify.api.loading import load_network, load_problem
-from eqverify.api.reduction import reduce
 from eqverify.cli.main import run
 from eqverify.export.runtime import run_model
+from eqverify.reduction.pipeline import reduce
 from eqverify.stability.facts import Status
 
 

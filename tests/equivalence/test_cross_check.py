@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 import eqverify
 import eqverify.equivalence
 from eqverify.domain import Box, Domain, Polytope, box_domain
-from eqverify.equivalence import Limits, cross_check
 from eqverify.equivalence import exact as exact_module
+from eqverify.equivalence.exact import Limits, cross_check
 from eqverify.errors import ContradictionError, LimitError, UsageError
 from eqverify.network import Affine, Dense, Network, Term, outputs_exact
 from eqverify.testing.chains import chain_network

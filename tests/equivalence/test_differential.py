@@ -13,12 +13,13 @@ from random_pairs import DIFFERENT, random_pair
 
 from eqverify.bounds import Interval, crown_bounds
 from eqverify.domain import Box, Domain, Polytope, box_domain
-from eqverify.equivalence import DecideOptions, WitnessSearch, decide, epsilon_goals, top1_goals
+from eqverify.equivalence.goals import epsilon_goals, top1_goals
 from eqverify.equivalence.joint import Joint, make_joint
 from eqverify.equivalence.lines import chord_offset, difference_line, difference_sides
-from eqverify.equivalence.portfolio import Decision, Method
+from eqverify.equivalence.portfolio import DecideOptions, Decision, Method, decide
 from eqverify.equivalence.product_milp import ProductMilp
 from eqverify.equivalence.splitting import Splitter
+from eqverify.equivalence.witness import WitnessSearch
 from eqverify.equivalence.zonotope import Pusher
 from eqverify.milp.encoding import Answer
 from eqverify.milp.encoding import Verdict as Reply

@@ -12,11 +12,10 @@ import pytest
 import vnnlib
 
 import eqverify as eq
-from eqverify.api import equivalence as api_module
-from eqverify.api import reduction as reduction_module
 from eqverify.api.equivalence import load_domain
 from eqverify.cli.main import run
 from eqverify.domain import Domain, box_domain
+from eqverify.equivalence import answer as answer_module
 from eqverify.equivalence.goals import epsilon_goals
 from eqverify.equivalence.shared import shared_cases
 from eqverify.errors import EqverifyError, InputError, RejectedError, UsageError
@@ -24,6 +23,7 @@ from eqverify.examples import example_files
 from eqverify.export.onnx import write_network
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.network import Network, outputs_exact
+from eqverify.reduction import pipeline
 from eqverify.testing.chains import chain_network
 from eqverify.testing.oracle import deviations_exact
 
@@ -60,8 +60,8 @@ def test_what_only_a_solver_proves_is_what_was_asked(files: tuple[str, str, str]
     assert found.verdict == "equivalent"
     goals = epsilon_goals(2, 2, EXACT)
     left = replace(found.decision, reach=0.5)
-    assert api_module._proved(goals, left) == (float(EXACT), float(EXACT))
-    assert api_module._proved(goals, replace(left, verdict="unknown")) == (float(EXACT) + 0.5, float(EXACT) + 0.5)
+    assert answer_module._proved(goals, left) == (float(EXACT), float(EXACT))
+    assert answer_module._proved(goals, replace(left, verdict="unknown")) == (float(EXACT) + 0.5, float(EXACT) + 0.5)
 
 
 @pytest.mark.parametrize("epsilon", ["1e999999999", "1e-999999999", "-1e999999999", "inf", "nan", "1e350"])
@@ -112,7 +112,7 @@ def test_different_with_a_witness_that_replays(files: tuple[str, str, str], caps
 def test_a_difference_that_onnxruntime_does_not_show_is_unknown(
     files: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(api_module, "_replay", lambda networks, goals: lambda point: False)
+    monkeypatch.setattr("eqverify.api.equivalence._replay", lambda *_: lambda goals: lambda point: False)
     assert run(["equiv", *files, "--epsilon", repr(float(EXACT) * 0.9), "--timeout", "1", "--json"]) == 4
     found = json.loads(capsys.readouterr().out)
     assert found["verdict"] == "unknown"
@@ -249,7 +249,7 @@ def test_queries_about_three_networks(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_an_unconfirmed_assignment_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eqverify.equivalence.query.QueryCheck.confirm", lambda self, point: False)
-    monkeypatch.setattr("eqverify.api.equivalence._settled", lambda specification, *_: (specification, None))
+    monkeypatch.setattr("eqverify.deciding.pairs._settled", lambda specification, *_: (specification, None))
     text = pair_text("", EQUAL, "(> Z[0] Y[0])")
     found = eq.decide_pair_query(parse_query(text), {"f": network(), "g": network(0.125)}, timeout=1.0)
     assert found.answer == "unknown"
@@ -308,6 +308,6 @@ def test_a_refuted_reduction_is_rejected(monkeypatch: pytest.MonkeyPatch) -> Non
         witness = type("W", (), {"point": np.zeros(2)})()
         deviation = 1.0
 
-    monkeypatch.setattr(api_module, "equivalent", lambda *_, **__: Refuted())
+    monkeypatch.setattr(answer_module, "answer_pair", lambda *_, **__: Refuted())
     with pytest.raises(RejectedError):
-        reduction_module._confirm_equivalent(problem, problem.network, np.zeros(1), 1.0)
+        pipeline._confirm_equivalent(problem, problem.network, np.zeros(1), 1.0)

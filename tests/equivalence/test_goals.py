@@ -13,15 +13,15 @@ from eqverify.api.equivalence import load_domain
 from eqverify.attack.replay import holding
 from eqverify.bounds import crown_bounds
 from eqverify.domain import Box, Domain, HalfSpace, Polytope, box_domain
-from eqverify.equivalence import DecideOptions, WitnessSearch, decide, epsilon_goals, make_goals
 from eqverify.equivalence import portfolio as portfolio_module
 from eqverify.equivalence.exact import CrossCheck
-from eqverify.equivalence.goals import PairGoals
+from eqverify.equivalence.goals import PairGoals, epsilon_goals, make_goals
 from eqverify.equivalence.joint import make_joint
-from eqverify.equivalence.portfolio import Decision, Method
+from eqverify.equivalence.portfolio import DecideOptions, Decision, Method, decide
 from eqverify.equivalence.product_milp import ProductMilp
 from eqverify.equivalence.shared import shared_cases
 from eqverify.equivalence.splitting import Splitter
+from eqverify.equivalence.witness import WitnessSearch
 from eqverify.equivalence.zonotope import Zonotope
 from eqverify.errors import InputError
 from eqverify.frontend.vnnlib import lower, parse_query
@@ -181,7 +181,7 @@ def test_each_output_has_its_own_epsilon() -> None:
 
 
 def test_a_proved_deviation_is_never_rounded_down():
-    from eqverify.api.equivalence import _sum_above
+    from eqverify.equivalence.answer import _sum_above
 
     tiny = 2.0**-60
     for epsilon in (0.0, 0.1, 1.0):

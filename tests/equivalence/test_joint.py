@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Bounds, Interval, crown_bounds
 from eqverify.domain import Box, Polytope, box_domain
-from eqverify.equivalence import DecideOptions, WitnessSearch, decide, epsilon_goals
 from eqverify.equivalence.exchange import exchange
+from eqverify.equivalence.goals import epsilon_goals
 from eqverify.equivalence.joint import _Layout, make_joint
 from eqverify.equivalence.matching import _plain
+from eqverify.equivalence.portfolio import DecideOptions, decide
 from eqverify.equivalence.sharpen import sharpen
+from eqverify.equivalence.witness import WitnessSearch
 from eqverify.equivalence.zonotope import Zonotope, _apply
 from eqverify.network import Network, evaluate_exact
 from eqverify.normal_form import building

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 
-from eqverify.api.properties import fold_case
 from eqverify.domain import Box, Case, HalfSpace, Polytope
 from eqverify.errors import InputError
 from eqverify.export.onnx import write_network
@@ -21,6 +20,7 @@ from eqverify.export.vnnlib import format_specification
 from eqverify.frontend.onnx import parse_network
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.network import outputs_exact
+from eqverify.reduction.folding import fold_case
 from eqverify.testing.chains import chain_network
 from eqverify.testing.strategies import half_spaces, networks, problems
 

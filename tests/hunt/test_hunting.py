@@ -156,7 +156,7 @@ def test_a_bound_that_is_a_little_too_narrow(name, share, monkeypatch, tmp_path)
 
 @pytest.mark.parametrize("form", ["", " --json"])
 def test_an_eps_that_is_too_small(form, monkeypatch, tmp_path):
-    from eqverify.api.reduction import Reduction
+    from eqverify.reduction.result import Reduction
 
     assert asked(tmp_path, ACTIVE, BOX, REDUCE + " --json") == []
     honest = Reduction.as_dict

@@ -17,7 +17,7 @@ def modules_after(statement: str) -> set[str]:
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
-    return set(result.stdout.split())
+    return set(result.stdout.splitlines()[-1].split())
 
 
 def test_import_loads_nothing_heavy() -> None:
@@ -29,6 +29,12 @@ def test_import_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize("module", ["network", "domain", "problem", "bounds", "stability.facts", "stability.options"])
 def test_the_core_needs_numpy_only(module: str) -> None:
     assert not modules_after(f"import eqverify.{module}").intersection(HEAVY)
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["reduce", "--help"]])
+def test_help_is_cheap(words: list[str]) -> None:
+    loaded = modules_after(f"from eqverify.cli.main import run\nrun({words!r})")
+    assert not loaded.intersection({*HEAVY, "numpy"} - {"cyclopts", "rich"})
 
 
 def test_every_public_name_can_be_had() -> None:

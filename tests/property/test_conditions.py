@@ -11,8 +11,9 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 import eqverify as eq
-from eqverify.api.exactness import REASONS, settle_case
+from eqverify.budget import Budget
 from eqverify.cli.assignments import lines
+from eqverify.deciding.settling import REASONS, settle_case
 from eqverify.domain import HalfSpace, box_domain
 from eqverify.errors import LimitError
 from eqverify.frontend.vnnlib import lower, parse_query
@@ -123,7 +124,7 @@ def test_exact_decisions_are_true_and_are_made(question):
         assert truth is not True
         return
     for case in specification.cases:
-        found = settle_case(question.network, case, 20.0)
+        found = settle_case(question.network, case, Budget(20.0))
         if truth is None:
             continue
         assert (found.verdict == "sat") == truth, (found, question.text)

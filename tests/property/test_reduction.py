@@ -8,10 +8,10 @@ from fractions import Fraction
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from eqverify.api.reduction import reduce
 from eqverify.equivalence.exact import cross_check
 from eqverify.errors import EqverifyError
 from eqverify.network import outputs_exact
+from eqverify.reduction.pipeline import reduce
 from eqverify.testing.oracle import deviations_exact
 from eqverify.testing.strategies import networks, problems
 

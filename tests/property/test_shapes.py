@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from eqverify.api.reduction import reduce
 from eqverify.domain import box_domain
 from eqverify.equivalence.exact import cross_check
 from eqverify.errors import EqverifyError
 from eqverify.network import outputs_exact
 from eqverify.problem import domain_problem
+from eqverify.reduction.pipeline import reduce
 from eqverify.testing.splitting import convolutional_networks
 from eqverify.testing.strategies import any_networks, problems
 

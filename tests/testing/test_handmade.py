@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from eqverify.equivalence import cross_check
+from eqverify.equivalence.exact import cross_check
 from eqverify.testing.handmade import Handmade, all_handmade
 from eqverify.testing.oracle import Range, deviations_exact, stable_sets_exact
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from eqverify.cli.commands.shared import Json
+from eqverify.bench.options import BenchOptions
+from eqverify.cli.commands.shared import Json, print_json
 from eqverify.errors import RejectedError, UsageError
-from eqverify.trust import trusting
 
 if TYPE_CHECKING:
     from eqverify.bench.instances import Row
@@ -29,15 +29,9 @@ _FILE_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 def bench(
     *lists: Path,
     output: Annotated[Path, Parameter(alias="-o")],
-    backend: str = "scip",
     with_reduction: Annotated[bool, Parameter(negative="")] = False,
     without_reduction: Annotated[bool, Parameter(negative="")] = False,
-    match: str = "*",
-    timeout: float | None = None,
-    workers: int = 1,
-    scheduler: str | None = None,
-    seed: int = 0,
-    trust: str = "",
+    options: Annotated[BenchOptions, Parameter(name="*", negative_iterable=())] = BenchOptions(),
     report_only: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
@@ -53,24 +47,12 @@ def bench(
         Files instances.csv, as in the folders of the competition's benchmarks.
     output:
         Folder for results.
-    backend:
-        As for verify.
     with_reduction:
         Run with reduction; the default if neither is named.
     without_reduction:
         Run without reduction.
-    match:
-        Only instances whose "NETWORK PROPERTY" matches this pattern, as in "*256x2* *".
-    timeout:
-        Seconds for each instance, instead of those in the lists.
-    workers:
-        Instances at a time; with several, or on a scheduler, each is run by one process.
-    scheduler:
-        Address of a Dask scheduler, to run on its workers instead.
-    seed:
-        Of random points.
-    trust:
-        As for verify; such a run has results of its own.
+    options:
+        Which instances, how, and where.
     report_only:
         Run nothing; make report.html of all results in the output folder.
     json:
@@ -81,15 +63,14 @@ def bench(
     from eqverify.bench.running import Settings
     from eqverify.bench.scoring import score
     from eqverify.bench.sweep import run_sweep
-    from eqverify.cli import render
     from eqverify.files import atomic_write, make_folder, sole_writer
 
     if not lists and not report_only:
         raise UsageError(
             "usage/instances", "no list of instances is given", hint="eqverify bench INSTANCES.csv -o FOLDER"
         )
-    listed = [instance for path in lists for instance in read_instances(path, timeout)]
-    instances = [instance for instance in listed if fnmatchcase(f"{instance.network} {instance.query}", match)]
+    listed = [instance for path in lists for instance in read_instances(path, options.timeout)]
+    instances = [instance for instance in listed if fnmatchcase(f"{instance.network} {instance.query}", options.match)]
     both = with_reduction == without_reduction
     modes = [True, False] if with_reduction and both else [not without_reduction or with_reduction]
     make_folder(output)
@@ -99,10 +80,12 @@ def bench(
             files = {path.stem: path for path in sorted(output.glob("*.csv"))}
             runs = {name: read_results(path) for name, path in files.items()}
         else:
-            own = None if workers == 1 and scheduler is None else 1
-            settings = [Settings(backend, reduction, seed, own, trusting(trust)) for reduction in modes]
+            own = None if options.workers == 1 and options.scheduler is None else 1
+            settings = [
+                Settings(options.backend, reduction, options.seed, own, options.believed) for reduction in modes
+            ]
             files = {_run_name(one): output / f"{_file_name(one)}.csv" for one in settings}
-            pool = _pool(workers, scheduler)
+            pool = _pool(options)
             with _interruptible(output):
                 runs = {
                     name: run_sweep(instances, one, files[name], pool, _report)
@@ -114,7 +97,7 @@ def bench(
         sums = {name: score(instances, rows, expected) for name, rows in runs.items()}
         atomic_write(page, sweep_page(instances, runs, expected, details, shlex.join(["eqverify", *sys.argv[1:]])))
     if json:
-        render.print_json({name: {**asdict(s), "wrong": [list(key) for key in s.wrong]} for name, s in sums.items()})
+        print_json({name: {**asdict(s), "wrong": [list(key) for key in s.wrong]} for name, s in sums.items()})
     else:
         for name, s in sums.items():
             found = f"{s.solved} of {s.instances} solved, {len(s.wrong)} wrong, {s.claimed} claimed"
@@ -136,16 +119,16 @@ def _interruptible(output: Path) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _pool(workers: int, scheduler: str | None) -> Pool:
-    if scheduler is not None:
+def _pool(options: BenchOptions) -> Pool:
+    if options.scheduler is not None:
         from eqverify.bench.cluster import DaskPool
 
-        return DaskPool(scheduler)
-    if workers < 1:
-        raise UsageError("usage/workers", "workers must be at least 1", value=workers)
+        return DaskPool(options.scheduler)
+    if options.workers < 1:
+        raise UsageError("usage/workers", "workers must be at least 1", value=options.workers)
     from eqverify.bench.sweep import LocalPool
 
-    return LocalPool(workers)
+    return LocalPool(options.workers)
 
 
 def _run_name(settings: Settings) -> str:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from eqverify.cli.commands.shared import Json
+from eqverify.cli.commands.shared import Json, print_json
 
 
 def check(
@@ -41,12 +41,11 @@ def check(
         Print one JSON object instead of the line.
     """
     from eqverify.api.certificate import check as run
-    from eqverify.cli import render
 
     files = (None, reduced) if certificate is None else (reduced, certificate)
     verdict = run(network, query, *files, arithmetic=arithmetic)
     if json:
-        render.print_json(verdict.as_dict())
+        print_json(verdict.as_dict())
     else:
         print(verdict)
         for reading in verdict.readings:

@@ -10,10 +10,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from eqverify.cli.commands.shared import Json, require_outputs
+from eqverify.cli.commands.shared import Json, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
+from eqverify.equivalence.options import EquivalenceOptions
 from eqverify.errors import UsageError
-from eqverify.trust import trusting
+from eqverify.options import keywords_of
 
 _MOST_DIGITS = 400
 """Digits before or behind the point of an epsilon: more are no float, and their rational would fill the memory."""
@@ -27,10 +28,7 @@ def equiv(
     *,
     epsilon: Annotated[list[Decimal] | None, Parameter(negative="")] = None,
     top1: Annotated[bool, Parameter(negative="")] = False,
-    timeout: float = 60.0,
-    split_inputs: int = 12,
-    seed: int = 0,
-    trust: str = "",
+    options: Annotated[EquivalenceOptions, Parameter(name="*", negative_iterable=())] = EquivalenceOptions(),
     query_out: Path | None = None,
     json: Json = False,
 ) -> int:
@@ -51,42 +49,25 @@ def equiv(
         Allowed deviation of every output, or, given several times, of each output in turn. Decimals are exact.
     top1:
         Ask for an equal largest output instead; a tie counts as agreement.
-    timeout:
-        Seconds in all.
-    split_inputs:
-        Split the input box first where at most so many inputs are free.
-    seed:
-        Of random points and solver.
-    trust:
-        Solvers whose claims are used where no proof of them was found, between commas: scip, z3. By default none.
+    options:
+        Limits, and whose word counts.
     query_out:
         Also write the question as a VNN-LIB 2 query about networks f and g; unsat means equivalent.
     json:
         Print one JSON object instead of text.
     """
-    from eqverify.api.equivalence import equivalent, pair_query
+    import eqverify as eq
     from eqverify.cli import render
     from eqverify.files import atomic_write
 
     allowed = None if epsilon is None else _exact(epsilon)
     if query_out is not None:
         require_outputs({"--query-out": query_out}, (f, g, domain))
-        atomic_write(query_out, pair_query(f, g, domain, epsilon=allowed, top1=top1).encode())
+        atomic_write(query_out, eq.pair_query(f, g, domain, epsilon=allowed, top1=top1).encode())
     with shown_progress() as progress:
-        answer = equivalent(
-            f,
-            g,
-            domain,
-            epsilon=allowed,
-            top1=top1,
-            timeout=timeout,
-            split_inputs=split_inputs,
-            seed=seed,
-            trust=trusting(trust),
-            progress=progress,
-        )
+        answer = eq.equivalent(f, g, domain, epsilon=allowed, top1=top1, progress=progress, **keywords_of(options))
     if json:
-        render.print_json(answer.as_dict())
+        print_json(answer.as_dict(), options)
     else:
         render.print_equivalence(answer)
     return {"equivalent": 0, "different": 1, "unknown": 4}[answer.verdict]

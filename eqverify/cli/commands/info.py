@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eqverify.cli.commands.shared import Json
-from eqverify.reading import Reading
+from eqverify.cli.commands.shared import Json, print_json
 
 
 def info(network: Path, query: Path | None = None, /, *, json: Json = False) -> None:
@@ -22,9 +21,10 @@ def info(network: Path, query: Path | None = None, /, *, json: Json = False) -> 
     """
     from eqverify.cli import render
     from eqverify.cli.description import describe_network, describe_query
+    from eqverify.reading import Reading
 
     pairs = describe_network(network, query) + (describe_query(query) if query is not None else [])
     if json:
-        render.print_json({name: value.as_dict() if isinstance(value, Reading) else value for name, value in pairs})
+        print_json({name: value.as_dict() if isinstance(value, Reading) else value for name, value in pairs})
     else:
         render.print_pairs(pairs)

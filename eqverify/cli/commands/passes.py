@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eqverify.cli.commands.shared import Json
+from eqverify.cli.commands.shared import Json, print_json
 
 
 def passes(*, json: Json = False) -> None:
@@ -18,7 +18,7 @@ def passes(*, json: Json = False) -> None:
 
     rows = pass_table()
     if json:
-        render.print_json(rows)
+        print_json(rows)
         return
     render.print_pairs(
         (name, f"{row['summary']} [{row['rewrites']}, {row['statement']}{', default' if row['default'] else ''}]")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from eqverify.cli.commands.reduce_modes import require_mode
-from eqverify.cli.commands.several import Checks, Common, Saving, explained, reduce_boxes, reduce_disjuncts
-from eqverify.cli.commands.shared import Json, Options, require_outputs
+from eqverify.budget import Clock
+from eqverify.cli.commands.shared import Json, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.errors import UsageError
-from eqverify.problem import Problem
-from eqverify.stability.options import StabilityOptions
-from eqverify.transform.result import Shape
+from eqverify.options import keywords_of
+from eqverify.reduction.options import ReduceOptions, require_mode
 
-_TREE_TIME_LIMIT = 30.0
+if TYPE_CHECKING:
+    from eqverify.problem import Problem
+    from eqverify.reduction.boxes import BoxReductions
+    from eqverify.reduction.directed import DirectedReduction
 
 
 def reduce(
@@ -34,17 +35,9 @@ def reduce(
     per_box: Annotated[bool, Parameter(negative="")] = False,
     radius: float | None = None,
     around: str | None = None,
-    options: Options = StabilityOptions(),
-    dtype: Literal["float32", "float64"] | None = None,
-    shape: Shape = "sequential",
-    max_epsilon: float = 1e-4,
-    passes: str | None = None,
-    cross_check: Literal["z3", "equiv"] | None = None,
-    cross_check_timeout: float = 60.0,
+    options: Annotated[ReduceOptions, Parameter(name="*", negative_bool=())] = ReduceOptions(),
     picture: Path | None = None,
     certificate: Path | None = None,
-    certified_only: Annotated[bool, Parameter(negative="")] = False,
-    tree_time_limit: float = _TREE_TIME_LIMIT,
     explain: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
@@ -76,39 +69,21 @@ def reduce(
         The centre of the ball: numbers between commas, a .npy, .txt or .csv file, or "property" for its centre.
     options:
         Limits and engine.
-    dtype:
-        Type of the written weights; by default that of the network's input.
-    shape:
-        A chain of layers (read by every verifier), skip connections (fewest ReLUs), the original's graph with whole
-        channels and units removed (fewest weights), LEO's published rewrites alone, or whatever costs least.
-    max_epsilon:
-        Avoid new weights where they would bring the proved deviation above this.
-    passes:
-        Names of passes between commas, applied in this order instead of the default ones; `eqverify passes` lists them.
-    cross_check:
-        Look for a deviation above eps without the facts: with Z3 over the rationals (small networks only; that it finds
-        none is a claim), or by the methods of eqverify equiv, which prove eps again.
-    cross_check_timeout:
-        Seconds for the cross-check.
     picture:
         Also draw the layers before and after (.svg, .png, .pdf); several are numbered as the networks are.
     certificate:
         Also write a certificate, which `eqverify check` verifies; with --for-property one for each disjunct, with
         its number before the suffix (C-1.cert, ...): that it is unsat, or of the network for it unless that is folded.
-    certified_only:
-        Keep units whose sign only a solver claims.
-    tree_time_limit:
-        With either of these, seconds for finding proofs of such units that can be checked; not with --for-property,
-        which never asks a solver then.
     explain:
         Also print for each kept unit why it was kept, by disjunct or box where there are several networks.
     json:
         Print one JSON object instead of the table.
     """
-    from eqverify.api import reduction
+    import eqverify as eq
     from eqverify.cli import render
+    from eqverify.reduction.result import SaveOptions
 
-    outputs = {
+    outputs: dict[str, Path | str | None] = {
         "--output": output,
         "--property-out": property_out,
         "--certificate": certificate,
@@ -116,49 +91,35 @@ def reduce(
         "--resume": options.resume,
     }
     require_outputs(outputs, (network, query, None if around is None else Path(around)))
-    require_mode(
-        options,
-        for_property=for_property,
-        per_box=per_box,
-        others={
-            "--cross-check": cross_check is not None,
-            "--certificate": certificate is not None,
-            "--tree-time-limit": tree_time_limit != _TREE_TIME_LIMIT,
-        },
-    )
-    start = time.perf_counter()
-    saving = Saving(output, property_out, fold_property, property_version, certificate, picture, explain, json)
-    common = Common(dtype, shape, max_epsilon, certified_only, passes)
-    checks = Checks(cross_check, cross_check_timeout, tree_time_limit)
+    mode = "--for-property" if for_property else "--per-box" if per_box else ""
+    require_mode(mode, options, per_box=per_box, certificate=certificate is not None)
+    clock, start = Clock(), time.perf_counter()
     with shown_progress() as progress:
         problem = _problem(network, query, radius, around)
-        read = time.perf_counter() - start
+        clock.lap("read")
+        keywords = {**keywords_of(options), "certificate": certificate is not None, "progress": progress}
+        result: eq.Reduction | BoxReductions | DirectedReduction
         if for_property:
-            reduce_disjuncts(problem, options, common, saving, progress, {"read": read})
-            return
-        if per_box:
-            reduce_boxes(problem, options, common, checks, saving, progress, {"read": read})
-            return
-        result = reduction.reduce(
-            problem,
-            **asdict(options),
-            **asdict(common),
-            **asdict(checks),
-            certificate=certificate is not None,
-            progress=progress,
-        )
-    files = result.save(output, certificate=certificate, **saving.keywords())
-    written = ", ".join(map(str, files))
+            result = eq.reduce_for_property(problem, **keywords)
+        elif per_box:
+            result = eq.reduce_per_box(problem, **keywords)
+        else:
+            result = eq.reduce(problem, **keywords)
+    saving = SaveOptions(property_out, fold_property, property_version, certificate)
+    files = result.save(output, **keywords_of(saving))
     if picture is not None:
         result.plot(picture)
-    seconds = {"read": read, **result.seconds, "total": time.perf_counter() - start}
+    clock.add(result.seconds)
+    seconds = {**clock.seconds, "total": time.perf_counter() - start}
+    lines = result.explain() if explain else ""
     if json:
-        found = {**result.as_dict(), "output": str(output), "files": [str(file) for file in files], "seconds": seconds}
-        render.print_json({**found, **explained(result, explain)})
+        found = render.reduction_dict(result, files, saving, output)
+        told = {"explain": lines.splitlines()} if explain else {}
+        print_json({**found, "seconds": seconds, **told}, options)
         return
-    render.print_reduction(result, written, seconds)
+    render.print_reductions(result, files, saving, seconds)
     if explain:
-        print(result.explain())
+        print(lines)
 
 
 def _problem(network: Path, query: Path | None, radius: float | None, around: str | None) -> Problem:

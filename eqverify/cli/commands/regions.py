@@ -8,10 +8,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from eqverify.approximate.regions import Method
-from eqverify.cli.commands.shared import Json, require_outputs
+from eqverify.approximate.options import RegionOptions
+from eqverify.cli.commands.shared import Json, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
-from eqverify.trust import trusting
+from eqverify.options import keywords_of
 
 
 def regions(
@@ -20,10 +20,7 @@ def regions(
     /,
     *,
     list_to: Annotated[Path | None, Parameter(name="--list")] = None,
-    method: Method = "fast",
-    time_limit: float = 60.0,
-    seed: int = 0,
-    trust: str = "",
+    options: Annotated[RegionOptions, Parameter(name="*", negative_iterable=())] = RegionOptions(),
     picture: Path | None = None,
     slice_through: Annotated[tuple[Path, Path, Path] | None, Parameter(name="--slice")] = None,
     json: Json = False,
@@ -40,14 +37,8 @@ def regions(
         VNN-LIB file, version 1.0 or 2.x.
     list_to:
         Also write the regions as CSV: activation pattern, affine map, radius, a point inside.
-    method:
-        Depth-first search with linear programs, or SCIP with no-good cuts.
-    time_limit:
-        Seconds; what was found until then is a lower bound.
-    seed:
-        Of random points and of SCIP.
-    trust:
-        scip: where SCIP finds no other regions, and no proof of that was found, these count as all.
+    options:
+        Method and limits.
     picture:
         Also draw the regions (.svg, .png, .pdf): of two free inputs, or of a slice.
     slice_through:
@@ -55,25 +46,23 @@ def regions(
     json:
         Print one JSON object instead of text.
     """
-    from eqverify.api.loading import load_problem
-    from eqverify.api.regions import find_regions, read_points
+    import eqverify as eq
+    from eqverify.api.regions import read_points
     from eqverify.cli import render
 
     require_outputs({"--list": list_to, "--picture": picture}, (network, query, *(slice_through or ())))
     points = None if slice_through is None else read_points(slice_through)
     start = time.perf_counter()
     with shown_progress() as progress:
-        problem = load_problem(network, query)
-        result = find_regions(
-            problem, method=method, time_limit=time_limit, seed=seed, trust=trusting(trust), progress=progress
-        )
+        problem = eq.load_problem(network, query)
+        result = eq.find_regions(problem, **keywords_of(options), progress=progress)
     if list_to is not None:
         result.save_list(list_to)
     if picture is not None:
         result.plot(picture, points)
     seconds = {"regions": result.found.seconds, "total": time.perf_counter() - start}
     if json:
-        render.print_json({**result.as_dict(), "seconds": seconds})
+        print_json({**result.as_dict(), "seconds": seconds}, options)
     else:
         render.print_regions(result, seconds)
     return 0 if result.found.regions else 4

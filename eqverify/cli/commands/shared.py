@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -12,13 +14,30 @@ from cyclopts import Parameter
 
 from eqverify.errors import Place, UsageError
 from eqverify.files import require_place
-from eqverify.stability.options import StabilityOptions
+from eqverify.options import keywords_of
 
-Options = Annotated[StabilityOptions, Parameter(name="*")]
 Json = Annotated[bool, Parameter(negative="")]
 
 
-def require_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
+def print_json(value: Mapping[str, object], options: object = None) -> None:
+    """One JSON object on one line of stdout, with the options of the job; numbers that JSON has none for are null."""
+    told = {} if options is None else {"options": keywords_of(options)}
+    print(json.dumps(_finite({**value, **told}), allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, Path):
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def require_outputs(outputs: Mapping[str, Path | str | None], inputs: Iterable[Path | None]) -> None:
     """Raise before any work where a file cannot be written, or would replace one that is read or written too.
 
     Args:
@@ -32,7 +51,7 @@ def require_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | 
     for option, path in outputs.items():
         if path is None:
             continue
-        require_place(path)
+        require_place(Path(path))
         real = _real(path)
         numbered = re.compile(re.escape(real.stem) + r"-\d+" + re.escape(real.suffix))
         for other, what in taken.items():
@@ -47,5 +66,5 @@ def require_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | 
         taken[real] = f"that of {option}"
 
 
-def _real(path: Path) -> Path:
+def _real(path: Path | str) -> Path:
     return Path(os.path.realpath(path))

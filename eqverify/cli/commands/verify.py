@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from eqverify.cli.commands.shared import Json, require_outputs
+from eqverify.cli.commands.shared import Json, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.cli.supervision import Note, since_start, supervise
+from eqverify.deciding.answer import Verification, timed_out
+from eqverify.deciding.options import VerifyOptions
 from eqverify.errors import UsageError
-from eqverify.trust import trusting
+from eqverify.options import keywords_of
 
 if TYPE_CHECKING:
-    from eqverify.api.answers import Verification
     from eqverify.frontend.vnnlib import Query
 
 _GRACE = 0.5
@@ -31,14 +33,10 @@ def verify(
     /,
     *,
     network: Annotated[list[str], Parameter(consume_multiple=False)],
-    timeout: float = 60.0,
     serialise_assignments: Path | None = None,
     result_file: Path | None = None,
     backend: str = "scip",
-    reduction: bool = True,
-    seed: int = 0,
-    workers: int | None = None,
-    trust: str = "",
+    options: Annotated[VerifyOptions, Parameter(name="*", negative_iterable=())] = VerifyOptions(),
     json: Json = False,
 ) -> None:
     """Decide whether an input satisfies a property: prints sat, unsat, unknown or timed-out, then the assignment.
@@ -50,80 +48,58 @@ def verify(
     network:
         NAME=FILE.onnx for each network that the property declares; version 1.0 takes any name, and =FILE.onnx stands
         for the only one declared.
-    timeout:
-        Seconds in all, start-up included, of which half are for deciding at least.
     serialise_assignments:
         Write the assignment into this folder, one ONNX tensor per variable, instead of printing it.
     result_file:
         Also write the answer as the competition wants it.
     backend:
         scip[:milp], marabou, portfolio[:A,B], command:SCRIPT, or one of another package.
-    reduction:
-        Reduce the network before the backend sees it.
-    seed:
-        Of random points.
-    workers:
-        Processes for what can be shared out; by default as many as there are cores, up to 4.
-    trust:
-        Solvers whose unsat is used where no proof of it is found, as in "scip,marabou"; by default nobody's is.
+    options:
+        Limits, and whose word counts.
     json:
         Print one JSON object instead.
     """
     networks = _named(network)
     require_outputs({"--result-file": result_file}, (query, *map(Path, networks.values())))
-    if not timeout > 0:
-        raise UsageError("usage/limit", "timeout must be a positive number of seconds", value=timeout)
-    believed = trusting(trust)
+    timeout = options.timeout
     left = max(timeout - since_start(), timeout / 2)
     relus, claimed = Note(), Note()
     announce = supervise(left + _GRACE)
-    if announce is None:
-        _give_up(timeout, relus.read(), claimed.read(), result_file, json)
+    if announce is None:  # the run was ended at the limit
+        answer = timed_out(timeout, relus.read(), claimed.read())
+        if json:
+            print_json(answer.as_dict(), options)
+        else:
+            print(answer.verdict, flush=True)
+        _write(answer, result_file)
+        print(_summary(answer), file=sys.stderr)
         return
-    from eqverify.api import verification
-    from eqverify.api.loading import load_query
-    from eqverify.cli import assignments, render
+    start = time.monotonic()
+    import eqverify as eq
     from eqverify.execution import usable_cores
 
     with shown_progress() as progress:
-        start = time.monotonic()
-        parsed = load_query(query)
-        answer = verification.verify(
-            parsed,
-            networks,
-            backend=backend,
-            timeout=max(left - (time.monotonic() - start), left / 2),
-            reduction=reduction,
-            seed=seed,
-            workers=min(usable_cores(), _MOST_WORKERS) if workers is None else workers,
-            trust=believed,
-            progress=progress,
-            counted=relus.write,
-            claimed=claimed.write,
-        )
+        parsed = eq.load_query(query)
+        workers = min(usable_cores(), _MOST_WORKERS) if options.workers is None else options.workers
+        decide = eq.verify  # loads all that it needs, which takes a while
+        own = replace(options, timeout=max(left - (time.monotonic() - start), left / 2), workers=workers)
+        told: dict[str, Any] = {"progress": progress, "counted": relus.write, "claimed": claimed.write}
+        answer = decide(parsed, networks, backend=backend, **keywords_of(own), **told)
     announce()
-    if result_file is not None:
-        assignments.write_result(result_file, answer)
+    _write(answer, result_file)
     if json:
-        render.print_json(answer.as_dict())
+        print_json(answer.as_dict(), options)
     else:
         _print(parsed, answer, serialise_assignments)
     print(_summary(answer), file=sys.stderr)
 
 
-def _give_up(timeout: float, relus: int, claimed: int, result_file: Path | None, json: bool) -> None:
-    """Answer for a run that was ended at the limit."""
-    if not json:
-        print("timed-out", flush=True)
-    from eqverify.api.answers import timed_out
-    from eqverify.cli import assignments, render
-
-    answer = timed_out(timeout, relus, claimed)
+def _write(answer: Verification, result_file: Path | None) -> None:
+    """The result file, where one is wanted."""
     if result_file is not None:
+        from eqverify.cli import assignments
+
         assignments.write_result(result_file, answer)
-    if json:
-        render.print_json(answer.as_dict())
-    print(_summary(answer), file=sys.stderr)
 
 
 def _named(options: list[str]) -> dict[str, str]:

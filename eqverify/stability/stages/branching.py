@@ -28,11 +28,11 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds import Bounds, Interval, interval_bounds
 from eqverify.bounds.pullback import ancestors
+from eqverify.budget import Budget
 from eqverify.execution import outcome
 from eqverify.network import Affine, Relu
 from eqverify.search.sign_branching import HOPELESS, prove_signs
 from eqverify.search.sign_tree import BranchResult, SignQuery
-from eqverify.stability.budget import Budget
 from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.proofs import BranchProof
 from eqverify.stability.run import Run

@@ -18,10 +18,10 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray
 from eqverify.bounds import Interval
 from eqverify.bounds.lp import LpLayer
+from eqverify.budget import Budget
 from eqverify.network import Relu
 from eqverify.network.expression import Expression
 from eqverify.relaxation.model import restricted_model
-from eqverify.stability.budget import Budget
 from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.proofs import LinearProof
 from eqverify.stability.run import Run

@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
+from eqverify.budget import Budget
 from eqverify.network import Affine, Relu
-from eqverify.stability.budget import Budget
 from eqverify.stability.facts import Enough, never_enough
 from eqverify.stability.run import Run
 from eqverify.stability.stages.arithmetic import alpha

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from eqverify.budget import Budget
 from eqverify.search.input_splitting import split_bounds
-from eqverify.stability.budget import Budget
 from eqverify.stability.facts import Evidence
 from eqverify.stability.proofs import SplitProof
 from eqverify.stability.run import Run

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from eqverify.budget import Budget
 from eqverify.network import Affine
 from eqverify.search.sign_tree import SignQuery
-from eqverify.stability.budget import Budget
 from eqverify.stability.isa import JointQuestions
 from eqverify.stability.run import Run
 from eqverify.stability.sign_questions import ProveClaims, QuestionPolicy, SignClaim, SignQuestions

@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from eqverify.api.parts import Side, question_of
 from eqverify.arrays import FloatArray
 from eqverify.attack.gradient import row_gradients
 from eqverify.bounds import Interval, crown_bounds
+from eqverify.budget import Budget
+from eqverify.deciding.context import CaseContext
 from eqverify.deciding.exactly import Exactly, decide_around, decide_exactly, inputs_of, small_enough, tiny
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question
@@ -19,7 +20,6 @@ from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Box, Case
 from eqverify.network import Affine, Network, evaluate_nodes
-from eqverify.stability.budget import Budget
 
 _LEAF_SECONDS = 0.5
 _PARTS_SHARE = 0.7
@@ -37,7 +37,7 @@ REASONS: dict[Settled, str] = {
 }
 
 
-def settle(side: Side, number: int, budget: Budget) -> Settled:
+def settle(side: CaseContext, number: int, budget: Budget) -> Settled:
     """Decide a disjunct of a case exactly; a witness goes to the side's replayer.
 
     First by bounds, of the last layers and of all, then at the point where a search came near to meeting it, then on
@@ -57,13 +57,13 @@ def settle(side: Side, number: int, budget: Budget) -> Settled:
     for late in (1, 2, len(side.network.relus)) if thoroughly else ():
         if decide_exactly(side.network, inputs, rows, budget.exhausted, ranges, late).verdict == "unsat":
             return "unsat"
-    around, half = side.replayer.inside(near.point), Budget(budget.left / 2)
+    around, half = side.replayer.inside(near.point), budget.share(2)
     if side.replayer.take(around):
         return "sat"
     found = decide_around(side.network, inputs, rows, around, _free(side, number, near.point), half.exhausted)
     if found.verdict == "unknown" and thoroughly and side.free_inputs <= SPLIT_INPUTS:
-        question = question_of(side.network, side.case, number, side.exactly)
-        settled = settle_by_parts(side, number, question, Budget(budget.left * _PARTS_SHARE))
+        question = side.question(number)
+        settled = settle_by_parts(side, number, question, budget.part(_PARTS_SHARE))
         if settled != "end":
             return settled
     if found.verdict == "unknown" and thoroughly:
@@ -73,27 +73,27 @@ def settle(side: Side, number: int, budget: Budget) -> Settled:
     return "unsat" if found.verdict == "unsat" else "open"
 
 
-def settle_end(side: Side, number: int, budget: Budget) -> Settled:
+def settle_end(side: CaseContext, number: int, budget: Budget) -> Settled:
     """Decide a disjunct that a search met, or missed, by no more than rounding, if that is all that is left of it.
 
     The rows are asked for a little more than they say; where bounds show that nothing meets that, only the ends of
     ranges are left, and more search in floats cannot help: exact arithmetic on boxes decides them, or nothing does.
     """
-    question = question_of(side.network, side.case, number, side.exactly)
-    if not _missed(_moved(question, side.near[number].margin), side.free_inputs, Budget(budget.left / 2)):
+    question = side.question(number)
+    if not _missed(_moved(question, side.near[number].margin), side.free_inputs, budget.share(2)):
         return "open"
     if side.free_inputs > SPLIT_INPUTS or not small_enough(side.network):
         return "end"
     return settle_by_parts(side, number, question, budget)
 
 
-def settle_by_parts(side: Side, number: int, question: Question, budget: Budget) -> Settled:
+def settle_by_parts(side: CaseContext, number: int, question: Question, budget: Budget) -> Settled:
     """Decide a disjunct exactly on boxes into which its few free inputs are split."""
     rows, shown = side.case.unsafe[number], True
 
     def leaf(box: Box, ranges: Mapping[str, Interval]) -> bool | None:
         nonlocal shown
-        stop = Budget(min(_LEAF_SECONDS, budget.left)).exhausted
+        stop = budget.part(1.0, _LEAF_SECONDS).exhausted
         found = decide_exactly(side.network, inputs_of(side.case, box), rows, stop, ranges)
         if found.verdict != "sat":
             return True if found.verdict == "unsat" else None
@@ -132,11 +132,11 @@ def _never(_: FloatArray) -> bool:
     return False
 
 
-def _shown(side: Side, found: Exactly) -> Settled:
+def _shown(side: CaseContext, found: Exactly) -> Settled:
     return "sat" if side.replayer.take(found.x) else "unshown"
 
 
-def _free(side: Side, number: int, point: FloatArray) -> list[int]:
+def _free(side: CaseContext, number: int, point: FloatArray) -> list[int]:
     """The inputs on which the rows of a disjunct depend most at a point, at most `_FREE`."""
     network = side.folded.network
     rows = np.flatnonzero(side.members[number])
@@ -148,19 +148,19 @@ def _free(side: Side, number: int, point: FloatArray) -> list[int]:
     return order[:_FREE]
 
 
-def settle_case(network: Network, case: Case, seconds: float) -> Exactly:
+def settle_case(network: Network, case: Case, budget: Budget) -> Exactly:
     """Decide all disjuncts of a case exactly, in turn.
 
     Args:
         network: the network, or several side by side; one that is not tiny only where inputs have strict signs, which
             nothing else tells from others.
         case: inputs and condition.
-        seconds: at most, together.
+        budget: seconds, together.
     """
     strict = case.written is not None and case.written.strict
     if not (tiny(network) or (strict and small_enough(network))):
         return Exactly("unknown")
-    budget, inputs, still_open = Budget(seconds), inputs_of(case), False
+    inputs, still_open = inputs_of(case), False
     for rows in case.unsafe:
         found = decide_exactly(network, inputs, rows, budget.exhausted)
         if found.verdict == "sat":

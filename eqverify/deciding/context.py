@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eqverify.api.properties import fold_case
 from eqverify.arrays import BoolArray, FloatArray
 from eqverify.attack.replay import Replay, shown_by
 from eqverify.bounds import Interval
@@ -16,12 +15,13 @@ from eqverify.deciding.question import Known, Question
 from eqverify.domain import Case
 from eqverify.network import Network
 from eqverify.problem import Problem
+from eqverify.reduction.folding import element_of, fold_case
 from eqverify.report.layers import LayerRow
 from eqverify.stability.facts import Facts
 
 if TYPE_CHECKING:
-    from eqverify.api.reduction import Reduction
     from eqverify.export.folding import Folded
+    from eqverify.reduction.result import Reduction
     from eqverify.stability.directed import Directed
 
 
@@ -40,10 +40,11 @@ class Near:
     margin: float
 
 
-class Side:
+class CaseContext:
     """One case of the property on the original network.
 
     Attributes:
+        problem: network and property.
         network: the original.
         case: inputs and condition.
         folded: the original with all rows of the condition as outputs.
@@ -62,7 +63,7 @@ class Side:
             problem.reading.compare(points)
             return run_model(data, points)
 
-        self.network, self.case = problem.network, case
+        self.problem, self.network, self.case = problem, problem.network, case
         self.exactly = [Fraction(0)] * problem.network.output_size
         self.folded = fold_case(problem.network, case, self.exactly, "float64")
         self.members = members_of(self.folded)[: len(case.unsafe)]
@@ -72,9 +73,23 @@ class Side:
         box = case.polytope.box
         self.free_inputs = int((box.upper > box.lower).sum())
 
+    def problem_of(self, numbers: list[int]) -> Problem:
+        """The problem of some disjuncts."""
+        case = replace(self.case, unsafe=tuple(self.case.unsafe[number] for number in numbers))
+        return replace(self.problem, specification=replace(self.problem.specification, cases=(case,)))
+
+    def question(self, number: int) -> Question:
+        """A disjunct about the original network."""
+        return question_of(self.network, self.case, number, self.exactly)
+
+    def ranged(self, number: int, facts: Facts) -> Question:
+        """A disjunct about the original network, with the ranges that hold on its D'."""
+        question = self.question(number)
+        return replace(question, known=known_of(question.network, facts))
+
 
 @dataclass(slots=True)
-class Part:
+class OpenDisjunct:
     """One disjunct of one case, still open.
 
     Attributes:
@@ -87,18 +102,13 @@ class Part:
         claims: who says that it is unsat, which was neither re-derived nor is it trusted.
     """
 
-    side: Side
+    side: CaseContext
     number: int
     question: Question | None
     original: bool
     basis: str = ""
     proof: Directed | None = None
     claims: list[str] = field(default_factory=list)
-
-
-def dtype_of(network: Network) -> Literal["float32", "float64"]:
-    """The type that networks made from this one are written in: that of its first input."""
-    return "float64" if network.inputs[0].element == "float64" else "float32"
 
 
 def members_of(folded: Folded) -> BoolArray:
@@ -110,19 +120,10 @@ def members_of(folded: Folded) -> BoolArray:
     return members
 
 
-def problem_of(problem: Problem, side: Side, numbers: list[int]) -> Problem:
-    """The problem of some disjuncts of one case."""
-    case = replace(side.case, unsafe=tuple(side.case.unsafe[number] for number in numbers))
-    return replace(problem, specification=replace(problem.specification, cases=(case,)))
-
-
-def reduced_question(side: Side, number: int, reduction: Reduction) -> Question:
+def reduced_question(side: CaseContext, number: int, reduction: Reduction) -> Question:
     """One disjunct of a case, folded into a network that is reduced for it."""
-    epsilons = [Fraction(value) for value in reduction.epsilons.tolist()]
-    original = question_of(side.network, side.case, number, side.exactly).network
-    return replace(
-        question_of(reduction.network, side.case, number, epsilons), known=known_of(original, reduction.facts)
-    )
+    question = question_of(reduction.network, side.case, number, reduction.exact_epsilons)
+    return replace(question, known=known_of(side.question(number).network, reduction.facts))
 
 
 def known_of(network: Network, facts: Facts) -> Known:
@@ -144,6 +145,6 @@ def kept_count(row: LayerRow) -> int:
 
 def question_of(network: Network, case: Case, number: int, epsilons: list[Fraction]) -> Question:
     """One disjunct of a case, folded."""
-    dtype = dtype_of(network)
+    dtype = element_of(network)
     folded = fold_case(network, replace(case, unsafe=(case.unsafe[number],)), epsilons, dtype)
     return Question(folded.network, case.polytope.box, dtype)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from eqverify.attack.replay import Witness
-from eqverify.deciding.question import Verdict
 from eqverify.numerals import exact_text
-from eqverify.reading import Reading
-from eqverify.report.layers import LayerRow
+
+if TYPE_CHECKING:
+    from eqverify.attack.replay import Witness
+    from eqverify.deciding.question import Verdict
+    from eqverify.reading import Reading
+    from eqverify.report.layers import LayerRow
 
 
 @dataclass(frozen=True, slots=True, eq=False)

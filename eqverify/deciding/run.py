@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from fractions import Fraction
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eqverify.api.answers import Verification
-from eqverify.api.exactness import REASONS, settle, settle_end
-from eqverify.api.parts import (
-    Near,
-    Part,
-    Side,
-    dtype_of,
-    kept_count,
-    known_of,
-    members_of,
-    open_count,
-    problem_of,
-    question_of,
-    reduced_question,
-)
-from eqverify.api.properties import fold_case
 from eqverify.attack.replay import Witness
 from eqverify.attack.search import RowSearch
+from eqverify.budget import Budget, Clock
+from eqverify.deciding.answer import Verification
+from eqverify.deciding.backends import make_backend
 from eqverify.deciding.claims import ARITHMETIC, ask, claim_of, claimant, rederive, seconds_for, trusted
+from eqverify.deciding.context import (
+    CaseContext,
+    Near,
+    OpenDisjunct,
+    kept_count,
+    members_of,
+    open_count,
+    reduced_question,
+)
 from eqverify.deciding.exactly import written_empty
 from eqverify.deciding.nearness import Reached
+from eqverify.deciding.options import VerifyOptions
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
+from eqverify.deciding.settling import REASONS, settle, settle_end
 from eqverify.deciding.shared import SharedProof, prove_rows
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
@@ -41,12 +37,12 @@ from eqverify.domain import Polytope
 from eqverify.errors import ContradictionError, InputError, LimitError
 from eqverify.network import evaluate
 from eqverify.problem import Problem
-from eqverify.progress import Progress
+from eqverify.progress import Progress, silent
+from eqverify.reduction.folding import element_of, fold_case
 from eqverify.report.layers import LayerRow, layer_rows
-from eqverify.stability.budget import Budget
+from eqverify.search.sign_tree import Guide
 from eqverify.stability.facts import Evidence, Facts
 from eqverify.stability.options import StabilityOptions
-from eqverify.trust import Trust
 
 if TYPE_CHECKING:
     from eqverify.search.sign_tree import Guide
@@ -78,77 +74,99 @@ _LEAST = 5.0
 """Seconds that a backend gets for a question, if there are so many: some take a while to start."""
 
 
-class Run:
-    """One call of `verify`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyKeywords(VerifyOptions):
+    """Keywords of `verify`.
 
-    def __init__(
-        self,
-        budget: Budget,
-        backend: Backend,
-        *,
-        reduction: bool,
-        seed: int,
-        workers: int,
-        trust: Trust,
-        progress: Progress,
-        tell: Callable[[int], object],
-    ) -> None:
-        self.budget, self.backend, self.reduction = budget, backend, reduction
-        self.seed, self.workers, self.trust, self.progress = seed, workers, trust, progress
-        self.tell = tell
-        self.seconds: dict[str, float] = {}
+    Attributes:
+        backend: ``scip``, ``scip:milp``, ``marabou``, ``portfolio``, ``command:SCRIPT``, one of another package, or an
+            object.
+        progress: called with stage, done, total.
+        counted: called with the number of the network's ReLUs once it is read, for who has to tell of a run that ends
+            without an answer.
+        claimed: likewise with the number of disjuncts that are claimed to be unsat and are not re-derived.
+    """
+
+    backend: str | Backend = "scip"
+    progress: Progress = silent
+    counted: Callable[[int], object] = lambda _: None
+    claimed: Callable[[int], object] = lambda _: None
+
+
+class VerifyRun:
+    """One call of `verify`; time counts from when it is made.
+
+    Raises:
+        UsageError: `usage/backend`.
+    """
+
+    def __init__(self, options: VerifyKeywords) -> None:
+        self.budget, self.clock, self.options = Budget(options.timeout), Clock(), options
+        self.reduction, self.trust, self.progress = options.reduction, options.believed, options.progress
+        backend = options.backend
+        self.backend = make_backend(backend, self.trust) if isinstance(backend, str) else backend
         self.evidence: dict[str, None] = {}
         self.largest: int | None = None
         self.layers: tuple[LayerRow, ...] = ()
         self.reasons: list[str] = []
         self.unsettled = False
         self.backend_name = ""
-        self.claimed: list[Part] = []
+        self.claimed: list[OpenDisjunct] = []
         self.accepted = 0
         self.due = 0.0
-        self._last = time.perf_counter()
+        self.sides: list[CaseContext] = []
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
-        """All stages."""
-        self._lap("read")
+        """All stages.
+
+        Args:
+            problem: network and property.
+            data: the network's file, for onnxruntime.
+        """
+        self.problem = problem
+        self.clock.lap("read")
         if problem.tail is not None:
             operators = ", ".join(dict.fromkeys(problem.tail.operators))
             self.reasons.append(
                 f"the network has operators that are not piecewise linear: {operators}; "
                 "behind them only comparisons of two outputs of one last Softmax are decided"
             )
-            return self._answer(problem, "unknown", "", None)
+            return self._answer("unknown", "")
         cases = [case for case in problem.cases if not written_empty(case, self.budget.exhausted)]
         if len(cases) < len(problem.cases):
             self.evidence[_BOUNDS] = None
         try:
-            sides = [Side(problem, case, data) for case in cases]
+            self.sides = [CaseContext(problem, case, data) for case in cases]
         except InputError as error:  # numbers beyond the range of floats
             self.reasons.append(f"{error.code}: {error.message}")
-            return self._answer(problem, "unknown", "", None)
-        chosen = [(side, number) for side in sides for number in self._open(side)]
-        self._lap("presolve")
-        for side in sides:
-            if self._attack(side, [number for other, number in chosen if other is side], len(sides)):
-                return self._answer(problem, "sat", "attack", side.replayer.witness)
-        self._lap("attack")
+            return self._answer("unknown", "")
+        chosen = [(side, number) for side in self.sides for number in self._open(side)]
+        self.clock.lap("presolve")
+        for side in self.sides:
+            if self._attack(side, [number for other, number in chosen if other is side]):
+                break
+        if self._met("attack"):
+            return self._answer("sat", "attack")
         if self.reduction:
             chosen = [(side, number) for side, number in chosen if not self._settled(side, number)]
-        self._lap("exact")
-        for side in sides:
-            if side.replayer.witness is not None:
-                return self._answer(problem, "sat", "exact", side.replayer.witness)
-        if self.reduction:
-            parts = self._parts(problem, chosen)
-        else:
-            parts = [self._original(side, number) for side, number in chosen]
-        self._lap("reduce")
-        for side in sides:
-            if side.replayer.witness is not None:
-                return self._answer(problem, "sat", "reduction", side.replayer.witness)
-        return self._ask(problem, parts)
+        if self._met("exact"):
+            return self._answer("sat", "exact")
+        parts = self._parts(chosen) if self.reduction else [self._original(*one) for one in chosen]
+        if self._met("reduce"):
+            return self._answer("sat", "reduction")
+        return self._ask(parts)
 
-    def _open(self, side: Side) -> list[int]:
+    def _met(self, stage: str) -> bool:
+        """Whether an input was found, at the end of a stage."""
+        self.clock.lap(stage)
+        return self._witness is not None
+
+    @property
+    def _witness(self) -> Witness | None:
+        """The input that was found, if one was."""
+        return next((side.replayer.witness for side in self.sides if side.replayer.witness is not None), None)
+
+    def _open(self, side: CaseContext) -> list[int]:
         """The disjuncts of a case that bounds leave open; all, where the backend is to see the original."""
         if not self.reduction or not len(side.members):
             return list(range(len(side.members)))
@@ -160,12 +178,12 @@ class Run:
             self.evidence[_BOUNDS] = None
         return numbers
 
-    def _attack(self, side: Side, numbers: list[int], cases: int) -> bool:
+    def _attack(self, side: CaseContext, numbers: list[int]) -> bool:
         """Gradient steps towards all disjuncts of a case that are open, at once."""
         self.progress("attack", 0, 1)
-        share = Budget(self.budget.left * _ATTACK_SHARE / cases)
+        share = self.budget.part(_ATTACK_SHARE / len(self.sides))
         part, members = side.case.polytope, side.members[numbers]
-        reached, random = Reached(len(numbers), part.box.size), np.random.default_rng(self.seed)
+        reached, random = Reached(len(numbers), part.box.size), np.random.default_rng(self.options.seed)
         # points kept inside linear constraints, which are among the rows too, never lie on them
         for own in (part,) if part.is_box else (Polytope(part.box), part):
             search = RowSearch(side.folded.network, own, side.replayer, members, note=reached.note, random=random)
@@ -175,15 +193,15 @@ class Run:
             side.near[numbers[k]] = Near(reached.points[k], float(reached.least[k]), reached.margin(k))
         return False
 
-    def _settled(self, side: Side, number: int) -> bool:
+    def _settled(self, side: CaseContext, number: int) -> bool:
         """Whether exact arithmetic leaves nothing to ask about a disjunct; it may find a witness."""
         if side.replayer.witness is not None:
             return True
         if number not in side.near:
             return False
-        found = settle(side, number, Budget(min(_EXACT_SECONDS, self.budget.left * _EXACT_SHARE)))
+        found = settle(side, number, self.budget.part(_EXACT_SHARE, _EXACT_SECONDS))
         if found == "open" and side.near[number].margin:
-            found = settle_end(side, number, Budget(self.budget.left * _EXACT_SHARE))
+            found = settle_end(side, number, self.budget.part(_EXACT_SHARE))
         if found == "unsat":
             self.evidence["bounds"] = None
         elif found in REASONS:
@@ -191,41 +209,41 @@ class Run:
             self.unsettled = True
         return found != "open"
 
-    def _parts(self, problem: Problem, chosen: list[tuple[Side, int]]) -> list[Part]:
+    def _parts(self, chosen: list[tuple[CaseContext, int]]) -> list[OpenDisjunct]:
         """The questions, about reduced networks where these can be had."""
         left = [(side, number) for side, number in chosen if not self._split(side, number)]
-        return self._reduced(problem, left)
+        return self._reduced(left)
 
     @staticmethod
-    def _original(side: Side, number: int) -> Part:
+    def _original(side: CaseContext, number: int) -> OpenDisjunct:
         """A part about the original network."""
-        return Part(side, number, question_of(side.network, side.case, number, side.exactly), True)
+        return OpenDisjunct(side, number, side.question(number), True)
 
-    def _split(self, side: Side, number: int) -> bool:
+    def _split(self, side: CaseContext, number: int) -> bool:
         """Whether a short splitting of few free inputs refutes a disjunct; it may meet a witness too."""
         if side.free_inputs > SPLIT_INPUTS or side.replayer.witness is not None:
             return False
-        question = question_of(side.network, side.case, number, side.exactly)
-        proved = split_question(question, side.replayer, Budget(self.budget.left * _SPLIT_SHARE)).proved
+        question = side.question(number)
+        proved = split_question(question, side.replayer, self.budget.part(_SPLIT_SHARE)).proved
         if proved:
             self.evidence[_BOUNDS] = None
         return proved
 
-    def _reduced(self, problem: Problem, chosen: list[tuple[Side, int]]) -> list[Part]:
+    def _reduced(self, chosen: list[tuple[CaseContext, int]]) -> list[OpenDisjunct]:
         """Parts about networks that are reduced for their own disjunct, without those that are decided on the way."""
         sides, parts = list(dict.fromkeys(side for side, _ in chosen)), []
         for place, side in enumerate(sides):
             if side.replayer.witness is not None:
                 break
             own = [number for other, number in chosen if other is side]
-            parts += self._reduced_side(problem, side, own, self.budget.share(len(sides) - place))
+            parts += self._reduced_side(side, own, self.budget.share(len(sides) - place))
         return parts
 
-    def _reduced_side(self, problem: Problem, side: Side, numbers: list[int], budget: Budget) -> list[Part]:
+    def _reduced_side(self, side: CaseContext, numbers: list[int], budget: Budget) -> list[OpenDisjunct]:
         """The disjuncts of one case: first one proof for all, then one for each."""
         facts = None
         if side.free_inputs > SPLIT_INPUTS:
-            shared = self._shared(problem_of(problem, side, numbers), side, numbers, budget.left * _SHARED_SHARE)
+            shared = self._shared(side, numbers, budget.left * _SHARED_SHARE)
             if side.replayer.witness is not None:
                 return []
             numbers = [number for number, closed in zip(numbers, shared.closed, strict=True) if not closed]
@@ -235,10 +253,13 @@ class Run:
         from eqverify.stability.directed import prove_directed
 
         options = StabilityOptions(
-            time_limit=max(1.0, budget.left * _REDUCTION_SHARE), unit_time_limit=1.0, seed=self.seed, trust=self.trust
+            time_limit=max(1.0, budget.left * _REDUCTION_SHARE),
+            unit_time_limit=1.0,
+            seed=self.options.seed,
+            trust=self.trust,
         )
-        parts: list[Part] = []
-        own, believes = problem_of(problem, side, numbers), _SCIP in self.trust
+        parts: list[OpenDisjunct] = []
+        own, believes = side.problem_of(numbers), _SCIP in self.trust
         for proof in prove_directed(own, options, facts=facts, certified_only=not believes, progress=self.progress):
             number = numbers[proof.index]
             if proof.point is not None and side.replayer(proof.point[None]):
@@ -253,33 +274,27 @@ class Run:
                 parts.append(self._proved(side, number, proof, proof.facts))
         return self._branched(side, parts)
 
-    def _proved(self, side: Side, number: int, proof: Directed, facts: Facts) -> Part:
+    def _proved(self, side: CaseContext, number: int, proof: Directed, facts: Facts) -> OpenDisjunct:
         """A part of which something is proved: about that, or about a network that is still to be reduced."""
         basis = claim_of(_SCIP) if facts.trusts else ""
         if basis and _SCIP not in self.trust:
             return self._original(side, number)
         if side.free_inputs <= SPLIT_INPUTS or not getattr(self.backend, "uses_ranges", False):
-            return Part(side, number, None, False, basis, proof)
+            return OpenDisjunct(side, number, None, False, basis, proof)
         self._show(layer_rows(facts))
-        return Part(side, number, self._ranged(side, number, facts), False, basis)
+        return OpenDisjunct(side, number, side.ranged(number, facts), False, basis)
 
-    @staticmethod
-    def _ranged(side: Side, number: int, facts: Facts) -> Question:
-        """A disjunct about the original network, with the ranges that hold on its D'."""
-        question = question_of(side.network, side.case, number, side.exactly)
-        return replace(question, known=known_of(question.network, facts))
-
-    def _told(self, part: Part) -> Question:
+    def _told(self, part: OpenDisjunct) -> Question:
         """A part about the original network, with the ranges that are known."""
         facts = None if part.proof is None else part.proof.facts
         if facts is not None:
-            return self._ranged(part.side, part.number, facts)
-        original = question_of(part.side.network, part.side.case, part.number, part.side.exactly)
+            return part.side.ranged(part.number, facts)
+        original = part.side.question(part.number)
         return original if part.question is None else replace(original, known=part.question.known)
 
-    def _branched(self, side: Side, parts: list[Part]) -> list[Part]:
+    def _branched(self, side: CaseContext, parts: list[OpenDisjunct]) -> list[OpenDisjunct]:
         """The parts that branching within proved ranges leaves: one run of it, whatever the backend does."""
-        left, budget = [], Budget(self.budget.left * _BRANCH_SHARE)
+        left, budget = [], self.budget.part(_BRANCH_SHARE)
         for place, part in enumerate(parts):
             self.progress("branch", place, len(parts))
             share = budget.share(len(parts) - place)
@@ -288,7 +303,7 @@ class Run:
                 left.append(part)
         return left
 
-    def _refuted(self, part: Part, budget: Budget) -> bool:
+    def _refuted(self, part: OpenDisjunct, budget: Budget) -> bool:
         """Whether branching refutes a part of which ranges are proved; it may meet a witness too."""
         question = self._told(part)
         if part.side.free_inputs <= SPLIT_INPUTS or question.known is None:
@@ -303,14 +318,21 @@ class Run:
             self._derived(part)
         return proved
 
-    def _shared(self, problem: Problem, side: Side, numbers: list[int], seconds: float) -> SharedProof:
+    def _shared(self, side: CaseContext, numbers: list[int], seconds: float) -> SharedProof:
         """One proof for all disjuncts of a case; its points are candidates."""
         members = side.members[numbers]
         seconds = max(seconds, _LEAST_PROOF)
         share = Budget(seconds)
-        prove = partial(prove_rows, problem, side.folded.network, members, seed=self.seed, progress=self.progress)
+        prove = partial(
+            prove_rows,
+            side.problem_of(numbers),
+            side.folded.network,
+            members,
+            seed=self.options.seed,
+            progress=self.progress,
+        )
         try:
-            found = prove(seconds, workers=self.workers)
+            found = prove(seconds, workers=self.options.workers or 1)
         except LimitError:  # a worker process died: one that does without is slower, but lives
             found = prove(max(share.left, 1.0), workers=1)
         if found.closed.any():
@@ -321,9 +343,9 @@ class Run:
             side.replayer(found.points[met])
         return found
 
-    def _question(self, part: Part) -> Question:
+    def _question(self, part: OpenDisjunct) -> Question:
         """What a backend is asked; the network is reduced now if it is to be."""
-        from eqverify.api.reduction import reduce
+        from eqverify.reduction.pipeline import reduce
 
         if part.question is not None:
             return part.question
@@ -333,7 +355,7 @@ class Run:
         except InputError as error:
             self.reasons.append(f"not reduced: {error.code}")
             part.original = True
-            part.question = question_of(part.side.network, part.side.case, part.number, part.side.exactly)
+            part.question = part.side.question(part.number)
         else:
             self._show(reduction.layers)
             part.question = reduced_question(part.side, part.number, reduction)
@@ -344,7 +366,7 @@ class Run:
         if sum(kept_count(row) for row in layers) >= sum(kept_count(row) for row in self.layers):
             self.layers = layers
 
-    def _ask_together(self, problem: Problem, parts: list[Part]) -> list[Part]:
+    def _ask_together(self, parts: list[OpenDisjunct]) -> list[OpenDisjunct]:
         """Ask about all disjuncts of a case at once, where a backend can and starting it often would take the time.
 
         The network is then one that is reduced for the whole case.  What is not decided like that is asked singly.
@@ -355,11 +377,11 @@ class Run:
             together = len(own) > 1 and self.budget.left < _STARTS * len(own)
             if not able or side.facts is None or not together:
                 continue
-            question = self._disjunction(problem, side, [part.number for part in own])
+            question = self._disjunction(side, [part.number for part in own])
             if question is None or self.budget.exhausted():
                 continue
             self.largest = max(self.largest or 0, question.network.relu_count)
-            start, budget = self.budget.left, Budget(self.budget.left * _TOGETHER_SHARE)
+            start, budget = self.budget.left, self.budget.part(_TOGETHER_SHARE)
             reply = ask(self.backend, question, side.replayer, budget)
             if side.replayer.witness is not None:
                 return parts
@@ -368,7 +390,7 @@ class Run:
                 parts = [part for part in parts if part.side is not side]
         return parts
 
-    def _take_together(self, parts: list[Part], reply: Reply, seconds: float) -> None:
+    def _take_together(self, parts: list[OpenDisjunct], reply: Reply, seconds: float) -> None:
         """Take `unsat` about all disjuncts of a case at once, which took some seconds."""
         if reply.derived:
             self.evidence[_BOUNDS] = None
@@ -379,31 +401,29 @@ class Run:
         for part in parts:
             self._doubt(part, reply, seconds / len(parts), alone=False)
 
-    def _disjunction(self, problem: Problem, side: Side, numbers: list[int]) -> Disjunction | None:
+    def _disjunction(self, side: CaseContext, numbers: list[int]) -> Disjunction | None:
         """Several disjuncts about one network, reduced on the inputs of their case."""
-        from eqverify.api.reduction import reduce
+        from eqverify.reduction.pipeline import reduce
 
-        own = problem_of(problem, side, numbers)
+        own = side.problem_of(numbers)
         try:
             reduction = reduce(own, facts=side.facts, progress=self.progress)
         except InputError as error:
             self.reasons.append(f"not reduced: {error.code}")
             return None
         self._show(reduction.layers)
-        epsilons = [Fraction(value) for value in reduction.epsilons.tolist()]
-        dtype = dtype_of(side.network)
-        folded = fold_case(reduction.network, own.cases[0], epsilons, dtype)
+        dtype = element_of(side.network)
+        folded = fold_case(reduction.network, own.cases[0], reduction.exact_epsilons, dtype)
         return Disjunction(folded.network, side.case.polytope.box, dtype, members_of(folded))
 
-    def _ask(self, problem: Problem, parts: list[Part]) -> Verification:
+    def _ask(self, parts: list[OpenDisjunct]) -> Verification:
         """Ask in rounds: what timed out is asked again while there is time, which then goes to what is claimed."""
         total, self.backend_name = len(parts), self.backend.name if parts else "reduction"
-        sides = dict.fromkeys(part.side for part in parts)
-        parts, stuck = self._ask_together(problem, parts), 0
-        while parts and not self.budget.exhausted() and self._witness(sides) is None:
-            again: list[Part] = []
+        parts, stuck = self._ask_together(parts), 0
+        while parts and not self.budget.exhausted() and self._witness is None:
+            again: list[OpenDisjunct] = []
             for number, part in enumerate(parts):
-                if self.budget.exhausted() or self._witness(sides) is not None:
+                if self.budget.exhausted() or self._witness is not None:
                     again += parts[number:]
                     break
                 self.progress("decide", total - len(parts) + number - len(again), total)
@@ -421,22 +441,15 @@ class Run:
             parts = again
             if self.due:
                 left, due, self.due = self.budget.left, self.due, 0.0
-                self._look_again(problem, sides, Budget(seconds_for(due, left) if parts else left))
-        self._look_again(problem, sides, self.budget)
-        self._lap("decide")
-        witness = self._witness(sides)
-        if witness is not None:
-            return self._answer(problem, "sat", self.backend_name, witness)
+                self._look_again(Budget(seconds_for(due, left) if parts else left))
+        self._look_again(self.budget)
+        if self._met("decide"):
+            return self._answer("sat", self.backend_name)
         self.reasons += [f"{name} says unsat; not re-derived" for part in self.claimed for name in part.claims]
         verdict: Verdict = "timed-out" if parts else "unknown" if stuck or self.claimed else "unsat"
-        return self._answer(problem, verdict, self.backend_name, None)
+        return self._answer(verdict, self.backend_name)
 
-    @staticmethod
-    def _witness(sides: Iterable[Side]) -> Witness | None:
-        """The input that was found, if one was."""
-        return next((side.replayer.witness for side in sides if side.replayer.witness is not None), None)
-
-    def _decide(self, part: Part, seconds: float, *, alone: bool) -> Reply:
+    def _decide(self, part: OpenDisjunct, seconds: float, *, alone: bool) -> Reply:
         """Ask the backend, and take what it says; a claim of `sat` without a witness is `unknown`.
 
         Args:
@@ -463,7 +476,7 @@ class Run:
             self._doubt(part, reply, start - self.budget.left, alone=alone)
         return reply
 
-    def _derived(self, part: Part) -> None:
+    def _derived(self, part: OpenDisjunct) -> None:
         """Note that arithmetic shows a part to be unsat, given what its question rests on."""
         self.evidence.update(dict.fromkeys(filter(None, (_BOUNDS, part.basis))))
 
@@ -473,7 +486,7 @@ class Run:
         self.accepted += disjuncts
         self._count()
 
-    def _doubt(self, part: Part, reply: Reply, seconds: float, *, alone: bool) -> None:
+    def _doubt(self, part: OpenDisjunct, reply: Reply, seconds: float, *, alone: bool) -> None:
         """Keep a claim, which took some seconds, and look for a proof: now, or after the round by all our proofs."""
         part.claims.append(claimant(reply))
         self.claimed.append(part)
@@ -485,7 +498,7 @@ class Run:
         else:
             self.due += max(seconds, 1.0)
 
-    def _rederive(self, part: Part, question: Question, budget: Budget, guide: Guide | None = None) -> None:
+    def _rederive(self, part: OpenDisjunct, question: Question, budget: Budget, guide: Guide | None = None) -> None:
         """Close a part that is claimed to be unsat if arithmetic shows that; an input may be met too."""
         self.progress("re-derive", 0, 1)
         reply = rederive(question, part.side.replayer, budget, guide)
@@ -496,21 +509,21 @@ class Run:
             self.claimed.remove(part)
             self._count()
 
-    def _look_again(self, problem: Problem, sides: Iterable[Side], budget: Budget) -> None:
+    def _look_again(self, budget: Budget) -> None:
         """Spend time on claims: on all our proofs, if they did not come first, then on each."""
-        if not self.reduction and self.claimed and budget.left > _LEAST and self._witness(sides) is None:
-            self._prove_claimed(problem, budget)
+        if not self.reduction and self.claimed and budget.left > _LEAST and self._witness is None:
+            self._prove_claimed(budget)
         claimed = list(self.claimed)
         for place, part in enumerate(claimed):
-            if budget.exhausted() or self._witness(sides) is not None:
+            if budget.exhausted() or self._witness is not None:
                 return
             self._rederive(part, self._told(part), budget.share(len(claimed) - place))
 
-    def _prove_claimed(self, problem: Problem, budget: Budget) -> None:
+    def _prove_claimed(self, budget: Budget) -> None:
         """What `reduction` would have done before a backend is asked."""
         claims = {(part.side, part.number): part.claims for part in self.claimed}
         whole, self.budget = self.budget, budget
-        self.claimed = self._parts(problem, list(claims))
+        self.claimed = self._parts(list(claims))
         self.budget = whole
         for part in self.claimed:
             part.claims = claims[part.side, part.number]
@@ -519,28 +532,25 @@ class Run:
             self._count()
 
     def _count(self) -> None:
-        self.tell(len(self.claimed) + self.accepted)
+        self.options.claimed(len(self.claimed) + self.accepted)
 
-    def _answer(self, problem: Problem, verdict: Verdict, backend: str, witness: Witness | None) -> Verification:
+    def _answer(self, verdict: Verdict, backend: str) -> Verification:
         if verdict == "unsat" and self.unsettled:
             verdict = "unknown"
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
-        before, claimed = problem.network.relu_count, 0 if verdict == "sat" else len(self.claimed) + self.accepted
+        before = self.problem.network.relu_count
+        claimed = 0 if verdict == "sat" else len(self.claimed) + self.accepted
         return Verification(
             verdict,
             backend,
-            witness,
+            self._witness,
             evidence,
             reason,
             before,
             self.largest,
             self.layers,
-            self.seconds,
-            (problem.reading,),
+            self.clock.seconds,
+            (self.problem.reading,),
             claimed,
         )
-
-    def _lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage], self._last = now - self._last, now

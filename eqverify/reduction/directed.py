@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from eqverify.api.numbered import numbered, plot_all, save_all
-from eqverify.api.reduction import Reduction, reduce
 from eqverify.arrays import IEEE, ByteArray, FloatArray
+from eqverify.budget import Clock
 from eqverify.domain import Conjunction
 from eqverify.errors import EmptySetError, UsageError
 from eqverify.files import write_files
+from eqverify.options import keywords, keywords_of
 from eqverify.problem import Problem
-from eqverify.progress import Progress, silent
+from eqverify.reduction.options import require_mode
+from eqverify.reduction.pipeline import ReduceKeywords, reduce
+from eqverify.reduction.result import Reduction, Reductions, SaveOptions, numbered
 from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.stability.directed import Directed, prove_directed
 from eqverify.stability.facts import Evidence, Facts
-from eqverify.stability.options import StabilityOptions
-from eqverify.transform.result import Shape, TransformOptions, named_passes
-from eqverify.trust import NOBODY, trusting
+from eqverify.transform.result import TransformOptions, named_passes
 
 if TYPE_CHECKING:
-    from eqverify.api.certificate import Certified
-    from eqverify.api.properties import Version
-    from eqverify.api.refutation import Refuted
     from eqverify.domain import Polytope
+    from eqverify.reduction.certifying import Certified, Refuted
 
 Verdict = Literal["unsat", "open", "sat", "skipped"]
 
@@ -103,7 +101,7 @@ class DirectedDisjunct:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DirectedReduction:
+class DirectedReduction(Reductions):
     """The result of `reduce_for_property`.
 
     Attributes:
@@ -143,39 +141,16 @@ class DirectedReduction:
             d.reduction is None or d.reduction.certified for d in self.disjuncts
         )
 
-    def save(
-        self,
-        path: str | Path,
-        *,
-        property: str | Path | None = None,
-        fold_property: bool = False,
-        property_version: Version | None = None,
-        certificate: str | Path | None = None,
-    ) -> tuple[tuple[Path, ...], ...]:
-        """Write one ONNX file per remaining disjunct, and the property for it; existing files are replaced in one step.
+    @property
+    def written(self) -> Sequence[Reduction]:
+        """Those of `remaining`; none where nothing is left to verify."""
+        return [d.reduction for d in self.remaining if d.reduction is not None]
 
-        A single disjunct is written to the files named; for several a number is put before the suffixes:
-        ``OUT-1.onnx``, ``OUT-2.onnx``, ... in the order of `remaining`.
-
-        Args:
-            path: the ONNX file.
-            property: as `Reduction.save`; each property has one disjunct.
-            fold_property: as `Reduction.save`.
-            property_version: as `Reduction.save`.
-            certificate: also write certificates, as `save_certificates`: all files or none.
-
-        Returns:
-            The files of each remaining disjunct; none where nothing is left to verify.
-
-        Raises:
-            UsageError, InputError: as `Reduction.save`.
-        """
-        more = {} if certificate is None else dict(self._certificates(Path(certificate), fold_property))
-        return save_all(self._reductions, path, property, fold_property, property_version, lambda _: more)
-
-    def plot(self, path: str | Path) -> tuple[Path, ...]:
-        """Draw the layers before and after for each remaining disjunct, into files numbered as those of `save`."""
-        return plot_all(self._reductions, path)
+    def more_files(self, path: Path, files: Sequence[Sequence[Path]], options: SaveOptions) -> Mapping[Path, bytes]:
+        """Certificates, as `save_certificates`."""
+        if options.certificate is None:
+            return {}
+        return dict(self._certificates(Path(options.certificate), options.fold_property))
 
     def explain(self) -> str:
         """By disjunct: what it rests on, or what was tried and why each kept unit is still there.
@@ -183,10 +158,6 @@ class DirectedReduction:
         The bounds of units are those on the inputs of the disjunct's case that satisfy it.
         """
         return "\n\n".join(disjunct.explain() for disjunct in self.disjuncts)
-
-    @property
-    def _reductions(self) -> list[Reduction]:
-        return [d.reduction for d in self.remaining if d.reduction is not None]
 
     def save_certificates(self, path: str | Path, *, folded: bool = False) -> tuple[Path | None, ...]:
         """Write the certificates of disjuncts; existing files are replaced in one step.
@@ -241,25 +212,9 @@ def _listed(signs: ByteArray) -> list[list[int]]:
     return [[int(unit), int(signs[unit])] for unit in np.flatnonzero(signs)]
 
 
+@keywords(ReduceKeywords)
 @IEEE
-def reduce_for_property(
-    problem: Problem,
-    *,
-    facts: Facts | None = None,
-    time_limit: float = 60.0,
-    unit_time_limit: float = 5.0,
-    seed: int = 0,
-    node_limit: int | None = None,
-    split_inputs: int = 12,
-    trust: str | Iterable[str] = NOBODY,
-    certified_only: bool = False,
-    dtype: Literal["float32", "float64"] | None = None,
-    shape: Shape = "sequential",
-    max_epsilon: float = 1e-4,
-    certificate: bool = False,
-    progress: Progress = silent,
-    passes: str | Iterable[str] | None = None,
-) -> DirectedReduction:
+def reduce_for_property(problem: Problem, options: ReduceKeywords) -> DirectedReduction:
     """Decide each disjunct of the output condition, or make a network for just that disjunct.
 
     A disjunct and the inputs of its case are the query "is there an x with these constraints on x and f(x)?".  Let D'
@@ -271,22 +226,11 @@ def reduce_for_property(
 
     Args:
         problem: network and property, with an output condition.
-        facts: proved before for this problem (on its whole domain): where the proof starts.
-        time_limit: seconds for all proofs together.
-        unit_time_limit: seconds for one question to SCIP.
-        seed: of random points and SCIP.
-        node_limit: nodes for one question to SCIP.
-        split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
-        trust: solvers whose claims are taken for facts without a proof: ``scip``, or nobody.
-        certified_only: never ask SCIP.
-        dtype: as `reduce`.
-        shape: as `reduce`.
-        max_epsilon: as `reduce`.
-        certificate: also make a certificate for each disjunct, which `check` verifies: that it is ``unsat``, unless a
-            solver's word is all there is, or the checker's rounding does not confirm the proof; or how far the network
-            made for it is from the original.  Units whose sign the checker does not confirm are kept then.
-        progress: called with stage, done, total.
-        passes: as `reduce`.
+        options: the keywords are those of `ReduceKeywords`, but for those that mean nothing here.  `facts` are about
+            the whole domain: where the proof starts.  With `certified_only` SCIP is never asked.  `certificate` makes
+            one for each disjunct, which `check` verifies: that it is ``unsat``, unless a solver's word is all there is,
+            or the checker's rounding does not confirm the proof; or how far the network made for it is from the
+            original.  Units whose sign the checker does not confirm are kept then.
 
     Returns:
         A verdict or a reduction for every disjunct; nothing is written yet.  Work ends at the first disjunct that is
@@ -295,59 +239,57 @@ def reduce_for_property(
     Raises:
         UsageError: `facts/other-problem`; `directed/no-condition` where the property has no output condition;
             `certificate/no-files` where certificates are asked for and the problem was not read from files,
-            `usage/certificate-facts` where they are and `facts` are given.
+            `usage/certificate-facts` where they are and `facts` are given; `usage/reduce-mode` for other options.
         InputError: `directed/tail` for a network with an opaque tail, or as `reduce`.
         ContradictionError: as `reduce`.
     """
-    options = StabilityOptions(
-        "portfolio", time_limit, unit_time_limit, seed, node_limit, split_inputs=split_inputs, trust=trusting(trust)
-    )
-    chosen = TransformOptions(passes=named_passes(passes)).passes
-    seconds: dict[str, float] = {}
-    disjuncts: list[DirectedDisjunct] = []
+    require_mode("--for-property", options)
+    TransformOptions(passes=named_passes(options.passes))  # says which of them is unknown
+    clock, disjuncts, certificate = Clock(), list[DirectedDisjunct](), options.certificate
     if certificate:
-        _require_certifiable(problem, facts)
-    for found in prove_directed(
-        problem, options, facts=facts, certified_only=certified_only, progress=progress, record=certificate
-    ):
+        _require_certifiable(problem, options.facts)
+    proofs = prove_directed(
+        problem,
+        options,
+        facts=options.facts,
+        certified_only=options.certified_only,
+        progress=options.progress,
+        record=certificate,
+    )
+    for found in proofs:
         start, proof, reduction = time.perf_counter(), found, None
         if proof.point is not None:
             problem.reading.compare(proof.point[None])
         made: Refuted | Certified | None = None
         if proof.status == "open" and proof.facts is not None:
             try:
-                reduction = reduce(
-                    proof.problem,
-                    facts=proof.facts,
-                    dtype=dtype,
-                    shape=shape,
-                    max_epsilon=max_epsilon,
-                    certificate=certificate,
-                    certified_only=certificate and certified_only,
-                    tree_time_limit=0.0,
-                    passes=chosen,
-                    progress=progress,
-                )
+                reduction = reduce(proof.problem, **keywords_of(_own(options, proof.facts)))
                 made = reduction.certificate
             except EmptySetError:
                 proof = _emptied(proof)
         if certificate and proof.status == "unsat":
-            from eqverify.api.refutation import certify_unsat
+            from eqverify.reduction.certifying import certify_unsat
 
             begun = time.perf_counter()
             made = certify_unsat(problem, proof)
-            seconds["certificate"] = seconds.get("certificate", 0.0) + time.perf_counter() - begun
+            clock.add({"certificate": time.perf_counter() - begun})
         parts = {stage.name: stage.seconds for stage in proof.stages}
         took = sum(parts.values()) + time.perf_counter() - start
         disjuncts.append(_disjunct(problem, proof, reduction, took, made))
-        rest = {} if reduction is None else {k: v for k, v in reduction.seconds.items() if k != "stability"}
-        for name, value in (*parts.items(), *rest.items()):
-            seconds[name] = seconds.get(name, 0.0) + value
-    return DirectedReduction(problem, tuple(disjuncts), seconds, certificate)
+        clock.add(parts)
+        if reduction is not None:
+            clock.add({name: value for name, value in reduction.seconds.items() if name != "stability"})
+    return DirectedReduction(problem, tuple(disjuncts), clock.seconds, certificate)
+
+
+def _own(options: ReduceKeywords, facts: Facts) -> ReduceKeywords:
+    """How an open disjunct is reduced, of which facts are proved."""
+    own = options.certificate and options.certified_only
+    return replace(options, facts=facts, certified_only=own, tree_time_limit=0.0)
 
 
 def _require_certifiable(problem: Problem, facts: Facts | None) -> None:
-    from eqverify.api.certificate import require_files
+    from eqverify.reduction.certifying import require_files
 
     require_files(problem)
     if facts is not None:

@@ -1,0 +1,30 @@
+"""What a caller may choose about a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eqverify.trust import NOBODY, Names, Trusting
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions(Trusting):
+    """How a sweep is run.
+
+    Attributes:
+        backend: As for verify.
+        match: Only instances whose "NETWORK PROPERTY" matches this pattern, as in "*256x2* *".
+        timeout: Seconds for each instance, instead of those in the lists.
+        workers: Instances at a time; with several, or on a scheduler, each is run by one process.
+        scheduler: Address of a Dask scheduler, to run on its workers instead.
+        seed: Of random points.
+        trust: As for verify; such a run has results of its own.
+    """
+
+    backend: str = "scip"
+    match: str = "*"
+    timeout: float | None = None
+    workers: int = 1
+    scheduler: str | None = None
+    seed: int = 0
+    trust: Names = NOBODY

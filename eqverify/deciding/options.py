@@ -1,0 +1,31 @@
+"""What a caller may choose about deciding a property."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eqverify.options import require_seconds
+from eqverify.trust import NOBODY, Names, Trusting
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyOptions(Trusting):
+    """How a property is decided.
+
+    Attributes:
+        timeout: Seconds in all, start-up included, of which half are for deciding at least.
+        reduction: Reduce the network before the backend sees it.
+        seed: Of random points.
+        workers: Processes for what can be shared out; by default as many as there are cores, up to 4.
+        trust: Solvers whose unsat is used where no proof of it is found, as in "scip,marabou"; by default nobody's is.
+    """
+
+    timeout: float = 60.0
+    reduction: bool = True
+    seed: int = 0
+    workers: int | None = None
+    trust: Names = NOBODY
+
+    def __post_init__(self) -> None:
+        Trusting.__post_init__(self)
+        require_seconds(self, "timeout")

@@ -1,0 +1,336 @@
+"""Certificates of what was made or proved, each seen to convince the checker."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eqverify.bounds import Bounds, Interval
+from eqverify.certificate import Claim, Refutation, build_certificate, checkable_proofs
+from eqverify.errors import (
+    ContradictionError,
+    EmptySetError,
+    EqverifyError,
+    InputError,
+    Place,
+    RejectedError,
+    UsageError,
+)
+from eqverify.files import version
+from eqverify.network import Network
+from eqverify.normal_form.relation import Relation
+from eqverify.problem import Problem
+from eqverify.stability.directed import Directed
+from eqverify.stability.facts import Evidence, Facts, LayerFacts, Status
+from eqverify.stability.proofs import Believed, DerivedProof, Proof
+from eqverify.transform.unit_map import UnitMap
+
+if TYPE_CHECKING:
+    from eqverify.checker import Verdict
+    from eqverify.checker.replay import Replay
+
+_KINDS = (Evidence.NONE, Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidence.SOLVER)
+"""Evidence by the numbers that certificates use."""
+
+_WIDER = 1e-6
+"""Claimed bounds are wider by this share than what was computed, so that another order of summation shows them too."""
+
+_LARGER = 1 + 2.0**-20
+"""The same for eps."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rechecked:
+    """Facts as far as the checker establishes them too.
+
+    Attributes:
+        facts: status and bounds that the checker confirms, with the proofs it was given; other units are undecided.
+        replay: its state, for the claim that follows.
+        lost: units that were stable before.
+        unconfirmed: those of them for which no solver was asked: not 0 where rounding decides.
+    """
+
+    facts: Facts
+    replay: Replay
+    lost: int
+    unconfirmed: int
+
+
+def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool, seconds: float) -> Rechecked:
+    """Run the steps of a proof through the checker.
+
+    Args:
+        problem: what the facts are about.
+        facts: with their steps.
+        certified_only: whether the words of solvers are left out.
+        files: whether a certificate will be written.
+        seconds: for finding checkable proofs of what only a solver showed.
+
+    Raises:
+        UsageError: `certificate/no-files` where the problem was not read from files.
+        InputError: `certificate/opaque` for a network that ends in operators that are not piecewise linear.
+            `certificate/empty-domain` where the checker finds that no input satisfies the property.
+        EmptySetError: the checker finds that no input satisfies the disjunct that the problem assumes.
+    """
+    facts.require(problem)
+    if files:
+        require_files(problem)
+    repeated = _Repeated(problem)
+
+    def found() -> Facts:
+        return replace(facts, layers=tuple(_confirmed(layer, repeated.replay) for layer in facts.layers))
+
+    def known() -> Bounds:
+        return {name: Interval(z.lower, z.upper) for name, z in repeated.replay.bounds.items()}
+
+    repeated.add([proof for proof in facts.proofs if not isinstance(proof, Believed)])
+    if _lost(facts, found()) and seconds > 0:
+        for more in checkable_proofs(problem, known, facts, found(), seconds):
+            repeated.add(more)
+    words = [proof for proof in facts.proofs if isinstance(proof, Believed) and _is_open(proof, found())]
+    if words and not certified_only:
+        repeated.add([*words, DerivedProof("crown", {})])
+    solver = facts.evidence_counts()["solver"]
+    lost = _lost(facts, found())
+    return Rechecked(replace(found(), proofs=tuple(repeated.proofs)), repeated.replay, lost, max(0, lost - solver))
+
+
+class _Repeated:
+    """Proofs that the checker confirms; those that it does not, since it rounds otherwise, are left out.
+
+    Attributes:
+        replay: its state after them.
+        proofs: in order.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self.replay = self._fresh()
+        self.proofs: list[Proof] = []
+
+    def _fresh(self) -> Replay:
+        from eqverify.checker.numbers import Floats
+        from eqverify.checker.replay import Replay
+        from eqverify.checker.verdict import directed_replay
+
+        problem = self._problem
+        if problem.assumed is None:
+            return Replay(problem.network, problem.domain, Floats())
+        (case,) = problem.cases
+        return directed_replay(problem.network, case, 0, Floats())
+
+    def add(self, proofs: Sequence[Proof]) -> None:
+        """Have further proofs repeated: all at once, or where that fails one by one, then those that hold afresh."""
+        if self._run(self.replay, proofs):
+            self.proofs += proofs
+            return
+        trial = self._fresh()
+        held = [proof for proof in (*self.proofs, *proofs) if self._run(trial, [proof])]
+        self.replay = self._fresh()
+        self.proofs = held if self._run(self.replay, held) else []
+        if not self.proofs:
+            self.replay = self._fresh()
+
+    def _run(self, replay: Replay, proofs: Sequence[Proof]) -> bool:
+        from eqverify.checker.reader import Reader
+
+        try:
+            replay.run(Reader(build_certificate(self._problem, proofs, None), self._problem.network))
+        except EmptySetError as error:
+            if self._problem.assumed is not None:
+                raise
+            raise InputError(
+                "certificate/empty-domain",
+                "no input satisfies the property's constraints on inputs",
+                place=error.place,
+                hint="the property is unsatisfiable, whatever the network computes: there is nothing to reduce",
+            ) from error
+        except RejectedError:
+            return False
+        return True
+
+
+def _lost(facts: Facts, found: Facts) -> int:
+    """How many stable units of `facts` are not stable in `found`."""
+    stable = (Status.INACTIVE, Status.ACTIVE)
+    pairs = zip(facts.layers, found.layers, strict=True)
+    return sum(int((a.mask(*stable) & ~b.mask(*stable)).sum()) for a, b in pairs)
+
+
+def _is_open(word: Believed, facts: Facts) -> bool:
+    layer = next(layer for layer in facts.layers if layer.source == word.node)
+    return int(layer.status[word.unit]) not in (Status.INACTIVE, Status.ACTIVE)
+
+
+def _confirmed(layer: LayerFacts, replay: Replay) -> LayerFacts:
+    (lower,), (upper,) = replay.bounds[layer.source].hull()
+    shown = np.where(upper <= 0, Status.INACTIVE, np.where(lower >= 0, Status.ACTIVE, Status.UNDECIDED))
+    stable = layer.mask(Status.INACTIVE, Status.ACTIVE)
+    status = np.where(stable & (shown != layer.status), Status.UNDECIDED, layer.status)
+    kinds = np.array(_KINDS)[replay.evidence[layer.source]]
+    unstable = np.where(status == Status.UNSTABLE, Evidence.WITNESS, Evidence.NONE)
+    evidence = np.where(np.isin(status, (Status.INACTIVE, Status.ACTIVE)), kinds, unstable)
+    return LayerFacts(layer.name, layer.source, lower, upper, status, evidence)
+
+
+def require_files(problem: Problem) -> None:
+    """Raise unless a certificate can be written for this problem.
+
+    Raises:
+        UsageError: `certificate/no-files`.
+        InputError: `certificate/opaque`.
+    """
+    if problem.tail is not None:
+        raise InputError(
+            "certificate/opaque",
+            "no certificates are written for networks with operators that are not piecewise linear",
+            value=", ".join(dict.fromkeys(problem.tail.operators)),
+        )
+    if problem.files.keys() != {"network", "property"}:
+        raise UsageError(
+            "certificate/no-files",
+            "a certificate is about files, and the problem was not read from two",
+            hint="load the problem with load_problem(path, path)",
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Certified:
+    """A certificate, and the checker's verdict on it.
+
+    Attributes:
+        data: the bytes of the file.
+        verdict: verified, with eps.
+        lost: stable units that the checker could not confirm, and which were kept.
+        unconfirmed: those of them for which no solver was asked.
+    """
+
+    data: bytes
+    verdict: Verdict
+    lost: int
+    unconfirmed: int
+
+    def as_dict(self) -> dict[str, object]:
+        """All measured numbers, for JSON."""
+        return {
+            "bytes": len(self.data),
+            "epsilon": self.verdict.epsilon,
+            "solver_trusted": self.verdict.solver_trusted,
+            "lost": self.lost,
+            "unconfirmed": self.unconfirmed,
+        }
+
+
+def certify(
+    problem: Problem,
+    checked: Rechecked,
+    data: bytes,
+    network: Network,
+    unit_maps: Sequence[UnitMap],
+    relations: Sequence[Relation],
+) -> Certified:
+    """The certificate of a reduction, checked.
+
+    Args:
+        problem: the original.
+        checked: its facts.
+        data, network: the reduced file and what it holds.
+        unit_maps: by ReLU node of `network`.
+        relations: about units of the original that went.
+
+    Returns:
+        The bytes, and the checker's verdict on them.
+
+    Raises:
+        InputError: `certificate/no-bound`.
+        ContradictionError: `certificate/self-check` where the checker does not verify it.
+    """
+    from eqverify.checker.deviation import deviations
+    from eqverify.checker.reader import Reader
+    from eqverify.checker.verdict import conclude
+
+    layers = [_claimed(layer) for layer in checked.facts.layers]
+    stable = [layer.mask(Status.INACTIVE, Status.ACTIVE) for layer in layers]
+    replay = checked.replay
+    evidence = [np.where(mask, replay.evidence[layer.source], 0) for layer, mask in zip(layers, stable, strict=True)]
+    statuses = [np.where(mask, layer.status, 0) for layer, mask in zip(layers, stable, strict=True)]
+    digests = {**problem.files, "reduced": hashlib.sha256(data).hexdigest()}
+    about = {"eqverify": version(), "solver": checked.facts.solver}
+    nothing = np.zeros(problem.network.output_size)
+    claim = Claim(digests, layers, evidence, unit_maps, relations, nothing, about, problem.disjunct)
+
+    try:
+        draft = Reader(build_certificate(problem, (), claim), problem.network)
+        epsilon = deviations(replay.region.hull(), network, draft, statuses) * _LARGER
+        if not np.isfinite(epsilon).all():
+            raise InputError(
+                "certificate/no-bound",
+                "the checker proves no finite deviation: its bounds leave the range of float64",
+                place=Place(node=problem.network.outputs[0].name, unit=int(np.argmin(np.isfinite(epsilon)))),
+                value=float(epsilon.max()),
+                hint="reduce without --certificate; the weights or the input bounds are extremely large",
+            )
+        claim = replace(claim, epsilon=epsilon)
+        made = build_certificate(problem, checked.facts.proofs, claim)
+        verdict = conclude(replay, Reader(made, problem.network), network)
+        return Certified(made, verdict, checked.lost, checked.unconfirmed)
+    except InputError:
+        raise
+    except EqverifyError as error:
+        raise ContradictionError(
+            "certificate/self-check",
+            "the checker does not verify the certificate",
+            value=f"{error.code} {error.place}",
+            hint="this is a defect of eqverify; please report it with the files",
+        ) from error
+
+
+def _claimed(layer: LayerFacts) -> LayerFacts:
+    wider = _WIDER * (layer.upper - layer.lower)
+    lower, upper = layer.lower - wider, layer.upper + wider
+    lower = np.where(layer.lower >= 0, np.maximum(lower, 0.0), lower)
+    upper = np.where(layer.upper <= 0, np.minimum(upper, 0.0), upper)
+    return replace(layer, lower=lower, upper=upper)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refuted:
+    """A certificate, and the checker's verdict on it.
+
+    Attributes:
+        data: the bytes of the file.
+        verdict: verified.
+    """
+
+    data: bytes
+    verdict: Verdict
+
+    def as_dict(self) -> dict[str, object]:
+        """All measured numbers, for JSON."""
+        return {"bytes": len(self.data), "solver_trusted": self.verdict.solver_trusted}
+
+
+def certify_unsat(problem: Problem, proof: Directed) -> Refuted | None:
+    """The certificate of a disjunct that is proved ``unsat``, checked.
+
+    Args:
+        problem: network and property, read from files.
+        proof: with its recorded steps.
+
+    Returns:
+        None where the steps do not show it to the checker: where it is a solver's word, or rounding decides.
+    """
+    from eqverify.checker.numbers import Floats
+    from eqverify.checker.reader import Reader
+    from eqverify.checker.verdict import refuted
+
+    claim = Refutation(problem.files, (proof.case + 1, proof.index + 1), {"eqverify": version()})
+    data = build_certificate(proof.problem, proof.proofs, claim)
+    try:
+        return Refuted(data, refuted(problem.network, problem.specification, Floats(), Reader(data, problem.network)))
+    except EqverifyError:
+        return None

@@ -1,0 +1,285 @@
+"""The main job: a smaller network, proved equivalent on a domain up to eps, written and checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eqverify.arrays import IEEE, FloatArray
+from eqverify.attack.points import sample_boxes
+from eqverify.budget import Clock
+from eqverify.errors import ContradictionError, InputError, Place, RejectedError, UsageError
+from eqverify.files import version
+from eqverify.network import Network, evaluate_nodes, evaluation_error, fits_range, join_outputs
+from eqverify.network.sameness import same_function
+from eqverify.options import Element, keywords, keywords_of
+from eqverify.problem import Problem
+from eqverify.progress import Progress, silent
+from eqverify.reduction.folding import element_of
+from eqverify.reduction.options import ReduceOptions
+from eqverify.reduction.result import Reduction
+from eqverify.report.claims import DIRECTED_CLAIM
+from eqverify.stability.facts import Facts
+from eqverify.stability.options import StabilityOptions
+from eqverify.stability.proving import prove_stability
+from eqverify.transform.driver import transform
+from eqverify.transform.result import Transformed, TransformOptions, named_passes
+from eqverify.transform.shapes import unchanged
+
+if TYPE_CHECKING:
+    from eqverify.equivalence.answer import Equivalence
+    from eqverify.equivalence.exact import CrossCheck
+    from eqverify.export.runtime import RuntimeComparison
+
+
+_EXACT = ("sequential", "leo", "unchanged")
+"""Shapes of which what is read back is mostly what was written, so that no second proof is needed."""
+
+_MULTIPLICATIONS = 1 << 27
+"""Of one evaluation of all random points at which networks are compared: large ones are compared at fewer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReduceKeywords(ReduceOptions):
+    """Keywords of `reduce` and its like.
+
+    Attributes:
+        facts: proved before for this problem; proved here where not given.
+        certificate: also make a certificate, which `check` verifies; units that the checker cannot confirm are kept.
+        progress: called with stage, done, total.
+    """
+
+    facts: Facts | None = None
+    certificate: bool = False
+    progress: Progress = silent
+
+
+@keywords(ReduceKeywords)
+@IEEE
+def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
+    """Make a smaller network that agrees with the problem's network on its domain up to a proved eps.
+
+    Args:
+        problem: network and domain.
+        options: the keywords are those of `ReduceKeywords`.  A cross-check by ``z3`` looks for a difference over the
+            rationals, for small networks (that there is none is its claim); ``equiv`` compares the network that was
+            written with the original as `eqverify.equivalent`, for any; a time-out is reported, not raised.
+
+    Returns:
+        The reduction; nothing is written yet.
+
+    Raises:
+        UsageError: `usage/pass` for a pass that nobody registered; `certificate/no-files` where a certificate is asked for and the problem was not read from files;
+            `reduce/cross-check-directed` for a cross-check of a network for one disjunct.
+        InputError: the network cannot be reduced or written; `certificate/opaque`.
+        ContradictionError: two proofs, or a proof and onnxruntime, contradict each other.
+        RejectedError: `reduce/refuted` where the cross-check found a deviation above eps.
+        LimitError: the network is too large for the cross-check.
+    """
+    from eqverify.export.joining import join
+
+    if options.cross_check is not None:
+        _require_whole_domain(problem)
+    element = options.dtype or element_of(problem.network)
+    rewriting = TransformOptions(options.shape, named_passes(options.passes), element, options.max_epsilon)
+    clock, progress = Clock(), options.progress
+    facts = options.facts
+    if facts is None:
+        facts = prove_stability(problem, **keywords_of(options, StabilityOptions), progress=progress)
+    clock.lap("stability")
+    checked = None
+    if options.certificate or options.certified_only:
+        from eqverify.reduction.certifying import recheck
+
+        progress("certify", 0, 1)
+        checked = recheck(
+            problem,
+            facts,
+            certified_only=options.certified_only,
+            files=options.certificate,
+            seconds=options.tree_time_limit,
+        )
+        facts = checked.facts
+        clock.lap("certify")
+    progress("reduce", 0, 1)
+    transformed = transform(problem, facts, rewriting)
+    clock.lap("transform")
+    transformed, data, network, epsilons = _written(problem, facts, transformed, rewriting)
+    clock.lap("write")
+    certified = None
+    if options.certificate and checked is not None:
+        from eqverify.reduction.certifying import certify
+
+        certified = certify(
+            problem, checked, data, network, tuple(transformed.unit_maps.values()), transformed.relations
+        )
+        epsilons = np.array(certified.verdict.epsilons)
+        clock.lap("claim")
+    progress("check", 0, 1)
+    runtime = _replay(problem, facts, data, network, epsilons)
+    if problem.tail is not None:
+        data = join(data, problem.tail)
+    clock.lap("check")
+    answer: CrossCheck | Equivalence | None = None
+    if options.cross_check is not None:
+        progress(options.cross_check, 0, 1)
+        confirm = _confirm if options.cross_check == "z3" else _confirm_equivalent
+        answer = confirm(problem, network, epsilons, options.cross_check_timeout)
+        clock.lap("cross_check")
+    return Reduction(problem, facts, transformed, data, network, epsilons, runtime, answer, certified, clock.seconds)
+
+
+def _written(
+    problem: Problem,
+    facts: Facts,
+    transformed: Transformed,
+    options: TransformOptions,
+) -> tuple[Transformed, bytes, Network, FloatArray]:
+    """As `_write`, or the network itself where rounding, or overflow, leaves no proof of what is read back."""
+    try:
+        return transformed, *_write(problem, facts, transformed, options)
+    except InputError as error:
+        if transformed.shape == "unchanged" or error.code not in ("reduce/no-bound", "reduce/written-differs"):
+            raise
+        own = replace(unchanged(problem), choice=f"unchanged: {error.message}")
+        try:
+            return own, *_write(problem, facts, own, options)
+        except InputError:
+            raise error from None
+
+
+def _write(
+    problem: Problem,
+    facts: Facts,
+    transformed: Transformed,
+    options: TransformOptions,
+) -> tuple[bytes, Network, FloatArray]:
+    """The file's bytes, the network they hold, and eps proved for just that network."""
+    from eqverify.frontend.onnx import parse_network
+    from eqverify.transform.deviation import prove_deviation
+
+    data = _file(problem, facts, transformed.network, transformed.epsilon, options.dtype)
+    network = parse_network(data)
+    if transformed.shape in _EXACT and same_function(network, transformed.network):
+        return data, network, transformed.epsilon
+    pairs = zip(network.relus, transformed.unit_maps.values(), strict=True)
+    unit_maps = {node.name: unit_map for node, unit_map in pairs}
+    epsilons = prove_deviation(problem, facts, network, unit_maps, transformed.relations)
+    if transformed.worst <= options.max_epsilon < epsilons.max(initial=0.0):
+        raise InputError(
+            "reduce/written-differs",
+            "eps within its limit was proved for the network as written, but not as read back",
+            value=f"{epsilons.max():.3e} > {options.max_epsilon:.3e} >= {transformed.worst:.3e}",
+            hint="the weights or the input bounds are extremely large or small: try --dtype float64",
+        )
+    return _file(problem, facts, transformed.network, epsilons, options.dtype), network, epsilons
+
+
+def _file(problem: Problem, facts: Facts, network: Network, epsilons: FloatArray, element: Element) -> bytes:
+    """The ONNX file, which says what is claimed of it."""
+    from eqverify.export.onnx import write_network
+
+    if not np.isfinite(epsilons).all():
+        raise InputError(
+            "reduce/no-bound",
+            "no finite deviation can be proved: the bounds leave the range of float64",
+            place=Place(node=problem.network.outputs[0].name, unit=int(np.argmin(np.isfinite(epsilons)))),
+            value=float(epsilons[~np.isfinite(epsilons)][0]),
+            hint="the weights or the input bounds are extremely large: --shape structured keeps the weights there are",
+        )
+    metadata = {
+        "eqverify.version": version(),
+        "eqverify.network": problem.network.digest,
+        "eqverify.domain": problem.domain_digest,
+        "eqverify.claim": _claim(problem),
+        "eqverify.epsilon": json.dumps(epsilons.tolist()),
+        "eqverify.evidence": json.dumps(facts.evidence_counts()),
+    }
+    opset = {} if problem.tail is None else {"opset": problem.tail.opset}
+    return write_network(network, metadata=metadata, producer="eqverify", dtype=element, **opset)
+
+
+def _claim(problem: Problem) -> str:
+    if problem.assumed is not None:
+        return f"{DIRECTED_CLAIM}, not equivalent: within epsilon where the original satisfies the disjunct"
+    return "equivalent on the domain up to epsilon" + (" at the cut" if problem.tail else "")
+
+
+def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsilons: FloatArray) -> RuntimeComparison:
+    """Run the file with onnxruntime, and compare both networks, on samples, corners and witnesses."""
+    from eqverify.export.runtime import compare_with_runtime
+
+    points = _points(problem, facts)
+    points = points[fits_range(network, points)]
+    comparison = compare_with_runtime(data, network, points)
+    if not comparison.agrees:
+        raise ContradictionError(
+            "reduce/runtime-differs",
+            "onnxruntime computes other outputs for the written file than its rounding allows",
+            place=None if comparison.first is None else Place(node=comparison.first.node),
+            value=str(comparison.first),
+        )
+    if problem.assumed is not None:  # a point where eps says something would be a counterexample
+        return comparison
+    sides = []
+    for side in (problem.network, network):
+        values = evaluate_nodes(side, points)
+        sides.append((join_outputs(side, values), join_outputs(side, evaluation_error(side, values))))
+    (old, old_error), (new, new_error) = sides
+    if (np.abs(old - new) > epsilons + old_error + new_error).any():
+        raise ContradictionError(
+            "reduce/epsilon-exceeded",
+            "the networks differ by more than the proved eps at a point of the domain",
+            value=f"{np.abs(old - new).max():.3e} > {epsilons.max():.3e}",
+            hint="a proof is wrong: a defect of eqverify or of a solver; please report it with the files",
+        )
+    return comparison
+
+
+def _points(problem: Problem, facts: Facts) -> FloatArray:
+    """Random points, corners and the falsifier's witnesses, at most 200 of each; all in the domain's boxes."""
+    count, domain = max(4, min(200, _MULTIPLICATIONS // max(1, problem.network.products))), problem.domain
+    points = sample_boxes(domain.lower, domain.upper, 2 * count, np.random.default_rng(0))
+    points = np.concatenate([points, facts.witnesses[:count].reshape(-1, domain.size)])
+    return points[domain.contains(points)]
+
+
+def _require_whole_domain(problem: Problem) -> None:
+    if problem.assumed is not None:
+        raise UsageError(
+            "reduce/cross-check-directed",
+            "the cross-check compares networks on whole domains",
+            hint="leave it out for a network that was made for one disjunct",
+        )
+
+
+def _confirm(problem: Problem, network: Network, epsilons: FloatArray, timeout: float) -> CrossCheck:
+    from eqverify.equivalence.exact import cross_check
+
+    answer = cross_check(problem.network, network, problem.domain, epsilons, timeout=timeout)
+    if answer.verdict == "different":
+        raise RejectedError(
+            "reduce/refuted",
+            "Z3 found an input on which the networks differ by more than eps",
+            value=f"{float(answer.deviation or 0):.6e} at {[float(v) for v in answer.witness or ()]}",
+            hint="a proof is wrong: a defect of eqverify or of a solver; please report it with the files",
+        )
+    return answer
+
+
+def _confirm_equivalent(problem: Problem, network: Network, epsilons: FloatArray, timeout: float) -> Equivalence:
+    from eqverify.equivalence.answer import EquivalenceKeywords, answer_pair
+
+    options = EquivalenceKeywords(timeout=timeout, epsilon=epsilons.tolist())
+    answer = answer_pair((problem.network, network), problem.domain, options)
+    if answer.witness is not None:
+        raise RejectedError(
+            "reduce/refuted",
+            "an input was found on which the networks differ by more than eps",
+            value=f"{answer.deviation!r} at {answer.witness.point.tolist()}",
+            hint="a proof is wrong: a defect of eqverify or of a solver; please report it with the files",
+        )
+    return answer
