@@ -72,7 +72,8 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
         The reduction; nothing is written yet.
 
     Raises:
-        UsageError: `usage/pass` for a pass that nobody registered; `certificate/no-files` where a certificate is asked for and the problem was not read from files;
+        UsageError: `usage/pass` for a pass that nobody registered;
+            `certificate/no-files` where a certificate is asked for and the problem was not read from files;
             `reduce/cross-check-directed` for a cross-check of a network for one disjunct.
         InputError: the network cannot be reduced or written; `certificate/opaque`.
         ContradictionError: two proofs, or a proof and onnxruntime, contradict each other.
