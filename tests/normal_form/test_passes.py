@@ -205,7 +205,7 @@ def test_what_a_broken_pass_leaves_behind_is_refused() -> None:
 def test_passes_that_cannot_be_used_are_refused_before_any_work(
     name: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eqverify.api.reduction.prove_stability", None)
+    monkeypatch.setattr("eqverify.reduction.pipeline.prove_stability", None)
     with pytest.raises(UsageError, match="usage/pass") as caught:
         eqverify.reduce(duplicates(), passes=f"drop-unread, {name}")
     assert why in str(caught.value)
