@@ -13,8 +13,9 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds.ascent import Ascent, Slopes
 from eqverify.bounds.crown import chunks, open_units, replace_units, target_units, tighten, widest
-from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine
+from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine, interval_bounds
 from eqverify.bounds.pullback import Ground, Relaxation, relax
+from eqverify.domain import Assumption
 from eqverify.network import Affine, Network, Relu
 
 
@@ -31,6 +32,10 @@ class AlphaBounds:
     slopes: Mapping[str, tuple[Slopes, ...]]
 
 
+def _ignore(*found: object) -> None:
+    """The listener that keeps nothing."""
+
+
 def optimise_slopes(
     network: Network,
     lower: FloatArray,
@@ -40,8 +45,10 @@ def optimise_slopes(
     *,
     above: Mapping[str, BoolArray] | None = None,
     below: Mapping[str, BoolArray] | None = None,
+    assumed: Assumption | None = None,
     iterations: int = 20,
     stop: Callable[[], bool] = lambda: False,
+    listen: Callable[[str, Bounds, Slopes], None] = _ignore,
 ) -> AlphaBounds:
     """Tighten the bounds of chosen units by optimised slopes; later nodes use what earlier ones gained.
 
@@ -53,8 +60,11 @@ def optimise_slopes(
         targets: by pre-activation node, (n,) bool: the units to work on.  Those that are decided are left alone.
         above: by pre-activation node, (n,) bool: z > 0 is witnessed, so upper bounds are not worked on.
         below: likewise for z < 0 and lower bounds.
+        assumed: constraints on inputs and outputs that hold where `bounds` do: bounds of all layers, the first too,
+            have multipliers on them (B-9).
         iterations: gradient steps per bound, at most.
         stop: asked before each batch of units; those that are left keep their bounds.
+        listen: told of each batch of slopes, before it is used, with its node and the bounds that it started from.
 
     Returns:
         Intervals of all nodes, not wider than `bounds`, and the slopes.  Trusted: float64 arithmetic, and `bounds`.
@@ -62,8 +72,10 @@ def optimise_slopes(
     Raises:
         ContradictionError: `bounds` and a bound found here exclude each other.
     """
-    found = input_intervals(network, lower, upper)
-    relaxations: dict[str, Relaxation] = {}
+    found, relaxations = input_intervals(network, lower, upper), dict[str, Relaxation]()
+    if assumed is not None:  # bounds of what stands behind a target are needed too
+        found = interval_bounds(network, lower, upper, bounds)
+        relaxations = {relu.name: relax(found[relu.source]) for relu in network.relus}
     ground = Ground(network, found, relaxations)
     slopes: dict[str, tuple[Slopes, ...]] = {}
     sources = {relu.source for relu in network.relus}
@@ -80,8 +92,10 @@ def optimise_slopes(
             z = replace_units(z, units, tighten(ground, node.name, units), node.name) if units.size else z
         if relaxations and node.name in targets:
             rows = _rows(z, targets[node.name], (above or {}).get(node.name), (below or {}).get(node.name))
-            slopes[node.name] = _optimise_node(ground, node, *rows, iterations, stop)
+            slopes[node.name] = _optimise_node(ground, node, *rows, assumed, iterations, stop)
+            known = {**found, node.name: z}
             for part in slopes[node.name]:
+                listen(node.name, known, part)
                 z = _take(z, part, node.name)
         found[node.name] = z
     return AlphaBounds(found, slopes)
@@ -110,10 +124,18 @@ def _take(z: Interval, part: Slopes, node: str) -> Interval:
 
 
 def _optimise_node(
-    ground: Ground, node: Affine, units: IntArray, signs: FloatArray, iterations: int, stop: Callable[[], bool]
+    ground: Ground,
+    node: Affine,
+    units: IntArray,
+    signs: FloatArray,
+    assumed: Assumption | None,
+    iterations: int,
+    stop: Callable[[], bool],
 ) -> tuple[Slopes, ...]:
     parts = chunks(2 * units.size, ground.boxes, widest(ground.network))
     pieces = (slice(part.start // 2, part.stop // 2) for part in parts)
     return tuple(
-        Ascent(ground, node, units[p], signs[p]).run(iterations) for p in pieces if units[p].size and not stop()
+        Ascent(ground, node, units[p], signs[p], assumed=assumed).run(iterations)
+        for p in pieces
+        if units[p].size and not stop()
     )

@@ -31,7 +31,7 @@ def assumed_parts(network: Network, assumed: Assumption) -> Iterator[tuple[str, 
 def assumed_node(network: Network, assumed: Assumption) -> Affine:
     """C y + B x - d  as an affine node behind the network: (k,), none of it positive where the constraints hold."""
     terms = tuple(Term(name, Dense(part)) for name, part in assumed_parts(network, assumed))
-    return Affine("assumed", terms, -assumed.bound)
+    return Affine(max(network.sizes, key=len) + "_", terms, -assumed.bound)
 
 
 def assumed_nodes(network: Network, assumed: Assumption) -> set[str]:

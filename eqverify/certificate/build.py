@@ -21,13 +21,13 @@ from eqverify.problem import Problem
 from eqverify.search.box_queue import SplitTree
 from eqverify.stability.facts import LayerFacts, Status
 from eqverify.stability.proofs import (
-    Believed,
     BranchProof,
     CoverProof,
     DerivedProof,
     LinearProof,
     Proof,
     SlopesProof,
+    SolverClaim,
     SplitProof,
     ZeroProof,
 )
@@ -182,7 +182,7 @@ class _Builder:
             return {"kind": "zero", **self._zero_hints(proof)}
         if isinstance(proof, CoverProof):
             return {"kind": "cover", **self._boxes(proof.tree)}
-        assert isinstance(proof, Believed)
+        assert isinstance(proof, SolverClaim)
         return {"kind": "solver", **self._sign(proof.node, proof.part, proof.unit, proof.sign)}
 
     def _sign(self, node: str, part: int, unit: int, sign: int) -> dict[str, Any]:

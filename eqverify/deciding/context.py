@@ -22,7 +22,7 @@ from eqverify.stability.facts import Facts
 if TYPE_CHECKING:
     from eqverify.export.folding import Folded
     from eqverify.reduction.result import Reduction
-    from eqverify.stability.directed import Directed
+    from eqverify.stability.disjuncts import Directed
 
 
 @dataclass(frozen=True, slots=True, eq=False)

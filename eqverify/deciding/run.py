@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,12 +29,10 @@ from eqverify.deciding.options import VerifyOptions
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
 from eqverify.deciding.settling import REASONS, settle, settle_end
-from eqverify.deciding.shared import SharedProof, prove_rows
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Polytope
-from eqverify.errors import ContradictionError, InputError, LimitError
-from eqverify.network import evaluate
+from eqverify.errors import ContradictionError, InputError
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.reduction.folding import element_of, fold_case
@@ -46,7 +43,7 @@ from eqverify.stability.options import StabilityOptions
 
 if TYPE_CHECKING:
     from eqverify.search.sign_tree import Guide
-    from eqverify.stability.directed import Directed
+    from eqverify.stability.disjuncts import Directed
 
 _BOUNDS = "bounds"
 _SCIP = "scip"
@@ -58,7 +55,6 @@ _EXACT_SHARE, _EXACT_SECONDS = 0.2, 10.0
 """For deciding a disjunct in rationals that a search came near to meeting."""
 
 _SPLIT_SHARE = 0.1
-_SHARED_SHARE = 0.7
 _REDUCTION_SHARE = 0.3
 _BRANCH_SHARE = 0.3
 """Of what is left after the proofs, for branching within the ranges that they proved."""
@@ -241,27 +237,29 @@ class VerifyRun:
 
     def _reduced_side(self, side: CaseContext, numbers: list[int], budget: Budget) -> list[OpenDisjunct]:
         """The disjuncts of one case: first one proof for all, then one for each."""
-        facts = None
-        if side.free_inputs > SPLIT_INPUTS:
-            shared = self._shared(side, numbers, budget.left * _SHARED_SHARE)
-            if side.replayer.witness is not None:
-                return []
-            numbers = [number for number, closed in zip(numbers, shared.closed, strict=True) if not closed]
-            facts = side.facts = shared.facts
         if not numbers:
             return []
-        from eqverify.stability.directed import prove_directed
+        from eqverify.stability.disjuncts import prove_directed
 
         options = StabilityOptions(
-            time_limit=max(1.0, budget.left * _REDUCTION_SHARE),
+            time_limit=max(budget.left, _LEAST_PROOF),
             unit_time_limit=1.0,
             seed=self.options.seed,
+            workers=self.options.workers or 1,
+            branch_nodes=0,
             trust=self.trust,
         )
         parts: list[OpenDisjunct] = []
         own, believes = side.problem_of(numbers), _SCIP in self.trust
-        for proof in prove_directed(own, options, facts=facts, certified_only=not believes, progress=self.progress):
-            number = numbers[proof.index]
+        for proof in prove_directed(
+            own,
+            options,
+            certified_only=not believes,
+            progress=self.progress,
+            share=_REDUCTION_SHARE,
+            searched=True,
+        ):
+            number, side.facts = numbers[proof.index], proof.shared or side.facts
             if proof.point is not None and side.replayer(proof.point[None]):
                 break
             if proof.status == "unsat" and proof.evidence != Evidence.SOLVER:
@@ -317,31 +315,6 @@ class VerifyRun:
         if proved:
             self._derived(part)
         return proved
-
-    def _shared(self, side: CaseContext, numbers: list[int], seconds: float) -> SharedProof:
-        """One proof for all disjuncts of a case; its points are candidates."""
-        members = side.members[numbers]
-        seconds = max(seconds, _LEAST_PROOF)
-        share = Budget(seconds)
-        prove = partial(
-            prove_rows,
-            side.problem_of(numbers),
-            side.folded.network,
-            members,
-            seed=self.options.seed,
-            progress=self.progress,
-        )
-        try:
-            found = prove(seconds, workers=self.options.workers or 1)
-        except LimitError:  # a worker process died: one that does without is slower, but lives
-            found = prove(max(share.left, 1.0), workers=1)
-        if found.closed.any():
-            self.evidence[_BOUNDS] = None
-        if found.points.size:
-            values = evaluate(side.folded.network, found.points)
-            met = np.any([(values[:, rows] <= 0).all(axis=1) for rows in members], axis=0)
-            side.replayer(found.points[met])
-        return found
 
     def _question(self, part: OpenDisjunct) -> Question:
         """What a backend is asked; the network is reduced now if it is to be."""

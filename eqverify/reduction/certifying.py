@@ -24,9 +24,9 @@ from eqverify.files import version
 from eqverify.network import Network
 from eqverify.normal_form.relation import Relation
 from eqverify.problem import Problem
-from eqverify.stability.directed import Directed
+from eqverify.stability.disjuncts import Directed
 from eqverify.stability.facts import Evidence, Facts, LayerFacts, Status
-from eqverify.stability.proofs import Believed, DerivedProof, Proof
+from eqverify.stability.proofs import DerivedProof, Proof, SolverClaim
 from eqverify.transform.unit_map import UnitMap
 
 if TYPE_CHECKING:
@@ -87,11 +87,11 @@ def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool
     def known() -> Bounds:
         return {name: Interval(z.lower, z.upper) for name, z in repeated.replay.bounds.items()}
 
-    repeated.add([proof for proof in facts.proofs if not isinstance(proof, Believed)])
+    repeated.add([proof for proof in facts.proofs if not isinstance(proof, SolverClaim)])
     if _lost(facts, found()) and seconds > 0:
         for more in checkable_proofs(problem, known, facts, found(), seconds):
             repeated.add(more)
-    words = [proof for proof in facts.proofs if isinstance(proof, Believed) and _is_open(proof, found())]
+    words = [proof for proof in facts.proofs if isinstance(proof, SolverClaim) and _is_open(proof, found())]
     if words and not certified_only:
         repeated.add([*words, DerivedProof("crown", {})])
     solver = facts.evidence_counts()["solver"]
@@ -161,7 +161,7 @@ def _lost(facts: Facts, found: Facts) -> int:
     return sum(int((a.mask(*stable) & ~b.mask(*stable)).sum()) for a, b in pairs)
 
 
-def _is_open(word: Believed, facts: Facts) -> bool:
+def _is_open(word: SolverClaim, facts: Facts) -> bool:
     layer = next(layer for layer in facts.layers if layer.source == word.node)
     return int(layer.status[word.unit]) not in (Status.INACTIVE, Status.ACTIVE)
 

@@ -21,7 +21,7 @@ from eqverify.reduction.options import require_mode
 from eqverify.reduction.pipeline import ReduceKeywords, reduce
 from eqverify.reduction.result import Reduction, Reductions, SaveOptions, numbered
 from eqverify.report.claims import DIRECTED_CLAIM
-from eqverify.stability.directed import Directed, prove_directed
+from eqverify.stability.disjuncts import Directed, prove_directed
 from eqverify.stability.facts import Evidence, Facts
 from eqverify.transform.result import TransformOptions, named_passes
 

@@ -10,9 +10,9 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.attack.replay import Replay
 from eqverify.attack.search import RowSearch
-from eqverify.bounds.assumed import assumed_parts
+from eqverify.bounds.assumed import assumed_node
 from eqverify.domain import Assumption, Case, Conjunction
-from eqverify.network import Affine, Dense, Network, Port, Term
+from eqverify.network import Network, Port
 
 _ROUNDS, _STARTS = 2, 64
 
@@ -55,7 +55,6 @@ class CounterexampleSearch:
 
 def _constraints(network: Network, assumed: Assumption) -> Network:
     """The network with  C y + B x - d  as its output, for constraints  C y + B x <= d; 0 for no constraint."""
-    name = max(network.sizes, key=len) + "_"  # longer than all others
-    terms = tuple(Term(source, Dense(part)) for source, part in assumed_parts(network, assumed))
-    rows = Affine(name, terms, -assumed.bound if len(assumed) else np.zeros(1))
-    return Network(network.inputs, (*network.nodes, rows), (Port(name, (rows.size,), "float64", name),))
+    rows = assumed_node(network, assumed)
+    rows = rows if len(assumed) else replace(rows, bias=np.zeros(1))
+    return Network(network.inputs, (*network.nodes, rows), (Port(rows.name, (rows.size,), "float64", rows.name),))

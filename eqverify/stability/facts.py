@@ -14,7 +14,7 @@ from eqverify.bounds import Interval
 from eqverify.errors import ContradictionError, Place, UsageError
 from eqverify.network import Network
 from eqverify.problem import Problem
-from eqverify.stability.proofs import Believed, Proof
+from eqverify.stability.proofs import Proof, SolverClaim
 from eqverify.trust import NOBODY, Trust
 
 
@@ -157,9 +157,16 @@ class Facts:
         return sum(layer.claims for layer in self.layers)
 
     @property
+    def dearest(self) -> Evidence:
+        """The dearest evidence that anything rests on."""
+        kinds = np.unique(np.concatenate([np.empty(0, dtype=np.int8), *(layer.evidence for layer in self.layers)]))
+        proved = [Evidence(int(kind)) for kind in kinds if kind in PROOFS]
+        return Evidence.SOLVER if self.trusts else max([Evidence.DERIVED, *proved], key=PROOFS.index)
+
+    @property
     def trusts(self) -> bool:
         """Whether anything in the table rests on the word of a solver."""
-        return self.evidence_counts()["solver"] > 0 or any(isinstance(proof, Believed) for proof in self.proofs)
+        return self.evidence_counts()["solver"] > 0 or any(isinstance(proof, SolverClaim) for proof in self.proofs)
 
     def summary(self) -> dict[str, int]:
         """Counts over all layers: units, inactive, active, unstable, undecided, and of the undecided the claimed."""
@@ -207,6 +214,7 @@ class FactTable:
         trusts: whether a solver's claims are taken for facts.
         listeners: told of each claim: node, part, unit, whether z > 0 is excluded.
         dearest: the dearest evidence that any bound rests on.
+        goals: open goals that are about no unit.
     """
 
     def __init__(
@@ -228,6 +236,7 @@ class FactTable:
         self.above: dict[str, BoolArray] = {}
         self.below: dict[str, BoolArray] = {}
         self.dearest = Evidence.DERIVED
+        self.goals = 0
         self._evidence: dict[str, ByteArray] = {}
         self._claims: dict[str, dict[bool, BoolArray]] = {}
         for node in network.relus:
@@ -290,7 +299,7 @@ class FactTable:
         Raises:
             ContradictionError: they exclude what is known.
         """
-        self.dearest = max(self.dearest, dearest, key=PROOFS.index)
+        self.rest_on(dearest)
         self.bounds[name] = self.bounds[name].intersect(bounds, name)
         self._confront(name)
         self._evidence[name] = np.where(self._evidence[name] == Evidence.NONE, evidence, self._evidence[name])
@@ -301,13 +310,16 @@ class FactTable:
 
     def _take(self, name: str, interval: Interval, evidence: Evidence) -> None:
         old = self.bounds[name]
-        new = old.intersect(interval, name)
-        if not (np.array_equal(old.lower, new.lower) and np.array_equal(old.upper, new.upper)):
-            self.bounds[name] = new
-            self.dearest = max(self.dearest, evidence, key=PROOFS.index)
+        if (interval.lower > old.lower).any() or (interval.upper < old.upper).any():
+            self.rest_on(evidence)
+            self.bounds[name] = old.intersect(interval, name)
         self._confront(name)
         stable = np.isin(self.status(name), (Status.INACTIVE, Status.ACTIVE))
         self._evidence[name][stable & (self._evidence[name] == Evidence.NONE)] = evidence
+
+    def rest_on(self, evidence: Evidence) -> None:
+        """Note what bounds rest on from here on."""
+        self.dearest = max(self.dearest, evidence, key=PROOFS.index)
 
     def witness(self, name: str, above: BoolArray, below: BoolArray) -> None:
         """Take signs shown by inputs of the domain, (n,) masks."""
@@ -335,10 +347,10 @@ class FactTable:
         return undecided if self.asked is None else undecided & self.asked.get(name, np.zeros_like(undecided))
 
     def undecided(self) -> int:
-        """Units that are open; 0 where what is known is enough."""
+        """Goals that are open, of units and others; 0 where what is known is enough."""
         if self.enough(self.bounds):
             return 0
-        return sum(int(self.open(name).sum()) for name in self.bounds)
+        return self.goals + sum(int(self.open(name).sum()) for name in self.bounds)
 
     def _confront(self, name: str) -> None:
         """Raise where a witness and a proof contradict each other."""

@@ -19,7 +19,7 @@ from eqverify.stability.facts import Asked, Enough, Facts, never_enough
 from eqverify.stability.options import Engine, StabilityOptions
 from eqverify.stability.proofs import ProofListener, ignore
 from eqverify.stability.run import Run, StageSpec
-from eqverify.stability.stages import arithmetic, branching, linear, search, solvers
+from eqverify.stability.stages import arithmetic, branching, linear, region, search, solvers
 
 
 def prove_stability(
@@ -34,6 +34,7 @@ def prove_stability(
     plan: Sequence[StageSpec] | None = None,
     enough: Enough = never_enough,
     asked: Asked | None = None,
+    start: Facts | None = None,
 ) -> Facts:
     """Decide for every ReLU unit whether it is stable on the problem's domain.
 
@@ -48,6 +49,7 @@ def prove_stability(
         plan: the stages; by default those of the engine.
         enough: whether what is known suffices; the proof then ends early.
         asked: the units to decide; by default all.  What is found out about others on the way counts too.
+        start: what is proved of the network on a set that contains the domain; `proofs` is not told how.
 
     Returns:
         The table of facts.  Trusted: float64 arithmetic; for units with evidence `solver`, also the solver named there;
@@ -65,6 +67,8 @@ def prove_stability(
     chosen = executor or make_executor(options.workers)
     try:
         run = Run(problem, options, progress, factory, joint, chosen, proofs, enough=enough, asked=asked)
+        if start is not None:
+            run.start(start)
         with closing(run.journal):
             return run.run(PLANS[options.engine] if plan is None else plan)
     finally:
@@ -101,3 +105,18 @@ PLANS: Mapping[Engine, tuple[StageSpec, ...]] = {
         StageSpec("isa", solvers.isa),
     ),
 }
+
+FIRST_LOOK = (StageSpec("search", search.falsify),)
+"""For a region, before anything is proved: a short search for an input of it."""
+
+REGION = (
+    StageSpec("slopes", region.refute),
+    StageSpec("crown", arithmetic.crown),
+    StageSpec("signs", arithmetic.signs),
+    StageSpec("split", region.cover),
+    StageSpec("rounds", region.rounds),
+    StageSpec("rows", region.branch_rows),
+    StageSpec("branch", branching.branch),
+    StageSpec("scip", solvers.scip),
+)
+"""The stages for a region where a disjunct is assumed, after the first look."""

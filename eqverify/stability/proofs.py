@@ -81,7 +81,6 @@ class LinearProof:
         active: likewise: the stably active ones that are not; all others are stably inactive.
         model: the relaxation.
         multipliers: of its rows.
-        assumed: whether the model's constraints are those on outputs and inputs that are assumed.
     """
 
     node: str
@@ -95,7 +94,6 @@ class LinearProof:
     active: Mapping[str, BoolArray]
     model: Triangles
     multipliers: Multipliers
-    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +136,7 @@ class BranchProof:
 
 
 @dataclass(frozen=True, slots=True)
-class Believed:
+class SolverClaim:
     """No proof: the word of a solver, or of a journal, that sign * z_unit <= 0 on one part of the domain."""
 
     node: str
@@ -147,10 +145,10 @@ class Believed:
     sign: int
 
 
-def believed(bounds: Bounds) -> list[Proof]:
+def claims_of(bounds: Bounds) -> list[Proof]:
     """What bounds (parts, n) by pre-activation node say about signs."""
     return [
-        Believed(name, int(part), int(unit), sign)
+        SolverClaim(name, int(part), int(unit), sign)
         for name, interval in bounds.items()
         for sign, shown in ((1, interval.upper <= 0), (-1, interval.lower >= 0))
         for part, unit in np.argwhere(shown)
@@ -158,7 +156,7 @@ def believed(bounds: Bounds) -> list[Proof]:
 
 
 Proof: TypeAlias = (
-    DerivedProof | SlopesProof | SplitProof | LinearProof | BranchProof | Believed | ZeroProof | CoverProof
+    DerivedProof | SlopesProof | SplitProof | LinearProof | BranchProof | SolverClaim | ZeroProof | CoverProof
 )
 ProofListener: TypeAlias = Callable[[Proof], None]
 

@@ -1,4 +1,9 @@
-"""One proof of stability: what its stages share."""
+"""One proof of stability: what its stages share.
+
+A proof is about the parts of a domain, or about a region of one part where an assumed disjunct holds
+(`Problem.assumed`).  Nothing is known to lie in such a region, so that it has no witnesses of signs, and it may be
+empty: that is one more goal, which a stage reaches by `Run.empty`, or by a bound that excludes another.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from eqverify.arrays import FloatArray
-from eqverify.bounds import Bounds, Interval, crown_bounds
+from eqverify.bounds import Bounds, Interval, crown_bounds, interval_bounds
+from eqverify.bounds.constrained import ConstrainedSet
+from eqverify.bounds.lp import HintSource
 from eqverify.budget import Budget
+from eqverify.domain import Assumption
+from eqverify.errors import ContradictionError
 from eqverify.execution import Executor
 from eqverify.milp.encoding import JointFactory, SolverFactory
 from eqverify.problem import Problem
@@ -22,7 +31,7 @@ from eqverify.stability.facts import PROOFS, Asked, Enough, Evidence, Facts, Fac
 from eqverify.stability.falsify import Falsifier
 from eqverify.stability.journal import Journal, open_journal
 from eqverify.stability.options import StabilityOptions
-from eqverify.stability.proofs import Believed, DerivedProof, Proof, ProofListener, believed
+from eqverify.stability.proofs import DerivedProof, Proof, ProofListener, SolverClaim, claims_of
 
 _BOX_CHUNK = 64
 """Boxes bounded in one batch: keeps the coefficient arrays of CROWN within a few hundred MB."""
@@ -51,7 +60,7 @@ class Run:
     """One proof: what the stages share.
 
     Attributes:
-        problem: network and domain.
+        problem: network and domain; a stage may find that the inputs of a region lie in a smaller box.
         options: of the caller.
         progress: to be told.
         factory, joint_factory: make solver models.
@@ -62,7 +71,12 @@ class Run:
         table: what is known.
         falsifier: finds witnesses, and replays those of others.
         journal: takes facts as they are proved.
+        make_falsifier: makes `falsifier` for the table; by default one that looks for signs.
+        hints: makes a source of LP multipliers, or gives None for HiGHS.
+        record: whether proofs are kept.
         solver: name and version of the solver, once one was asked.
+        emptied: what shows that the region is empty, and how; None as long as nothing does.
+        claimed_empty: whether a solver says so.
     """
 
     problem: Problem
@@ -74,41 +88,92 @@ class Run:
     listener: ProofListener
     enough: Enough = never_enough
     asked: Asked | None = None
+    make_falsifier: Callable[[FactTable], Falsifier] | None = None
+    hints: Callable[[], HintSource | None] = lambda: None
+    record: bool = True
     proved: list[Proof] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
     solver: str = ""
+    emptied: tuple[Evidence, str] | None = None
+    claimed_empty: bool = False
 
     def __post_init__(self) -> None:
-        problem, options, trusts = self.problem, self.options, "scip" in self.options.believed
+        self._about = problem = self.problem
+        options = self.options
         self.budget = Budget(options.time_limit)
-        self.table = FactTable(problem.network, len(problem.domain.polytopes), self.enough, self.asked, trusts=trusts)
-        self.falsifier = Falsifier(problem.network, problem.domain, self.table, options.seed)
+        self.table = FactTable(
+            problem.network,
+            len(problem.domain.polytopes),
+            lambda bounds: self.emptied is not None or self.enough(bounds),
+            self.asked,
+            trusts="scip" in options.believed,
+        )
+        self.table.goals = int(problem.assumed is not None)
+        if self.table.trusts:
+            take = self.table.listeners.append
+            take(lambda node, part, unit, up: self.proofs(SolverClaim(node, part, unit, 2 * up - 1)))
+        make = self.make_falsifier or partial(Falsifier, problem.network, problem.domain, seed=options.seed)
+        self.falsifier = make(self.table)
         journal = None if options.resume is None else Path(options.resume)
         self.journal: Journal = open_journal(journal, problem, options.engine)
 
+    @property
+    def assumed(self) -> Assumption | None:
+        """The constraints on outputs and inputs that hold in the region; None where the proof is about whole parts."""
+        return None if self.problem.assumed is None else self.problem.given(0)
+
     def run(self, plan: Sequence[StageSpec]) -> Facts:
-        """All stages of a plan."""
+        """All stages of a plan, after what the journal knows."""
         if self.journal.entries:
             with self._stage("journal"):
                 self.solver = self.journal.restore(self.table, self.falsifier)
-            for proof in believed(self.table.bounds):
+            for proof in claims_of(self.table.bounds):
                 self.proofs(proof)
         self.journal.record(self.table, self.falsifier)
-        if self.table.trusts:
-            take = self.table.listeners.append
-            take(lambda node, part, unit, up: self.proofs(Believed(node, part, unit, 2 * up - 1)))
+        self.work(plan)
+        return self.facts()
+
+    def work(self, plan: Sequence[StageSpec]) -> None:
+        """The stages of a plan, as long as there is anything to decide."""
         for stage in plan:
-            if stage.always or self.table.undecided():
+            late = self.problem.assumed is not None and self.budget.exhausted()
+            if stage.always or (self.table.undecided() and not late):
                 with self._stage(stage.name):
-                    stage.work(self)
+                    self._attempt(stage)
                 self.journal.flush(self.solver)
+
+    def _attempt(self, stage: StageSpec) -> None:
+        """In a region, bounds that exclude each other show that it is empty; elsewhere one of their proofs is wrong."""
+        try:
+            stage.work(self)
+        except ContradictionError:
+            if self.problem.assumed is None:
+                raise
+            self.empty(self.derived(), "bounds that exclude each other")
+
+    def empty(self, evidence: Evidence, how: str) -> None:
+        """Note that no input lies in the region: nothing is left to decide."""
+        self.emptied = self.at_least(evidence), how
+
+    def start(self, facts: Facts) -> None:
+        """Take what is proved on a set that contains the domain; its proofs are not repeated."""
+        for layer in facts.layers:
+            shape = self.table.bounds[layer.source].lower.shape
+            known = Interval(np.broadcast_to(layer.lower, shape), np.broadcast_to(layer.upper, shape))
+            proved = np.where(np.isin(layer.evidence, PROOFS), layer.evidence, Evidence.NONE).astype(np.int8)
+            self.table.restore(layer.source, known, proved, facts.dearest)
+        self.proved += [proof for proof in facts.proofs if isinstance(proof, SolverClaim)]
+
+    def facts(self) -> Facts:
+        """What is known."""
         witnesses = self.falsifier.witnesses
-        facts = self.table.freeze(self.problem, self.stages, witnesses, self.solver, self.proved)
+        facts = self.table.freeze(self._about, self.stages, witnesses, self.solver, self.proved)
         return replace(facts, trust=self.options.believed)
 
     def proofs(self, proof: Proof) -> None:
         """Keep a proof, and tell who listens."""
-        self.proved.append(proof)
+        if self.record or isinstance(proof, SolverClaim):
+            self.proved.append(proof)
         self.listener(proof)
 
     @contextmanager
@@ -133,7 +198,11 @@ class Run:
         for start in range(0, len(domain.polytopes), _BOX_CHUNK):
             chunk = slice(start, start + _BOX_CHUNK)
             known = {name: Interval(i.lower[chunk], i.upper[chunk]) for name, i in table.bounds.items()}
-            found.append(bounds_of(self.problem, domain.lower[chunk], domain.upper[chunk], known))
+            try:
+                found.append(bounds_of(self.problem, domain.lower[chunk], domain.upper[chunk], known))
+            except ContradictionError:
+                table.rest_on(evidence)
+                raise
         bounds = {
             name: Interval(
                 np.concatenate([part[name].lower for part in found]),
@@ -153,6 +222,22 @@ class Run:
 
         self.bound(self.derived(), partial(_crown_of, late))
         self.proofs(DerivedProof("crown", known))
+
+    def bounds_on(self, part: int) -> dict[str, Interval]:
+        """Intervals (1, n) of all inputs and nodes on one part of the domain, from what the table knows.
+
+        Raises:
+            ContradictionError: two bounds exclude each other.
+        """
+        domain, own = self.problem.domain, slice(part, part + 1)
+        known = {name: Interval(i.lower[own], i.upper[own]) for name, i in self.table.bounds.items()}
+        return interval_bounds(self.problem.network, domain.lower[own], domain.upper[own], known)
+
+    def region(self) -> ConstrainedSet:
+        """Box and constraints of a region."""
+        assumed, box = self.assumed, self.problem.domain.polytopes[0].box
+        assert assumed is not None
+        return ConstrainedSet(self.problem.network, box.lower, box.upper, assumed)
 
     def derived(self) -> Evidence:
         """What new bounds rest on that start from those of the table."""

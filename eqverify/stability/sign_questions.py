@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eqverify.arrays import ByteArray, IntArray
+from eqverify.bounds.constrained import ConstrainedLp
 from eqverify.budget import Budget
 from eqverify.execution import Executor, outcome
 from eqverify.milp.encoding import BranchingTree, SolverFactory, Verdict
@@ -37,10 +38,11 @@ from eqverify.search.sign_tree import Guide
 from eqverify.stability.facts import FactTable, Status
 from eqverify.stability.falsify import Falsifier
 from eqverify.stability.guides import guide_of
-from eqverify.stability.unit_task import Recipe, Reply, UnitTask, all_unknown, ask_unit, forget
+from eqverify.stability.unit_task import Block, Recipe, Reply, UnitTask, all_unknown, ask_unit, forget
 
 _KEPT = (Status.UNDECIDED, Status.UNSTABLE)
 _NONE = np.empty(0, dtype=np.int8)
+_NO_UNITS = np.empty(0, dtype=np.int64)
 
 BATCH = 8
 PATIENCE = 8
@@ -101,6 +103,7 @@ class SignQuestions:
         policy: limits.
         executor: where the models live.
         prove: searches for proofs of claims; None leaves them claims.
+        program: for a region, the whole network with the assumed constraints: the model has all units from the start.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class SignQuestions:
         *,
         executor: Executor,
         prove: ProveClaims | None,
+        program: ConstrainedLp | None = None,
     ) -> None:
         self.network: Network = problem.network
         self.domain = problem.domain
@@ -133,6 +137,10 @@ class SignQuestions:
         self._fixed: dict[str, ByteArray] = {}
         """Status of the units of each layer when it went into the models: their columns never change after that."""
         self._pace: dict[int, float] = {}
+        self._program = program
+        if program is not None:
+            for relu in self.network.relus:
+                self._grow(relu, program.model)
 
     def close(self) -> None:
         """Drop the models."""
@@ -147,8 +155,9 @@ class SignQuestions:
             Whether any unit was proved stable.
         """
         name = node.source
-        model = self._model(node)
-        z, columns = model.values[name], model.width(node)
+        program = self._program
+        model = self._model(node) if program is None else program.model
+        z, columns = model.values[name], model.width(node) if program is None else model.basis.width
         before = self.table.undecided()
         share = self.budget.share(min(2, self._open_layers(node)))
         self._pace = {}
@@ -162,8 +171,33 @@ class SignQuestions:
             self._round(
                 name, units, z, columns, limit, share, lambda done, total: progress(f"scip {node.name}", done, total)
             )
-        self._grow(node, model)
+        if program is None:
+            self._grow(node, model)
         return self.table.undecided() < before
+
+    def claimed_empty(self, seconds: float) -> float | None:
+        """Ask whether any input satisfies all assumed constraints; from then on the model has them.
+
+        The question is about one constraint where the others hold.
+
+        Returns:
+            The seconds that the claim took that none does; None where there is no such claim.
+        """
+        assert self._program is not None
+        model = self._program.layer.model
+        self._add((model.matrix[1:], model.bound[1:]))
+        replies: list[Reply] = []
+        if model.bound.size:
+            task = UnitTask(0, (False,), ((0,),), model.matrix[0], float(model.bound[0]), seconds, seconds)
+            replies = outcome(self.executor.submit(ask_unit, self._recipe, task))
+        self._add((model.matrix[:1], model.bound[:1]))
+        for reply in replies:
+            self.questions += 1
+            if reply.answer.point is not None:
+                self.falsifier.propose(0, reply.answer.point, "", _NO_UNITS, _NO_UNITS)
+            if reply.answer.verdict is Verdict.NEVER:
+                return reply.seconds
+        return None
 
     def _open_layers(self, node: Relu) -> int:
         """How many layers from this one on have undecided units."""
@@ -278,5 +312,8 @@ class SignQuestions:
         status = self.table.as_claimed if self.policy.thorough else self.table.status
         self._fixed[node.name] = status(node.source)
         model = replace(model, kept={**model.kept, node.name: np.isin(self._fixed[node.name], _KEPT)})
-        blocks = tuple(model.block(node, part) for part in range(self.table.parts))
+        self._add(*(model.block(node, part) for part in range(self.table.parts)))
+
+    def _add(self, *blocks: Block) -> None:
+        """Have the models take a block for each part of the domain."""
         self._recipe = Recipe(self._recipe.base, (*self._recipe.layers, self.executor.share(blocks)))

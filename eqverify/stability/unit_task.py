@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from eqverify.arrays import FloatArray
 from eqverify.domain import Polytope
 from eqverify.execution import Shared
 from eqverify.milp.encoding import Answer, Solver, SolverFactory, Verdict
 from eqverify.relaxation.blocks import UnitBlock
+
+Block: TypeAlias = UnitBlock | tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,11 +22,11 @@ class Recipe:
 
     Attributes:
         base: who makes models, and of which polytopes.
-        layers: per layer added so far, one block per polytope.
+        layers: per layer added so far, one block per polytope; constraints (rows, bound) stand there too.
     """
 
     base: Shared[tuple[SolverFactory, tuple[Polytope, ...]]]
-    layers: tuple[Shared[tuple[UnitBlock, ...]], ...] = ()
+    layers: tuple[Shared[tuple[Block, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +75,10 @@ def warm_models(recipe: Recipe) -> list[Solver]:
     models, count = _WARM[token]
     for layer in recipe.layers[count:]:
         for model, block in zip(models, layer.load(), strict=True):
-            model.add_units(block)
+            if isinstance(block, UnitBlock):
+                model.add_units(block)
+            else:
+                model.add_constraints(*block)
     _WARM[token] = models, len(recipe.layers)
     return models
 

@@ -41,9 +41,9 @@ def directed(network: Network, domain: Domain, *, share: float, output=0, **opti
     bound = top - Fraction(share) * abs(top)
     (row,) = above = (at_least(bound, output),)
     below = (replace(row, outputs={output: Fraction(1)}, bound=bound),)
-    module = "eqverify.stability.directed"
-    blind = f"{module}.CounterexampleSearch"
-    with patch(f"{blind}.search"), patch(f"{blind}.try_points"), patch(f"{module}.SPLIT_BOXES", 6):
+    blind = "eqverify.stability.counterexample.CounterexampleSearch"
+    boxes = patch("eqverify.stability.stages.region.SPLIT_BOXES", 6)
+    with patch(f"{blind}.search"), patch(f"{blind}.try_points"), boxes:
         result, model, query = reduced(network, domain, (above, below), certified_only=True, **options)
     first = result.disjuncts[0]
     assert first.status == "open"

@@ -189,8 +189,8 @@ def test_mutants_that_are_verified_hold_where_the_disjunct_does(name):
 
 def test_files_and_the_command(tmp_path, capsys, monkeypatch):
     for work in ("search", "try_points"):
-        monkeypatch.setattr(f"eqverify.stability.directed.CounterexampleSearch.{work}", lambda *_: None)
-    monkeypatch.setattr("eqverify.stability.directed.SPLIT_BOXES", 6)
+        monkeypatch.setattr(f"eqverify.stability.counterexample.CounterexampleSearch.{work}", lambda *_: None)
+    monkeypatch.setattr("eqverify.stability.stages.region.SPLIT_BOXES", 6)
     network = random_network(3, (2, 6, 6, 2), 0.7)
     model, query = save(str(tmp_path), network, box(2), ((at_least(0, 0),), (at_least(1000, 0),)))
     out, certificate = tmp_path / "out.onnx", tmp_path / "c.cert"
@@ -211,8 +211,8 @@ def test_a_disjunct_that_only_the_checker_finds_to_be_empty_is_unsat(monkeypatch
         raise EmptySetError("check/contradiction", "no box is left")
 
     for work in ("search", "try_points"):
-        monkeypatch.setattr(f"eqverify.stability.directed.CounterexampleSearch.{work}", lambda *_: None)
-    monkeypatch.setattr("eqverify.stability.directed.SPLIT_BOXES", 6)
+        monkeypatch.setattr(f"eqverify.stability.counterexample.CounterexampleSearch.{work}", lambda *_: None)
+    monkeypatch.setattr("eqverify.stability.stages.region.SPLIT_BOXES", 6)
     monkeypatch.setattr("eqverify.reduction.certifying.recheck", empty)
     network = random_network(3, (2, 6, 6, 2), 0.7)
     result, *_ = reduced(network, box(2), ((at_least(0, 0),),), certified_only=True)

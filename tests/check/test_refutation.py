@@ -26,7 +26,7 @@ from eqverify.domain import Case as Part
 from eqverify.domain import Domain, HalfSpace
 from eqverify.errors import EqverifyError, UsageError
 from eqverify.problem import box_problem
-from eqverify.stability.directed import prove_directed
+from eqverify.stability.disjuncts import prove_directed
 from eqverify.stability.options import StabilityOptions
 from eqverify.testing.oracle import directed_sets_exact
 from eqverify.testing.strategies import problems
@@ -228,7 +228,7 @@ def test_what_is_verified_is_true_of_any_problem(problem):
     if not todo:
         reject()
     options = StabilityOptions(time_limit=20.0, split_inputs=12, node_limit=100)
-    with patch("eqverify.stability.directed.SPLIT_BOXES", 64):
+    with patch("eqverify.stability.stages.region.SPLIT_BOXES", 64):
         proofs = prove_directed(problem, options, certified_only=True, record=True)
     judged = 0
     for found in proofs:
@@ -268,7 +268,7 @@ def test_a_solvers_word_is_no_certificate(monkeypatch):
     """Where only SCIP shows that a disjunct is unsat, there is none."""
     network, domain = random_network(2, (4, 8, 8, 2), 0.6), cut_box(4)
     top = highest(network, domain, 0)
-    monkeypatch.setattr("eqverify.stability.directed.prove_signs", lambda *a, **k: [Mock(proved=False)])
+    monkeypatch.setattr("eqverify.stability.stages.region.prove_signs", lambda *a, **k: [Mock(proved=False)])
     disjuncts = ((at_least(top + Fraction(6, 10), 0),),)
     result, *_ = reduced(network, domain, disjuncts, split_inputs=0)
     (found,) = result.disjuncts

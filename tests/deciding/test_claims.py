@@ -31,15 +31,15 @@ from eqverify.deciding.claims import ask, rederive
 from eqverify.deciding.portfolio import PortfolioBackend
 from eqverify.deciding.question import Reply
 from eqverify.deciding.scip_backend import ScipBackend
-from eqverify.deciding.shared import SharedProof
 from eqverify.domain import box_domain
 from eqverify.errors import LimitError
 from eqverify.export.onnx import write_network
 from eqverify.export.vnnlib import format_specification, query_of
 from eqverify.milp.encoding import Answer, Verdict
 from eqverify.milp.scip import ScipSolver
-from eqverify.stability import directed
+from eqverify.stability import disjuncts
 from eqverify.stability.facts import Evidence, Status
+from eqverify.stability.joint_disjuncts import SharedProof
 from eqverify.testing.oracle import stable_sets_exact
 from eqverify.trust import NOBODY
 
@@ -200,17 +200,17 @@ def test_a_lying_scip_that_is_trusted_is_named(always_infeasible):
 )
 def test_a_directed_proof_that_rests_on_scip_is_a_claim(monkeypatch, trust, verdict, evidence):
     """Whatever that proof does, what it says by a solver's word is not taken for a fact."""
-    honest = directed.prove_directed
+    honest = disjuncts.prove_directed
 
     def believing(*arguments, **options):
         (found,) = honest(*arguments, **options)
         return (replace(found, status="unsat", evidence=Evidence.SOLVER, how="fake", facts=None, point=None),)
 
     def bounds_only(asked, *_, **__):
-        return SharedProof(np.zeros(1, dtype=bool), np.zeros((0, 14)), eq.prove_stability(asked, engine="crown"))
+        return SharedProof(np.zeros(1, dtype=bool), eq.prove_stability(asked, engine="crown"), Evidence.NONE)
 
-    monkeypatch.setattr(directed, "prove_directed", believing)
-    monkeypatch.setattr(deciding, "prove_rows", bounds_only)
+    monkeypatch.setattr(disjuncts, "prove_directed", believing)
+    monkeypatch.setattr(disjuncts, "prove_rows", bounds_only)
     monkeypatch.setattr(deciding.VerifyRun, "_attack", lambda *_: False)
     answer = decided(needle_problem(), FixedBackend("timed-out"), timeout=2.0, trust=trust)
     assert (answer.verdict, answer.evidence) == (verdict, evidence)
@@ -218,7 +218,7 @@ def test_a_directed_proof_that_rests_on_scip_is_a_claim(monkeypatch, trust, verd
 
 def test_facts_that_rest_on_scip_are_not_used(monkeypatch):
     """A layer that only SCIP calls inactive, where the reduction would lose the needle."""
-    honest = directed.prove_directed
+    honest = disjuncts.prove_directed
 
     def believing(*arguments, **options):
         (found,) = honest(*arguments, **options)
@@ -231,11 +231,12 @@ def test_facts_that_rest_on_scip_are_not_used(monkeypatch):
         return (replace(found, status="open", point=None, facts=replace(found.facts, layers=(shut,))),)
 
     def bounds_only(asked, *_, **__):
-        return SharedProof(np.zeros(1, dtype=bool), np.zeros((0, 14)), eq.prove_stability(asked, engine="crown"))
+        return SharedProof(np.zeros(1, dtype=bool), eq.prove_stability(asked, engine="crown"), Evidence.NONE)
 
-    monkeypatch.setattr(directed, "prove_directed", believing)
-    monkeypatch.setattr(directed._Proof, "_run", lambda *_: None)
-    monkeypatch.setattr(deciding, "prove_rows", bounds_only)
+    monkeypatch.setattr(disjuncts, "prove_directed", believing)
+    monkeypatch.setattr(disjuncts, "FIRST_LOOK", ())
+    monkeypatch.setattr(disjuncts, "REGION", ())
+    monkeypatch.setattr(disjuncts, "prove_rows", bounds_only)
     monkeypatch.setattr(deciding.VerifyRun, "_attack", lambda *_: False)
     backend = FixedBackend("timed-out")
     answer = decided(needle_problem(), backend, timeout=2.0)

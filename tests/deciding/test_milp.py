@@ -30,6 +30,7 @@ from eqverify.errors import LimitError
 from eqverify.export.vnnlib import query_of
 from eqverify.milp.encoding import Answer, Verdict
 from eqverify.milp.scip import ScipSolver
+from eqverify.stability import disjuncts
 from eqverify.testing.strategies import boxes, networks
 
 
@@ -122,7 +123,8 @@ def test_without_reduction_nothing_of_ours_comes_between(monkeypatch, make, boun
     def forbidden(*arguments, **options):
         raise AssertionError("a proof of ours was used")
 
-    for name in ("prove_rows", "split_question", "output_bounds", "branch_question", "rederive"):
+    monkeypatch.setattr(disjuncts, "prove_directed", forbidden)
+    for name in ("split_question", "output_bounds", "branch_question", "rederive"):
         monkeypatch.setattr(deciding, name, forbidden)
     for name in ("split_question", "output_bounds", "optimise_slopes", "branch_question"):
         monkeypatch.setattr(arithmetic, name, forbidden)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 from deciding_helpers import FixedBackend, absolute, cancelling, chain, never, problem, square
@@ -17,14 +15,15 @@ from eqverify.deciding import context
 from eqverify.deciding import run as deciding
 from eqverify.deciding.question import Known, Question, Reply
 from eqverify.deciding.scip_backend import ScipBackend
-from eqverify.deciding.shared import SharedProof, prove_rows
 from eqverify.domain import box_domain
 from eqverify.errors import LimitError
 from eqverify.export.vnnlib import query_of
 from eqverify.network import evaluate
 from eqverify.progress import silent
-from eqverify.reduction.folding import fold_case
-from eqverify.stability import directed
+from eqverify.stability import disjuncts
+from eqverify.stability.counterexample import CounterexampleSearch
+from eqverify.stability.facts import Evidence
+from eqverify.stability.joint_disjuncts import SharedProof, prove_rows
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.oracle import stable_sets_exact
@@ -32,13 +31,8 @@ from eqverify.testing.strategies import boxes, networks
 
 
 def shared(asked, seconds=5.0, workers=1):
-    """The proof of the one case of a problem, and the network of its rows."""
-    (case,) = asked.cases
-    folded = fold_case(asked.network, case, [Fraction(0)] * asked.network.output_size, "float64")
-    members = np.zeros((len(case.unsafe), folded.network.output_size), dtype=bool)
-    for number, rows in enumerate(folded.specification.cases[0].unsafe):
-        members[number, [next(iter(row.outputs)) for row in rows]] = True
-    return prove_rows(asked, folded.network, members, seconds, seed=0, workers=workers, progress=silent)
+    """The proof of the one case of a problem."""
+    return prove_rows(asked, seconds, seed=0, workers=workers, progress=silent)
 
 
 def test_disjuncts_with_a_positive_row_are_closed_and_no_others():
@@ -91,7 +85,7 @@ def test_without_workers_the_proof_goes_on_alone(monkeypatch):
             raise LimitError("execution/worker-died", "a worker process ended without an answer")
         return prove_rows(*arguments, workers=workers, **options)
 
-    monkeypatch.setattr(deciding, "prove_rows", dies)
+    monkeypatch.setattr(disjuncts, "prove_rows", dies)
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     query = query_of(asked.specification, "1.0")
     answer = eq.verify(query, asked.network, backend=FixedBackend("unknown"), timeout=20, workers=2)
@@ -107,21 +101,21 @@ def test_a_proof_ends_when_it_is_enough():
 def test_points_of_the_shared_proof_are_replayed(monkeypatch):
     """Without searches, an input that a stage met is the counterexample."""
     monkeypatch.setattr(deciding.VerifyRun, "_attack", lambda *_: False)
+    monkeypatch.setattr(CounterexampleSearch, "search", lambda *_: None)
     asked = problem(cancelling(1.0), [[([1], "5")]])
     answer = eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=FixedBackend("unknown"), timeout=20)
     assert (answer.verdict, answer.backend) == ("sat", "reduction")
 
 
-def test_each_disjunct_is_searched_before_anything_dear(monkeypatch):
+def test_each_disjunct_is_searched_before_anything_expensive(monkeypatch):
     """The second of two disjuncts holds; no time for proofs."""
 
-    def dear(*_, **__):
+    def expensive(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr(deciding, "prove_rows", dear)
+    monkeypatch.setattr(disjuncts, "prove_rows", expensive)
     asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "5")]])
-    answer = eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=FixedBackend("unknown"), timeout=20)
-    assert (answer.verdict, answer.backend) == ("sat", "attack")
+    assert [one.status for one in eq.reduce_for_property(asked).disjuncts] == ["skipped", "sat"]
 
 
 def test_a_question_about_proved_ranges_is_decided_by_them():
@@ -158,10 +152,11 @@ def test_branching_with_proved_ranges_comes_before_a_backend_that_takes_none(mon
     """No proof but CROWN's; the backend would never answer, and is not asked."""
 
     def bounds_only(asked, *_, **__):
-        return SharedProof(np.zeros(1, dtype=bool), np.zeros((0, 20)), eq.prove_stability(asked, engine="crown"))
+        return SharedProof(np.zeros(1, dtype=bool), eq.prove_stability(asked, engine="crown"), Evidence.NONE)
 
-    monkeypatch.setattr(deciding, "prove_rows", bounds_only)
-    monkeypatch.setattr(directed._Proof, "_run", lambda *_: None)
+    monkeypatch.setattr(disjuncts, "prove_rows", bounds_only)
+    monkeypatch.setattr(disjuncts, "FIRST_LOOK", ())
+    monkeypatch.setattr(disjuncts, "REGION", ())
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     backend = FixedBackend("timed-out")
     answer = eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=backend, timeout=20)

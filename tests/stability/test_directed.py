@@ -14,10 +14,10 @@ from eqverify.bounds.duality import Multipliers
 from eqverify.domain import Box, Case, Domain, HalfSpace, Polytope, assume
 from eqverify.errors import EqverifyError, LimitError, UsageError
 from eqverify.milp.encoding import Answer, Verdict
-from eqverify.network import outputs_exact
+from eqverify.network import evaluate, outputs_exact
 from eqverify.problem import box_problem
 from eqverify.stability.counterexample import CounterexampleSearch
-from eqverify.stability.directed import prove_directed
+from eqverify.stability.disjuncts import prove_directed
 from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
@@ -142,7 +142,7 @@ def test_what_is_proved_of_sets_with_points_holds_exactly(problem):
 
 @given(problem=problems(parts=2))
 def test_claims_of_splitting_hold_exactly(problem):
-    with blind(), patch("eqverify.stability.directed.SPLIT_BOXES", 64):
+    with blind(), patch("eqverify.stability.stages.region.SPLIT_BOXES", 64):
         options = replace(OPTIONS, split_inputs=12, node_limit=100)
         judge(problem, results_of(problem, options, certified_only=True))
 
@@ -218,7 +218,7 @@ def test_equations_and_inputs_in_a_disjunct():
 
 def test_linear_constraints_of_the_domain_are_used():
     part = Polytope(Box(np.array([-1.0]), np.array([1.0])), np.array([[1.0]]), np.array([0.25]))
-    found = only(one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1], part), certified_only=True)
+    found = only(one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1], part), certified_only=True, record=True)
     assert (found.status, found.evidence) == ("unsat", Evidence.DUAL)
 
 
@@ -235,7 +235,7 @@ def test_a_found_input_ends_the_work():
     unsafe = ((at_least(2),), (at_least(0),), (at_least(Fraction(1, 2)), at_least(-1)))
     cases = (Case(base.domain.polytopes[0], unsafe),)
     problem = replace(base, specification=replace(base.specification, cases=cases))
-    assert [found.status for found in prove_directed(problem, OPTIONS)] == ["unsat", "sat", "skipped"]
+    assert [found.status for found in prove_directed(problem, OPTIONS)] == ["skipped", "sat", "skipped"]
 
 
 def test_facts_about_one_set_are_not_taken_for_another():
@@ -251,6 +251,39 @@ def test_facts_about_one_set_are_not_taken_for_another():
             transform(wrong, found.facts)
     with pytest.raises(UsageError, match="facts/other-problem"):
         transform(found.problem, prove_stability(problem, OPTIONS))
+
+
+def several(margins):
+    """Disjuncts that ask for outputs beyond about the largest one, by these margins."""
+    random = np.random.default_rng(1)
+    sizes = ((8, 2), (8, 8), (1, 8))
+    network = chain_network([(random.normal(size=size), random.normal(size=size[0])) for size in sizes])
+    top = evaluate(network, np.random.default_rng(0).uniform(-1, 1, (20000, 2))).max()
+    base = box_problem(network, -np.ones(2), np.ones(2))
+    cases = (Case(base.domain.polytopes[0], tuple((at_least(top + margin),) for margin in margins)),)
+    return replace(base, specification=replace(base.specification, cases=cases))
+
+
+def test_disjuncts_share_one_proof():
+    """Where more inputs are free than are split; what it leaves open starts from its facts."""
+    with blind():
+        found = prove_directed(several((0.05, 0.5, -0.01)), OPTIONS, certified_only=True)
+    assert [one.status for one in found] == ["unsat", "unsat", "open"]
+    assert {one.how for one in found[:2]} == {"one proof for all disjuncts"}
+    assert {one.evidence for one in found[:2]} == {Evidence.TREE}
+    assert found[2].shared is found[0].shared
+    for layer, before in zip(found[2].facts.layers, found[2].shared.layers, strict=True):
+        assert (layer.lower >= before.lower).all()
+        assert (layer.upper <= before.upper).all()
+
+
+@pytest.mark.parametrize("options", [{"record": True}, {"facts": None}])
+def test_disjuncts_share_no_proof_where_each_is_written_down_or_inputs_are_few(options):
+    few = OPTIONS if options.get("record") else replace(OPTIONS, split_inputs=12)
+    with blind():
+        found = prove_directed(several((0.05, 0.5)), few, certified_only=True, **options)
+    assert [one.status for one in found] == ["unsat", "unsat"]
+    assert all("shared" not in {stage.name for stage in one.stages} for one in found)
 
 
 def test_a_property_without_output_condition():

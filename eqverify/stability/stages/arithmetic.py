@@ -10,6 +10,7 @@ from eqverify.arrays import FloatArray
 from eqverify.bounds import Bounds, interval_bounds
 from eqverify.bounds.alpha import optimise_slopes
 from eqverify.bounds.ascent import Slopes
+from eqverify.bounds.crown import never
 from eqverify.problem import Problem
 from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.proofs import DerivedProof, SlopesProof
@@ -42,24 +43,35 @@ def _interval_of(problem: Problem, lower: FloatArray, upper: FloatArray, known: 
 
 
 def alpha(run: Run) -> None:
-    """Optimised slopes for the open units; left out where they would take too long, judged by what CROWN took."""
+    """Optimised slopes for the open units; left out where they would take too long, judged by what CROWN took.
+
+    In a region, with multipliers on its constraints: every layer gains, and each batch is a step of the proof.
+    """
     seconds = next((stage.seconds for stage in run.stages if stage.name == "crown"), 0.0)
     undecided = sum(int((run.table.status(name) == Status.UNDECIDED).sum()) for name in run.table.bounds)
     expected = seconds * (1 + ALPHA_FACTOR * run.table.undecided() / max(1, undecided))
-    if run.options.node_limit is None and expected > run.budget.left:
+    assumed, stop = run.assumed, never if run.assumed is None else run.budget.exhausted
+    if run.options.node_limit is None and assumed is None and expected > run.budget.left:
         run.annotate(0, f"left out: CROWN took {seconds:.2f} s")
         return
     table, before = run.table, dict(run.table.bounds)
     targets = {name: table.open(name) for name in table.bounds}
     found: list[tuple[int, Mapping[str, tuple[Slopes, ...]]]] = []
 
+    def listen(node: str, known: Bounds, slopes: Slopes) -> None:
+        if assumed is not None:
+            run.proofs(SlopesProof(known, np.zeros(1, dtype=np.int64), {node: (slopes,)}))
+
     def optimised(problem: Problem, lower: FloatArray, upper: FloatArray, known: Bounds) -> Bounds:
-        answer = optimise_slopes(problem.network, lower, upper, known, targets, above=table.above, below=table.below)
+        answer = optimise_slopes(
+            problem.network, lower, upper, known, targets,
+            above=table.above, below=table.below, assumed=assumed, stop=stop, listen=listen,
+        )  # fmt: skip
         found.append((len(lower), answer.slopes))
         return answer.bounds
 
     run.bound(run.at_least(Evidence.DUAL), optimised)
     start = 0
-    for count, slopes in found:
+    for count, slopes in found if assumed is None else ():
         run.proofs(SlopesProof(before, np.arange(start, start + count), slopes))
         start += count

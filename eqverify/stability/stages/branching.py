@@ -13,6 +13,8 @@ How the effort is spent:
 - an open sign that was not proved is looked for next to the corners that its worst leaves pointed to;
 - what is open then is asked again with `GROWTH` times the nodes, as long as time is left and a round decides any unit.
 
+In a region, where no witness ends a hopeless question, there is one round with `FEWER` times the nodes and time.
+
 The questions about a layer are shared out over the workers.  With a node limit there is no share of time, one round and
 one worker: the stage then ends by its numbers of nodes, with the same result every time.
 """
@@ -26,7 +28,7 @@ from functools import partial
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
-from eqverify.bounds import Bounds, Interval, interval_bounds
+from eqverify.bounds import Bounds, Interval
 from eqverify.bounds.pullback import ancestors
 from eqverify.budget import Budget
 from eqverify.execution import outcome
@@ -44,6 +46,7 @@ NODES_PER_OPEN = 500
 FEWEST = 30
 SLACK = 0.02
 GROWTH = 4
+FEWER = 1 / 4
 
 
 def branch(run: Run) -> None:
@@ -51,18 +54,18 @@ def branch(run: Run) -> None:
     if not run.options.branch_nodes:
         run.annotate(0, "left out")
         return
-    fixed = run.options.node_limit is not None
-    budget = run.budget if fixed else Budget(run.budget.left * SHARE)
-    questions, factor, going = 0, 1, True
+    fixed, region = run.options.node_limit is not None, run.assumed is not None
+    questions, factor, going = 0, FEWER if region else 1.0, True
+    budget = run.budget if fixed else Budget(run.budget.left * SHARE * factor)
     while going and run.table.undecided() and not budget.exhausted():
         before = run.table.undecided()
         questions += _round(run, budget, factor)
         factor *= GROWTH
-        going = run.table.undecided() < before and not fixed
+        going = run.table.undecided() < before and not fixed and not region
     run.annotate(questions, "time limit reached" if budget.exhausted() else "")
 
 
-def _round(run: Run, budget: Budget, factor: int) -> int:
+def _round(run: Run, budget: Budget, factor: float) -> int:
     """All layers once, with so many times the nodes; the number of questions."""
     fixed = run.options.node_limit is not None
     questions = 0
@@ -76,7 +79,7 @@ def _round(run: Run, budget: Budget, factor: int) -> int:
         questions += layer.signs(budget if fixed else budget.share(2 if _open_layers(run, relu) > 1 else 1))
         later = _open_units(run, relu)
         if later:
-            nodes = min(RANGE_NODES, NODES_PER_OPEN * later) * factor
+            nodes = int(min(RANGE_NODES, NODES_PER_OPEN * later) * factor)
             questions += layer.ranges(budget if fixed else budget.share(2), nodes)
         if layer.gained and run.table.undecided():
             run.crown()
@@ -85,7 +88,9 @@ def _round(run: Run, budget: Budget, factor: int) -> int:
 
 
 def behind_relu(run: Run, relu: Relu) -> bool:
-    """Whether any ReLU stands before: elsewhere intervals are exact on boxes."""
+    """Whether any ReLU stands before, or constraints on outputs are assumed: elsewhere intervals are exact on boxes."""
+    if run.assumed is not None:
+        return True
     before = ancestors(run.problem.network, relu.source)
     return any(other.name in before for other in run.problem.network.relus)
 
@@ -130,7 +135,7 @@ class Layer:
         patience: see `prove_signs`.
     """
 
-    def __init__(self, run: Run, name: str, factor: int = 1, patience: float = HOPELESS) -> None:
+    def __init__(self, run: Run, name: str, factor: float = 1.0, patience: float = HOPELESS) -> None:
         self.run = run
         self.name = name
         self.factor = factor
@@ -149,7 +154,7 @@ class Layer:
                 wanted = np.flatnonzero(undecided & ~known[self.name] & (reach > 0) & (reach <= width))
                 questions += [SignQuery(self.name, int(unit), sign) for unit in wanted]
             share = budget.share(table.parts - part) if table.parts > 1 else budget
-            count += self.ask(part, questions, share, self.factor * self.run.options.branch_nodes)
+            count += self.ask(part, questions, share, int(self.factor * self.run.options.branch_nodes))
         return count
 
     def ranges(self, budget: Budget, nodes: int, aims: Aims | None = None) -> int:
@@ -205,7 +210,7 @@ class Layer:
         if not questions:
             return 0
         run = self.run
-        known = self._known(part)
+        known = run.bounds_on(part)
         prove = partial(
             prove_signs,
             assumed=run.problem.given(part),
@@ -229,11 +234,6 @@ class Layer:
         self._learn(part, known, results)
         return len(questions)
 
-    def _known(self, part: int) -> Bounds:
-        domain, own = self.run.problem.domain, slice(part, part + 1)
-        told = {name: Interval(i.lower[own], i.upper[own]) for name, i in self.run.table.bounds.items()}
-        return interval_bounds(self.run.problem.network, domain.lower[own], domain.upper[own], told)
-
     def _learn(self, part: int, known: Bounds, results: list[BranchResult]) -> None:
         table = self.run.table
         old = table.bounds[self.name]
@@ -242,9 +242,9 @@ class Layer:
         if not useful:
             return
         self.gained = True
-        table.learn({self.name: Interval(lower, upper)}, self.run.at_least(Evidence.TREE))
         for result in useful:
             self.run.proofs(BranchProof(known, part, result))
+        table.learn({self.name: Interval(lower, upper)}, self.run.at_least(Evidence.TREE))
 
 
 def _take(result: BranchResult, lower: FloatArray, upper: FloatArray) -> bool:

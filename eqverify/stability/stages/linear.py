@@ -9,34 +9,47 @@ left; a layer asks about the units nearest to a sign first and ends after `PATIE
 nothing.  An LP optimum beyond zero says that the unit is hopeless for this relaxation; it is not asked again.  Linear
 constraints on the inputs are rows of the LP: there the first layer is asked about too, and patience and time are
 doubled.  A model of more than `LARGEST` coefficients (wide convolutions) ends the stage, with a note.
+
+In a region the model is of the whole network with the assumed constraints, and made anew after a layer that gained;
+whether it has a point at all is asked first, and the stage may take all of the time.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray
 from eqverify.bounds import Interval
+from eqverify.bounds.constrained import ConstrainedLp, constrained_lp
+from eqverify.bounds.crown import open_units
 from eqverify.bounds.lp import LpLayer
 from eqverify.budget import Budget
 from eqverify.network import Relu
 from eqverify.network.expression import Expression
 from eqverify.relaxation.model import restricted_model
 from eqverify.stability.facts import Evidence, Status
-from eqverify.stability.proofs import LinearProof
+from eqverify.stability.proofs import DerivedProof, LinearProof, ZeroProof
 from eqverify.stability.run import Run
 
 SHARE = 0.1
 PATIENCE = 8
 LARGEST = 4_000_000
 
+MOST_ENTRIES = 20_000_000
+"""Models of whole networks with more entries (units times columns) are left out."""
+
 
 def lp(run: Run) -> None:
     """All layers in order, all parts of the domain."""
-    fixed = run.options.node_limit is not None
+    whole = run.options.node_limit is not None or run.assumed is not None
     cut = any(not part.is_box for part in run.problem.domain.polytopes)
-    budget = run.budget if fixed else Budget(run.budget.left * SHARE * (2 if cut else 1))
-    session = _Session(run, budget)
+    budget = run.budget if whole else Budget(run.budget.left * SHARE * (2 if cut else 1))
+    program = program_of(run)
+    if run.assumed is not None and (program is None or _refuted(run, program)):
+        return
+    session = _Session(run, budget, program)
     note = ""
     for relu in run.problem.network.relus:
         if not run.table.undecided() or budget.exhausted():
@@ -47,24 +60,59 @@ def lp(run: Run) -> None:
         run.progress(f"lp {relu.name}", 0, 1)
         if session.layer(relu) and run.table.undecided():
             run.crown()
+            session = session if program is None else _Session(run, budget, program_of(run), session.questions)
     run.annotate(session.questions, note or ("time limit reached" if budget.exhausted() else ""))
 
 
-class _Session:
-    """The models, one per part, and what their columns stand for: kept and active units by ReLU node, (n,) bool."""
+def program_of(run: Run) -> ConstrainedLp | None:
+    """The model of a region; None elsewhere, and where it would be too large."""
+    if run.assumed is None:
+        return None
+    known, bounds = dict(run.table.bounds), run.bounds_on(0)
+    run.table.learn(bounds, run.derived())
+    run.proofs(DerivedProof("crown", known))
+    kept = sum(int(open_units(bounds[relu.source]).sum()) for relu in run.problem.network.relus)
+    if kept * (kept + run.problem.network.input_size) > MOST_ENTRIES:
+        return None
+    return constrained_lp(run.region(), bounds, run.hints())
 
-    def __init__(self, run: Run, budget: Budget) -> None:
+
+def _refuted(run: Run, program: ConstrainedLp) -> bool:
+    """Whether multipliers show that the model of a region has no point."""
+    found = program.layer.empty(seconds=run.budget.left)
+    if found is None:
+        return False
+    kept, active, model = program.model.kept, program.model.active, program.layer.model
+    proof = LinearProof("", 0, 0, 1, found.value, np.zeros(0), 0.0, kept, active, model, found.multipliers)
+    run.proofs(ZeroProof(run.bounds_on(0), proof))
+    run.empty(Evidence.DUAL, "a linear program")
+    return True
+
+
+class _Session:
+    """The models, one per part, and what their columns stand for: kept and active units by ReLU node, (n,) bool.
+
+    A region has one model, of the whole network; elsewhere models grow layer by layer.
+    """
+
+    def __init__(self, run: Run, budget: Budget, program: ConstrainedLp | None, questions: int = 0) -> None:
         self.run = run
         self.budget = budget
-        self.questions = 0
-        self.kept: dict[str, BoolArray] = {}
-        self.active: dict[str, BoolArray] = {}
+        self.questions = questions
+        self.program = program
+        self.kept: Mapping[str, BoolArray] = {}
+        self.active: Mapping[str, BoolArray] = {}
+        if program is not None:
+            self.kept, self.active, self.models = program.model.kept, program.model.active, [program.layer]
+            return
         self.models = [
             LpLayer(part.box.lower, part.box.upper, part.matrix, part.bound) for part in run.problem.domain.polytopes
         ]
 
     def too_wide(self, relu: Relu) -> bool:
         """Whether the rows of a layer, or of one before it, are too many numbers."""
+        if self.program is not None:
+            return False
         width = self.models[0].model.width
         network = self.run.problem.network
         position = network.relus.index(relu)
@@ -74,6 +122,8 @@ class _Session:
     def layer(self, relu: Relu) -> bool:
         """Ask about the open units of one layer, then add its kept units; whether any bound got better."""
         problem, table, name = self.run.problem, self.run.table, relu.source
+        if self.program is not None:
+            return self._ask(name, 0, self.program.layer, self.program.model.values[name])
         status, box = table.status(name), problem.domain.hull
         kept = {**self.kept, relu.name: np.isin(status, (Status.UNDECIDED, Status.UNSTABLE))}
         active = {**self.active, relu.name: status == Status.ACTIVE}
@@ -90,7 +140,7 @@ class _Session:
     def _ask(self, name: str, part: int, model: LpLayer, z: Expression) -> bool:
         table = self.run.table
         points, found, silent = [], [], 0
-        patience = PATIENCE if self.run.problem.domain.polytopes[part].is_box else 2 * PATIENCE
+        patience = PATIENCE if self.run.problem.given(part) is None else 2 * PATIENCE
         for unit, sign in self._order(name, part):
             if silent >= patience or self.budget.exhausted():
                 break
@@ -102,9 +152,9 @@ class _Session:
         old = table.bounds[name]
         lower, upper = old.lower.copy(), old.upper.copy()
         useful = [proof for proof in found if _take(proof, lower[part], upper[part])]
-        table.learn({name: Interval(lower, upper)}, self.run.at_least(Evidence.DUAL))
         for proof in useful:
             self.run.proofs(proof)
+        table.learn({name: Interval(lower, upper)}, self.run.at_least(Evidence.DUAL))
         if points:
             self.run.falsifier.try_points(np.stack(points))
         return bool(useful)

@@ -10,13 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from eqverify.bounds.constrained import ConstrainedLp
 from eqverify.budget import Budget
 from eqverify.network import Affine
 from eqverify.search.sign_tree import SignQuery
+from eqverify.stability.facts import Evidence
 from eqverify.stability.isa import JointQuestions
 from eqverify.stability.run import Run
 from eqverify.stability.sign_questions import ProveClaims, QuestionPolicy, SignClaim, SignQuestions
 from eqverify.stability.stages.branching import Layer
+from eqverify.stability.stages.linear import program_of
+from eqverify.stability.stages.region import refute_rows
 
 _LEAST = 1.0
 """Seconds for proving what SCIP claims of the units of a batch, at least."""
@@ -28,10 +32,16 @@ _NODES, _FIXED_NODES = 1_000_000, 20_000
 def scip(run: Run) -> None:
     """The layers in order; bounds are tightened again after each layer that gained.
 
+    Of a region it is asked first whether it is empty.
+
     What time is left in the end goes to claims that were not proved, with the seconds of a question each.
     """
     rounds, seconds = run.options.node_limit is None, run.options.unit_time_limit
-    session = _ask(run, QuestionPolicy(seconds, rounds=rounds), partial(prove_claims, run), run.crown)
+    program = program_of(run)
+    if run.assumed is not None and program is None:
+        run.annotate(0, "left out: the model would be too large")
+        return
+    session = _ask(run, QuestionPolicy(seconds, rounds=rounds), partial(prove_claims, run), run.crown, program)
     for name, claims in session.unproved.items():
         still = [replace(c, seconds=seconds) for c in claims if run.table.open(name)[c.unit]]
         if still and rounds and not run.budget.exhausted():
@@ -63,11 +73,19 @@ def prove_claims(run: Run, name: str, claims: Sequence[SignClaim]) -> None:
     run.journal.flush(run.solver)
 
 
-def _ask(run: Run, policy: QuestionPolicy, prove: ProveClaims | None, gained: Callable[[], None]) -> SignQuestions:
+def _ask(
+    run: Run,
+    policy: QuestionPolicy,
+    prove: ProveClaims | None,
+    gained: Callable[[], None],
+    program: ConstrainedLp | None = None,
+) -> SignQuestions:
     parts = run.problem, run.table, run.falsifier, run.factory, run.budget, policy
-    session = SignQuestions(*parts, executor=run.executor, prove=prove)
+    session = SignQuestions(*parts, executor=run.executor, prove=prove, program=program)
     run.solver = session.description
     try:
+        if program is not None:
+            _prove_empty(run, session.claimed_empty(run.budget.left / 2))
         for node in run.problem.network.relus:
             if run.budget.exhausted() or not run.table.undecided():
                 break
@@ -78,6 +96,17 @@ def _ask(run: Run, policy: QuestionPolicy, prove: ProveClaims | None, gained: Ca
     note = "time limit reached" if run.budget.exhausted() else ""
     run.annotate(session.questions, note)
     return session
+
+
+def _prove_empty(run: Run, seconds: float | None) -> None:
+    """Search for a proof of a claim that a region is empty, in the time that it took; None for no claim."""
+    if seconds is None or not run.table.undecided():
+        return
+    if refute_rows(run, Budget(min(max(seconds, _LEAST), run.budget.left)), _NODES):
+        return
+    run.claimed_empty = True
+    if run.table.trusts:
+        run.empty(Evidence.SOLVER, run.solver)
 
 
 def isa(run: Run) -> None:

@@ -1,0 +1,133 @@
+"""One proof for all disjuncts of a case: the rows of its condition as units of a last layer (V-6).
+
+What narrows the ranges of the network's units serves every disjunct, and a row is one more unit whose sign is asked
+for.  So the stages of the proof of stability run once, on the network with a ReLU behind the rows, until each disjunct
+has a row that is positive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from eqverify.arrays import BoolArray
+from eqverify.bounds import Interval
+from eqverify.domain import Assumption, Domain, Polytope
+from eqverify.network import Network, Port, Relu
+from eqverify.problem import Problem, domain_problem
+from eqverify.progress import Progress
+from eqverify.stability.assumed import directed_problem, with_rows
+from eqverify.stability.facts import Evidence, Facts
+from eqverify.stability.options import StabilityOptions
+from eqverify.stability.portfolio import WITHOUT_SOLVER, prove_stability
+from eqverify.stability.run import StageSpec
+from eqverify.stability.stages import rows
+
+_ROWS_SHARE = 0.2
+"""Of the time, for the rows alone before anything is done for units, which costs more than rows need on many units."""
+
+_PLAN = (
+    *WITHOUT_SOLVER[:3],
+    StageSpec("rows", partial(rows.branch_rows_alone, share=_ROWS_SHARE)),
+    *WITHOUT_SOLVER[3:-1],
+)
+"""Before branching, after which nothing comes, so that it may take all of the time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedProof:
+    """What one proof told about all disjuncts.
+
+    Attributes:
+        closed: (disjuncts,) bool: no input of the case satisfies it.
+        facts: about the units of the network, on the inputs of the case; they rest on arithmetic alone.  Some of the
+            inputs that showed signs may satisfy a disjunct.
+        evidence: what `closed` rests on.
+    """
+
+    closed: BoolArray
+    facts: Facts
+    evidence: Evidence
+
+
+def prove_rows(
+    problem: Problem,
+    seconds: float,
+    *,
+    seed: int,
+    workers: int,
+    progress: Progress,
+    node_limit: int | None = None,
+) -> SharedProof:
+    """Look for the signs of rows and units at once.
+
+    Args:
+        problem: the network and one case.
+        seconds: for all stages.
+        seed: of random points.
+        workers: processes that branch on signs.
+        progress: told of each stage.
+        node_limit: not None where the result must be the same every time: stages are then ended by numbers of nodes.
+
+    Returns:
+        What was proved.  Trusted: float64 arithmetic.
+    """
+    (case,) = problem.cases
+    disjuncts = [directed_problem(problem, 0, index).assumed for index in range(len(case.unsafe))]
+    whole, members = _joined([assumed for assumed in disjuncts if assumed is not None])
+    asked, source = _with_signs(problem.network, case.polytope, whole)
+
+    def left(bounds: Mapping[str, Interval]) -> int:
+        positive = (bounds[source].lower > 0).all(axis=0)
+        return int((~(members & positive).any(axis=1)).sum())
+
+    def enough(bounds: Mapping[str, Interval]) -> bool:
+        return not left(bounds)
+
+    def few(bounds: Mapping[str, Interval]) -> bool:
+        return left(bounds) < min(2, len(members))
+
+    options = StabilityOptions(time_limit=seconds, seed=seed, workers=workers, node_limit=node_limit, split_inputs=0)
+    branch = StageSpec("branch", partial(rows.branch_for_rows, few=few))
+    plan = (*_PLAN, branch) if node_limit is None else WITHOUT_SOLVER
+    facts = prove_stability(asked, options, progress=progress, plan=plan, enough=enough)
+    signs = facts.layers[-1]
+    own = replace(
+        facts,
+        network_digest=problem.network.digest,
+        domain_digest=problem.domain_digest,
+        layers=facts.layers[:-1],
+        proofs=(),
+    )
+    closed = np.asarray((members & (signs.lower > 0)).any(axis=1))
+    return SharedProof(closed, own, facts.dearest)
+
+
+def _joined(disjuncts: Sequence[Assumption]) -> tuple[Assumption, BoolArray]:
+    """All constraints of some disjuncts, each once, and (disjuncts, rows) which are whose.
+
+    One that always holds, 0 <= 1, is nobody's: there may be no others.
+    """
+    size = disjuncts[0].outputs.shape[1]
+    columns = [np.hstack([one.outputs, one.inputs, one.bound[:, None]]) for one in disjuncts]
+    always = np.zeros((1, columns[0].shape[1]))
+    always[0, -1] = 1.0
+    found, number = np.unique(np.concatenate([*columns, always]), axis=0, return_inverse=True)
+    owner = np.repeat(np.arange(len(disjuncts)), [len(one) for one in disjuncts])
+    members = np.zeros((len(disjuncts), len(found)), dtype=bool)
+    members[owner, number.ravel()[:-1]] = True
+    return Assumption(found[:, :size], found[:, size:-1], found[:, -1]), members
+
+
+def _with_signs(network: Network, polytope: Polytope, whole: Assumption) -> tuple[Problem, str]:
+    """The inputs of the case, and the network with the rows and a ReLU behind it; the name of the rows."""
+    longer, source = with_rows(network, whole)
+    name = "signs"
+    while name in longer.sizes:
+        name += "_"
+    port = Port(name, (1, len(whole)), network.outputs[0].element, name)
+    asked = Network(network.inputs, (*longer.nodes, Relu(name, source)), (port,))
+    return domain_problem(asked, Domain((polytope,))), source
