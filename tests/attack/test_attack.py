@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eqverify.attack.gradient import row_gradients
-from eqverify.attack.points import Sampler, nearest_single, sample_boxes
+from eqverify.attack.points import Sampler, nearest_of_type, sample_boxes
 from eqverify.attack.replay import TOLERANCE, Replay, holding, shown_by
 from eqverify.attack.search import RowSearch
 from eqverify.domain import Box, Case, HalfSpace, Polytope, box_domain
@@ -248,7 +248,7 @@ def test_points_of_boxes_come_by_turns():
 @given(boxes(3), st.integers(0, 2**32 - 1))
 def test_float32_points_stay_between_the_bounds(box, seed):
     points = Sampler(Polytope(box), np.random.default_rng(seed)).sample(6)
-    near = nearest_single(points, box.lower, box.upper)
+    near = nearest_of_type(points, box.lower, box.upper, "float32")
     assert ((near >= box.lower) & (near <= box.upper)).all()
     with np.errstate(over="ignore"):
         single = near.astype(np.float32).astype(np.float64) == near
