@@ -41,10 +41,12 @@ def check(
         InputError: `read/differs` where onnxruntime computes something else for a model than the verdict is about.
         LimitError: `certificate/too-large`.
     """
+    from eqverify.frontend.onnx import whole_bytes
     from eqverify.frontend.vnnlib import lower
 
     first, second, last = (_bytes(Path(path)) for path in (network, query, certificate))
-    verdict = check_bytes(first, second, None if reduced is None else _bytes(Path(reduced)), last, arithmetic)
+    written = None if reduced is None else whole_bytes(_bytes(Path(reduced)), reduced)
+    verdict = check_bytes(whole_bytes(first, network), second, written, last, arithmetic)
     if not verdict.verified:
         return verdict
     domain = lower(load_query(query)).domain

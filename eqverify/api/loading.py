@@ -91,7 +91,7 @@ def compared(file: str | Path, front: Front, domain: Domain | None) -> Reading:
 def _require_range(file: str | Path, front: Front, domain: Domain) -> None:
     """Raise where values may be beyond the numbers of the network's type on the domain."""
     network = front.network
-    most = np.finfo(np.float64 if network.inputs[0].element == "float64" else np.float32).max
+    most = np.finfo(network.element).max
     hull = domain.hull
     for name, interval in interval_bounds(network, hull.lower[None], hull.upper[None]).items():
         beyond = ~(interval.magnitude[0] <= most)
@@ -152,6 +152,11 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
 
 
 def _digests(**sources: object) -> dict[str, str]:
-    """SHA-256 (hex) of the bytes of those that are paths."""
+    """SHA-256 (hex) of the bytes of those that are paths; of a network, with the weights that are stored beside it."""
+    from eqverify.frontend.onnx import whole_bytes
+
     paths = {name: Path(path) for name, path in sources.items() if isinstance(path, str | Path)}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
+    contents = {name: path.read_bytes() for name, path in paths.items()}
+    if "network" in paths:
+        contents["network"] = whole_bytes(contents["network"], paths["network"])
+    return {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}

@@ -38,12 +38,13 @@ def sample_boxes(lower: FloatArray, upper: FloatArray, count: int, random: np.ra
     return np.clip(low * (1.0 - share) + high * share, low, high)
 
 
-def nearest_single(points: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
-    """The nearest float32 numbers between bounds (n,), component by component; unchanged where there is none."""
+def nearest_of_type(points: FloatArray, lower: FloatArray, upper: FloatArray, element: str) -> FloatArray:
+    """The nearest numbers of a type between bounds (n,), component by component; unchanged where there is none."""
     with np.errstate(over="ignore"):
-        near = points.astype(np.float32)
-        near = np.where(near < lower, np.nextafter(near, np.float32(np.inf)), near)
-        near = np.where(near > upper, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float64)
+        near = points.astype(element)
+        end = near.dtype.type(np.inf)
+        near = np.where(near < lower, np.nextafter(near, end), near)
+        near = np.where(near > upper, np.nextafter(near, -end), near).astype(np.float64)
     return np.where((near >= lower) & (near <= upper), near, points)
 
 

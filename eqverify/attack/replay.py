@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 
 from eqverify.arrays import FloatArray
-from eqverify.attack.points import nearest_single
+from eqverify.attack.points import nearest_of_type
 from eqverify.domain import Case, Conjunction
 from eqverify.network import Network, evaluate_nodes, evaluation_error, join_outputs, outputs_exact
 
@@ -177,8 +177,9 @@ class Replay:
         lower, upper, other = self._inner
         x = np.clip(point, lower, upper)
         floats = [x]
-        if all(port.element == "float32" for port in self.network.inputs):
-            floats.insert(0, nearest_single(x, lower, upper))
+        element = self.network.element
+        if element != "float64" and all(port.element == element for port in self.network.inputs):
+            floats.insert(0, nearest_of_type(x, lower, upper, element))
         variants = [[other.get(i, Fraction(v)) for i, v in enumerate(values.tolist())] for values in floats]
         return variants + self._at_ends(point, variants[-1])
 

@@ -33,7 +33,8 @@ def describe_network(path: Path, query: Path | None = None) -> Pairs:
         ("supported", not about.unsupported),
     ]
     for problem in about.unsupported:
-        pairs.append((f"unsupported {problem.operator} {problem.node}".strip(), f"{problem.reason} [{problem.code}]"))
+        why = f"{problem.reason} [{problem.code}]" + (f"; {problem.hint}" if problem.hint else "")
+        pairs.append((f"unsupported {problem.operator} {problem.node}".strip(), why))
     if about.cut is not None:
         pairs.append(("cut at", ", ".join(about.cut.tensors) or "no tensor"))
         pairs.append(("because of", ", ".join(f"{node.operator} {node.node}" for node in about.cut.opaque)))

@@ -9,8 +9,8 @@ from eqverify.arrays import BoolArray, FloatArray
 from eqverify.attack.points import sample_boxes
 from eqverify.domain import Domain
 from eqverify.errors import InputError, Place
-from eqverify.export.runtime import compare_with_runtime, rounded_points, run_model, run_tensors
-from eqverify.network import UNIT_ROUNDOFF, Network, evaluate
+from eqverify.export.runtime import UNITS, compare_with_runtime, rounded_points, run_model, run_tensors
+from eqverify.network import Network, evaluate
 
 _MOST_POINTS, _LEAST_POINTS = 96, 3
 _MULTIPLICATIONS = 1 << 28
@@ -99,7 +99,7 @@ def _far(data: bytes, network: Network, points: FloatArray) -> BoolArray:
         outputs = run_model(data, points, one_by_one=True)
     if outputs.shape != expected.shape:
         return np.ones(len(points), dtype=bool)
-    unit = 2.0**-24 if any(port.element == "float32" for port in network.outputs) else UNIT_ROUNDOFF
+    unit = UNITS[network.element]
     with np.errstate(invalid="ignore", over="ignore"):
         near = np.abs(outputs - expected) <= _ULPS * unit * np.abs(expected).max(axis=0, initial=0.0)
     return np.asarray(~(near & np.isfinite(expected)).all(axis=1))
@@ -111,7 +111,7 @@ def _show_only(model: onnx.ModelProto, names: list[str]) -> bool:
     needed, kept = set(names), []
     for node in reversed(model.graph.node):
         if needed.intersection(node.output):
-            needed.update(node.input)
+            needed.update(_read_by(node))
             kept.append(node)
     if names == [info.name for info in model.graph.output] and len(kept) == len(model.graph.node):
         return False
@@ -119,6 +119,13 @@ def _show_only(model: onnx.ModelProto, names: list[str]) -> bool:
     model.graph.node.extend(reversed(kept))
     model.graph.output.extend(declared.get(name, onnx.ValueInfoProto(name=name)) for name in names)
     return True
+
+
+def _read_by(node: onnx.NodeProto) -> list[str]:
+    """The tensors that a node reads, with all that graphs inside it (of If, Loop) name."""
+    graphs = [graph for a in node.attribute for graph in (*([a.g] if a.HasField("g") else []), *a.graphs)]
+    inside = [name for graph in graphs for inner in graph.node for name in _read_by(inner)]
+    return [*node.input, *inside, *(info.name for graph in graphs for info in graph.output)]
 
 
 def _not_moved(model: onnx.ModelProto, network: Network, node: str, point: FloatArray) -> str:

@@ -25,9 +25,10 @@ from eqverify.network import (
 if TYPE_CHECKING:
     import onnxruntime
 
-_UNITS = {"float32": 2.0**-24, "float64": UNIT_ROUNDOFF}
-_SMALLEST_NORMAL = {"float32": 2.0**-126, "float64": 2.0**-1022}
-_NUMPY = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+UNITS = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": UNIT_ROUNDOFF}
+"""Units roundoff of the types of runs."""
+_SMALLEST_NORMAL = {"float16": 2.0**-14, "float32": 2.0**-126, "float64": 2.0**-1022}
+_NUMPY = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
 _EXTRA_ROUNDINGS = 16
 """Roundings per component allowed beyond those of our own nodes: Gemm's alpha and beta, scalings, means."""
 _CHUNK_NUMBERS = 1 << 24
@@ -204,14 +205,13 @@ def compare_with_runtime(
 
 
 def rounded_points(network: Network, points: FloatArray) -> FloatArray:
-    """The points in the element types of a network's inputs; those beyond the range of float32 are at its end."""
+    """The points in the element types of a network's inputs; those beyond the range of a type are at its end."""
     parts = split_inputs(network, np.asarray(points, dtype=np.float64))
-    elements = {port.name: port.element for port in network.inputs}
-    largest = float(np.finfo(np.float32).max)
-    rounded = [
-        np.clip(part, -largest, largest).astype(np.float32).astype(np.float64) if elements[name] == "float32" else part
-        for name, part in parts.items()
-    ]
+    rounded = []
+    for port in network.inputs:
+        dtype = np.dtype(port.element if port.element in UNITS else "float64")
+        largest = float(np.finfo(dtype).max)
+        rounded.append(np.clip(parts[port.name], -largest, largest).astype(dtype).astype(np.float64))
     return np.concatenate(rounded, axis=1)
 
 
@@ -254,8 +254,7 @@ def _judged(network: Network, points: FloatArray, actual: dict[str, FloatArray])
     """Compare all values that the model shows with the network's."""
     if not len(points):
         return RuntimeComparison(0, 0.0, 0.0, 0.0, "", True)
-    elements = {port.element for port in (*network.inputs, *network.outputs)}
-    element = "float32" if "float32" in elements else "float64"
+    element = network.element
     values = split_inputs(network, points)
     errors = {name: np.zeros_like(value) for name, value in values.items()}
     ratios: dict[str, float] = {}
@@ -330,7 +329,7 @@ def _step(
     # Terms that are zero are added without rounding, so that only the others count (in any order of summation).
     counts = (min(t.map.fan_in, _most_nonzero(values[t.source], errors[t.source])) for t in node.terms)
     roundings = sum(count + 2 for count in counts) + 2 + _EXTRA_ROUNDINGS
-    constant = gamma(roundings, _UNITS[element]) + gamma(roundings)
+    constant = gamma(roundings, UNITS[element]) + gamma(roundings)
     batch = len(next(iter(values.values())))
     value = np.broadcast_to(node.bias, (batch, node.size))
     with np.errstate(over="ignore", invalid="ignore"):

@@ -133,14 +133,13 @@ def fits_range(network: Network, x: FloatArray) -> BoolArray:
     """Whether no sum can overflow when a runtime evaluates a network in its own type, in whatever order.
 
     Args:
-        network: the network; single precision if any of its ports is.
+        network: the network; its type is the least precise one of its ports.
         x: (batch, input_size) flat inputs.
 
     Returns:
         (batch,)
     """
-    single = any(port.element == "float32" for port in (*network.inputs, *network.outputs))
-    largest = float(np.finfo(np.float32 if single else np.float64).max) / 4
+    largest = float(np.finfo(network.element).max) / 4
     values = evaluate_nodes(network, x)
     fits = (np.abs(x) <= largest).all(axis=-1)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -145,6 +145,12 @@ class Network:
         return sum(port.size for port in self.outputs)
 
     @property
+    def element(self) -> str:
+        """The type of a run's numbers: the least precise one of inputs and outputs."""
+        elements = {port.element for port in (*self.inputs, *self.outputs)}
+        return next((element for element in ("float16", "float32") if element in elements), "float64")
+
+    @property
     def relu_count(self) -> int:
         """Number of ReLU units."""
         return sum(self.sizes[node.name] for node in self.relus)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eqverify.attack.gradient import row_gradients
-from eqverify.attack.points import Sampler, nearest_single, sample_boxes
+from eqverify.attack.points import Sampler, nearest_of_type, sample_boxes
 from eqverify.attack.replay import TOLERANCE, Replay, holding, shown_by
 from eqverify.attack.search import RowSearch
 from eqverify.domain import Box, Case, HalfSpace, Polytope, box_domain
@@ -245,13 +245,13 @@ def test_points_of_boxes_come_by_turns():
     assert ((points[8::4] > 0) & (points[8::4] < 1)).all()
 
 
-@given(boxes(3), st.integers(0, 2**32 - 1))
-def test_float32_points_stay_between_the_bounds(box, seed):
+@given(boxes(3), st.integers(0, 2**32 - 1), st.sampled_from(["float16", "float32"]))
+def test_points_of_a_type_stay_between_the_bounds(box, seed, element):
     points = Sampler(Polytope(box), np.random.default_rng(seed)).sample(6)
-    near = nearest_single(points, box.lower, box.upper)
+    near = nearest_of_type(points, box.lower, box.upper, element)
     assert ((near >= box.lower) & (near <= box.upper)).all()
     with np.errstate(over="ignore"):
-        single = near.astype(np.float32).astype(np.float64) == near
-        inside = points.astype(np.float32).astype(np.float64)
+        single = near.astype(element).astype(np.float64) == near
+        inside = points.astype(element).astype(np.float64)
     assert (single | (near == points)).all()
     assert single[(inside >= box.lower) & (inside <= box.upper)].all()

@@ -2,7 +2,7 @@
 
 from eqverify.frontend.onnx.cut import Cut, Front, Tail, Unsupported, parse_front, read_front
 from eqverify.frontend.onnx.description import Description, TensorDescription, describe
-from eqverify.frontend.onnx.load import opset_range, read_bytes, unpacked
+from eqverify.frontend.onnx.load import opset_range, read_bytes, unpacked, whole_bytes
 from eqverify.frontend.onnx.monotone import keeps_order
 from eqverify.frontend.onnx.reader import OperatorEntry, operator_table, parse_network, read_network
 
@@ -24,4 +24,5 @@ __all__ = [
     "read_front",
     "read_network",
     "unpacked",
+    "whole_bytes",
 ]

@@ -38,6 +38,14 @@ class Builder:
         self._reserved.add(candidate)
         return candidate
 
+    def taken(self, names: Iterable[str]) -> bool:
+        """Whether one of the names is a tensor's or a helper's already."""
+        return not self._reserved.isdisjoint(names)
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Keep names for the tensors of a graph."""
+        self._reserved.update(names)
+
     def affine(
         self, name: str, terms: tuple[Term, ...], bias: FloatArray, shape: tuple[int, ...], element: str
     ) -> Tensor:

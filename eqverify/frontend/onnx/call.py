@@ -12,7 +12,7 @@ from eqverify.arrays import FloatArray
 from eqverify.errors import InputError, Place
 from eqverify.frontend.onnx.builder import Builder
 from eqverify.frontend.onnx.limits import MAX_COMPONENTS
-from eqverify.frontend.onnx.values import Constant, Tensor, Value
+from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,15 @@ class Call:
         return value
 
     def tensor(self, index: int) -> Tensor:
-        """Input `index`, which must be computed."""
+        """Input `index`, which must be computed; stored numbers become a node without terms."""
         value = self.value(index)
-        if isinstance(value, Constant):
+        if not isinstance(value, Constant):
+            return value
+        if value.element not in ELEMENTS:
             raise self.error("unsupported-form", f"input {index} must be computed, not constant", value=value.name)
-        return value
+        bias = self.weights(value, value.element).reshape(-1)
+        name = self.builder.helper_name(self.name, "stored")
+        return self.builder.affine(name, (), bias, self.checked(value.shape), value.element)
 
     def constant(self, index: int) -> Constant:
         """Input `index`, which must be stored in the file."""

@@ -33,7 +33,7 @@ OPAQUE = frozenset(
 )
 """Codes of errors that say what cannot be lowered, not that something is wrong."""
 
-_CODES = {"float32": onnx.TensorProto.FLOAT, "float64": onnx.TensorProto.DOUBLE}
+_CODES = {"float16": onnx.TensorProto.FLOAT16, "float32": onnx.TensorProto.FLOAT, "float64": onnx.TensorProto.DOUBLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,14 @@ class Unsupported:
         operator: its type.
         code: the error code that reading it gives.
         reason: what is wrong, in one sentence.
+        hint: what would help.
     """
 
     node: str
     operator: str
     code: str
     reason: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,15 +105,22 @@ def _unsupported(model: onnx.ModelProto, source: str | None, data: bytes) -> tup
     try:
         opset = supported_opset(model, source)
         ports = [input_port(info, source) for info in graph_inputs(model.graph)]
-        lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports}, failures)
+        walk = lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports}, failures)
         if not failures:
             parse_network(data, source)
     except InputError as error:
-        return (Unsupported(error.place.node or "", "", error.code, error.message),)
+        return (_told(error.place.node or "", "", error),)
     judged = {node.output[0]: error for node, error in failures}
     found = []
     for node in needed_nodes(model.graph) if failures else ():
+        if node.output[0] in walk.values and node.output[0] not in judged:
+            continue
         failure = judged.get(node.output[0]) or operator_error(node, opset, source)
         if failure is not None:
-            found.append(Unsupported(node.output[0], node.op_type, failure.code, failure.message))
+            found.append(_told(node.output[0], node.op_type, failure))
     return tuple(found)
+
+
+def _told(node: str, operator: str, error: InputError) -> Unsupported:
+    listed = "specs/onnx.md lists the forms of this operator that are read" if operator else ""
+    return Unsupported(node, operator, error.code, error.message, error.hint or listed)

@@ -55,21 +55,31 @@ def _range(arrays: Arrays) -> int:
     return int(min(abs((limit - start) / delta) + 1, 2.0**62)) if delta and math.isfinite(limit - start) else 1 << 62
 
 
+def _one_hot(arrays: Arrays) -> int:
+    return arrays[0].size * max(int(arrays[1].reshape(-1)[0]), 1)
+
+
 _RESULT_SIZE: dict[str, Callable[[Arrays], int]] = {
-    **dict.fromkeys(
-        ["Neg", "Abs", "Sqrt", "Exp", "Log", "Reciprocal", "Floor", "Ceil", "Relu", "Sign", "Not", "Identity"], _largest
-    ),
+    **dict.fromkeys(["Neg", "Abs", "Sqrt", "Exp", "Log", "Reciprocal", "Floor", "Ceil", "Relu", "Sign"], _largest),
+    **dict.fromkeys(["Round", "Not", "Identity", "IsNaN", "IsInf"], _largest),
     **dict.fromkeys(["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Shape", "Size"], _largest),
     **dict.fromkeys(["ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin", "Split"], _largest),
-    **dict.fromkeys(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Mod", "Where"], _broadcast),
-    **dict.fromkeys(["Equal", "Less", "Greater", "And", "Or"], _broadcast),
-    **dict.fromkeys(["MatMul", "Gemm", "Gather"], _product),
+    **dict.fromkeys(["ReduceL1", "ReduceL2", "ReduceSumSquare", "ArgMax", "ArgMin", "CumSum", "TopK"], _largest),
+    **dict.fromkeys(["DequantizeLinear", "Clip", "EyeLike"], _largest),
+    **dict.fromkeys(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Mean", "Sum", "Mod", "Where"], _broadcast),
+    **dict.fromkeys(["Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor"], _broadcast),
+    **dict.fromkeys(["MatMul", "Gemm", "Gather", "Einsum"], _product),
     "Concat": _sum,
     "ConstantOfShape": _shape_argument(0),
     "Expand": _shape_argument(1),
+    "NonZero": lambda arrays: arrays[0].size * max(arrays[0].ndim, 1),
+    "OneHot": _one_hot,
     "Tile": _shape_argument(1),
     "Range": _range,
 }
+
+NORMS = ("ReduceL1", "ReduceL2", "ReduceSumSquare")
+"""Reductions that change even a single number."""
 
 FOLDABLE = tuple(sorted(_RESULT_SIZE))
 """Operators that are folded where all inputs are constant."""
@@ -97,8 +107,11 @@ def fold(
     """
     place = Place(file=file, node=node.output[0])
     arrays = [inputs[name].array for name in node.input if name]
-    if any(array.size == 0 for array in arrays) and node.op_type == "Range":
-        raise InputError("onnx/constant-folding", "Range: an argument is empty", place=place)
+    if any(array.size == 0 for array in arrays) and node.op_type in ("Range", "OneHot"):
+        raise InputError("onnx/constant-folding", f"{node.op_type}: an argument is empty", place=place)
+    if node.op_type in NORMS and any(a.name == "noop_with_empty_axes" and a.i for a in node.attribute):
+        message = f"{node.op_type}: runtimes disagree on what it does along no axes"
+        raise InputError("onnx/unsupported-form", message, place=place)
     if _RESULT_SIZE[node.op_type](arrays) > max(MAX_COMPONENTS, _sum(arrays)):
         message = f"{node.op_type}: the constant result has more than {MAX_COMPONENTS} components"
         raise InputError("onnx/too-large", message, place=place)
@@ -126,6 +139,7 @@ def _run(node: onnx.NodeProto, arrays: dict[str, npt.NDArray[Any]], opset: int, 
         return onnx.helper.make_value_info(name, onnx.TypeProto())
 
     graph = onnx.helper.make_graph([node], "fold", [info(n) for n in arrays], [info(n) for n in node.output if n])
+    opset = max(opset, 19) if node.op_type == "DequantizeLinear" else opset  # the evaluator has no earlier form
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
     try:
         with np.errstate(all="ignore"):

@@ -11,3 +11,6 @@ MAX_WINDOW_READS = 1 << 26
 
 MAX_DENSE_ENTRIES = 1 << 25
 """Entries of a dense matrix built for a product that is not stored as a matrix (256 MB)."""
+
+MAX_NODES = 1 << 18
+"""Nodes of a model once the functions that it defines are unfolded."""

@@ -11,6 +11,8 @@ from onnx import defs
 
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.files import read_limited, unpack
+from eqverify.frontend.onnx.external import with_outside_data
+from eqverify.frontend.onnx.functions import inlined
 from eqverify.frontend.onnx.limits import MAX_FILE_BYTES
 from eqverify.frontend.onnx.table import OLDEST_OPSET
 
@@ -18,11 +20,11 @@ DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The bytes of a model file; gzip, known by its content, is unpacked.
+    """The bytes of a whole model: a file, unpacked where it is gzip by its content, with the weights beside it in it.
 
     Raises:
         UsageError: `onnx/no-file`, `onnx/unreadable`.
-        InputError: `onnx/malformed` (damaged gzip), `onnx/too-large`.
+        InputError: `onnx/malformed` (damaged gzip), `onnx/too-large`, `onnx/external-data`.
     """
     place = Place(file=str(path))
     try:
@@ -34,7 +36,25 @@ def read_bytes(path: str | Path) -> bytes:
         raise UsageError("onnx/unreadable", "the model file cannot be read", place=place, value=reason) from error
     if data is None:
         raise _too_large(place)
-    return unpacked(data, str(path))
+    return with_outside_data(unpacked(data, str(path)), path)
+
+
+def whole_bytes(stored: bytes, path: str | Path) -> bytes:
+    """What stands for a model file in digests: its own bytes, or those of the whole model where weights are beside it.
+
+    Args:
+        stored: the bytes of the file, damaged ones too.
+        path: the file.
+
+    Raises:
+        InputError: as `read_bytes`, for the weights beside it.
+    """
+    try:
+        model = unpacked(stored, str(path))
+    except InputError:
+        return stored
+    whole = with_outside_data(model, path)
+    return stored if whole is model else whole
 
 
 def unpacked(data: bytes, source: str | None = None) -> bytes:
@@ -59,16 +79,17 @@ def _too_large(place: Place) -> InputError:
 
 
 def load_model(data: bytes, source: str | None) -> onnx.ModelProto:
-    """Decode and check a model.
+    """Decode and check a model, and put the bodies of its own functions in the place of calls.
 
     Args:
         data: the bytes of a file.
         source: its path, for errors.
 
     Raises:
-        InputError: `onnx/empty`, `onnx/malformed`, `onnx/no-graph`, `onnx/external-data`, `onnx/invalid`.
+        InputError: `onnx/empty`, `onnx/malformed`, `onnx/no-graph`, `onnx/external-data`, `onnx/invalid`, and as
+            `inlined`.
 
-    Trusted: protobuf's decoder and `onnx.checker` (structure: names, order, attributes of each operator).
+    Trusted: protobuf's decoder, `onnx.checker` (structure: names, order, attributes of each operator), `onnx.inliner`.
     """
     place = Place(file=source)
     if not data:
@@ -103,7 +124,7 @@ def load_model(data: bytes, source: str | None) -> onnx.ModelProto:
             value=lines[0] if lines else None,
             hint="export the model again",
         ) from error
-    return model
+    return inlined(model, place)
 
 
 def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto | None:

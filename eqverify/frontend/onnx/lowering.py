@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 from onnx import defs
+from onnx.compose import add_prefix_graph
 
 from eqverify.errors import InputError, Place
 from eqverify.frontend.onnx.builder import Builder
@@ -17,9 +18,6 @@ from eqverify.frontend.onnx.ports import graph_inputs
 from eqverify.frontend.onnx.table import Operator, find_operator
 from eqverify.frontend.onnx.tensors import tensor_array
 from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
-
-UNFOLDED = frozenset({"Add", "Sub", "Mul", "Div", "MatMul", "Gemm", "ReduceSum", "ReduceMean"})
-"""Operators that can be applied to constants without rounding, as to computed values."""
 
 Failures = list[tuple[onnx.NodeProto, InputError]]
 
@@ -109,6 +107,9 @@ class Lowering:
             return
         constants = {n: v for n, v in zip(node.input, inputs, strict=True) if isinstance(v, Constant)}
         default_domain = node.domain in DEFAULT_DOMAINS
+        if default_domain and node.op_type == "If" and len(constants) == 1:
+            self._lower_branch(node, constants[node.input[0]])
+            return
         all_constant = bool(constants) and not any(isinstance(value, Tensor) for value in inputs)
         if default_domain and all_constant and node.op_type in FOLDABLE:
             folded, exact = fold(node, constants, self.opset, self.file)
@@ -124,7 +125,7 @@ class Lowering:
         call = Call(
             operator=node.op_type,
             node_name=node.name,
-            name=node.output[0],
+            name=next(filter(None, node.output), ""),
             outputs=tuple(node.output),
             opset=self.opset,
             file=self.file,
@@ -136,10 +137,28 @@ class Lowering:
         results = results if isinstance(results, tuple) else (results,)
         self.values.update(zip(node.output, results, strict=False))
 
+    def _lower_branch(self, node: onnx.NodeProto, condition: Constant) -> None:
+        """The branch that a constant condition chooses, its tensors called `<output>/<name>`."""
+        if condition.array.size != 1:
+            raise self._error(node, "shape-mismatch", "the condition must be one truth value", value=condition.shape)
+        taken = "then_branch" if condition.array.reshape(-1)[0] else "else_branch"
+        inner = next(attribute.g for attribute in node.attribute if attribute.name == taken)
+        branch = add_prefix_graph(inner, f"{node.output[0]}/")
+        if any(self.builder.taken(names_made(graph)) for graph in (inner, branch)) or inner.sparse_initializer:
+            raise self._error(node, "unsupported-form", "names inside a branch are names outside it, too")
+        self.builder.reserve(names_made(branch))
+        self.stored.update({tensor.name: tensor for tensor in branch.initializer})
+        for inside in needed_nodes(branch):
+            self._lower(inside)
+        for name, info in zip(node.output, branch.output, strict=True):
+            if (value := self.value(info.name)) is not None:
+                self.values[name] = value
+
     def _computed(self, node: onnx.NodeProto, inputs: list[Value | None]) -> list[Value | None]:
         """The inputs of a node of constants, with the first one as a computed value, so that nothing is rounded."""
         first = inputs[0]
-        if node.op_type not in UNFOLDED or not isinstance(first, Constant) or first.element not in ELEMENTS:
+        entry = find_operator(node.op_type, self.opset)
+        if entry is None or not isinstance(first, Constant) or first.element not in ELEMENTS:
             raise self._error(node, "not-constant", "no float64 holds the numbers of this constant")
         bias = first.array.astype(np.float64).reshape(-1)
         name = self.builder.helper_name(node.output[0], "stored")
@@ -200,12 +219,16 @@ def names_read(node: onnx.NodeProto) -> list[str]:
     names = [name for name in node.input if name]
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs) if attribute.HasField("g") or attribute.graphs else ():
-            own = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
-            own |= {name for inner in graph.node for name in inner.output}
+            own = {info.name for info in graph.input} | names_made(graph)
             inside = [name for inner in graph.node for name in names_read(inner)]
             inside += [info.name for info in graph.output]
             names += [name for name in inside if name not in own]
     return names
+
+
+def names_made(graph: onnx.GraphProto) -> set[str]:
+    """The tensors that a graph stores or computes."""
+    return {t.name for t in graph.initializer} | {name for node in graph.node for name in node.output if name}
 
 
 def operator_error(node: onnx.NodeProto, opset: int, file: str | None) -> InputError | None:
@@ -213,6 +236,16 @@ def operator_error(node: onnx.NodeProto, opset: int, file: str | None) -> InputE
     if node.domain in DEFAULT_DOMAINS and (node.op_type in FOLDABLE or find_operator(node.op_type, opset)):
         return None
     return unsupported_operator(node, opset, file)
+
+
+_UNROLLED = "export with fixed lengths, so that loops are unrolled"
+_HINTS = {
+    "": "specs/onnx.md lists what is read; piecewise-linear operators can often be rewritten in those",
+    "custom": "define it as a function of the model, or export with standard operators",
+    "If": "export with fixed shapes and in inference mode, so that the condition is constant",
+    **dict.fromkeys(("Loop", "Scan", "SequenceConstruct", "SplitToSequence"), _UNROLLED),
+}
+"""What would help, by operator."""
 
 
 def unsupported_operator(node: onnx.NodeProto, opset: int, file: str | None) -> InputError:
@@ -225,5 +258,5 @@ def unsupported_operator(node: onnx.NodeProto, opset: int, file: str | None) -> 
         f"operator {full} is not supported{own}",
         place=Place(file=file, node=node.output[0] if node.output else node.name),
         value=f"{full}, opset {opset}",
-        hint="specs/onnx.md lists what is read; piecewise-linear operators can often be rewritten in those",
+        hint=_HINTS["custom" if custom else node.op_type if node.op_type in _HINTS else ""],
     )

@@ -16,8 +16,12 @@ from eqverify.frontend.onnx.exact import nearest_root
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
+_BROADCAST = ("Add", "Sub", "Mul", "Div", "Pow", "Sum", "Mean")
 _MOST_STEPS = 1 << 21
 """Rational operations of one node: some seconds."""
+
+
+Step = Callable[[list[ExactArray], Mapping[str, Any]], ExactArray]
 
 
 def _axes(arrays: list[ExactArray], attributes: Mapping[str, Any]) -> tuple[int, ...] | None:
@@ -49,7 +53,36 @@ def _gemm(arrays: list[ExactArray], attributes: Mapping[str, Any]) -> ExactArray
     return np.asarray(result + arrays[2] * beta if len(arrays) > 2 and beta else result, dtype=object)
 
 
-Step = Callable[[list[ExactArray], Mapping[str, Any]], ExactArray]
+def _with(function: Callable[[ExactArray], ExactArray]) -> Step:
+    """A sum of what a function makes of the numbers."""
+    return lambda arrays, attributes: _summed([function(arrays[0]), *arrays[1:]], attributes)
+
+
+def _of_many(arrays: list[ExactArray], _: Mapping[str, Any]) -> ExactArray:
+    return np.asarray(sum(arrays[1:], arrays[0]), dtype=object)
+
+
+def _cumulated(arrays: list[ExactArray], attributes: Mapping[str, Any]) -> ExactArray:
+    axis = int(arrays[1].reshape(-1)[0])
+    x = np.flip(arrays[0], axis) if attributes.get("reverse", 0) else arrays[0]
+    total = np.cumsum(x, axis=axis, dtype=object) - (x if attributes.get("exclusive", 0) else Fraction(0))
+    return np.asarray(np.flip(total, axis) if attributes.get("reverse", 0) else total, dtype=object)
+
+
+def _dequantized(arrays: list[ExactArray], attributes: Mapping[str, Any]) -> ExactArray:
+    x, rank = arrays[0], arrays[0].ndim
+    axis, block = attributes.get("axis", 1), attributes.get("block_size", 0)
+
+    def spread(values: ExactArray) -> ExactArray:
+        if values.size == 1 and not block:
+            return values.reshape(())
+        if not block:
+            return values.reshape([-1 if k == axis % rank else 1 for k in range(rank)])
+        return np.repeat(values, block, axis=axis).take(range(x.shape[axis]), axis=axis)
+
+    centred = x - spread(arrays[2]) if len(arrays) > 2 else x
+    return np.asarray(centred * spread(arrays[1]))
+
 
 _EXACTLY: dict[str, Step] = {
     "Add": lambda a, _: np.asarray(a[0] + a[1], dtype=object),
@@ -62,9 +95,16 @@ _EXACTLY: dict[str, Step] = {
     "ReduceSum": _summed,
     "ReduceMean": _mean,
     "ReduceProd": _product,
+    "ReduceL1": _with(np.abs),
+    "ReduceSumSquare": _with(np.square),
+    "Sum": _of_many,
+    "Mean": lambda a, _: np.asarray(_of_many(a, _) / Fraction(len(a)), dtype=object),
+    "CumSum": _cumulated,
+    "Einsum": lambda a, given: np.asarray(np.einsum(given["equation"].decode(), *a), dtype=object),
+    "DequantizeLinear": _dequantized,
 }
 
-COMPUTED = frozenset({*_EXACTLY, "Sqrt", "Exp", "Log", "Pow", "Mod", "Range"})
+COMPUTED = frozenset({*_EXACTLY, "Sqrt", "Exp", "Log", "Pow", "Mod", "Range", "ReduceL2"})
 """Operators whose results on floats need not be floats."""
 
 
@@ -86,16 +126,20 @@ def rational(node: onnx.NodeProto, arrays: Arrays, results: list[Any]) -> tuple[
         return [result], False
     if node.op_type in ("Add", "Sub") and _sum_is_exact(inputs[0], inputs[1] * (1 if node.op_type == "Add" else -1)):
         return [result], True
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    if node.op_type == "DequantizeLinear":  # a difference is a float64, and so is 17 bits of one times 24 of a scale
+        result = _dequantized([array.astype(np.float64) for array in inputs], attributes)
+        if inputs[0].dtype.itemsize <= 2 and _single(inputs[1]):
+            return [result], True
     if _steps(node, inputs) > _MOST_STEPS:
         return [result], False
     if node.op_type in _EXACTLY:
-        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         try:
             exact = _EXACTLY[node.op_type]([_fractions(array) for array in inputs], attributes)
         except ZeroDivisionError:
             return [result], False
         return _nearest(exact, result)
-    return _irrational(node, inputs, result)
+    return _irrational(node, inputs, result, attributes)
 
 
 def _fractions(array: npt.NDArray[Any]) -> ExactArray:
@@ -115,11 +159,14 @@ def _nearest(exact: ExactArray, result: npt.NDArray[Any]) -> tuple[list[Any], bo
 
 
 def _irrational(
-    node: onnx.NodeProto, inputs: list[npt.NDArray[Any]], result: npt.NDArray[Any]
+    node: onnx.NodeProto, inputs: list[npt.NDArray[Any]], result: npt.NDArray[Any], attributes: Mapping[str, Any]
 ) -> tuple[list[Any], bool]:
     """Roots to the nearest float64; others as they are: exact where that can be seen."""
-    numbers = [Fraction(number) for number in inputs[0].reshape(-1).tolist()]
-    if node.op_type == "Sqrt":
+    exact = _fractions(inputs[0])
+    if node.op_type == "ReduceL2":
+        exact = _summed([np.square(exact), *inputs[1:]], attributes)
+    numbers = exact.reshape(-1).tolist()
+    if node.op_type in ("Sqrt", "ReduceL2"):
         roots = [nearest_root(number) if number else 0.0 for number in numbers]
         same = all(Fraction(root) ** 2 == number for root, number in zip(roots, numbers, strict=True))
         return [np.array(roots).reshape(result.shape)], same
@@ -128,13 +175,19 @@ def _irrational(
         return [result], all(number == neutral for number in numbers)
     if node.op_type == "Pow" and np.isin(inputs[1], (0.0, 1.0, 2.0, 3.0)).all():
         bases, powers = (np.broadcast_to(array, result.shape).reshape(-1).tolist() for array in inputs)
-        exact = [Fraction(base) ** int(power) for base, power in zip(bases, powers, strict=True)]
-        return _nearest(np.array([*exact, None], dtype=object)[:-1], result)
+        powered = [Fraction(base) ** int(power) for base, power in zip(bases, powers, strict=True)]
+        return _nearest(np.array([*powered, None], dtype=object)[:-1], result)
     if node.op_type == "Range":
         start, _, delta = (Fraction(float(array.reshape(-1)[0])) for array in inputs)
-        exact = [start + delta * k for k in range(result.size)]
-        return _nearest(np.array([*exact, None], dtype=object)[:-1], result)
+        steps = [start + delta * k for k in range(result.size)]
+        return _nearest(np.array([*steps, None], dtype=object)[:-1], result)
     return [result], False
+
+
+def _single(numbers: npt.NDArray[Any]) -> bool:
+    """Whether float32 holds them all."""
+    with np.errstate(over="ignore"):
+        return bool((numbers.astype(np.float32) == numbers).all())
 
 
 def _sum_is_exact(first: FloatArray, second: FloatArray) -> bool:
@@ -150,5 +203,7 @@ def _steps(node: onnx.NodeProto, inputs: list[npt.NDArray[Any]]) -> int:
     """How many rational operations a node takes, about."""
     if node.op_type in ("MatMul", "Gemm"):
         return math.prod(max(array.size, 1) for array in inputs[:2]) // max(min(inputs[0].shape[-1:], default=1), 1)
-    shapes = [array.shape for array in inputs] if node.op_type in ("Add", "Sub", "Mul", "Div", "Pow") else []
+    if node.op_type == "Einsum":
+        return math.prod(max(array.size, 1) for array in inputs)
+    shapes = [array.shape for array in inputs] if node.op_type in _BROADCAST else []
     return math.prod(np.broadcast_shapes(*shapes)) if shapes else max(array.size for array in inputs)

@@ -16,7 +16,7 @@ from eqverify.frontend.onnx.load import load_model, read_bytes, supported_opset
 from eqverify.frontend.onnx.lowering import Lowering, lowered
 from eqverify.frontend.onnx.ports import graph_inputs, input_port, input_tensor, output_port
 from eqverify.frontend.onnx.table import registered
-from eqverify.frontend.onnx.values import Constant, Tensor
+from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor
 from eqverify.network import Network, Port
 
 
@@ -92,7 +92,7 @@ def shown_output(lowering: Lowering, info: onnx.ValueInfoProto) -> Port:
 
 def _constant_output(lowering: Lowering, info: onnx.ValueInfoProto, constant: Constant, place: Place) -> Tensor:
     element = constant.element
-    if element not in ("float32", "float64"):
+    if element not in ELEMENTS:
         raise InputError("onnx/element-type", "a constant output is no float tensor", place=place, value=element)
     bias = constant.array.astype(np.float64).reshape(-1)
     if not np.isfinite(bias).all():
@@ -113,6 +113,7 @@ class OperatorEntry:
         until: last opset, None for all later ones.
         attributes: the attributes that are understood; others must have their default value.
         lowering: what it becomes, or that it is folded where all inputs are constant.
+        refused: forms of it that are not read.
     """
 
     name: str
@@ -120,11 +121,15 @@ class OperatorEntry:
     until: int | None
     attributes: tuple[str, ...]
     lowering: str
+    refused: str = ""
 
 
 def operator_table() -> tuple[OperatorEntry, ...]:
     """What is read: operators on computed values first, then those that are only folded."""
-    entries = [OperatorEntry(e.name, e.since, e.until, tuple(sorted(e.attributes)), e.summary) for e in registered()]
+    entries = [
+        OperatorEntry(e.name, e.since, e.until, tuple(sorted(e.attributes)), e.summary, e.refused) for e in registered()
+    ]
+    entries.append(OperatorEntry("If", 7, None, (), "The nodes of the chosen branch.", "a condition that is computed"))
     names = {entry.name for entry in entries}
     folded = [OperatorEntry(name, 7, None, (), "Constants only: folded.") for name in FOLDABLE if name not in names]
     return (*entries, *folded)

@@ -23,6 +23,7 @@ class Operator:
         since: first opset this entry is for.
         until: last opset, or None for all later ones.
         attributes: the attributes it understands; any other must have its default value.
+        refused: forms of it that are not read, for people.
         lower: the function.
     """
 
@@ -30,6 +31,7 @@ class Operator:
     since: int
     until: int | None
     attributes: frozenset[str]
+    refused: str
     lower: Lowering
 
     @property
@@ -46,12 +48,17 @@ _TABLE: dict[str, list[Operator]] = {}
 
 
 def operator(
-    name: str, *, attributes: tuple[str, ...] = (), since: int = OLDEST_OPSET, until: int | None = None
+    name: str,
+    *,
+    attributes: tuple[str, ...] = (),
+    since: int = OLDEST_OPSET,
+    until: int | None = None,
+    refused: str = "",
 ) -> Callable[[Lowering], Lowering]:
     """Register a function that lowers operator `name`."""
 
     def register(function: Lowering) -> Lowering:
-        _TABLE.setdefault(name, []).append(Operator(name, since, until, frozenset(attributes), function))
+        _TABLE.setdefault(name, []).append(Operator(name, since, until, frozenset(attributes), refused, function))
         return function
 
     return register

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-ELEMENTS: dict[str, npt.DTypeLike] = {"float32": np.float32, "float64": np.float64}
+ELEMENTS: dict[str, npt.DTypeLike] = {"float16": np.float16, "float32": np.float32, "float64": np.float64}
 """Element types of computed values, with the numpy type of the constants that go with them."""
 
 
@@ -45,7 +45,7 @@ class Tensor:
     Attributes:
         source: the node or input.
         shape: extents, the batch dimension being 1 where it is symbolic.
-        element: ``float32`` or ``float64``.
+        element: one of `ELEMENTS`.
     """
 
     source: str

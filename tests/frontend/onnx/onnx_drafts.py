@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_drafts_indexing
 import onnx_drafts_more
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
@@ -452,6 +453,7 @@ def pad(d: Draft, x: Wire) -> Wire:
 
 DRAWERS: dict[str, Callable[[Draft, Wire], Wire]] = {
     **onnx_drafts_more.DRAWERS,
+    **onnx_drafts_indexing.DRAWERS,
     "Abs": _unary("Abs"),
     "AveragePool": _pooling("AveragePool"),
     "Clip": clip,
@@ -493,7 +495,11 @@ DRAWERS: dict[str, Callable[[Draft, Wire], Wire]] = {
 }
 """By operator (and form), a function that adds it to a draft."""
 
-OPSETS = {**dict.fromkeys(["Expand", "Sum", "Max", "Min"], (8, 99)), **onnx_drafts_more.OPSETS}
+OPSETS = {
+    **dict.fromkeys(["Expand", "Sum", "Max", "Min"], (8, 99)),
+    **onnx_drafts_more.OPSETS,
+    **onnx_drafts_indexing.OPSETS,
+}
 """First and last opset, where not all of them."""
 
 

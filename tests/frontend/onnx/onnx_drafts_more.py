@@ -104,17 +104,18 @@ def mean(d: Draft, x: Wire) -> Wire:
     return d.node("Mean", names, shape)
 
 
-def _scales(d: Draft, x: Wire) -> tuple[list[int], tuple[int, ...]]:
+def _scales(d: Draft, x: Wire, *, linear: bool) -> tuple[list[int], tuple[int, ...]]:
     factors = [1] * len(x.shape)
     for axis in range(len(x.shape) - 2, len(x.shape)):
-        factors[axis] = d.integer(1, 3)
+        factors[axis] = d.pick(1, 2, 4) if linear else d.integer(1, 3)
     return factors, tuple(n * f for n, f in zip(x.shape, factors, strict=True))
 
 
 def upsample(d: Draft, x: Wire) -> Wire:
     x = grown(d, x)
-    factors, shape = _scales(d, x)
-    attributes = {"mode": "nearest"} if d.flip() else {}
+    linear = len(x.shape) == 4 and d.flip()
+    factors, shape = _scales(d, x, linear=linear)
+    attributes = {"mode": "linear"} if linear else {"mode": "nearest"} if d.flip() else {}
     if d.opset < 9:
         return d.node("Upsample", [x.name], shape, scales=[float(f) for f in factors], **attributes)
     return d.node("Upsample", [x.name, d.constant(np.array(factors, dtype=np.float32))], shape, **attributes)
@@ -125,13 +126,14 @@ PLACES = "coordinate_transformation_mode"
 
 def resize(d: Draft, x: Wire) -> Wire:
     x = grown(d, x)
-    factors, shape = _scales(d, x)
+    linear = {"mode": "linear"} if len(x.shape) == 4 and d.flip() else {}
+    factors, shape = _scales(d, x, linear=bool(linear))
     scales = np.array(factors, dtype=np.float32)
     if d.opset == 10:
-        return d.node("Resize", [x.name, d.constant(scales)], shape, **({"mode": "nearest"} if d.flip() else {}))
-    attributes: dict[str, Any] = {"mode": "nearest"} if d.flip() else {}
-    modes = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
-    modes += ["tf_half_pixel_for_nn"] if d.opset < 13 else []
+        return d.node("Resize", [x.name, d.constant(scales)], shape, **linear)
+    attributes: dict[str, Any] = linear or ({"mode": "nearest"} if d.flip() else {})
+    modes = ["half_pixel", "pytorch_half_pixel", "asymmetric", *([] if linear else ["align_corners"])]
+    modes += ["tf_half_pixel_for_nn"] if d.opset < 13 and not linear else []
     modes += ["half_pixel_symmetric"] if d.opset >= 19 else []
     if d.flip():
         attributes[PLACES] = d.pick(*modes)

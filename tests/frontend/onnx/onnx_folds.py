@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from onnx import helper, numpy_helper
-from onnx_operators import Case
+from onnx_case import Case
 
 
 def _numbers(c: Case, kind: str) -> Callable[[tuple[int, ...]], np.ndarray]:
@@ -35,7 +35,7 @@ def _positive(c: Case) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _binary(c: Case) -> tuple[list[Any], dict[str, Any]]:
-    make, shape = _numbers(c, "bool" if c.operator in ("And", "Or") else _kind(c)), c.shape(0, 3)
+    make, shape = _numbers(c, "bool" if c.operator in ("And", "Or", "Xor") else _kind(c)), c.shape(0, 3)
     other = tuple(1 if c.chance(0.4) else n for n in shape)[c.pick(0, 0, 1) :]
     pair = [make(shape), make(other)]
     attributes = {}
@@ -115,12 +115,71 @@ def _range(c: Case) -> tuple[list[Any], dict[str, Any]]:
     return [np.array(v, dtype=dtype) for v in (c.pick(0, 1), c.pick(3, 4) if step > 0 else -3, step)], {}
 
 
+def _indexed(c: Case) -> tuple[list[Any], dict[str, Any]]:
+    x, n = _numbers(c, _kind(c))((2, 3)), np.int64
+    updates = _numbers(c, "int" if x.dtype.kind == "i" else "float")
+    axis = c.pick(0, 1, -1)
+    forms: dict[str, tuple[list[Any], dict[str, Any]]] = {
+        "GatherElements": ([x, np.array([[c.pick(0, -1), 1]], n)], {"axis": axis}),
+        "GatherND": ([x, np.array(c.pick([[0], [-1]], [[0, 1]], [1, -1]), n)], {}),
+        "ScatterElements": ([x, np.array([[0, 1]], n), updates((1, 2))], {"axis": axis}),
+        "ScatterND": ([x, np.array([[-1]], n), updates((1, 3))], {}),
+        "ReverseSequence": ([x, np.array([c.pick(1, 2), 1, 2], n)], {}),
+        "Trilu": ([x, *c.pick([], [np.array(c.pick(0, 1, -5), n)])], c.pick({}, {"upper": 0})),
+        "NonZero": ([x], {}),
+        "EyeLike": ([x], c.pick({}, {"k": 1})),
+        "ArgMax": ([x], {"axis": axis, "keepdims": c.pick(0, 1)}),
+        "ArgMin": ([x], {"axis": axis, "keepdims": c.pick(0, 1)}),
+        "OneHot": ([np.array([0, 2, -1], n), np.array(3, n), np.array([0.5, 2], c.dtype)], {"axis": c.pick(0, -1)}),
+        "CumSum": ([x, np.array(c.pick(0, 1, -1), n)], {"exclusive": c.pick(0, 1), "reverse": c.pick(0, 1)}),
+        "IsNaN": ([np.array([1, np.nan], c.dtype)], {}),
+        "IsInf": ([np.array([1, np.inf, -np.inf], c.dtype)], c.pick({}, {"detect_negative": 0})),
+        "CastLike": ([x, np.zeros(1, c.pick(c.dtype, np.int64))], {}),
+        "Clip": ([x] if c.opset < 11 else [x, np.array(-1, x.dtype), np.array(c.pick(1, 2), x.dtype)], {}),
+        "TopK": ([x, np.array([2], n)], {"axis": axis}),
+    }
+    return forms[c.operator]
+
+
+def _dequantized(c: Case) -> tuple[list[Any], dict[str, Any]]:
+    c.dtype = np.float32
+    dtype = c.pick(np.int8, np.uint8)
+    x = c.rng.integers(0, 100, size=(2, 3, 4)).astype(dtype)
+    axis = c.pick(0, 1, 2, -1)
+    size = () if c.opset < 13 or c.chance(0.3) else (x.shape[axis],)
+    attributes = {"axis": axis} if size else {}
+    if c.opset >= 21 and c.chance(0.3):
+        size, attributes = (2, 3, 2), {"axis": 2, "block_size": 2}
+    zero = [c.rng.integers(0, 100, size=size).astype(dtype)] if c.chance(0.6) else []
+    return [x, c.rng.random(size).astype(np.float32), *zero], attributes
+
+
+def _summed(c: Case) -> tuple[list[Any], dict[str, Any]]:
+    make = _numbers(c, "float")
+    return [make((2, 3)), make(c.pick((3,), (2, 1), ())), make((2, 3))][: c.pick(1, 2, 3)], {}
+
+
+def _einsum(c: Case) -> tuple[list[Any], dict[str, Any]]:
+    def make(shape: tuple[int, ...]) -> np.ndarray:
+        return _numbers(c, "int")(shape).astype(c.dtype)
+
+    equation = c.pick("ij,jk->ik", "ij,kj", "...j,jk->k...")
+    return [make((2, 3)), make((2, 3) if equation == "ij,kj" else (3, 2))], {"equation": equation}
+
+
 FOLDS: dict[str, Callable[[Case], tuple[list[Any], dict[str, Any]]]] = {
-    **dict.fromkeys(["Abs", "Ceil", "Floor", "Identity", "Neg", "Not", "Reciprocal", "Relu", "Sign"], _unary),
+    **dict.fromkeys(["Abs", "Ceil", "Floor", "Identity", "Neg", "Not", "Reciprocal", "Relu", "Round", "Sign"], _unary),
     **dict.fromkeys(["Sqrt", "Log", "Exp"], _positive),
     **dict.fromkeys(["Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min"], _binary),
-    **dict.fromkeys(["Equal", "Less", "Greater", "And", "Or"], _binary),
+    **dict.fromkeys(["Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor"], _binary),
     **dict.fromkeys(["ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin"], _reduce),
+    **dict.fromkeys(["ReduceL1", "ReduceL2", "ReduceSumSquare"], _reduce),
+    **dict.fromkeys(["GatherElements", "GatherND", "ScatterElements", "ScatterND", "ReverseSequence"], _indexed),
+    **dict.fromkeys(["Trilu", "NonZero", "EyeLike", "ArgMax", "ArgMin", "OneHot", "CumSum"], _indexed),
+    **dict.fromkeys(["IsNaN", "IsInf", "CastLike", "Clip", "TopK"], _indexed),
+    **dict.fromkeys(["Sum", "Mean"], _summed),
+    "DequantizeLinear": _dequantized,
+    "Einsum": _einsum,
     **dict.fromkeys(
         [
             "Reshape",
@@ -154,7 +213,7 @@ def folded(operator: str, opset: int, seed: int) -> bytes:
     c = Case(rng, operator, opset, np.float64 if rng.random() < 0.3 else np.float32)
     arrays, attributes = FOLDS[operator](c)
     names = [c.constant(array, np.asarray(array).dtype) for array in arrays]
-    x, made = c.input((1,)), ["made", "other"][: 2 if operator == "Split" else 1]
+    x, made = c.input((1,)), ["made", "other"][: 2 if operator in ("Split", "TopK") else 1]
     if operator == "Split":
         arrays[0] = arrays[0][:, :, :2]
         c.stored[0] = numpy_helper.from_array(arrays[0], names[0])

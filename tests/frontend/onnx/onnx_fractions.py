@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnx_fractions_more
 from onnx import numpy_helper
 
 Array = npt.NDArray[Any]
@@ -33,11 +34,19 @@ def rational(array: Array) -> Array:
 
 def run(model: onnx.ModelProto, inputs: dict[str, Array]) -> dict[str, Array]:
     """All tensors of the graph by name, at inputs given as arrays of Fractions."""
-    values: dict[str, Array] = {t.name: rational(numpy_helper.to_array(t)) for t in model.graph.initializer}
-    values.update(inputs)
-    for node in model.graph.node:
+    return _run(model.graph, inputs)
+
+
+def _run(graph: onnx.GraphProto, around: dict[str, Array]) -> dict[str, Array]:
+    values = {**{t.name: rational(numpy_helper.to_array(t)) for t in graph.initializer}, **around}
+    for node in graph.node:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         args = [values[name] if name else None for name in node.input]
+        if node.op_type == "If":
+            body = attributes["then_branch" if args[0] else "else_branch"]
+            inner = _run(body, values)
+            values.update(zip(node.output, [inner[info.name] for info in body.output], strict=True))
+            continue
         results = OPERATORS[node.op_type](attributes, args)
         results = results if isinstance(results, list) else [results]
         values.update({name: np.asarray(r) for name, r in zip(node.output, results, strict=False) if name})
@@ -283,7 +292,8 @@ def _resize(attributes: Attributes, args: Sequence[Array]) -> Array:
     for axis, scale in zip(axes, map(Fraction, scales), strict=True):
         extent = x.shape[axis]
         length = int(extent * scale)
-        chosen = []
+        chosen: list[int] = []
+        shares = []
         for i in range(length):
             place = (i + half) / scale - half
             if mode == "pytorch_half_pixel" and length == 1:
@@ -295,6 +305,10 @@ def _resize(attributes: Attributes, args: Sequence[Array]) -> Array:
             if mode == "tf_half_pixel_for_nn":
                 place = (i + half) / scale
             below, rest = math.floor(place), place - math.floor(place)
+            shares.append(rest)
+            if attributes.get("mode") == b"linear":
+                chosen.append(below)
+                continue
             up = {
                 "floor": False,
                 "ceil": rest > 0,
@@ -302,7 +316,12 @@ def _resize(attributes: Attributes, args: Sequence[Array]) -> Array:
                 "round_prefer_ceil": rest >= half,
             }
             chosen.append(min(max(below + up[nearest], 0), extent - 1))
-        x = np.take(x, chosen, axis=axis)
+        if attributes.get("mode") != b"linear":
+            x = np.take(x, chosen, axis=axis)
+            continue
+        share = np.array([*shares, None], dtype=object)[:-1].reshape([-1 if a == axis else 1 for a in range(x.ndim)])
+        ends = [np.take(x, [min(max(k + after, 0), extent - 1) for k in chosen], axis=axis) for after in (0, 1)]
+        x = ends[0] * (1 - share) + ends[1] * share
     return x
 
 
@@ -338,6 +357,7 @@ def relu(array: Array) -> Array:
 
 
 OPERATORS: dict[str, Callable[[Attributes, Sequence[Array]], Any]] = {
+    **onnx_fractions_more.OPERATORS,
     "Add": lambda _, args: args[0] + args[1],
     "Sub": lambda _, args: args[0] - args[1],
     "Mul": lambda _, args: args[0] * args[1],
@@ -367,6 +387,8 @@ OPERATORS: dict[str, Callable[[Attributes, Sequence[Array]], Any]] = {
     "GlobalMaxPool": _pool(lambda read, count: max(read)),
     "LeakyRelu": lambda attributes, args: _leaky(Fraction(attributes.get("alpha", float(np.float32(0.01)))), args[0]),
     "Max": _fold(np.maximum),
+    "GlobalLpPool": _pool(lambda read, count: sum(map(abs, read), Fraction(0))),
+    "LpPool": _pool(lambda read, count: sum(map(abs, read), Fraction(0))),
     "MaxPool": _pool(lambda read, count: max(read)),
     "Min": _fold(np.minimum),
     "PRelu": lambda _, args: _leaky(args[1], args[0]),
@@ -378,6 +400,7 @@ OPERATORS: dict[str, Callable[[Attributes, Sequence[Array]], Any]] = {
     "DepthToSpace": _depth_to_space,
     "HardSigmoid": _hard_sigmoid,
     "Mean": lambda _, args: _sum(_, args) / Fraction(len(args)),
+    "ReduceL1": _reduce(lambda group: sum(map(abs, group), Fraction(0))),
     "ReduceMax": _reduce(max),
     "ReduceMean": _reduce(lambda group: sum(group, Fraction(0)) / len(group)),
     "ReduceMin": _reduce(min),

@@ -10,7 +10,7 @@ import onnxruntime
 from onnx.reference import ReferenceEvaluator
 
 from eqverify.errors import EqverifyError, InputError
-from eqverify.export.runtime import compare_with_runtime
+from eqverify.export.runtime import UNITS, compare_with_runtime, rounded_points
 from eqverify.frontend.onnx import parse_network
 from eqverify.network import Network, evaluate, evaluate_nodes, evaluation_error, join_outputs, split_inputs
 
@@ -26,7 +26,7 @@ def judge(model: bytes, seed: int = 0) -> str:
         network = parse_network(model)
     except InputError as error:
         return f"refused {error.code}"
-    points = _points(network, seed)
+    points = rounded_points(network, _points(network, seed))
     try:
         wrong = _shapes(model, network, points) or _values(model, network, points)
     except EqverifyError as error:
@@ -84,5 +84,5 @@ def _reference(model: bytes, network: Network, points: np.ndarray) -> str:
     finite = np.isfinite(values).all(axis=1)
     errors = join_outputs(network, evaluation_error(network, evaluate_nodes(network, points)))
     scale = np.abs(read[finite]).max(axis=0, initial=0.0) + np.abs(points).max() * 1e-3
-    near = (np.abs(values - read)[finite] <= 1e-4 * scale + errors[finite]).all()
+    near = (np.abs(values - read)[finite] <= max(1e-4, 16 * UNITS[network.element]) * scale + errors[finite]).all()
     return "agrees" if near else "WRONG reference computes something else"

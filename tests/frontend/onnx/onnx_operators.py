@@ -7,122 +7,16 @@ model is one is for onnxruntime to say.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import onnx
+import onnx_operators_more
 from onnx import TensorProto, defs, helper, numpy_helper
+from onnx_case import EDGES, Case
 
-Array = npt.NDArray[Any]
-Shape = tuple[int, ...]
-
-_EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1e-40, -1e-40, 3.4028234663852886e38, -3.4028234663852886e38]
-_INFINITE = [*_EDGES, math.inf, -math.inf, math.nan]
+_INFINITE = [*EDGES, math.inf, -math.inf, math.nan]
 _AUTO_PADS = ["NOTSET", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]
-
-
-@dataclass
-class Case:
-    """One model in the making.
-
-    Attributes:
-        rng: decides everything.
-        operator: its type.
-        opset: of the model.
-        dtype: of its input.
-    """
-
-    rng: np.random.Generator
-    operator: str
-    opset: int
-    dtype: type = np.float32
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    stored: list[onnx.TensorProto] = field(default_factory=list)
-    inputs: list[tuple[str, Shape]] = field(default_factory=list)
-
-    def pick(self, *choices: Any) -> Any:
-        return choices[int(self.rng.integers(len(choices)))]
-
-    def chance(self, share: float) -> bool:
-        return bool(self.rng.random() < share)
-
-    def whole(self, low: int, high: int) -> int:
-        return int(self.rng.integers(low, high + 1))
-
-    def shape(self, least: int = 0, most: int = 4) -> Shape:
-        return tuple(self.pick(1, 1, 2, 3, 4) for _ in range(self.whole(least, most)))
-
-    def image(self, channels: int | None = None) -> Shape:
-        extents = tuple(self.pick(1, 2, 3, 4, 5, 6, 7) for _ in range(self.pick(1, 2, 2, 3)))
-        return (self.pick(1, 1, 1, 2), channels or self.pick(1, 2, 3, 4), *extents)
-
-    def input(self, shape: Shape) -> str:
-        name = f"x{len(self.inputs)}"
-        self.inputs.append((name, shape))
-        return name
-
-    def constant(self, array: Any, dtype: Any = None) -> str:
-        name = f"c{len(self.stored)}"
-        self.stored.append(numpy_helper.from_array(np.asarray(array, dtype=dtype or self.dtype), name))
-        return name
-
-    def integers(self, values: Sequence[int]) -> str:
-        return self.constant(list(values), self.pick(np.int64, np.int64, np.int64, np.int32))
-
-    def numbers(self, shape: Shape) -> Array:
-        values = self.rng.normal(size=shape)
-        edges = self.rng.choice(_EDGES, size=shape)
-        share = self.pick(0.0, 0.0, 0.1)
-        return np.asarray(np.where(self.rng.random(shape) < share, edges, values), dtype=self.dtype)
-
-    def other(self, shape: Shape) -> str:
-        """A second operand: stored, or computed, of a shape that may or may not go with the first."""
-        if self.chance(0.5):
-            shape = shape[self.whole(0, len(shape)) :]
-            shape = tuple(1 if self.chance(0.3) else n for n in shape)
-        if self.chance(0.2):
-            shape = (self.pick(1, 2), *shape)
-        return self.input(shape) if self.chance(0.3) else self.constant(self.numbers(shape))
-
-    def axis(self, rank: int) -> int:
-        return self.whole(-rank - (self.chance(0.03)), max(rank - 1, 0) + self.chance(0.03))
-
-    def axes(self, rank: int) -> list[int]:
-        chosen = [k for k in range(rank) if self.chance(0.5)]
-        return [k - rank if self.chance(0.3) else k for k in self.rng.permutation(chosen).tolist()]
-
-    def node(self, inputs: Sequence[str], pools: dict[str, Callable[[], Any]] | None = None, outputs: int = 1) -> None:
-        """The operator with some of the attributes that its schema knows, and others with their default."""
-        schema, given = defs.get_schema(self.operator, self.opset, ""), {}
-        for name, attribute in schema.attributes.items():
-            pool = (pools or {}).get(name)
-            if attribute.required or self.chance(0.45):
-                value = pool() if pool else self._anything(attribute)
-                if value is not None:
-                    given[name] = value
-        names = ["y", *(f"y{k}" for k in range(1, outputs))]
-        self.nodes.append(helper.make_node(self.operator, list(inputs), names, **given))
-
-    def _anything(self, attribute: Any) -> Any:
-        kinds = defs.OpSchema.AttrType
-        return {
-            kinds.INT: lambda: self.pick(0, 0, 1, 1, -1, 2),
-            kinds.FLOAT: lambda: self.pick(0.0, 1.0, 0.3, -1.5, 1e-5, *_EDGES),
-            kinds.INTS: lambda: [self.pick(0, 1, 2) for _ in range(self.whole(1, 3))],
-            kinds.FLOATS: lambda: [self.pick(1.0, 2.0, 0.5) for _ in range(self.whole(1, 4))],
-        }.get(attribute.type, lambda: None)()
-
-    def finished(self, outputs: int = 1) -> bytes:
-        code = helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
-        inputs = [helper.make_tensor_value_info(name, code, shape) for name, shape in self.inputs]
-        shown = [onnx.ValueInfoProto(name=name) for name in ["y", *(f"y{k}" for k in range(1, outputs))]]
-        graph = helper.make_graph(self.nodes, "one", inputs, shown, initializer=self.stored)
-        imports = [helper.make_opsetid("", self.opset)]
-        version = max(helper.find_min_ir_version_for(imports), 4)
-        return bytes(helper.make_model(graph, opset_imports=imports, ir_version=version).SerializeToString())
 
 
 # One function per operator: it adds the nodes, and returns how many outputs there are.
@@ -174,7 +68,7 @@ def _gemm(c: Case) -> int:
     pair = [c.input(first), c.constant(c.numbers(second))]
     if c.chance(0.3):
         pair = [c.constant(c.numbers(first)), c.input(second)]
-    scale = lambda: c.pick(0.0, 1.0, -2.0, 0.1, 1.7, *_EDGES)  # noqa: E731
+    scale = lambda: c.pick(0.0, 1.0, -2.0, 0.1, 1.7, *EDGES)  # noqa: E731
     third = [] if c.chance(0.3) and c.opset >= 11 else [c.other(c.pick((m, n), (1, n), (m, 1), (n,), (), (1,)))]
     flag = lambda: c.pick(0, 1)  # noqa: E731
     c.node([*pair, *third], {"alpha": scale, "beta": scale, "transA": flag, "transB": flag})
@@ -209,7 +103,7 @@ def _window(c: Case, axes: int) -> dict[str, Callable[[], Any]]:
         "output_padding": each(0, 0, 1),
         "output_shape": each(3, 4, 5, 6, 7),
         "output_sizes": each(3, 4, 5),
-        "p": lambda: c.pick(1, 2),
+        "p": lambda: c.pick(1, 1, 1, 2),
     }
 
 
@@ -220,7 +114,7 @@ def _pool(c: Case) -> int:
 
 
 def _whole_pool(c: Case) -> int:
-    c.node([c.input(c.image())])
+    c.node([c.input(c.image())], {"p": lambda: c.pick(1, 1, 2)})
     return 1
 
 
@@ -433,7 +327,7 @@ def _resize(c: Case) -> int:
     shape = c.pick((1, 1, 2, 3), (1, 2, 3, 1), (1, 1, 4), (2, 3), (1, 1, 1, 1), (3,))
     scales = [c.pick(1.0, 1.0, 2.0, 3.0, 0.5, 1.5) if k > 1 or len(shape) < 3 else 1.0 for k in range(len(shape))]
     pools: dict[str, Callable[[], Any]] = {
-        "mode": lambda: c.pick("nearest", "nearest", "nearest", "linear", "cubic"),
+        "mode": lambda: c.pick("nearest", "nearest", "linear", "linear", "cubic"),
         "coordinate_transformation_mode": lambda: c.pick(*_MODES),
         "nearest_mode": lambda: c.pick("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
         "keep_aspect_ratio_policy": lambda: c.pick("stretch", "not_larger", "not_smaller"),
@@ -518,13 +412,14 @@ def _constant(c: Case) -> int:
 
 
 GENERATORS: dict[str, Callable[[Case], int]] = {
+    **onnx_operators_more.GENERATORS,
     **dict.fromkeys(["Abs", "HardSigmoid", "Identity", "LeakyRelu", "Neg", "Relu"], _one),
     **dict.fromkeys(["Add", "Sub", "Mul", "Div"], _two),
     **dict.fromkeys(["Max", "Min", "Mean", "Sum"], _many),
-    **dict.fromkeys(["AveragePool", "MaxPool"], _pool),
-    **dict.fromkeys(["GlobalAveragePool", "GlobalMaxPool"], _whole_pool),
+    **dict.fromkeys(["AveragePool", "LpPool", "MaxPool"], _pool),
+    **dict.fromkeys(["GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"], _whole_pool),
     **dict.fromkeys(["Conv", "ConvTranspose"], _conv),
-    **dict.fromkeys(["ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"], _reduce),
+    **dict.fromkeys(["ReduceL1", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"], _reduce),
     **dict.fromkeys(["DepthToSpace", "SpaceToDepth"], _depth),
     **dict.fromkeys(["Resize", "Upsample"], _resize),
     "BatchNormalization": _batch_norm,
@@ -555,5 +450,7 @@ GENERATORS: dict[str, Callable[[Case], int]] = {
 def drawn(operator: str, opset: int, seed: int) -> bytes:
     """A model of one operator at an opset."""
     rng = np.random.default_rng([seed, opset, *operator.encode()])
-    case = Case(rng, operator, opset, np.float64 if rng.random() < 0.15 else np.float32)
+    share = rng.random()
+    dtype = np.float64 if share < 0.15 else np.float16 if share < 0.25 else np.float32
+    case = Case(rng, operator, opset, dtype)
     return case.finished(GENERATORS[operator](case))

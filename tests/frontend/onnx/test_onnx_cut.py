@@ -37,10 +37,10 @@ def build(nodes, *, outputs=("y",), shape=("N", 3), out=(), opset=13, **arrays) 
 W = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
 LAYER = [node("MatMul", "x w", "a"), node("Relu", "a", "r")]
 CAPTURING = helper.make_graph(
-    [helper.make_node("Add", ["r", "r"], ["twice"])],
+    [helper.make_node("Mul", ["r", "r"], ["square"])],
     "then",
     [],
-    [helper.make_tensor_value_info("twice", FLOAT, ["a", "b"])],
+    [helper.make_tensor_value_info("square", FLOAT, ["a", "b"])],
 )
 CASES = {
     "softmax": build([*LAYER, node("Softmax", "r", "y", axis=1)], w=W),

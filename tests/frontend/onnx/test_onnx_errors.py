@@ -45,11 +45,22 @@ def f32(*numbers):
     return np.array(numbers, dtype=np.float32)
 
 
+def negated(name):
+    """A branch that negates b."""
+    shown = helper.make_tensor_value_info(name, FLOAT, [1, 2])
+    return helper.make_graph([node("Neg", "b", outputs=(name,))], name, [], [shown])
+
+
 def external(model):
     tensor = model.graph.initializer[0]
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="../../etc/passwd")
+
+
+def shadowing(model):
+    imports = [helper.make_opsetid("", 13)]
+    model.functions.append(helper.make_function("", "Relu", ["a"], ["b"], [node("Neg", "a", outputs=("b",))], imports))
 
 
 def lying(model):
@@ -95,7 +106,7 @@ CASES: dict[str, Callable[[], bytes]] = {
         [node("BatchNormalization", "x", "c", "c", "c", "c", training_mode=1)], constants={"c": f32(1, 2)}, opset=15
     ),
     "unsupported-attribute-resize": lambda: build(
-        [node("Resize", "x", "", "s", mode="linear")], constants={"s": f32(1, 2)}, out=(1, 4)
+        [node("Resize", "x", "", "s", mode="cubic")], constants={"s": f32(1, 2)}, out=(1, 4)
     ),
     "division-by-zero-batch-norm": lambda: build(
         [node("BatchNormalization", "x", "c", "c", "c", "v")], constants={"c": f32(1, 2), "v": f32(1, -1)}
@@ -117,7 +128,7 @@ CASES: dict[str, Callable[[], bytes]] = {
     ),
     "empty-tensor": lambda: build([node("Relu", "x")], shape=(1, 0), out=(1, 0)),
     "too-large": lambda: build([node("Relu", "x")], shape=(1, 10**12), out=(1, 10**12)),
-    "element-float16": lambda: build([node("Relu", "x")], element=TensorProto.FLOAT16),
+    "element-bfloat16": lambda: build([node("Relu", "x")], element=TensorProto.BFLOAT16),
     "element-mixed": lambda: build([node("Add", "x", "c")], constants={"c": np.zeros(2)}),
     "not-finite": lambda: build([node("Add", "x", "c", name="bias")], constants={"c": NAN_BIAS}),
     "not-finite-output": lambda: build([node("Identity", "c")], constants={"c": f32([np.inf, 1])}),
@@ -126,6 +137,7 @@ CASES: dict[str, Callable[[], bytes]] = {
     "division-by-zero": lambda: build([node("Div", "x", "c")], constants={"c": f32(1, 0)}),
     "not-constant": lambda: build([node("Reshape", "x", "x")]),
     "external-data": lambda: build([node("Add", "x", "c")], constants={"c": f32(1, 2)}, edit=external),
+    "functions": lambda: build([node("Relu", "x")], edit=shadowing),
     "bad-tensor": lambda: build([node("Add", "x", "c")], constants={"c": f32(1, 2)}, edit=lying),
     "bad-attribute": lambda: build([node("Transpose", "x", perm=[0, 0])]),
     "constant-folding": lambda: build(
@@ -196,9 +208,25 @@ def test_describe_lists_all_unsupported_operators():
     nodes = [node("Sin", "x", outputs=("a",)), node("Relu", "a", outputs=("b",)), node("Softmax", "b", name="soft")]
     description = describe(build(nodes))
     assert [(entry.node, entry.operator) for entry in description.unsupported] == [("a", "Sin"), ("y", "Softmax")]
+    assert all(entry.hint for entry in description.unsupported)
     assert description.operators == (("Relu", 1), ("Sin", 1), ("Softmax", 1))
     assert description.inputs[0].shape == (1, 2)
     assert description.outputs[0].element == "float32"
+
+
+def test_describe_lists_only_what_is_not_read_and_what_would_help():
+    nodes = [
+        node("Mul", "x", "x", outputs=("a",)),
+        node("Relu", "x", outputs=("b",)),
+        helper.make_node("Relu", ["x"], ["c"], domain="com.example"),
+        node("If", "t", outputs=("d",), then_branch=negated("p"), else_branch=negated("q")),
+        node("Sum", "a", "b", "c", "d"),
+    ]
+    edit = lambda m: m.opset_import.add(domain="com.example", version=1)  # noqa: E731
+    found = describe(build(nodes, constants={"t": np.array(True)}, edit=edit)).unsupported
+    assert [(entry.node, entry.operator) for entry in found] == [("a", "Mul"), ("c", "Relu")]
+    assert "products" in found[0].hint
+    assert "function" in found[1].hint
 
 
 def test_describe_names_what_is_no_operator():

@@ -8,10 +8,11 @@ from collections import Counter
 import onnx
 import pytest
 from onnx import defs, helper
+from onnx_case import Case
 from onnx_draft import NEWEST_RUNTIME_OPSET
 from onnx_folds import FOLDS, folded
 from onnx_judge import judge
-from onnx_operators import GENERATORS, Case, drawn
+from onnx_operators import GENERATORS, drawn
 
 from eqverify.frontend.onnx.fold import FOLDABLE
 from eqverify.frontend.onnx.table import OLDEST_OPSET, registered
@@ -23,7 +24,7 @@ OPSETS = range(OLDEST_OPSET, defs.onnx_opset_version() + 1)
 
 def test_every_operator_has_a_generator():
     assert {entry.name for entry in registered()} == set(GENERATORS)
-    assert set(FOLDABLE) == set(FOLDS)
+    assert set(FOLDABLE) <= set(FOLDS)
 
 
 def opsets(operator: str) -> list[int]:

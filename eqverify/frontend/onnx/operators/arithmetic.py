@@ -1,4 +1,4 @@
-"""Add, Sub, Sum, Mul, Div, Neg, Relu with numpy broadcasting."""
+"""Add, Sub, Sum, Mul, Div, Neg, Pow, Relu with numpy broadcasting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eqverify.frontend.onnx.builder import component_indices, selection_map
 from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Constant, Tensor, Value
-from eqverify.network import Diagonal, LinearMap, Term
+from eqverify.network import Diagonal, LinearMap, ScaledSelection, Term
 
 
 def spread(tensor: Tensor, shape: tuple[int, ...]) -> LinearMap:
@@ -82,14 +82,14 @@ def same_element(call: Call, *tensors: Tensor) -> None:
         raise call.error("element-type", "the inputs have different element types", value=" and ".join(elements))
 
 
-@operator("Mul")
+@operator("Mul", refused="a product of two computed values")
 def mul(call: Call) -> Value:
     """A diagonal map; a product of two branches is refused."""
     branch, factor, _ = branch_and_constant(call)
     return scaled(call, branch, scale=call.weights(factor, branch.element))
 
 
-@operator("Div")
+@operator("Div", refused="a computed divisor")
 def div(call: Call) -> Value:
     """A diagonal map with the divisor kept apart; division by a branch is refused."""
     if isinstance(call.value(1), Tensor):
@@ -140,6 +140,23 @@ def neg(call: Call) -> Value:
     """A diagonal map of -1."""
     tensor = call.tensor(0)
     return call.builder.linear(call.name, tensor, _scaling(-1.0, tensor.size), tensor.shape)
+
+
+@operator("Pow", refused="other exponents than 1 and 0")
+def power(call: Call) -> Value:
+    """A selection, for exponents that are 1 or (a one as bias) 0."""
+    if isinstance(call.value(1), Tensor):
+        raise nonlinear(call)
+    tensor, exponents = call.tensor(0), call.constant(1).array
+    if not np.isin(exponents, (0, 1)).all():
+        raise call.error("nonlinear", "only powers of 1 and 0 are piecewise linear", value=call.constant(1).name)
+    shape = call.broadcast(tensor.shape, exponents.shape)
+    places = np.broadcast_to(component_indices(tensor), shape)
+    if exponents.all():
+        return call.builder.select(call.name, tensor, places)
+    kept = np.broadcast_to(exponents, shape).reshape(-1).astype(np.float64)
+    term = Term(tensor.source, ScaledSelection(places.reshape(-1), kept, tensor.size))
+    return call.builder.affine(call.name, (term,), 1.0 - kept, shape, tensor.element)
 
 
 @operator("Relu")

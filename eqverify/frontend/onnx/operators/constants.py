@@ -1,6 +1,8 @@
-"""Constant, Cast, Identity, Dropout, Shape: operators that compute nothing."""
+"""Constant, Cast, CastLike, Identity, Dropout, Shape, Size: operators that compute nothing."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +11,7 @@ import onnx
 from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.tensors import element_name, tensor_array
-from eqverify.frontend.onnx.values import Constant, Value
+from eqverify.frontend.onnx.values import Constant, Tensor, Value
 
 _NUMBERS: dict[str, npt.DTypeLike] = {
     "value_float": np.float32,
@@ -19,7 +21,7 @@ _NUMBERS: dict[str, npt.DTypeLike] = {
 }
 
 
-@operator("Constant", attributes=("value", *_NUMBERS))
+@operator("Constant", attributes=("value", *_NUMBERS), refused="string and sparse values")
 def constant(call: Call) -> Value:
     """A constant, stored as it is."""
     if len(call.attributes) != 1:
@@ -46,10 +48,20 @@ _FLOATS = ("float16", "float32", "float64")
 """Each holds the numbers of those before it, so that a cast to a later one (or itself) does not round."""
 
 
-@operator("Cast", attributes=("to",))
+@operator("Cast", attributes=("to",), refused="a narrower type for a computed value")
 def cast(call: Call) -> Value:
-    """A constant in the other type; nothing on a computed value that keeps its type."""
-    target = call.integer("to", 0)
+    """A constant in the other type; nothing on a computed value whose type holds no more numbers than the other."""
+    return _cast(call, call.integer("to", 0))
+
+
+@operator("CastLike", since=15, refused="a narrower type for a computed value")
+def cast_like(call: Call) -> Value:
+    """As Cast, to the type of the second input."""
+    names = {element_name(code): code for code in _CASTS}
+    return _cast(call, names.get(call.value(1).element, 0))
+
+
+def _cast(call: Call, target: int) -> Value:
     if target not in _CASTS:
         raise call.error("unsupported-attribute", "cast to an unsupported type", value=element_name(target))
     value = call.value(0)
@@ -59,14 +71,14 @@ def cast(call: Call) -> Value:
             return Constant(call.name, wide, element_name(target))
         with np.errstate(over="ignore", invalid="ignore"):
             return Constant(call.name, value.array.astype(_CASTS[target]))
-    if element_name(target) != value.element:
+    if element_name(target) not in _FLOATS[_FLOATS.index(value.element) :]:
         raise call.error(
             "unsupported-form",
-            "only constants can be cast",
+            "only constants can be cast to a narrower type: a cast of a computed value would round",
             value=f"{value.element} to {element_name(target)}",
             hint="export the whole model in one float type",
         )
-    return value
+    return Tensor(value.source, value.shape, element_name(target))
 
 
 @operator("Identity")
@@ -75,8 +87,8 @@ def identity(call: Call) -> Value:
     return call.value(0)
 
 
-@operator("Dropout", until=11, attributes=("ratio",))
-@operator("Dropout", since=12, attributes=("seed",))
+@operator("Dropout", until=11, attributes=("ratio",), refused="the second output")
+@operator("Dropout", since=12, attributes=("seed",), refused="training mode; the second output")
 def dropout(call: Call) -> Value:
     """Nothing: its input; training mode is refused."""
     if call.optional(2) is not None and bool(call.constant(2).array.any()):
@@ -93,3 +105,9 @@ def shape(call: Call) -> Value:
     rank = len(extents)
     start, end = call.integer("start", 0), call.integer("end", rank)
     return Constant(call.name, np.array(extents[start:end], dtype=np.int64))
+
+
+@operator("Size")
+def size(call: Call) -> Value:
+    """A constant: the number of components at batch 1."""
+    return Constant(call.name, np.array(math.prod(call.value(0).shape), dtype=np.int64))

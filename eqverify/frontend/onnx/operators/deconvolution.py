@@ -21,6 +21,8 @@ Extents = tuple[int, ...]
 @operator(
     "ConvTranspose",
     attributes=("auto_pad", "dilations", "group", "kernel_shape", "output_padding", "output_shape", "pads", "strides"),
+    refused="a batch; a computed kernel; auto_pad SAME with output_padding or pads; an output shape larger than what "
+    "the windows reach; output_padding not below the stride",
 )
 def conv_transpose(call: Call) -> Value:
     """A transposed convolution with bias, any number of spatial axes."""
@@ -70,7 +72,7 @@ def _cut_off(call: Call, extents: Extents, strides: Extents, whole: Extents) -> 
         if mode == "VALID" and any(pads):
             raise call.error("unsupported-form", "'pads' and 'auto_pad' exclude each other", value=mode)
         return pads[:axes], pads[axes:]
-    if any(pads):
+    if any(pads) or (mode != "NOTSET" and "pads" in call.attributes):
         raise call.error("unsupported-form", "'pads' and a chosen output shape exclude each other", value=list(pads))
     if wanted is None and any(per_axis(call, "output_padding", (0,) * axes, 0)):
         message = "runtimes disagree on the output's shape for 'auto_pad' with 'output_padding'"

@@ -23,7 +23,11 @@ def _per_channel(call: Call, index: int, channels: int, element: str) -> FloatAr
     return numbers
 
 
-@operator("BatchNormalization", attributes=("epsilon", "momentum", "training_mode", "spatial"))
+@operator(
+    "BatchNormalization",
+    attributes=("epsilon", "momentum", "training_mode", "spatial"),
+    refused="training mode; spatial 0",
+)
 def batch_normalization(call: Call) -> Value:
     """A bias, then a diagonal map with divisors sqrt(var + epsilon), rounded to the nearest float64, and a bias."""
     tensor = call.tensor(0)

@@ -15,7 +15,7 @@ from eqverify.network import Term
 from eqverify.network.gathering import ScaledSelection
 
 
-def _placed(tensor: Tensor, places: IntArray) -> Term:
+def placed(tensor: Tensor, places: IntArray) -> Term:
     """Component k of the tensor where `places` is k, and 0 where it is negative."""
     flat = places.reshape(-1)
     return Term(tensor.source, ScaledSelection(np.maximum(flat, 0), (flat >= 0).astype(np.float64), tensor.size))
@@ -45,7 +45,7 @@ def concat(call: Call) -> Value:
             continue
         places = np.full(shape, -1, dtype=np.int64)
         places[part] = component_indices(value)
-        terms.append(_placed(value, places))
+        terms.append(placed(value, places))
     return call.builder.affine(call.name, tuple(terms), bias.reshape(-1), shape, element)
 
 
@@ -55,7 +55,7 @@ def _selected(call: Call, name: str, tensor: Tensor, indices: IntArray) -> Tenso
 
 
 @operator("Slice", until=9, attributes=("starts", "ends", "axes"))
-@operator("Slice", since=10)
+@operator("Slice", since=10, refused="computed bounds")
 def slices(call: Call) -> Value:
     """A selection."""
     tensor = call.tensor(0)
@@ -74,7 +74,7 @@ def slices(call: Call) -> Value:
 
 
 @operator("Split", until=12, attributes=("axis", "split"))
-@operator("Split", since=13, attributes=("axis", "num_outputs"))
+@operator("Split", since=13, attributes=("axis", "num_outputs"), refused="computed lengths")
 def split(call: Call) -> tuple[Value, ...]:
     """One selection per output."""
     tensor, lengths, parts = call.tensor(0), call.listed("split", 1), len(call.outputs)
@@ -94,7 +94,7 @@ def split(call: Call) -> tuple[Value, ...]:
     return tuple(_selected(call, name or call.builder.helper_name(call.name, "piece"), tensor, p) for name, p in pairs)
 
 
-@operator("Gather", attributes=("axis",))
+@operator("Gather", attributes=("axis",), refused="computed indices")
 def gather(call: Call) -> Value:
     """A selection; the indices must be constant."""
     tensor, constant = call.tensor(0), call.constant(1)
@@ -132,11 +132,11 @@ def _padded(call: Call, pads: tuple[int, ...], axes: tuple[int, ...], value: flo
     if (places >= 0).all():
         return _selected(call, call.name, tensor, places)
     bias = np.where(places.reshape(-1) < 0, value, 0.0)
-    return call.builder.affine(call.name, (_placed(tensor, places),), bias, places.shape, tensor.element)
+    return call.builder.affine(call.name, (placed(tensor, places),), bias, places.shape, tensor.element)
 
 
-@operator("Pad", until=10, attributes=("mode", "pads", "value"))
-@operator("Pad", since=11, attributes=("mode",))
+@operator("Pad", until=10, attributes=("mode", "pads", "value"), refused="negative pads in modes edge and reflect")
+@operator("Pad", since=11, attributes=("mode",), refused="negative pads in modes edge, reflect and wrap")
 def pad(call: Call) -> Value:
     """A placing map with the value as bias, or a selection."""
     tensor, value = call.tensor(0), call.number("value", 0.0)

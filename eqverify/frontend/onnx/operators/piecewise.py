@@ -133,7 +133,7 @@ def _absent(call: Call, bound: npt.NDArray[Any], element: str, sign: float) -> b
     return absent
 
 
-@operator("Clip", until=10, attributes=("min", "max"))
+@operator("Clip", until=10, attributes=("min", "max"), refused="min above max")
 def clip_by_attribute(call: Call) -> Value:
     """Two ReLU nodes: a maximum with the lower and a minimum with the upper bound."""
     element, bounds = call.tensor(0).element, []
@@ -143,7 +143,7 @@ def clip_by_attribute(call: Call) -> Value:
     return _clipped(call, *bounds)
 
 
-@operator("Clip", since=11)
+@operator("Clip", since=11, refused="computed bounds; min above max")
 def clip(call: Call) -> Value:
     """Two ReLU nodes: a maximum with the lower and a minimum with the upper bound."""
     element = call.tensor(0).element
@@ -160,11 +160,15 @@ def clip(call: Call) -> Value:
 @operator("Abs")
 def absolute(call: Call) -> Value:
     """A ReLU node: |x| = 2 relu(x) - x."""
-    tensor = call.tensor(0)
-    return _leaky(call, tensor, np.full(tensor.size, -1.0))
+    return magnitude(call, call.name, call.tensor(0))
 
 
-def _leaky(call: Call, tensor: Tensor, slope: FloatArray) -> Tensor:
+def magnitude(call: Call, name: str, tensor: Tensor) -> Tensor:
+    """|x| = 2 relu(x) - x as tensor `name`."""
+    return _leaky(call, tensor, np.full(tensor.size, -1.0), name)
+
+
+def _leaky(call: Call, tensor: Tensor, slope: FloatArray, name: str | None = None) -> Tensor:
     """slope * x + (1 - slope) * relu(x); in two terms, relu(x) - slope * relu(x), where 1 - slope is no float64."""
     rest, ones = 1.0 - slope, np.ones(tensor.size)
     pairs = set(zip(rest.tolist(), slope.tolist(), strict=True))
@@ -173,7 +177,7 @@ def _leaky(call: Call, tensor: Tensor, slope: FloatArray) -> Tensor:
     split = (Term(positive, Identity(tensor.size)), Term(positive, Diagonal(-slope, ones)))
     above = (Term(positive, Diagonal(rest, ones)),) if exact else split
     terms = (Term(tensor.source, Diagonal(slope, ones)), *above)
-    return call.builder.affine(call.name, terms, np.zeros(tensor.size), tensor.shape, tensor.element)
+    return call.builder.affine(name or call.name, terms, np.zeros(tensor.size), tensor.shape, tensor.element)
 
 
 @operator("HardSigmoid", attributes=("alpha", "beta"))
@@ -199,7 +203,7 @@ def leaky_relu(call: Call) -> Value:
     return _leaky(call, tensor, np.full(tensor.size, call.number("alpha", float(np.float32(0.01)))))
 
 
-@operator("PRelu")
+@operator("PRelu", refused="computed slopes")
 def prelu(call: Call) -> Value:
     """A ReLU node: slope * x + (1 - slope) * relu(x), slopes broadcast to x."""
     tensor = call.tensor(0)

@@ -19,7 +19,7 @@ from eqverify.network import Dense, Diagonal, LinearMap, Term
 Shape = tuple[int, ...]
 
 
-@operator("MatMul")
+@operator("MatMul", refused="both factors computed")
 def matmul(call: Call) -> Value:
     """A dense map, by numpy's rules for stacks of matrices."""
     branch, matrix, tensor_first = branch_and_constant(call)
@@ -68,7 +68,7 @@ def product_map(call: Call, branch: Tensor, weights: FloatArray, *, tensor_first
     return Dense(dense), shape
 
 
-@operator("Gemm", attributes=("alpha", "beta", "transA", "transB"))
+@operator("Gemm", attributes=("alpha", "beta", "transA", "transB"), refused="both factors computed")
 def gemm(call: Call) -> Value:
     """A dense map with bias; scalings that cannot be multiplied in exactly become diagonal maps."""
     branch, matrix, tensor_first = branch_and_constant(call)

@@ -1,4 +1,4 @@
-"""ReduceSum, ReduceMean, ReduceMax, ReduceMin over fixed axes, and Mean of several tensors."""
+"""ReduceSum, ReduceMean, ReduceL1, ReduceMax, ReduceMin over fixed axes, and Mean of several tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eqverify.frontend.onnx.builder import component_indices
 from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.limits import MAX_WINDOW_READS
 from eqverify.frontend.onnx.operators.arithmetic import sum_of
-from eqverify.frontend.onnx.operators.piecewise import Operand, maximum
+from eqverify.frontend.onnx.operators.piecewise import Operand, magnitude, maximum
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Tensor, Value
 from eqverify.network import Diagonal
@@ -39,14 +39,18 @@ def _grouped(call: Call, axes: tuple[int, ...]) -> tuple[IntArray, Shape]:
     return indices.reshape(math.prod(outside), math.prod(tensor.shape[axis] for axis in axes)), shape
 
 
-def _summed(call: Call, *, mean: bool) -> Value:
+def _summed(call: Call, *, mean: bool = False, absolute: bool = False) -> Value:
     """A selection that brings the summands together, a convolution with ones, and for means a diagonal map."""
     tensor, axes = call.tensor(0), _axes(call)
+    if axes is None and absolute:
+        raise call.error("unsupported-form", "runtimes disagree on what it does along no axes")
     if axes is None:
         return tensor
     groups, shape = _grouped(call, axes)
     results, count = groups.shape
     builder, name = call.builder, call.builder.helper_name
+    if absolute:
+        tensor = magnitude(call, name(call.name, "magnitude") if count > 1 else call.name, tensor)
     if count == 1:
         return tensor.reshaped(shape)
     gathered = builder.select(name(call.name, "gathered"), tensor, groups)
@@ -73,28 +77,35 @@ _BY_ATTRIBUTE, _BY_INPUT = ("axes", "keepdims"), ("keepdims", "noop_with_empty_a
 
 
 @operator("ReduceSum", until=12, attributes=_BY_ATTRIBUTE)
-@operator("ReduceSum", since=13, attributes=_BY_INPUT)
+@operator("ReduceSum", since=13, attributes=_BY_INPUT, refused="computed axes")
 def reduce_sum(call: Call) -> Value:
     """A convolution with ones, after a selection where the axes are not the last ones."""
-    return _summed(call, mean=False)
+    return _summed(call)
+
+
+@operator("ReduceL1", until=17, attributes=_BY_ATTRIBUTE)
+@operator("ReduceL1", since=18, attributes=_BY_INPUT, refused="computed axes; noop_with_empty_axes")
+def reduce_magnitudes(call: Call) -> Value:
+    """ReLU nodes, as Abs, then as ReduceSum."""
+    return _summed(call, absolute=True)
 
 
 @operator("ReduceMean", until=17, attributes=_BY_ATTRIBUTE)
-@operator("ReduceMean", since=18, attributes=_BY_INPUT)
+@operator("ReduceMean", since=18, attributes=_BY_INPUT, refused="computed axes")
 def reduce_mean(call: Call) -> Value:
     """As ReduceSum, then a diagonal map with the count as divisor."""
     return _summed(call, mean=True)
 
 
 @operator("ReduceMax", until=17, attributes=_BY_ATTRIBUTE)
-@operator("ReduceMax", since=18, attributes=_BY_INPUT)
+@operator("ReduceMax", since=18, attributes=_BY_INPUT, refused="computed axes")
 def reduce_max(call: Call) -> Value:
     """ReLU nodes, as Max."""
     return _extreme(call, 1.0)
 
 
 @operator("ReduceMin", until=17, attributes=_BY_ATTRIBUTE)
-@operator("ReduceMin", since=18, attributes=_BY_INPUT)
+@operator("ReduceMin", since=18, attributes=_BY_INPUT, refused="computed axes")
 def reduce_min(call: Call) -> Value:
     """ReLU nodes, as Min."""
     return _extreme(call, -1.0)

@@ -1,7 +1,9 @@
-"""Resize and Upsample to the nearest component, Tile, DepthToSpace, SpaceToDepth: operators that repeat or reorder."""
+"""Resize and Upsample, nearest and linear, Tile, DepthToSpace, SpaceToDepth: operators that repeat or reorder."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Callable
 from fractions import Fraction
@@ -14,6 +16,7 @@ from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.operators.windows import image_input
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Value
+from eqverify.network import ScaledSelection, Term
 
 _HALF = Fraction(1, 2)
 
@@ -56,7 +59,47 @@ def _enlarged(call: Call, factors: tuple[int, ...], coordinates: str, nearest: s
     return call.builder.select(call.name, tensor, indices)
 
 
-def _whole(call: Call, scales: tuple[float, ...]) -> tuple[int, ...]:
+_REFUSED = (
+    "mode cubic; for nearest, scales that are not whole; for linear, those that make no whole extents, or weights that "
+    "are no binary fractions"
+)
+
+
+def _interpolated(call: Call, scales: tuple[float | Fraction, ...], coordinates: str) -> Value:
+    """The sum of the components around each place, where every weight is a binary fraction.
+
+    Runtimes compute places in float32: other weights differ from one to the next, the more the larger the image.
+    """
+    tensor = call.tensor(0)
+    pairs = zip(scales, tensor.shape, strict=True)
+    extents = [Fraction(scale) * n if math.isfinite(scale) else Fraction(0) for scale, n in pairs]
+    if any(extent < 1 or extent.denominator > 1 for extent in extents):
+        raise call.error("unsupported-form", "scales must make whole extents", value=[float(s) for s in scales])
+    if coordinates not in _COORDINATES or coordinates.startswith("tf"):
+        raise call.error(
+            "unsupported-attribute", "this 'coordinate_transformation_mode' is not read", value=coordinates
+        )
+    shape, axes = call.checked(tuple(int(extent) for extent in extents)), []
+    for n, m in zip(tensor.shape, shape, strict=True):
+        places = [min(max(_COORDINATES[coordinates](i, n, m), Fraction(0)), Fraction(n - 1)) for i in range(m)]
+        if any(place.denominator not in (1, 2, 4, 8, 16, 32, 64) for place in places):
+            raise call.error(
+                "unsupported-form", "runtimes round weights that are no binary fractions", value=f"{n}:{m}"
+            )
+        below = np.array([math.floor(place) for place in places])
+        share = np.array([float(place) for place in places]) - below
+        axes.append([(below, 1.0 - share), (np.minimum(below + 1, n - 1), share)][: 2 if share.any() else 1])
+    if math.prod(map(len, axes)) > 8:
+        raise call.error("unsupported-form", "more than three axes change", value=list(shape))
+    terms = []
+    for corner in itertools.product(*axes):
+        indices = component_indices(tensor)[np.ix_(*(place for place, _ in corner))].reshape(-1)
+        weights = functools.reduce(np.multiply.outer, [weight for _, weight in corner], np.ones(())).reshape(-1)
+        terms.append(Term(tensor.source, ScaledSelection(indices, weights, tensor.size)))
+    return call.builder.affine(call.name, tuple(terms), np.zeros(math.prod(shape)), shape, tensor.element)
+
+
+def _whole(call: Call, scales: tuple[float | Fraction, ...]) -> tuple[int, ...]:
     rank = len(call.tensor(0).shape)
     if len(scales) != rank:
         raise call.shape_error("the scales do not fit the input", list(scales), list(call.tensor(0).shape))
@@ -65,28 +108,30 @@ def _whole(call: Call, scales: tuple[float, ...]) -> tuple[int, ...]:
     return tuple(int(scale) for scale in scales)
 
 
-def _stored_scales(call: Call, index: int) -> tuple[float, ...]:
+def _stored_scales(call: Call, index: int) -> tuple[float | Fraction, ...]:
     scales = call.constant(index).array
     if scales.ndim != 1 or scales.dtype.kind != "f":
         raise call.error("element-type", "the scales must be a vector of floats", value=str(scales.dtype))
     return tuple(float(scale) for scale in scales.tolist())
 
 
-def _require_nearest(call: Call) -> None:
-    if (mode := call.text("mode", "nearest")) != "nearest":
-        raise call.error("unsupported-attribute", "only the mode 'nearest' is read", value=mode)
+def _resampled(call: Call, scales: tuple[float | Fraction, ...], coordinates: str, nearest: str) -> Value:
+    if (mode := call.text("mode", "nearest")) not in ("nearest", "linear"):
+        raise call.error("unsupported-attribute", "only the modes 'nearest' and 'linear' are read", value=mode)
+    if mode == "linear" and len(scales) == len(call.tensor(0).shape):
+        return _interpolated(call, scales, coordinates)
+    return _enlarged(call, _whole(call, scales), coordinates, nearest)
 
 
-@operator("Upsample", until=8, attributes=("mode", "scales"))
-@operator("Upsample", since=9, until=9, attributes=("mode",))
-@operator("Resize", since=10, until=10, attributes=("mode",))
+@operator("Upsample", until=8, attributes=("mode", "scales"), refused=_REFUSED)
+@operator("Upsample", since=9, until=9, attributes=("mode",), refused=_REFUSED)
+@operator("Resize", since=10, until=10, attributes=("mode",), refused=_REFUSED)
 def upsample(call: Call) -> Value:
-    """A selection, for whole scales and the mode nearest."""
-    _require_nearest(call)
+    """A selection for the mode nearest; for linear an affine node of up to eight of them."""
     scales = call.attributes.get("scales") if call.optional(1) is None else _stored_scales(call, 1)
     if not isinstance(scales, tuple) or not all(isinstance(scale, float) for scale in scales):
         raise call.error("bad-attribute", "attribute 'scales' must be a list of numbers", value=scales)
-    return _enlarged(call, _whole(call, scales), "asymmetric", "floor")
+    return _resampled(call, scales, "asymmetric", "floor")
 
 
 _RESIZE = (
@@ -95,10 +140,14 @@ _RESIZE = (
 )  # fmt: skip
 
 
-@operator("Resize", since=11, attributes=_RESIZE)
+@operator(
+    "Resize",
+    since=11,
+    attributes=_RESIZE,
+    refused=f"{_REFUSED}; tf_crop_and_resize; antialias; exclude_outside; ceil modes of tf_half_pixel_for_nn",
+)
 def resize(call: Call) -> Value:
-    """A selection, for whole scales and the mode nearest."""
-    _require_nearest(call)
+    """A selection for the mode nearest; for linear an affine node of up to eight of them."""
     if exclude := call.integer("exclude_outside", 0):
         raise call.error("unsupported-attribute", "'exclude_outside' is for the mode 'cubic'", value=exclude)
     shape = call.tensor(0).shape
@@ -113,18 +162,18 @@ def resize(call: Call) -> Value:
         sizes = call.constant_integers(3)
         if len(sizes) != len(axes):
             raise call.shape_error("the sizes do not fit the input", list(sizes), list(shape))
-        chosen = tuple(size / shape[axis] for size, axis in zip(sizes, axes, strict=True))
+        chosen = tuple(Fraction(size, shape[axis]) for size, axis in zip(sizes, axes, strict=True))
     else:
         raise call.error("missing-input", "neither scales nor sizes are given")
     if len(chosen) != len(axes):
         raise call.shape_error("the scales do not fit the input", list(chosen), list(shape))
     scales = dict(zip(axes, chosen, strict=True))
-    factors = _whole(call, tuple(scales.get(axis, 1.0) for axis in range(len(shape))))
     coordinates = call.text("coordinate_transformation_mode", "half_pixel")
-    return _enlarged(call, factors, coordinates, call.text("nearest_mode", "round_prefer_floor"))
+    everywhere = tuple(scales.get(axis, 1.0) for axis in range(len(shape)))
+    return _resampled(call, everywhere, coordinates, call.text("nearest_mode", "round_prefer_floor"))
 
 
-@operator("Tile")
+@operator("Tile", refused="computed repeats")
 def tile(call: Call) -> Value:
     """A selection that repeats components."""
     tensor, repeats = call.tensor(0), call.constant_integers(1)

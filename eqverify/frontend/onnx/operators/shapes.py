@@ -21,7 +21,7 @@ def flatten(call: Call) -> Value:
     return tensor.reshaped((math.prod(tensor.shape[:axis]), math.prod(tensor.shape[axis:])))
 
 
-@operator("Reshape", attributes=("allowzero",))
+@operator("Reshape", attributes=("allowzero",), refused="a computed shape")
 def reshape(call: Call) -> Value:
     """Nothing: the same components; 0 and -1 in a constant shape are resolved."""
     tensor = call.tensor(0)
@@ -45,7 +45,7 @@ def reshape(call: Call) -> Value:
 
 
 @operator("Squeeze", until=12, attributes=("axes",))
-@operator("Squeeze", since=13)
+@operator("Squeeze", since=13, refused="computed axes; an empty list of axes")
 def squeeze(call: Call) -> Value:
     """Nothing: the same components."""
     tensor, axes = call.tensor(0), call.listed("axes", 1)
@@ -60,7 +60,7 @@ def squeeze(call: Call) -> Value:
 
 
 @operator("Unsqueeze", until=12, attributes=("axes",))
-@operator("Unsqueeze", since=13)
+@operator("Unsqueeze", since=13, refused="computed axes")
 def unsqueeze(call: Call) -> Value:
     """Nothing: the same components."""
     tensor, axes = call.tensor(0), call.listed("axes", 1)
@@ -83,7 +83,7 @@ def transpose(call: Call) -> Value:
     return call.builder.select(call.name, tensor, component_indices(tensor).transpose(permutation))
 
 
-@operator("Expand", since=8)
+@operator("Expand", since=8, refused="a computed shape")
 def expand(call: Call) -> Value:
     """A selection that repeats components; nothing where the shape only gains extents of 1."""
     tensor = call.tensor(0)

@@ -1,4 +1,4 @@
-"""Conv, AveragePool, GlobalAveragePool, MaxPool, GlobalMaxPool: operators with a sliding window."""
+"""Conv; AveragePool, LpPool, MaxPool and their global forms: operators with a sliding window."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eqverify.arrays import FloatArray
 from eqverify.frontend.onnx.builder import component_indices
 from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.limits import MAX_WINDOW_READS
-from eqverify.frontend.onnx.operators.piecewise import Operand, maximum
+from eqverify.frontend.onnx.operators.piecewise import Operand, magnitude, maximum
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Tensor, Value
 from eqverify.network import Diagonal, Term
@@ -152,7 +152,7 @@ def stored_bias(call: Call, tensor: Tensor, channels: int) -> FloatArray:
 _WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 
 
-@operator("Conv", attributes=(*_WINDOW, "group"))
+@operator("Conv", attributes=(*_WINDOW, "group"), refused="a batch; a computed kernel")
 def conv(call: Call) -> Value:
     """A convolution map with bias, any number of spatial axes."""
     tensor, channels, extents = image_input(call)
@@ -164,6 +164,34 @@ def conv(call: Call) -> Value:
     shape = call.checked((1, kernel.shape[0], *linear.output_extents))
     spread = np.repeat(stored_bias(call, tensor, kernel.shape[0]), math.prod(linear.output_extents))
     return call.builder.affine(call.name, (Term(tensor.source, linear),), spread, shape, tensor.element)
+
+
+def _total(call: Call, placed: Geometry) -> Value:
+    """The sum of magnitudes over each window."""
+    tensor, channels, extents = image_input(call)
+    if (power := call.integer("p", 2)) != 1:
+        raise call.error("nonlinear", "only 'p' = 1 is piecewise linear", value=power)
+    if placed.after != placed.declared_after:
+        raise call.error("unsupported-form", "'ceil_mode' with a window that is not whole is not supported")
+    linear = placed.convolution(np.ones((channels, 1, *placed.window)), extents, channels)
+    positive = magnitude(call, call.builder.helper_name(call.name, "magnitude"), tensor)
+    return call.builder.linear(call.name, positive, linear, call.checked((1, channels, *linear.output_extents)))
+
+
+@operator(
+    "LpPool",
+    attributes=(*_WINDOW, "ceil_mode", "p"),
+    refused="other p than 1; a window that ceil_mode cuts; auto_pad as for AveragePool",
+)
+def lp_pool(call: Call) -> Value:
+    """ReLU nodes, as Abs, then a convolution with ones, for p = 1."""
+    return _total(call, _pool_geometry(call))
+
+
+@operator("GlobalLpPool", attributes=("p",), refused="other p than 1")
+def global_lp_pool(call: Call) -> Value:
+    """As LpPool with a window as large as the image."""
+    return _total(call, _whole(image_input(call)[2]))
 
 
 def _averaged(call: Call, placed: Geometry, *, count_padding: bool) -> Value:
@@ -180,7 +208,12 @@ def _averaged(call: Call, placed: Geometry, *, count_padding: bool) -> Value:
     return call.builder.linear(call.name, sums, Diagonal(np.ones(sums.size), np.tile(counts, channels)), shape)
 
 
-@operator("AveragePool", attributes=(*_WINDOW, "ceil_mode", "count_include_pad"))
+@operator(
+    "AveragePool",
+    attributes=(*_WINDOW, "ceil_mode", "count_include_pad"),
+    refused="ceil_mode with count_include_pad where it matters, or with a window that starts behind the input; "
+    "auto_pad SAME with dilations, or with a stride that leaves something out",
+)
 def average_pool(call: Call) -> Value:
     """A convolution with ones, then a diagonal map with the counts as divisors."""
     placed = _pool_geometry(call)
@@ -226,7 +259,11 @@ def _maximised(call: Call, placed: Geometry) -> Value:
     return maximum(call, operands, shape)
 
 
-@operator("MaxPool", attributes=(*_WINDOW, "ceil_mode", "storage_order"))
+@operator(
+    "MaxPool",
+    attributes=(*_WINDOW, "ceil_mode", "storage_order"),
+    refused="the second output; ceil_mode and auto_pad as for AveragePool",
+)
 def max_pool(call: Call) -> Value:
     """ReLU nodes, one per component of the window but one: max(a, b) = b + relu(a - b)."""
     return _maximised(call, _pool_geometry(call))

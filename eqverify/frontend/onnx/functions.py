@@ -1,0 +1,71 @@
+"""Functions that a model defines itself: the nodes of their bodies take the place of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx
+from onnx import defs
+
+from eqverify.errors import InputError, Place
+from eqverify.frontend.onnx.limits import MAX_NODES
+
+Name = tuple[str, str, str]
+
+
+def inlined(model: onnx.ModelProto, place: Place) -> onnx.ModelProto:
+    """The model without calls of functions of its own.
+
+    Raises:
+        InputError: `onnx/unsupported-form` (a function that calls itself, or has the name of an operator, of which
+            runtimes take one or the other), `onnx/too-large`.
+
+    Trusted: `onnx.inliner`.
+    """
+    if not model.functions:
+        return model
+    bodies = {_key(function.domain, function.name, function.overload): function for function in model.functions}
+    for function in model.functions:
+        if function.domain in ("", "ai.onnx") or defs.has(function.name, function.domain):
+            raise _refused("a function of the model has the name of an operator", f"{function.name}", place)
+    if _count(model.graph.node, bodies, {}, (), place) > MAX_NODES:
+        value = f"{MAX_NODES} nodes"
+        raise InputError(
+            "onnx/too-large", "the model's functions unfold to more than is read", place=place, value=value
+        )
+    from onnx import inliner
+
+    return inliner.inline_local_functions(model)
+
+
+def _key(domain: str, name: str, overload: str) -> Name:
+    return ("" if domain == "ai.onnx" else domain, name, overload)
+
+
+def _count(
+    nodes: Iterable[onnx.NodeProto],
+    bodies: dict[Name, onnx.FunctionProto],
+    known: dict[Name, int],
+    within: tuple[Name, ...],
+    place: Place,
+) -> int:
+    """How many nodes there are once calls are unfolded."""
+    total = 0
+    for node in nodes:
+        total += 1
+        for attribute in node.attribute:
+            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                total += _count(graph.node, bodies, known, within, place)
+        key = _key(node.domain, node.op_type, node.overload)
+        if key not in bodies:
+            continue
+        if key in within or len(within) > 20:
+            raise _refused("functions of the model call themselves, or are nested too deeply", node.op_type, place)
+        if key not in known:
+            known[key] = _count(bodies[key].node, bodies, known, (*within, key), place)
+        total += known[key]
+    return total
+
+
+def _refused(message: str, name: str, place: Place) -> InputError:
+    return InputError("onnx/unsupported-form", message, place=place, value=name)
