@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from eqverify.problem import Problem
     from eqverify.stability.facts import Facts, Status
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Equivalence": "eqverify.api.equivalence",

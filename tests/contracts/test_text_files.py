@@ -41,6 +41,12 @@ def test_sources_are_of_readable_length() -> None:
             assert lines <= MAX_LINES, f"{path} has {lines} lines"
 
 
+def test_fragments_of_the_change_log_are_named_by_what_they_are_about() -> None:
+    """A number would need to be free in every branch that is merged; towncrier refuses two of one number and kind."""
+    names = [path.name for path in tracked() if path.parent.name == "changelog.d"]
+    assert not [name for name in names if not re.fullmatch(r"\+[a-z0-9-]+\.(added|changed|fixed|removed)\.md", name)]
+
+
 def test_helpers_of_tests_have_names_of_their_own() -> None:
     """Test folders are no packages: helper modules are imported by bare name, from the folders that pytest is told."""
     helpers = [p for p in tracked() if p.is_relative_to(ROOT / "tests") and p.suffix == ".py"]
