@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deciding_helpers import absolute, accepting, budget, chain, never, question, square
 
 from eqverify import execution
 from eqverify.deciding import marabou, portfolio
@@ -22,6 +21,8 @@ from eqverify.deciding.scip_backend import ScipBackend
 from eqverify.errors import UsageError
 from eqverify.network import evaluate
 from eqverify.testing.processes import alive
+
+from .deciding_helpers import absolute, accepting, budget, chain, never, question, square
 
 UNSAT = absolute(0.25)
 SAT = absolute(-0.25)

@@ -4,18 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from deciding_helpers import (
-    absolute,
-    accepting,
-    budget,
-    cancelling,
-    chain,
-    least_maximum,
-    never,
-    problem,
-    question,
-    square,
-)
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -31,6 +19,19 @@ from eqverify.export.vnnlib import query_of
 from eqverify.milp.encoding import Answer, Verdict
 from eqverify.milp.scip import ScipSolver
 from eqverify.testing.strategies import boxes, networks
+
+from .deciding_helpers import (
+    absolute,
+    accepting,
+    budget,
+    cancelling,
+    chain,
+    least_maximum,
+    never,
+    problem,
+    question,
+    square,
+)
 
 
 def told(said):

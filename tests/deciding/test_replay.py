@@ -6,13 +6,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
 
 import eqverify as eq
 from eqverify.api import deciding, parts
 from eqverify.attack.replay import TOLERANCE, Replay, shown_by
 from eqverify.domain import Box, Case, HalfSpace, Polytope
 from eqverify.network import evaluate
+
+from .deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
 
 
 def replayer(network, rows, box, run=None):
