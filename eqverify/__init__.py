@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from eqverify.stability.facts import Facts, Status
     from eqverify.stability.proving import prove_stability
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "api.certificate": ("check",),

@@ -7,8 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from region_checks import NETWORKS, dyadic_network, patterns_of, random_network
-from test_polyhedron import LyingSolver
 
 from eqverify.approximate import questions
 from eqverify.approximate.regions import find_regions
@@ -22,6 +20,9 @@ from eqverify.testing.handmade import all_handmade
 from eqverify.testing.oracle import patterns_exact
 from eqverify.testing.strategies import any_networks, domains
 from eqverify.trust import trusting
+
+from .region_checks import NETWORKS, dyadic_network, patterns_of, random_network
+from .test_polyhedron import LyingSolver
 
 BY_HAND = {
     "absolute-value": (2, 2),

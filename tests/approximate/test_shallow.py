@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from region_checks import dyadic_network, random_network
-from vnncomp import vnncomp_root
 
 import eqverify as eq
 from eqverify.domain import Box, Domain, Polytope, box_domain
@@ -18,6 +16,9 @@ from eqverify.network import Affine, Relu, evaluate
 from eqverify.problem import Problem, box_problem, domain_problem
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.oracle import deviations_exact
+
+from ..vnncomp import vnncomp_root
+from .region_checks import dyadic_network, random_network
 
 HANDMADE = [problem for problem in all_handmade() if problem.name != "point"]
 

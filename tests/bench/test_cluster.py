@@ -8,7 +8,6 @@ import threading
 import time
 
 import pytest
-from bench_helpers import VERDICTS, benchmark
 from distributed import Client, LocalCluster
 
 from eqverify.bench import cluster as cluster_module
@@ -17,6 +16,8 @@ from eqverify.bench.instances import Row, read_instances, read_results
 from eqverify.bench.running import Outcome, Settings
 from eqverify.bench.sweep import run_sweep
 from eqverify.errors import UsageError
+
+from .bench_helpers import VERDICTS, benchmark
 
 
 def slow_instance(instance, settings):

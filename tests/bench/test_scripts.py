@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench_helpers import benchmark
+
+from .bench_helpers import benchmark
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "vnncomp"
 

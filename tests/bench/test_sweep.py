@@ -11,7 +11,6 @@ import time
 from dataclasses import replace
 
 import pytest
-from bench_helpers import VERDICTS, benchmark
 
 from eqverify.bench import running, sweep
 from eqverify.bench.instances import Row, read_details, read_expected, read_instances, read_results
@@ -23,6 +22,8 @@ from eqverify.cli.main import run
 from eqverify.errors import EqverifyError, UsageError
 from eqverify.files import sole_writer
 from eqverify.testing.processes import alive
+
+from .bench_helpers import VERDICTS, benchmark
 
 SETTINGS = Settings("scip", True)
 

@@ -3,7 +3,6 @@
 from fractions import Fraction
 
 import numpy as np
-from bound_checks import exact_values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,8 @@ from eqverify.bounds.alive import alive_part
 from eqverify.network import Affine
 from eqverify.testing.chains import chain_network
 from eqverify.testing.strategies import any_networks, domains
+
+from .bound_checks import exact_values
 
 
 @given(data=st.data())

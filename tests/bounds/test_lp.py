@@ -4,7 +4,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from bound_checks import at_most, exact_stability
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
@@ -17,6 +16,8 @@ from eqverify.relaxation.blocks import UnitBlock
 from eqverify.relaxation.model import restricted_model
 from eqverify.testing.chains import chain_network
 from eqverify.testing.strategies import any_networks, domains
+
+from .bound_checks import at_most, exact_stability
 
 
 class Liar:

@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-from bound_checks import assert_hull_encloses, at_most, exact_stability, exact_values, random_point
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
@@ -19,6 +18,8 @@ from eqverify.network import Affine
 from eqverify.testing.chains import chain_network
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.strategies import any_networks, domains
+
+from .bound_checks import assert_hull_encloses, at_most, exact_stability, exact_values, random_point
 
 ANY = st.floats(allow_nan=True, allow_infinity=True) | st.floats(0, 1)
 

@@ -7,12 +7,12 @@ from fractions import Fraction
 from functools import cache
 from unittest.mock import patch
 
-from certificate_cases import box, cut_box, random_network
-from refutation_cases import at_least, highest, reduced
-
 from eqverify.checker import check_bytes
 from eqverify.domain import Conjunction, Domain
 from eqverify.network import Network
+
+from .certificate_cases import box, cut_box, random_network
+from .refutation_cases import at_least, highest, reduced
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from certificate_cases import box, cut_box, pack, random_network, unpack
 
 import eqverify as eq
 from eqverify.checker import check_bytes
@@ -20,6 +19,8 @@ from eqverify.export.onnx import write_network
 from eqverify.export.vnnlib import format_specification
 from eqverify.network import Network, evaluate_nodes
 from eqverify.problem import domain_problem
+
+from .certificate_cases import box, cut_box, pack, random_network, unpack
 
 
 @dataclass(frozen=True)

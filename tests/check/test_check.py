@@ -7,7 +7,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from certificate_cases import RECIPES, box, case, certified, cut_box, kinds, pack, random_network, unpack
 
 import eqverify as eq
 from eqverify.checker import check_bytes
@@ -24,6 +23,8 @@ from eqverify.network import Affine, Dense, Network, Port, Term
 from eqverify.stability.proofs import SplitProof
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.oracle import deviations_exact, stable_sets_exact
+
+from .certificate_cases import RECIPES, box, case, certified, cut_box, kinds, pack, random_network, unpack
 
 EXAMPLE = "eqverify/examples/digits.onnx", "specs/properties/digits_ball.vnnlib"
 

@@ -6,11 +6,6 @@ import os
 
 import numpy as np
 import pytest
-from certificate_cases import box, pack, random_network, unpack
-from certificate_cases import case as reduction
-from directed_cases import RECIPES, case
-from refutation_cases import at_least, reduced, save
-from refutation_cases import case as refutation
 
 from eqverify.checker import check_bytes
 from eqverify.cli.main import run
@@ -18,6 +13,12 @@ from eqverify.errors import EmptySetError
 from eqverify.frontend.onnx import parse_network
 from eqverify.network import evaluate
 from eqverify.testing.oracle import directed_sets_exact
+
+from .certificate_cases import box, pack, random_network, unpack
+from .certificate_cases import case as reduction
+from .directed_cases import RECIPES, case
+from .refutation_cases import at_least, reduced, save
+from .refutation_cases import case as refutation
 
 COUNT = 1_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 60
 """Mutants of each certificate."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from certificate_cases import box, certified, cut_box, unpack
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,8 @@ from eqverify.domain import Box, Domain, Polytope
 from eqverify.errors import InputError
 from eqverify.network import Affine, Dense, Network, Port, Relu, Term
 from eqverify.testing.strategies import boxes
+
+from .certificate_cases import box, certified, cut_box, unpack
 
 
 def front_network(size: int, seed: int = 0, *, hidden: int = 0) -> Network:

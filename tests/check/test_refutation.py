@@ -8,10 +8,7 @@ from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
-from certificate_cases import box, cut_box, pack, random_network, unpack
-from certificate_cases import case as reduction
 from hypothesis import assume, given, reject, settings
-from refutation_cases import RECIPES, at_least, case, highest, kinds, reduced, save
 
 import eqverify as eq
 from eqverify.certificate import Refutation as Steps
@@ -30,6 +27,10 @@ from eqverify.stability.disjuncts import prove_directed
 from eqverify.stability.options import StabilityOptions
 from eqverify.testing.oracle import directed_sets_exact
 from eqverify.testing.strategies import problems
+
+from .certificate_cases import box, cut_box, pack, random_network, unpack
+from .certificate_cases import case as reduction
+from .refutation_cases import RECIPES, at_least, case, highest, kinds, reduced, save
 
 MNIST = Path("../shared/vnncomp/mnist_fc")
 

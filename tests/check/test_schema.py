@@ -8,11 +8,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from certificate_cases import RECIPES, case, unpack
-from directed_cases import RECIPES as DIRECTED
-from directed_cases import case as directed
-from refutation_cases import RECIPES as UNSAT
-from refutation_cases import case as refutation
+
+from .certificate_cases import RECIPES, case, unpack
+from .directed_cases import RECIPES as DIRECTED
+from .directed_cases import case as directed
+from .refutation_cases import RECIPES as UNSAT
+from .refutation_cases import case as refutation
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads(Path("specs/certificate.schema.json").read_text("utf-8")))
 

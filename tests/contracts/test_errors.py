@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-import error_codes
-
 from eqverify.errors import EqverifyError
+
+from . import error_codes
 
 REFRESH = "run: python tests/contracts/error_codes.py"
 

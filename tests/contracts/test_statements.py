@@ -6,7 +6,8 @@ import re
 from collections import Counter
 
 import pytest
-from test_text_files import ROOT, tracked
+
+from .test_text_files import ROOT, tracked
 
 DEFINED = re.compile(r"^(?:#+ |\*\*)([A-Z]-\d+)\b", re.MULTILINE)
 CITED = re.compile(r"(?<![\w-])[A-Z]-\d+\b(?![\w-])")

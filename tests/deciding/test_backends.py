@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-from deciding_helpers import absolute, accepting, budget, chain, never, question, square
 
 from eqverify import execution
 from eqverify.deciding import marabou, portfolio
@@ -21,6 +20,8 @@ from eqverify.deciding.scip_backend import ScipBackend
 from eqverify.errors import UsageError
 from eqverify.network import evaluate
 from eqverify.testing.processes import alive
+
+from .deciding_helpers import absolute, accepting, budget, chain, never, question, square
 
 UNSAT = absolute(0.25)
 SAT = absolute(-0.25)

@@ -8,18 +8,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from deciding_helpers import (
-    FixedBackend,
-    absolute,
-    budget,
-    cancelling,
-    chain,
-    needle,
-    needle_corner,
-    never,
-    problem,
-    question,
-)
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -42,6 +30,19 @@ from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.joint_disjuncts import SharedProof
 from eqverify.testing.oracle import stable_sets_exact
 from eqverify.trust import NOBODY
+
+from .deciding_helpers import (
+    FixedBackend,
+    absolute,
+    budget,
+    cancelling,
+    chain,
+    needle,
+    needle_corner,
+    never,
+    problem,
+    question,
+)
 
 FIXED, SCIP = frozenset({"fixed"}), frozenset({"scip"})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from deciding_helpers import absolute, accepting, budget, chain, least_maximum, never, question
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,8 @@ from eqverify.milp.encoding import Answer, Verdict
 from eqverify.milp.scip import ScipSolver
 from eqverify.network import evaluate
 from eqverify.testing.strategies import boxes, networks
+
+from .deciding_helpers import absolute, accepting, budget, chain, least_maximum, never, question
 
 
 def solve(asked, seconds=5.0):

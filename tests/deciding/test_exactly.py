@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from deciding_helpers import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,8 @@ from eqverify.domain import HalfSpace, box_domain
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.network import outputs_exact
 from eqverify.testing.oracle import satisfying_exact
+
+from .deciding_helpers import chain
 
 IDENTITY = chain(([[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0]))
 NEEDLE = chain(([[1.0, -1.0], [-1.0, 1.0]], [0.0, 0.0]), ([[-1000.0, -1000.0]], [1.0]))

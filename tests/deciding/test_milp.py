@@ -4,18 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from deciding_helpers import (
-    absolute,
-    accepting,
-    budget,
-    cancelling,
-    chain,
-    least_maximum,
-    never,
-    problem,
-    question,
-    square,
-)
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -32,6 +20,19 @@ from eqverify.milp.encoding import Answer, Verdict
 from eqverify.milp.scip import ScipSolver
 from eqverify.stability import disjuncts
 from eqverify.testing.strategies import boxes, networks
+
+from .deciding_helpers import (
+    absolute,
+    accepting,
+    budget,
+    cancelling,
+    chain,
+    least_maximum,
+    never,
+    problem,
+    question,
+    square,
+)
 
 
 def told(said):

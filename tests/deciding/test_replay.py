@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
 
 import eqverify as eq
 from eqverify.attack.replay import TOLERANCE, Replay, shown_by
@@ -14,6 +13,8 @@ from eqverify.deciding import context
 from eqverify.deciding import run as deciding
 from eqverify.domain import Box, Case, HalfSpace, Polytope
 from eqverify.network import evaluate
+
+from .deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
 
 
 def replayer(network, rows, box, run=None):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from deciding_helpers import FixedBackend, absolute, cancelling, chain, never, problem, square
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -28,6 +27,8 @@ from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.oracle import stable_sets_exact
 from eqverify.testing.strategies import boxes, networks
+
+from .deciding_helpers import FixedBackend, absolute, cancelling, chain, never, problem, square
 
 
 def shared(asked, seconds=5.0, workers=1):

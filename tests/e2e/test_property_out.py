@@ -6,13 +6,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from vnncomp import vnncomp_root
 
 import eqverify as eq
 from eqverify.cli.main import run
 from eqverify.errors import EqverifyError, UsageError
 from eqverify.export.runtime import compare_with_runtime
 from eqverify.network import outputs_exact
+
+from ..vnncomp import vnncomp_root
 
 INSTANCES = {
     "acasxu": ("acasxu/onnx/ACASXU_run2a_1_1_batch_2000.onnx", "acasxu/vnnlib/prop_2.vnnlib"),

@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from vnncomp import vnncomp_root
 
 from eqverify.api.loading import load_network, load_problem
 from eqverify.cli.main import run
 from eqverify.export.runtime import run_model
 from eqverify.reduction.pipeline import reduce
 from eqverify.stability.facts import Status
+
+from ..vnncomp import vnncomp_root
 
 
 def instance(benchmark, network, query):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_pairs import DIFFERENT, random_pair
 
 from eqverify.cli.main import run
 from eqverify.domain import Box, Domain, Polytope, box_domain
@@ -32,6 +31,8 @@ from eqverify.testing.drawing import Sizes
 from eqverify.testing.oracle import deviations_exact
 from eqverify.testing.strategies import any_networks, domains, networks
 from eqverify.trust import NOBODY, Trust, trusting
+
+from .random_pairs import DIFFERENT, random_pair
 
 TINY = Fraction(1, 10**12)
 

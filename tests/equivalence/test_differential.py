@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_pairs import DIFFERENT, random_pair
 
 from eqverify.bounds import Interval, crown_bounds
 from eqverify.domain import Box, Domain, Polytope, box_domain
@@ -28,6 +27,8 @@ from eqverify.testing.chains import chain_network
 from eqverify.testing.drawing import Sizes
 from eqverify.testing.oracle import deviations_exact
 from eqverify.testing.strategies import any_networks, boxes, networks
+
+from .random_pairs import DIFFERENT, random_pair
 
 PAIRS = 1000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 50
 UNIT = box_domain(-np.ones(1), np.ones(1))

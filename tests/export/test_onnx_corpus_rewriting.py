@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from onnx_corpus import CONVOLUTIONAL, FULLY_CONNECTED, networks
-from vnncomp import vnncomp_root
 
 from eqverify.export.onnx import write_network
 from eqverify.export.runtime import compare_with_runtime
 from eqverify.frontend.onnx import parse_network, read_network
 from eqverify.frontend.onnx.load import read_bytes
 from eqverify.network import evaluate
+
+from ..frontend.onnx.onnx_corpus import CONVOLUTIONAL, FULLY_CONNECTED, networks
+from ..vnncomp import vnncomp_root
 
 OPERATORS = {"Gemm", "Relu", "Flatten", "Reshape", "Conv", "Add"}
 """What the verifiers read; enough for all but pooling."""

@@ -9,13 +9,14 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx_drafts import DRAWERS, models
 
 from eqverify.errors import EqverifyError
 from eqverify.export.onnx import round_to, write_network
 from eqverify.export.runtime import compare_with_runtime
 from eqverify.frontend.onnx import parse_network
 from eqverify.network import Network, outputs_exact
+
+from ..frontend.onnx.onnx_drafts import DRAWERS, models
 
 EXAMPLES = settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
 

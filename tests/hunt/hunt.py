@@ -1,8 +1,8 @@
 """The hunt for wrong answers: random cases, every command, an exact oracle.
 
-    python tests/hunt/hunt.py --seconds 120
-    python tests/hunt/hunt.py --cases 100000 --state hunt.json --found found
-    python tests/hunt/hunt.py --replay tests/hunt/cases/verify-7-42
+    python -m tests.hunt.hunt --seconds 120
+    python -m tests.hunt.hunt --cases 100000 --state hunt.json --found found
+    python -m tests.hunt.hunt --replay tests/hunt/cases/verify-7-42
 
 A found case is a folder with its files, the commands and what was expected: committed in tests/hunt/cases it is a test.
 Exit status 1 where something was found.
@@ -25,10 +25,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from hunt_cases import KINDS, Case, draw_case
-from hunt_judging import Judgement, judged
-from hunt_oracle import LeftOutError
-from hunt_running import Late, Ran, limited, run
+from .hunt_cases import KINDS, Case, draw_case
+from .hunt_judging import Judgement, judged
+from .hunt_oracle import LeftOutError
+from .hunt_running import Late, Ran, limited, run
 
 CASES = Path(__file__).parent / "cases"
 PATIENCE = 30

@@ -15,10 +15,11 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from hunt_networks import disturbed
-from hunt_texts import decimal
 
 from eqverify.certificate.codec import MAGIC, Writer
+
+from .hunt_networks import disturbed
+from .hunt_texts import decimal
 
 Arrays = list[np.ndarray]
 

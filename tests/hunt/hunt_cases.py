@@ -9,13 +9,13 @@ from fractions import Fraction
 from pathlib import Path
 from random import Random
 
-from hunt_fuzz import damaged_bytes, damaged_model, damaged_text
-from hunt_interpreter import read_function
-from hunt_judging import closed_cells
-from hunt_networks import Sizes, disturbed, draw_network, draw_sizes, draw_style
-from hunt_oracle import LeftOutError, deviation, fraction
-from hunt_property import read_property
-from hunt_texts import decimal, draw_condition, draw_domain, draw_threshold, reach, written, written_pair
+from .hunt_fuzz import damaged_bytes, damaged_model, damaged_text
+from .hunt_interpreter import read_function
+from .hunt_judging import closed_cells
+from .hunt_networks import Sizes, disturbed, draw_network, draw_sizes, draw_style
+from .hunt_oracle import LeftOutError, deviation, fraction
+from .hunt_property import read_property
+from .hunt_texts import decimal, draw_condition, draw_domain, draw_threshold, reach, written, written_pair
 
 ENGINES = ("crown", "portfolio", "portfolio", "leo", "isa")
 SHAPES = ("sequential", "residual", "structured", "leo", "auto")
@@ -106,7 +106,7 @@ def pair(rng: Random, folder: Path) -> Commands:
     f = read_function(folder / "f.onnx")[0]
     g = f if relation == "equal-to" else read_function(folder / "g.onnx")[0]
     j, k = rng.randrange(sizes.outputs), rng.randrange(sizes.outputs)
-    from hunt_oracle import beside
+    from .hunt_oracle import beside
 
     both = beside(f, g, shared=True)
     whole = read_property(written(domain, "", (sizes.inputs, 0), "1.0")).domain()

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from hunt_oracle import ONE, ZERO, Form, Function, LeftOutError, Unit, rational, variable
+
+from .hunt_oracle import ONE, ZERO, Form, Function, LeftOutError, Unit, rational, variable
 
 
 def read_function(path: Path) -> tuple[Function, dict[str, list[Form]]]:

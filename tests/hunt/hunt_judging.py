@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from hunt_interpreter import read_function
-from hunt_oracle import (
+from .hunt_interpreter import read_function
+from .hunt_oracle import (
     Atom,
     Cell,
     Form,
@@ -24,9 +24,9 @@ from hunt_oracle import (
     rational,
     satisfied_somewhere,
 )
-from hunt_property import Property, holds, read_property, start
-from hunt_running import Ran
-from hunt_texts import decimal
+from .hunt_property import Property, holds, read_property, start
+from .hunt_running import Ran
+from .hunt_texts import decimal
 
 
 @dataclass(slots=True)

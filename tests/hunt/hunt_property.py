@@ -13,7 +13,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from hunt_oracle import Atom, Cell, Form, Function, LeftOutError, box, clipped, fmpq, rational, variable
+from .hunt_oracle import Atom, Cell, Form, Function, LeftOutError, box, clipped, fmpq, rational, variable
 
 TOKEN = re.compile(r"[()]|[^\s()]+")
 COMPARISONS = ("<=", "<", ">=", ">", "=", "==", "!=")

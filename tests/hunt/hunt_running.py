@@ -77,7 +77,7 @@ def inside(folder: Path) -> Iterator[None]:
 def run(command: Sequence[str], folder: Path, *, apart: bool = False) -> Ran:
     """One command line of eqverify, or a step of the hunt, with the case's folder as working directory."""
     if command[0] == "@mutate":
-        from hunt_adversary import mutate
+        from .hunt_adversary import mutate
 
         return in_process(command, folder, lambda: mutate(folder, command[1:]))
     if command[0] == "@stability":

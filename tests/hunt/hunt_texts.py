@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
 
-from hunt_oracle import Form, Function, LeftOutError, extremes, fraction, rational
-from hunt_property import read_property, start
+from .hunt_oracle import Form, Function, LeftOutError, extremes, fraction, rational
+from .hunt_property import read_property, start
 
 
 def decimal(value: Fraction | float, digits: int | None = None) -> str:

@@ -9,13 +9,14 @@ from random import Random
 import numpy as np
 import onnx
 import pytest
-from hunt_adversary import moved, packed, unpacked
-from hunt_cases import KINDS, draw_case
-from hunt_fuzz import damaged_model, damaged_text
-from hunt_interpreter import read_function
-from hunt_judging import satisfiable
-from hunt_oracle import LeftOutError
-from hunt_property import read_property
+
+from .hunt_adversary import moved, packed, unpacked
+from .hunt_cases import KINDS, draw_case
+from .hunt_fuzz import damaged_model, damaged_text
+from .hunt_interpreter import read_function
+from .hunt_judging import satisfiable
+from .hunt_oracle import LeftOutError
+from .hunt_property import read_property
 
 DRAWS = 300
 

@@ -10,10 +10,11 @@ from random import Random
 import numpy as np
 import onnxruntime
 import pytest
-from hunt_interpreter import read_function
-from hunt_judging import satisfiable, satisfies, top1_differs
-from hunt_networks import draw_network, draw_sizes, draw_style
-from hunt_oracle import (
+
+from .hunt_interpreter import read_function
+from .hunt_judging import satisfiable, satisfies, top1_differs
+from .hunt_networks import draw_network, draw_sizes, draw_style
+from .hunt_oracle import (
     Atom,
     Form,
     Function,
@@ -28,8 +29,8 @@ from hunt_oracle import (
     satisfied_somewhere,
     variable,
 )
-from hunt_property import read_property, start
-from hunt_texts import decimal
+from .hunt_property import read_property, start
+from .hunt_texts import decimal
 
 HERE = Path(__file__).parent
 INDEPENDENT = (

@@ -8,16 +8,15 @@ from fractions import Fraction
 from pathlib import Path
 from random import Random
 
-import hunt
-import hunt_interpreter
-import hunt_running
 import pytest
-from hunt_cases import KINDS, Case, draw_case
-from hunt_networks import Builder, Style
-from hunt_oracle import ONE, rational
 
 import eqverify as eq
 from eqverify.stability.facts import Status
+
+from . import hunt, hunt_interpreter, hunt_running
+from .hunt_cases import KINDS, Case, draw_case
+from .hunt_networks import Builder, Style
+from .hunt_oracle import ONE, rational
 
 KEPT = sorted(path.parent for path in (Path(__file__).parent / "cases").glob("*/case.json"))
 

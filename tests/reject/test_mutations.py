@@ -11,11 +11,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from certificate_cases import MAGIC, RECIPES, case, pack, unpack
 
 from eqverify.checker import check_bytes
 from eqverify.frontend.onnx import parse_network
 from eqverify.testing.oracle import deviations_exact, stable_sets_exact
+
+from ..check.certificate_cases import MAGIC, RECIPES, case, pack, unpack
 
 COUNT = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 60
 TINY = ["boxes", "two-parts", "float64", "residual"]

@@ -6,11 +6,12 @@ import gzip
 
 import numpy as np
 import pytest
-from certificate_cases import MAGIC, RECIPES, case, pack, unpack
 
 from eqverify.export.onnx import write_network
 from eqverify.frontend.onnx import parse_network
 from eqverify.network import Affine, Dense, Network, Term
+
+from ..check.certificate_cases import MAGIC, RECIPES, case, pack, unpack
 
 
 def step(head, kind, nth=0):

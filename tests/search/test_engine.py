@@ -4,8 +4,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from bound_checks import assert_hull_encloses, assert_signs_hold, exact_stability
-from deciding_helpers import least_maximum
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +23,9 @@ from eqverify.testing.chains import chain_network
 from eqverify.testing.drawing import Sizes
 from eqverify.testing.oracle import deviations_exact
 from eqverify.testing.strategies import any_networks, boxes, networks
+
+from ..bounds.bound_checks import assert_hull_encloses, assert_signs_hold, exact_stability
+from ..deciding.deciding_helpers import least_maximum
 
 ORDERS = ("goals", "worst", "newest")
 

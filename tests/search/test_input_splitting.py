@@ -4,7 +4,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from bound_checks import assert_hull_encloses, assert_signs_hold, exact_stability
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
@@ -16,6 +15,8 @@ from eqverify.testing.chains import chain_network
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.strategies import any_networks, domains
 from tests.vnncomp import vnncomp_root
+
+from ..bounds.bound_checks import assert_hull_encloses, assert_signs_hold, exact_stability
 
 
 def everything(network):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from bound_checks import at_most, exact_stability, exact_values
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
@@ -13,6 +12,8 @@ from eqverify.search.sign_branching import prove_signs
 from eqverify.search.sign_tree import SignQuery
 from eqverify.testing.chains import chain_network
 from eqverify.testing.strategies import any_networks, domains
+
+from ..bounds.bound_checks import at_most, exact_stability, exact_values
 
 
 @given(data=st.data())

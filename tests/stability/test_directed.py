@@ -6,7 +6,6 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from bound_checks import at_most
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +24,8 @@ from eqverify.testing.chains import chain_network
 from eqverify.testing.oracle import deviations_exact, directed_sets_exact
 from eqverify.testing.strategies import problems, residual_networks
 from eqverify.transform.driver import transform
+
+from ..bounds.bound_checks import at_most
 
 OPTIONS = StabilityOptions(time_limit=20.0, unit_time_limit=1.0, split_inputs=0)
 MAX_REGIONS = 300

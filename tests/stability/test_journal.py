@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stability_helpers import problem
 
 import eqverify
 from eqverify.errors import InputError, UsageError
@@ -23,6 +22,8 @@ from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
 from eqverify.testing.chains import chain_network
+
+from .stability_helpers import problem
 
 
 class Counting:

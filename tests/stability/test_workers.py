@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stability_helpers import DyingFactory, fine, problem, wrong
 
 from eqverify import execution
 from eqverify.errors import LimitError
 from eqverify.execution import ProcessExecutor, SerialExecutor, make_executor, use_one_thread, users_environment
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import prove_stability
+
+from .stability_helpers import DyingFactory, fine, problem, wrong
 
 
 @pytest.mark.parametrize("workers", [1, 2])

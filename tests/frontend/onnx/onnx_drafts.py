@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_drafts_indexing
-import onnx_drafts_more
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from onnx_draft import FACTORS, NEWEST_RUNTIME_OPSET, Draft, Shape, Wire, fitting, grown, image
+
+from . import onnx_drafts_indexing, onnx_drafts_more
+from .onnx_draft import FACTORS, NEWEST_RUNTIME_OPSET, Draft, Shape, Wire, fitting, grown, image
 
 
 def gemm(d: Draft, x: Wire) -> Wire:

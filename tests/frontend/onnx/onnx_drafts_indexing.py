@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-from onnx_draft import Draft, Wire, fitting, grown, image
+
+from .onnx_draft import Draft, Wire, fitting, grown, image
 
 
 def _ranked(d: Draft, x: Wire, least: int) -> Wire:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from onnx_draft import FACTORS, Draft, Wire, fitting, grown, image
+
+from .onnx_draft import FACTORS, Draft, Wire, fitting, grown, image
 
 
 def conv_transpose(d: Draft, x: Wire) -> Wire:

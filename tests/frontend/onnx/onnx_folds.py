@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from onnx import helper, numpy_helper
-from onnx_case import Case
+
+from .onnx_case import Case
 
 
 def _numbers(c: Case, kind: str) -> Callable[[tuple[int, ...]], np.ndarray]:

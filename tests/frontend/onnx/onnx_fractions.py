@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnx_fractions_more
 from onnx import numpy_helper
+
+from . import onnx_fractions_more
 
 Array = npt.NDArray[Any]
 Attributes = dict[str, Any]

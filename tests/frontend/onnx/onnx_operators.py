@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnx_operators_more
 from onnx import TensorProto, defs, helper, numpy_helper
-from onnx_case import EDGES, Case
+
+from . import onnx_operators_more
+from .onnx_case import EDGES, Case
 
 _INFINITE = [*EDGES, math.inf, -math.inf, math.nan]
 _AUTO_PADS = ["NOTSET", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]

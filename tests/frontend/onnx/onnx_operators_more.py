@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from onnx import helper
-from onnx_case import Case, Shape
+
+from .onnx_case import Case, Shape
 
 
 def _places(c: Case, shape: Shape, extent: int) -> np.ndarray:

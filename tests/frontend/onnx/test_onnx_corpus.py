@@ -7,11 +7,12 @@ import time
 
 import numpy as np
 import pytest
-from onnx_corpus import CONVOLUTIONAL, FULLY_CONNECTED, folder, label, networks
 
 from eqverify.export.runtime import compare_with_runtime
 from eqverify.frontend.onnx import describe, read_network
 from eqverify.frontend.onnx.load import read_bytes
+
+from .onnx_corpus import CONVOLUTIONAL, FULLY_CONNECTED, folder, label, networks
 
 
 @pytest.mark.parametrize("benchmark", FULLY_CONNECTED + CONVOLUTIONAL)

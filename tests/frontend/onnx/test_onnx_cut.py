@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from onnx_drafts import DRAWERS, models
 
 from eqverify.cli.description import describe_network
 from eqverify.errors import EqverifyError
@@ -16,6 +15,8 @@ from eqverify.export.onnx import join, round_to, write_network
 from eqverify.export.runtime import compare_with_runtime, run_model
 from eqverify.frontend.onnx import Front, describe, parse_front, parse_network, read_front
 from eqverify.network import Network
+
+from .onnx_drafts import DRAWERS, models
 
 EXAMPLES = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
 FLOAT = TensorProto.FLOAT

@@ -7,16 +7,17 @@ from fractions import Fraction
 
 import numpy as np
 import onnx
-import onnx_fractions
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx_drafts import DRAWERS, models
 
 from eqverify.errors import EqverifyError
 from eqverify.export.runtime import compare_with_runtime
 from eqverify.frontend.onnx import operator_table, parse_network
 from eqverify.network import Network, outputs_exact
+
+from . import onnx_fractions
+from .onnx_drafts import DRAWERS, models
 
 # EQVERIFY_DEEP multiplies the number of examples.
 EXAMPLES = settings(

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from onnx_drafts import DRAWERS, models
 
 from eqverify.errors import EqverifyError
 from eqverify.frontend.onnx import describe, parse_front, parse_network
+
+from .onnx_drafts import DRAWERS, models
 
 # EQVERIFY_DEEP multiplies the number of examples.
 EXAMPLES = settings(

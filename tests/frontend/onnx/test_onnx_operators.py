@@ -8,14 +8,15 @@ from collections import Counter
 import onnx
 import pytest
 from onnx import defs, helper
-from onnx_case import Case
-from onnx_draft import NEWEST_RUNTIME_OPSET
-from onnx_folds import FOLDS, folded
-from onnx_judge import judge
-from onnx_operators import GENERATORS, drawn
 
 from eqverify.frontend.onnx.fold import FOLDABLE
 from eqverify.frontend.onnx.table import OLDEST_OPSET, registered
+
+from .onnx_case import Case
+from .onnx_draft import NEWEST_RUNTIME_OPSET
+from .onnx_folds import FOLDS, folded
+from .onnx_judge import judge
+from .onnx_operators import GENERATORS, drawn
 
 # EQVERIFY_DEEP multiplies the number of models.
 SEEDS = range(int(os.environ.get("EQVERIFY_DEEP", "1")))

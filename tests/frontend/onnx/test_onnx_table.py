@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from onnx_table import SPECIFICATION, generated, table
-
 from eqverify.frontend.onnx import operator_table
+
+from .onnx_table import SPECIFICATION, generated, table
 
 
 def test_the_table_of_the_specification_is_the_readers():

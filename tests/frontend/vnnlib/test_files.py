@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vnncomp import vnncomp_root
 
 from eqverify.errors import EqverifyError, InputError, LimitError, UsageError
 from eqverify.export.vnnlib import format_specification, write_query
 from eqverify.frontend.vnnlib import lower, parse_query, read_query
 from eqverify.frontend.vnnlib.reader import decode
+
+from ...vnncomp import vnncomp_root
 
 SIZES = {
     "acasxu": (8, 5, 5),

@@ -11,7 +11,6 @@ import pytest
 import vnnlib
 from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
-from vnnlib_queries import decimals, elements, queries1, queries2
 
 from eqverify.arrays import FloatArray
 from eqverify.domain import Polytope, Specification
@@ -33,6 +32,8 @@ from eqverify.frontend.vnnlib import (
     parse_query,
 )
 from eqverify.numerals import round_down, round_up
+
+from .vnnlib_queries import decimals, elements, queries1, queries2
 
 Values = dict[tuple[str, tuple[int, ...]], Fraction]
 

@@ -122,7 +122,7 @@ def test_random_text_means_what_it_says(seed: int) -> None:
 
 def holds(query, env) -> bool:
     """The typed query at a point."""
-    from test_meaning import holds as meaning
+    from .test_meaning import holds as meaning
 
     values = {("X", (0,)): env["X_0"], ("X", (1,)): env["X_1"], ("Y", (0,)): env["Y_0"]}
     return all(meaning(part, values) for part in query.assertions)

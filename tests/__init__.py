@@ -1,0 +1,1 @@
+"""Tests: README.md says what goes where.  Helpers are imported relatively."""
