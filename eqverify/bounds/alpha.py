@@ -1,6 +1,6 @@
 """alpha-CROWN: lower slopes of their own for every bound, by projected gradient steps (specs/bounds.md, B-4).
 
-Xu et al. 2021 (arXiv 2011.13824).  The steps are in `eqverify.bounds.ascent`.
+Xu et al. 2021 (arXiv 2011.13824).  The steps are in `eqverify.bounds.slope_optimisation`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
-from eqverify.bounds.ascent import Ascent, Slopes
 from eqverify.bounds.crown import chunks, open_units, replace_units, target_units, tighten, widest
 from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine, interval_bounds
-from eqverify.bounds.pullback import Ground, Relaxation, relax
+from eqverify.bounds.pullback import PullbackContext, Relaxation, relax
+from eqverify.bounds.slope_optimisation import Ascent, Slopes
 from eqverify.domain import Assumption
 from eqverify.network import Affine, Network, Relu
 
@@ -76,7 +76,7 @@ def optimise_slopes(
     if assumed is not None:  # bounds of what stands behind a target are needed too
         found = interval_bounds(network, lower, upper, bounds)
         relaxations = {relu.name: relax(found[relu.source]) for relu in network.relus}
-    ground = Ground(network, found, relaxations)
+    ground = PullbackContext(network, found, relaxations)
     slopes: dict[str, tuple[Slopes, ...]] = {}
     sources = {relu.source for relu in network.relus}
     for node in network.nodes:
@@ -124,7 +124,7 @@ def _take(z: Interval, part: Slopes, node: str) -> Interval:
 
 
 def _optimise_node(
-    ground: Ground,
+    ground: PullbackContext,
     node: Affine,
     units: IntArray,
     signs: FloatArray,

@@ -11,7 +11,7 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine
-from eqverify.bounds.pullback import Ground, Relaxation, relax
+from eqverify.bounds.pullback import PullbackContext, Relaxation, relax
 from eqverify.network import Affine, Dense, Network, Relu
 
 CHUNK_NUMBERS = 1 << 22
@@ -57,7 +57,7 @@ def never() -> bool:
     return False
 
 
-def tighten(ground: Ground, node: str, units: IntArray, stop: Callable[[], bool] = never) -> Interval:
+def tighten(ground: PullbackContext, node: str, units: IntArray, stop: Callable[[], bool] = never) -> Interval:
     """Bounds of some components of an affine node.
 
     Args:
@@ -81,7 +81,7 @@ def unbounded(units: IntArray) -> Interval:
     return Interval(np.full(units.shape, -np.inf), np.full(units.shape, np.inf))
 
 
-def two_sided(ground: Ground, node: str, units: IntArray) -> Interval:
+def two_sided(ground: PullbackContext, node: str, units: IntArray) -> Interval:
     """`tighten` without a limit on memory: upper bounds of z_units, and of -z_units."""
     count = units.shape[1]
     signs = np.concatenate([np.ones(count), -np.ones(count)])
@@ -123,7 +123,7 @@ def crown_bounds(
     """
     bounds = input_intervals(network, lower, upper)
     relaxations: dict[str, Relaxation] = {}
-    ground = Ground(network, bounds, relaxations)
+    ground = PullbackContext(network, bounds, relaxations)
     targets = {node.source for node in network.relus}
     wanted = {port.source for port in network.outputs} if outputs else set()
     for node in network.nodes:

@@ -116,7 +116,7 @@ class LinearBound:
 
 
 @dataclass(slots=True)
-class Ground:
+class PullbackContext:
     """What pullbacks through one network over the same boxes share.
 
     Attributes:
@@ -137,9 +137,9 @@ class Ground:
         """Number of boxes."""
         return int(next(iter(self.bounds.values())).lower.shape[0])
 
-    def with_relaxations(self, relaxations: Mapping[str, Relaxation]) -> Ground:
+    def with_relaxations(self, relaxations: Mapping[str, Relaxation]) -> PullbackContext:
         """The same over the same boxes with other slopes."""
-        return Ground(self.network, self.bounds, relaxations, self._error, self._lost)
+        return PullbackContext(self.network, self.bounds, relaxations, self._error, self._lost)
 
     def affine_error(self, node: Affine) -> FloatArray:
         """(boxes, n): rows of size 1 on each component lose at most this to rounding on their way through the node."""
@@ -197,7 +197,7 @@ class Pullback:
         error: (boxes or 1, m) bound on the rounding errors made so far.
     """
 
-    ground: Ground
+    ground: PullbackContext
     rows: dict[str, Row] = field(default_factory=dict)
     constant: FloatArray = field(default_factory=lambda: np.zeros((1, 1)))
     error: FloatArray = field(default_factory=lambda: np.zeros((1, 1)))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds import Bounds
-from eqverify.bounds.ascent import Slopes
+from eqverify.bounds.slope_optimisation import Slopes
 from eqverify.certificate.codec import Writer
 from eqverify.certificate.multipliers import leaf_slopes, line_slopes, pruned
 from eqverify.network import Network

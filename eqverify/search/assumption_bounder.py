@@ -15,7 +15,7 @@ from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds.assumed import add_assumed, assumed_parts
 from eqverify.bounds.crown import crown_bounds, most_boxes
 from eqverify.bounds.interval import Bounds, Interval
-from eqverify.bounds.pullback import Ground, LinearBound, Pullback
+from eqverify.bounds.pullback import LinearBound, Pullback, PullbackContext
 from eqverify.domain import Assumption, Box
 from eqverify.network import Network
 from eqverify.search.box_queue import Boxes
@@ -109,13 +109,13 @@ class AssumptionBounder:
             rows[name] = rows.get(name, 0.0) - part[None]
         return rows
 
-    def _pull(self, ground: Ground, nu: FloatArray) -> LinearBound:
+    def _pull(self, ground: PullbackContext, nu: FloatArray) -> LinearBound:
         """Bounds of combinations nu (boxes or 1, m, constraints) of what is left over."""
         pullback = Pullback(ground)
         add_assumed(pullback, self.assumed, nu)
         return pullback.run()
 
-    def _combine(self, ground: Ground, boxes: Boxes) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _combine(self, ground: PullbackContext, boxes: Boxes) -> tuple[FloatArray, FloatArray, FloatArray]:
         """The smallest upper bound (k,) found of a combination, its slopes (k, n), and its weights (k, constraints)."""
         count, rows = len(self.assumed), np.arange(len(boxes))
         each = np.concatenate([np.eye(count), np.ones((int(count > 1), count))])

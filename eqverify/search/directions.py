@@ -11,7 +11,7 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.bounds.interval import Bounds
-from eqverify.bounds.pullback import Ground, LinearBound, relax
+from eqverify.bounds.pullback import LinearBound, PullbackContext, relax
 from eqverify.network import Network, Relu
 
 _UNITS = 0.5
@@ -22,10 +22,10 @@ Rows = Mapping[str, FloatArray]
 """By input or node, (boxes or 1, m, size) coefficients on its components."""
 
 
-def ground_of(network: Network, bounds: Bounds) -> Ground:
+def ground_of(network: Network, bounds: Bounds) -> PullbackContext:
     """What pullbacks over boxes share, with default slopes, as far as there are bounds."""
     known = [relu for relu in network.relus if relu.source in bounds]
-    return Ground(network, bounds, {relu.name: relax(bounds[relu.source]) for relu in known})
+    return PullbackContext(network, bounds, {relu.name: relax(bounds[relu.source]) for relu in known})
 
 
 def blamed(slopes: FloatArray, sizes: FloatArray, width: FloatArray) -> FloatArray:
@@ -44,7 +44,7 @@ def _share(size: FloatArray) -> FloatArray:
     return np.asarray(size / np.maximum(size.sum(axis=-1, keepdims=True), 1e-300))
 
 
-def input_slopes(ground: Ground, found: LinearBound) -> FloatArray:
+def input_slopes(ground: PullbackContext, found: LinearBound) -> FloatArray:
     """(boxes, m, input_size) coefficients with which rows arrived at the inputs."""
     shape, parts = (ground.boxes, found.upper.shape[1]), []
     for port in ground.network.inputs:
@@ -53,7 +53,7 @@ def input_slopes(ground: Ground, found: LinearBound) -> FloatArray:
     return np.nan_to_num(np.concatenate(parts, axis=2))
 
 
-def steepness(ground: Ground, rows: Rows, count: int = 1) -> FloatArray:
+def steepness(ground: PullbackContext, rows: Rows, count: int = 1) -> FloatArray:
     """(boxes, count, input_size) bounds on the derivatives of sums of rows on each box, up to rounding.
 
     Not those of the linear bounds: these may be flat in an input that only decides signs of units, or where rows pull

@@ -23,15 +23,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
-from eqverify.bounds.alive import Part, alive_part
-from eqverify.bounds.ascent import FIRST_STEP, Ascent, Slopes
+from eqverify.bounds.active_subnetwork import Part, alive_part
 from eqverify.bounds.assumed import assumed_nodes
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
 from eqverify.bounds.duality import scaled, slopes_of
 from eqverify.bounds.halfspaces import certainly_inside
 from eqverify.bounds.interval import Bounds, Interval
 from eqverify.bounds.lp import lp_of
-from eqverify.bounds.pullback import Ground, ancestors, relax
+from eqverify.bounds.pullback import PullbackContext, ancestors, relax
+from eqverify.bounds.slope_optimisation import FIRST_STEP, Ascent, Slopes
 from eqverify.domain import Assumption
 from eqverify.errors import UsageError
 from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error
@@ -52,7 +52,7 @@ _LARGEST = 1e30
 """Multipliers beyond that are not proposed: they must be float32 numbers."""
 
 _MUCH, _ELSEWHERE = 0.03, 1e-6
-"""A unit whose line costs less than that share of the dearest one's, at the corner of the bound, comes last."""
+"""A unit whose line costs less than that share of the most expensive one's, at the corner of the bound, comes last."""
 
 _POLISH = 5
 """Gradient steps from what a linear program proposes."""
@@ -252,7 +252,7 @@ class _Search:
         self.max_nodes = max_nodes
         self.patience = patience
         relaxations = {relu.name: relax(own[relu.source]) for relu in self.network.relus}
-        self.ground = Ground(self.network, own, relaxations)
+        self.ground = PullbackContext(self.network, own, relaxations)
         before = ancestors(self.network, self.node.name)
         if self.far and self.assumed is not None:
             before |= assumed_nodes(self.network, self.assumed)

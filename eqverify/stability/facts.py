@@ -157,8 +157,8 @@ class Facts:
         return sum(layer.claims for layer in self.layers)
 
     @property
-    def dearest(self) -> Evidence:
-        """The dearest evidence that anything rests on."""
+    def weakest_evidence(self) -> Evidence:
+        """The weakest evidence that anything rests on."""
         kinds = np.unique(np.concatenate([np.empty(0, dtype=np.int8), *(layer.evidence for layer in self.layers)]))
         proved = [Evidence(int(kind)) for kind in kinds if kind in PROOFS]
         return Evidence.SOLVER if self.trusts else max([Evidence.DERIVED, *proved], key=PROOFS.index)
@@ -213,7 +213,7 @@ class FactTable:
         above, below: by pre-activation node, (n,) bool: an input with z > 0 (z < 0) is known.
         trusts: whether a solver's claims are taken for facts.
         listeners: told of each claim: node, part, unit, whether z > 0 is excluded.
-        dearest: the dearest evidence that any bound rests on.
+        weakest_evidence: the weakest evidence that any bound rests on.
         goals: open goals that are about no unit.
     """
 
@@ -235,7 +235,7 @@ class FactTable:
         self.bounds: dict[str, Interval] = {}
         self.above: dict[str, BoolArray] = {}
         self.below: dict[str, BoolArray] = {}
-        self.dearest = Evidence.DERIVED
+        self.weakest_evidence = Evidence.DERIVED
         self.goals = 0
         self._evidence: dict[str, ByteArray] = {}
         self._claims: dict[str, dict[bool, BoolArray]] = {}
@@ -293,13 +293,13 @@ class FactTable:
             lower[part, unit] = max(lower[part, unit], 0.0)
         self._take(name, Interval(lower, upper), Evidence.SOLVER)
 
-    def restore(self, name: str, bounds: Interval, evidence: ByteArray, dearest: Evidence) -> None:
+    def restore(self, name: str, bounds: Interval, evidence: ByteArray, weakest_evidence: Evidence) -> None:
         """Take bounds (parts, n) of one node with what its units' status rests on, (n,), as they were proved before.
 
         Raises:
             ContradictionError: they exclude what is known.
         """
-        self.rest_on(dearest)
+        self.rest_on(weakest_evidence)
         self.bounds[name] = self.bounds[name].intersect(bounds, name)
         self._confront(name)
         self._evidence[name] = np.where(self._evidence[name] == Evidence.NONE, evidence, self._evidence[name])
@@ -319,7 +319,7 @@ class FactTable:
 
     def rest_on(self, evidence: Evidence) -> None:
         """Note what bounds rest on from here on."""
-        self.dearest = max(self.dearest, evidence, key=PROOFS.index)
+        self.weakest_evidence = max(self.weakest_evidence, evidence, key=PROOFS.index)
 
     def witness(self, name: str, above: BoolArray, below: BoolArray) -> None:
         """Take signs shown by inputs of the domain, (n,) masks."""

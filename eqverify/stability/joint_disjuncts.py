@@ -103,7 +103,7 @@ def prove_rows(
         proofs=(),
     )
     closed = np.asarray((members & (signs.lower > 0)).any(axis=1))
-    return SharedProof(closed, own, facts.dearest)
+    return SharedProof(closed, own, facts.weakest_evidence)
 
 
 def _joined(disjuncts: Sequence[Assumption]) -> tuple[Assumption, BoolArray]:

@@ -202,11 +202,11 @@ class Journal:
             evidence = _decode(entry["evidence"], interval.lower.shape[1:])
             _require(not np.isnan(lower).any() and not np.isnan(upper).any())
             _require(bool(np.isin(evidence, (Evidence.NONE, *PROOFS)).all()))
-            dearest = Evidence[entry["dearest"]]
-            _require(dearest in PROOFS)
-            if dearest is Evidence.SOLVER and not table.trusts:
+            weakest_evidence = Evidence[entry["dearest"]]
+            _require(weakest_evidence in PROOFS)
+            if weakest_evidence is Evidence.SOLVER and not table.trusts:
                 return
-            table.restore(name, Interval(lower, upper), evidence.astype(np.int8), dearest)
+            table.restore(name, Interval(lower, upper), evidence.astype(np.int8), weakest_evidence)
         elif "points" in entry:
             points = np.frombuffer(base64.b64decode(entry["points"], validate=True), dtype="<f8")
             falsifier.try_points(points.reshape(-1, falsifier.domain.size).astype(np.float64))
@@ -234,8 +234,8 @@ class Journal:
             if self._written[name] is not interval:
                 evidence = _encode(self._table.evidence(name).astype(np.float64))
                 bounds = {"lower": _encode(interval.lower), "upper": _encode(interval.upper)}
-                dearest = self._table.dearest.name
-                self._append({"bounds": name, **bounds, "evidence": evidence, "dearest": dearest})
+                weakest_evidence = self._table.weakest_evidence.name
+                self._append({"bounds": name, **bounds, "evidence": evidence, "dearest": weakest_evidence})
                 self._written[name] = interval
         try:
             os.fsync(self._stream.fileno())

@@ -14,8 +14,8 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds import Bounds, Interval
-from eqverify.bounds.ascent import Slopes
 from eqverify.bounds.duality import Multipliers, Triangles
+from eqverify.bounds.slope_optimisation import Slopes
 from eqverify.search.box_queue import SplitTree
 from eqverify.search.sign_tree import BranchResult
 

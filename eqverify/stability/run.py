@@ -161,7 +161,7 @@ class Run:
             shape = self.table.bounds[layer.source].lower.shape
             known = Interval(np.broadcast_to(layer.lower, shape), np.broadcast_to(layer.upper, shape))
             proved = np.where(np.isin(layer.evidence, PROOFS), layer.evidence, Evidence.NONE).astype(np.int8)
-            self.table.restore(layer.source, known, proved, facts.dearest)
+            self.table.restore(layer.source, known, proved, facts.weakest_evidence)
         self.proved += [proof for proof in facts.proofs if isinstance(proof, SolverClaim)]
 
     def facts(self) -> Facts:
@@ -241,7 +241,7 @@ class Run:
 
     def derived(self) -> Evidence:
         """What new bounds rest on that start from those of the table."""
-        return self.table.dearest
+        return self.table.weakest_evidence
 
     def at_least(self, evidence: Evidence) -> Evidence:
         """What new bounds rest on that were found like this, from those of the table."""

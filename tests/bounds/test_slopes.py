@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
 from eqverify.bounds.alpha import optimise_slopes
-from eqverify.bounds.ascent import Ascent
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.interval import Interval
-from eqverify.bounds.pullback import Ground, relax
+from eqverify.bounds.pullback import PullbackContext, relax
+from eqverify.bounds.slope_optimisation import Ascent
 from eqverify.domain import Assumption
 from eqverify.network import Affine
 from eqverify.testing.chains import chain_network
@@ -47,7 +47,7 @@ def test_any_slopes_give_valid_bounds(data):
         alpha = drawn(data, data.draw(shapes)) if data.draw(st.booleans()) else None
         lam = drawn(data, data.draw(shapes)) if data.draw(st.booleans()) else None
         relaxations[relu.name] = relax(bounds[relu.source], alpha, lam)
-    upper = Ground(network, bounds, relaxations).unit_rows(target.name, units, signs).run(record=True).upper
+    upper = PullbackContext(network, bounds, relaxations).unit_rows(target.name, units, signs).run(record=True).upper
     values = exact_values(network, random_point(data, st, domain.polytopes[part].box))[target.name]
     for unit, value in enumerate(values):
         sign = int(signs[0, unit])
@@ -109,7 +109,7 @@ def test_kept_slopes_give_the_bounds_again(data):
             if relu.name in part.columns:
                 alpha[:, :, part.columns[relu.name]] = part.alpha[relu.name]
             relaxations[relu.name] = relax(z, alpha)
-        ground = Ground(network, found.bounds, relaxations)
+        ground = PullbackContext(network, found.bounds, relaxations)
         again = ground.unit_rows(name, part.units[None], part.signs[None]).run().upper
         finite = np.isfinite(part.upper)
         size = 1e-9 * (1 + np.abs(np.where(finite, part.upper, 0.0)))
@@ -154,7 +154,7 @@ def test_gradients_are_those_of_finite_differences():
     sides = {name: np.zeros((2, 3, int(mask.sum())), dtype=np.int8) for name, mask in columns.items()}
     sides["relu1"][0, :, 0], sides["relu1"][1, 0, 1] = 1, -1
     assumed = Assumption(random.normal(size=(2, 3)), random.normal(size=(2, 4)), random.normal(size=2))
-    ground, signs = Ground(network, bounds, relaxations), np.array([1.0, -1.0, 1.0])
+    ground, signs = PullbackContext(network, bounds, relaxations), np.array([1.0, -1.0, 1.0])
     ascent = Ascent(ground, node, np.arange(3), signs, sides, assumed=assumed)
     live = np.arange(3)
     assert set(ascent.beta) == {"relu1"}

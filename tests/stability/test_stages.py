@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eqverify.bounds.ascent import Ascent
-from eqverify.bounds.pullback import Ground, ancestors, relax
+from eqverify.bounds.pullback import PullbackContext, ancestors, relax
+from eqverify.bounds.slope_optimisation import Ascent
 from eqverify.domain import Box, Domain, Polytope, box_domain
 from eqverify.problem import domain_problem
 from eqverify.stability.facts import Evidence, Status
@@ -110,7 +110,7 @@ def replay_branch(network, proof, given):
     tree, question = proof.result.tree, proof.result.question
     before = ancestors(network, question.node)
     relaxations = {r.name: relax(proof.known[r.source]) for r in network.relus if r.name in before}
-    ground = Ground(network, proof.known, relaxations)
+    ground = PullbackContext(network, proof.known, relaxations)
     for index in np.flatnonzero(tree.relu < 0):
         sides = {name: np.zeros((1, 1, c.size), dtype=np.int8) for name, c in tree.columns.items()}
         node = index

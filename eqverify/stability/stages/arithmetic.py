@@ -9,8 +9,8 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.bounds import Bounds, interval_bounds
 from eqverify.bounds.alpha import optimise_slopes
-from eqverify.bounds.ascent import Slopes
 from eqverify.bounds.crown import never
+from eqverify.bounds.slope_optimisation import Slopes
 from eqverify.problem import Problem
 from eqverify.stability.facts import Evidence, Status
 from eqverify.stability.proofs import DerivedProof, SlopesProof

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
-from eqverify.bounds.alive import alive_part
+from eqverify.bounds.active_subnetwork import alive_part
 from eqverify.network import Affine
 from eqverify.testing.chains import chain_network
 from eqverify.testing.strategies import any_networks, domains

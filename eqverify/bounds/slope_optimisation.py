@@ -21,7 +21,7 @@ from eqverify.arrays import ByteArray, FloatArray, IntArray
 from eqverify.bounds.assumed import add_assumed, assumed_nodes, assumed_slack
 from eqverify.bounds.crown import open_units
 from eqverify.bounds.interval import Interval, centred
-from eqverify.bounds.pullback import Ground, LinearBound, Pullback, Relaxation, Row, ancestors, per_row, relax
+from eqverify.bounds.pullback import LinearBound, Pullback, PullbackContext, Relaxation, Row, ancestors, per_row, relax
 from eqverify.domain import Assumption
 from eqverify.network import Affine, Dense
 
@@ -75,7 +75,7 @@ class Ascent:
 
     def __init__(
         self,
-        ground: Ground,
+        ground: PullbackContext,
         node: Affine | None,
         units: IntArray,
         signs: FloatArray,
