@@ -181,7 +181,7 @@ def test_points_of_a_lying_solver_are_no_differences(monkeypatch: pytest.MonkeyP
 def test_a_late_portfolio_says_unknown_and_how_far_it_got(monkeypatch: pytest.MonkeyPatch) -> None:
     """One box each time that there is time for many: two boxes stay open."""
     right = Splitter.run
-    monkeypatch.setattr(Splitter, "run", lambda self, deadline, **_: right(self, deadline, max_boxes=1))
+    monkeypatch.setattr(Splitter, "run", lambda self, **limits: right(self, **{**limits, "max_boxes": 1}))
     f, g, domain = random_pair(16)
     exact = max(d.value for d in deviations_exact(f, g, domain))
     found = verdict(f, g, domain, float(exact) * 1.001, "splitting")
