@@ -106,7 +106,10 @@ class Specification:
     @property
     def domain(self) -> Domain:
         """The union of the cases' polytopes, each listed once."""
-        return Domain(tuple({id(case.polytope): case.polytope for case in self.cases}.values()))
+        parts = {id(case.polytope): case.polytope for case in self.cases}
+        written = tuple(tuple(c.written for c in self.cases if c.polytope is p and c.written) for p in parts.values())
+        meant = any(case.written is None for case in self.cases)
+        return Domain(tuple(parts.values()), () if meant else written)
 
     @property
     def input_size(self) -> int:

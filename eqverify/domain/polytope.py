@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, frozen
 from eqverify.domain.box import Box
 from eqverify.errors import InputError
+
+if TYPE_CHECKING:
+    from eqverify.domain.written import Written
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,9 +89,13 @@ class Domain:
 
     Attributes:
         polytopes: the parts; they may overlap.
+        written: for each part what is written of its inputs, exactly, once for each case that it is of: an input
+            belongs to the domain where one of them holds.  Empty where the polytopes are what is meant.  What is proved
+            is proved on the polytopes; an input that shows something must satisfy this, too.
     """
 
     polytopes: tuple[Polytope, ...]
+    written: tuple[tuple[Written, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.polytopes:

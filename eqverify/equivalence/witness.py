@@ -72,7 +72,8 @@ class WitnessSearch:
         self.random = np.random.default_rng(seed)
         self.found: Witness | None = None
         self.best = np.full(len(goals), -np.inf)
-        self._searches: dict[Polytope, tuple[RowSearch, Replay]] = {}
+        self._written = dict(zip(domain.polytopes, domain.written or [(None,)] * len(domain.polytopes), strict=True))
+        self._searches: dict[Polytope, tuple[RowSearch, list[Replay]]] = {}
 
     @cached_property
     def _pair(self) -> Network:
@@ -87,20 +88,25 @@ class WitnessSearch:
     @property
     def replay_failures(self) -> int:
         """Candidates that were proved but did not replay."""
-        return sum(replay.failures for _, replay in self._searches.values())
+        return sum(replay.failures for _, replays in self._searches.values() for replay in replays)
 
-    def _on(self, part: Polytope) -> tuple[RowSearch, Replay]:
-        """The search on one part of the domain, and its replay."""
+    def _on(self, part: Polytope) -> tuple[RowSearch, list[Replay]]:
+        """The search on one part of the domain, and its replays, one for each text that the part stands for."""
         if part not in self._searches:
 
             def note(disjuncts: IntArray, points: FloatArray, gap: FloatArray) -> None:
                 inside = part.contains(points)
                 np.fmax.at(self.best, disjuncts[inside], -gap[inside])
 
-            replay = Replay(self._pair, Case(part, self.goals.exact), self._confirm)
+            written = self._written.get(part, (None,))
+            replays = [Replay(self._pair, Case(part, self.goals.exact, text), self._confirm) for text in written]
+
+            def replay(points: FloatArray) -> bool:
+                return any(one(points) for one in replays)
+
             members = self.goals.disjunct == np.arange(len(self.goals))[:, None]
             search = RowSearch(self.network, part, replay, members, sense=-1.0, note=note, random=self.random)
-            self._searches[part] = search, replay
+            self._searches[part] = search, replays
         return self._searches[part]
 
     def _confirm(self, proved: Proved) -> Proved | None:
@@ -120,7 +126,9 @@ class WitnessSearch:
 
     def take_exact(self, x: tuple[Fraction, ...], part: Polytope) -> bool:
         """Take an input that was proved to be a difference in rationals, or one near it that floats can hold."""
-        return self.near(np.array([float(value) for value in x]), part) or self._on(part)[1].take(x)
+        return self.near(np.array([float(value) for value in x]), part) or any(
+            replay.take(x) for replay in self._on(part)[1]
+        )
 
     def quick_sample(self, count: int = 64) -> bool:
         """Some random points and corners of every part: what differs plainly is found at once."""

@@ -109,6 +109,23 @@ def test_different_with_a_witness_that_replays(files: tuple[str, str, str], caps
     assert "onnxruntime shows it too" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("end", ["1.23", "0.7", "0.3", "2.2"])
+def test_a_difference_keeps_to_decimals_that_are_no_floats(tmp_path: Path, end: str) -> None:
+    """x is at most what is written, and the float above it is more than that."""
+    for name, slope in (("f", 0.0), ("g", 1.0)):
+        made = chain_network([(np.array([[1.0], [-1.0]]), np.zeros(2)), (np.array([[slope, -slope]]), np.zeros(1))])
+        data = write_network(made, metadata={}, producer="test", dtype="float64")
+        (tmp_path / f"{name}.onnx").write_bytes(data)
+    text = f"(declare-const X_0 Real) (declare-const Y_0 Real) (assert (>= X_0 0)) (assert (<= X_0 {end}))"
+    (tmp_path / "prop.vnnlib").write_text(text)
+    files = [str(tmp_path / name) for name in ("f.onnx", "g.onnx", "prop.vnnlib")]
+    assert eq.equivalent(*files, epsilon=Fraction(end), timeout=2).verdict != "different"
+    found = eq.equivalent(*files, epsilon=float(end) - 1e-9, timeout=20)
+    assert found.verdict == "different"
+    assert found.witness is not None
+    assert max(found.witness.exact) <= Fraction(end)
+
+
 def test_a_difference_that_onnxruntime_does_not_show_is_unknown(
     files: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -103,9 +103,11 @@ def status_changed(rng: Random, head: dict[str, Any], arrays: Arrays) -> None:
         return
     layer = rng.choice(layers)
     array = some_array(rng, arrays, [layer["status"]])
-    if array is None:
+    if array is None or not array.size:
         return
     unit = rng.randrange(array.size)
+    if any(arrays[layer[key]].shape != array.shape for key in ("evidence", "lower", "upper")):
+        return  # changed by what came before
     array[unit] = rng.choice((1, 2))
     arrays[layer["evidence"]][unit] = rng.choice((1, 2, 3, 4))
     bound, way = (layer["upper"], -np.inf) if array[unit] == 1 else (layer["lower"], np.inf)
