@@ -96,7 +96,7 @@ def _supply(bounds: Bounds, rows: list[HalfSpace]) -> None:
             known = bounds.get_upper(i) if coefficient > 0 else bounds.get_lower(i)
             if known is not None:
                 continue
-            rest = _least(bounds, ((j, a) for j, a in row.inputs.items() if j != i))
+            rest = least_value(bounds, ((j, a) for j, a in row.inputs.items() if j != i))
             if rest is None:
                 continue
             bound = (row.bound - rest) / coefficient
@@ -107,7 +107,7 @@ def _supply(bounds: Bounds, rows: list[HalfSpace]) -> None:
             queue.extend(users[i])
 
 
-def _least(bounds: Bounds, terms: Iterable[tuple[int, Fraction]]) -> Fraction | None:
+def least_value(bounds: Bounds, terms: Iterable[tuple[int, Fraction]]) -> Fraction | None:
     """The least value of a linear form over the bounds; None where it has none."""
     total = Fraction(0)
     for j, a in terms:

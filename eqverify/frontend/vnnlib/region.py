@@ -12,7 +12,7 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.domain import Bounds, Box, HalfSpace, Polytope, Written
 from eqverify.errors import InputError, LimitError, Place
-from eqverify.frontend.vnnlib.bounds import propagate
+from eqverify.frontend.vnnlib.bounds import least_value, propagate
 from eqverify.frontend.vnnlib.syntax import BoundList
 from eqverify.numerals import Exact, nearest_float, round_down, round_up
 
@@ -86,7 +86,7 @@ class Region:
             return None
         if several:
             propagate(layer, several)
-            if self._is_empty(layer):
+            if self._is_empty(layer) or self._is_excluded(layer, several):
                 return None
         lower, upper = self._lower.copy(), self._upper.copy()
         _round_into(lower, upper, layer)
@@ -117,6 +117,22 @@ class Region:
             hint="are the two bounds exchanged?",
         )
         return True
+
+    def _is_excluded(self, bounds: Bounds, rows: Iterable[HalfSpace]) -> bool:
+        """Whether one row fails wherever the bounds hold, exactly."""
+        for row in rows:
+            least = least_value(bounds, row.inputs.items())
+            if least is not None and least > row.bound:
+                names = ", ".join(self._names[i] for i in list(row.inputs)[:4])
+                self.empty = self.empty or InputError(
+                    "domain/empty",
+                    "the property allows no input at all: a linear constraint fails wherever the bounds hold",
+                    place=Place(file=self._source),
+                    value=names,
+                    hint="is the relation turned round?",
+                )
+                return True
+        return False
 
     def _require_finite(self, lower: FloatArray, upper: FloatArray, bounds: Bounds) -> None:
         finite = np.isfinite(lower) & np.isfinite(upper)

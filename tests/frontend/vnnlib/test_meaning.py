@@ -367,3 +367,14 @@ def test_equalities_carry_bounds_from_any_member(factor: Fraction, known: int) -
     text += f"(assert (>= X_{known} {decimal_text(low)})) (assert (<= X_{known} {decimal_text(high)}))"
     box = lower(parse_query(text)).cases[0].polytope.box
     assert [list(pair) for pair in zip(box.lower.tolist(), box.upper.tolist(), strict=True)] == bounds
+
+
+def test_a_constraint_that_fails_wherever_the_bounds_hold_leaves_its_disjunct_out() -> None:
+    """By any margin, exactly; a part without points would make proofs about it contradict each other."""
+    head = "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)"
+    one = "(and (<= 1e-20 X_0) (<= X_0 1) (<= 0 X_1) (<= X_1 1) (<= (+ X_0 (* 2.5 X_1)) 0))"
+    other = "(and (<= 0 X_0) (<= X_0 1) (<= 0 X_1) (<= X_1 1) (<= (+ X_0 (* 2.5 X_1)) 0))"
+    assert len(lower(parse_query(f"{head}(assert (or {one} {other}))")).cases) == 1
+    with pytest.raises(InputError) as caught:
+        lower(parse_query(f"{head}(assert {one})"))
+    assert caught.value.code == "domain/empty"
