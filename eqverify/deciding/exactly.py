@@ -13,9 +13,9 @@ from fractions import Fraction
 from typing import Literal
 
 from eqverify.bounds import Interval
-from eqverify.bounds.simplex import Simplex
 from eqverify.deciding.forms import Forms, PatternForms, value_of
 from eqverify.domain import Box, Case, Conjunction, HalfSpace
+from eqverify.domain.simplex import Simplex
 from eqverify.equivalence.encoding import Form, UnstableRelu, combine
 from eqverify.network import Network, outputs_exact
 
@@ -136,28 +136,6 @@ def small_enough(network: Network) -> bool:
 def tiny(network: Network) -> bool:
     """Whether exact decisions about a network hardly take time."""
     return network.products <= _TINY_PRODUCTS
-
-
-def written_empty(case: Case, stop: Callable[[], bool]) -> bool:
-    """Whether no input at all is written: strict ends of one number, or rows that exclude each other."""
-    written = case.written
-    if written is None:
-        return False
-    if written.has_empty_interval:
-        return True
-    named = sorted({i for row in written.rows for i in row.inputs})
-    if not named or len(named) * len(written.rows) > _MAX_ENTRIES:
-        return False
-    simplex = Simplex(len(named), stop)
-    number = {i: k for k, i in enumerate(named)}
-    for i, k in number.items():
-        (low, high), (above, below) = written.interval(i), written.strict_ends(i)
-        simplex.at_least(k, low, above)
-        simplex.at_most(k, high, below)
-    for row in written.rows:
-        form = {number[i]: c for i, c in row.inputs.items()}
-        simplex.at_most(simplex.add_row(form), row.bound, row.strict)
-    return simplex.feasible() is False
 
 
 class _Search:

@@ -23,7 +23,6 @@ from eqverify.deciding.context import (
     open_count,
     reduced_question,
 )
-from eqverify.deciding.exactly import written_empty
 from eqverify.deciding.nearness import Reached
 from eqverify.deciding.options import VerifyOptions
 from eqverify.deciding.presolve import output_bounds, positive_rows
@@ -128,7 +127,8 @@ class VerifyRun:
                 "behind them only comparisons of two outputs of one last Softmax are decided"
             )
             return self._answer("unknown", "")
-        cases = [case for case in problem.cases if not written_empty(case, self.budget.exhausted)]
+        stop = self.budget.exhausted
+        cases = [case for case in problem.cases if case.written is None or not case.written.is_empty(stop)]
         if len(cases) < len(problem.cases):
             self.evidence[_BOUNDS] = None
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -11,7 +11,11 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.domain.condition import HalfSpace
+from eqverify.domain.simplex import Simplex
 from eqverify.numerals import Exact, round_down, round_up
+
+MAX_EMPTINESS_ENTRIES = 40_000
+"""Inputs times rows up to which it is decided whether rows exclude each other."""
 
 
 def less(a: Exact, b: Exact) -> bool:
@@ -136,6 +140,29 @@ class Written:
     def has_empty_interval(self) -> bool:
         """Whether the two ends of an interval are one number, and excluded."""
         return any(low == high for low, high in map(self.interval, self._strict_inputs()))
+
+    def is_empty(self, stop: Callable[[], bool], *, closed: bool = False) -> bool:
+        """Whether no input at all is written: strict ends of one number, or rows that exclude each other, exactly.
+
+        Args:
+            stop: asked before each step whether to give up; nothing is shown then.
+            closed: whether strict ends and rows are read as if they were not.
+        """
+        if self.has_empty_interval and not closed:
+            return True
+        named = sorted({i for row in self.rows for i in row.inputs})
+        if not named or len(named) * len(self.rows) > MAX_EMPTINESS_ENTRIES:
+            return False
+        simplex = Simplex(len(named), stop)
+        number = {i: k for k, i in enumerate(named)}
+        for i, k in number.items():
+            (low, high), (above, below) = self.interval(i), self.strict_ends(i)
+            simplex.at_least(k, low, above and not closed)
+            simplex.at_most(k, high, below and not closed)
+        for row in self.rows:
+            form = {number[i]: c for i, c in row.inputs.items()}
+            simplex.at_most(simplex.add_row(form), row.bound, row.strict and not closed)
+        return simplex.feasible() is False
 
     def _strict_inputs(self) -> set[int]:
         """The inputs with an end that is, or was before a tighter one, excluded."""

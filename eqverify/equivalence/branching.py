@@ -17,8 +17,8 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.bounds.farkas import largest
 from eqverify.bounds.polyhedron import Maximum
-from eqverify.bounds.simplex import Simplex
 from eqverify.domain import Conjunction, Polytope
+from eqverify.domain.simplex import Simplex
 from eqverify.equivalence.encoding import Form, combine, lies_in
 from eqverify.equivalence.relaxation import Line, Relaxation, Unit
 from eqverify.network import Network

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from eqverify.bounds.farkas import never_positive
 from eqverify.bounds.polyhedron import Polyhedron
-from eqverify.bounds.simplex import Simplex
 from eqverify.domain import Box, Polytope
+from eqverify.domain.simplex import Simplex
 from eqverify.testing.oracle import polytope_vertices
 
 NUMBERS = st.integers(-8, 8).map(lambda k: k / 4)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 import eqverify as eq
 from eqverify.bounds import crown_bounds
-from eqverify.bounds.simplex import Simplex
 from eqverify.deciding import exactly
-from eqverify.deciding.exactly import decide_around, decide_exactly, inputs_of, written_empty
+from eqverify.deciding.exactly import decide_around, decide_exactly, inputs_of
 from eqverify.deciding.settling import REASONS
 from eqverify.domain import HalfSpace, box_domain
+from eqverify.domain.simplex import Simplex
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.network import outputs_exact
 from eqverify.testing.oracle import satisfying_exact
@@ -110,7 +110,7 @@ def test_bounds_of_a_simplex_can_be_taken_back(pairs):
 )
 def test_strict_sets_of_inputs_that_are_empty(lines, empty):
     everything = text(2, 1, *within("-1", "1"), *lines)
-    assert [written_empty(case, never) for case in lower(parse_query(everything)).cases] == [empty]
+    assert [case.written.is_empty(never) for case in lower(parse_query(everything)).cases] == [empty]
     answer = verify(NEEDLE, *within("-1", "1"), *lines, "(>= Y_0 -5000.0)")
     assert answer.verdict == ("unsat" if empty else "sat")
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
+from itertools import count
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from eqverify.numerals import Exact, nearest_float, round_down, round_up
 
 MAX_ENTRIES = 50_000_000
 """Most entries of the constraint matrix of one polytope, and of all boxes together."""
+
+_EMPTINESS_WORK = 2_000_000
+"""Steps times entries of the exact simplex after which it stays open whether rows exclude each other."""
 
 
 class Region:
@@ -42,7 +46,7 @@ class Region:
         self._upper: FloatArray = np.full(len(names), math.inf)
         self._always_empty = False
         self._shared: dict[tuple[bytes, ...], Polytope] = {}
-        self._written: dict[object, Written] = {}
+        self._written: dict[object, Written | None] = {}
         self.empty: InputError | None = None
 
     def add_list(self, bounds: BoundList) -> None:
@@ -74,7 +78,7 @@ class Region:
         """The polytope of the shared constraints and the rows, closed and rounded outwards, and what is written.
 
         Returns:
-            Both, the same objects for equal ones; None where the bounds of some variable contradict each other.
+            Both, the same objects for equal ones; None where bounds and rows are found to exclude each other.
 
         Raises:
             InputError: ``domain/unbounded`` or ``domain/not-finite``.
@@ -86,7 +90,10 @@ class Region:
             return None
         if several:
             propagate(layer, several)
-            if self._is_empty(layer) or self._is_excluded(layer, several):
+            if self._is_empty(layer):
+                return None
+            if any(_fails_everywhere(layer, row) for row in several):
+                self._exclude(several)
                 return None
         lower, upper = self._lower.copy(), self._upper.copy()
         _round_into(lower, upper, layer)
@@ -99,8 +106,13 @@ class Region:
             self._shared[key] = Polytope(Box(lower, upper), matrix, bound)
         exactly = (layer.key(), frozenset(map(_row_key, several)))
         if exactly not in self._written:
-            self._written[exactly] = Written(len(self._names), layer, tuple(several))
-        return self._shared[key], self._written[exactly]
+            written = Written(len(self._names), layer, tuple(several))
+            self._written[exactly] = None if _excludes_itself(written) else written
+        meant = self._written[exactly]
+        if meant is None:
+            self._exclude(several)
+            return None
+        return self._shared[key], meant
 
     def _is_empty(self, bounds: Bounds) -> bool:
         i = bounds.first_empty()
@@ -118,21 +130,15 @@ class Region:
         )
         return True
 
-    def _is_excluded(self, bounds: Bounds, rows: Iterable[HalfSpace]) -> bool:
-        """Whether one row fails wherever the bounds hold, exactly."""
-        for row in rows:
-            least = least_value(bounds, row.inputs.items())
-            if least is not None and least > row.bound:
-                names = ", ".join(self._names[i] for i in list(row.inputs)[:4])
-                self.empty = self.empty or InputError(
-                    "domain/empty",
-                    "the property allows no input at all: a linear constraint fails wherever the bounds hold",
-                    place=Place(file=self._source),
-                    value=names,
-                    hint="is the relation turned round?",
-                )
-                return True
-        return False
+    def _exclude(self, rows: list[HalfSpace]) -> None:
+        """Keep why a part is left out whose rows and bounds exclude each other."""
+        self.empty = self.empty or InputError(
+            "domain/empty",
+            "the property allows no input at all: linear constraints and bounds exclude each other",
+            place=Place(file=self._source),
+            value=", ".join(self._names[i] for i in list(rows[0].inputs)[:4]),
+            hint="is a relation turned round?",
+        )
 
     def _require_finite(self, lower: FloatArray, upper: FloatArray, bounds: Bounds) -> None:
         finite = np.isfinite(lower) & np.isfinite(upper)
@@ -199,6 +205,20 @@ class Region:
             value=self._names[i],
             hint="divide the constraint by a suitable factor",
         )
+
+
+def _fails_everywhere(bounds: Bounds, row: HalfSpace) -> bool:
+    """Whether a row fails wherever the bounds hold, exactly."""
+    least = least_value(bounds, row.inputs.items())
+    return least is not None and least > row.bound
+
+
+def _excludes_itself(written: Written) -> bool:
+    """Whether bounds and rows, read as closed, exclude each other; False also where that takes too long to find."""
+    if not written.rows:
+        return False
+    steps, most = count(), _EMPTINESS_WORK // (written.size * len(written.rows))
+    return written.is_empty(lambda: next(steps) >= most, closed=True)
 
 
 def _row_key(row: HalfSpace) -> tuple[object, ...]:

@@ -378,3 +378,28 @@ def test_a_constraint_that_fails_wherever_the_bounds_hold_leaves_its_disjunct_ou
     with pytest.raises(InputError) as caught:
         lower(parse_query(f"{head}(assert {one})"))
     assert caught.value.code == "domain/empty"
+
+
+@given(st.lists(st.tuples(*[st.integers(-4, 4)] * 3), min_size=2, max_size=4))
+@example([(1, -1, -3), (1, 1, -3)])
+def test_rows_that_exclude_each_other_leave_nothing(rows: list[tuple[int, int, int]]) -> None:
+    """a x + b y <= c for x in [-1, 1], y in [-2, 2]: there is a point just where a corner of two lines is one."""
+    text = "".join(f"(assert (<= (+ (* {a} X_0) (* {b} X_1)) {c}))" for a, b, c in rows if a and b)
+    assume(text)
+    box = [(1, 0, 1), (-1, 0, 1), (0, 1, 2), (0, -1, 2)]
+    lines = [*box, *(row for row in rows if row[0] and row[1])]
+    corners = []
+    for a, b, c in lines:
+        for d, e, f in lines:
+            if size := a * e - b * d:
+                corners.append((Fraction(c * e - b * f, size), Fraction(a * f - c * d, size)))
+    inhabited = any(all(a * x + b * y <= c for a, b, c in lines) for x, y in corners)
+    head = "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)"
+    bounds = "(assert (>= X_0 -1))(assert (<= X_0 1))(assert (>= X_1 -2))(assert (<= X_1 2))(assert (<= Y_0 0))"
+    query = parse_query(f"{head}{bounds}{text}")
+    if inhabited:
+        assert len(lower(query).cases) == 1
+        return
+    with pytest.raises(InputError) as caught:
+        lower(query)
+    assert caught.value.code == "domain/empty"
