@@ -17,7 +17,7 @@ from eqverify.problem import Problem, box_problem, domain_problem
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.oracle import deviations_exact
 
-from ..vnncomp import vnncomp_root
+from ..vnncomp import OWN, vnncomp
 from .region_checks import dyadic_network, random_network
 
 HANDMADE = [problem for problem in all_handmade() if problem.name != "point"]
@@ -134,9 +134,11 @@ def test_the_shipped_example_and_its_file():
     assert np.abs(shown - evaluate(report.shallow.network, points)).max() < 1e-2
 
 
-def test_a_control_network_on_a_sub_box():
-    network = eq.load_network(vnncomp_root() / "rl_benchmarks" / "onnx" / "cartpole.onnx")
-    half = np.array([0.1, 0.1, 0.02, 0.05])
+@pytest.mark.parametrize("name", ["policy", "cartpole"])
+def test_a_control_network_on_a_sub_box(name):
+    model = OWN[name].model if name in OWN else vnncomp("rl_benchmarks") / "onnx" / f"{name}.onnx"
+    network = eq.load_network(model)
+    half = np.array([0.1, 0.1, 0.02, 0.05]) if name == "cartpole" else np.full(4, 0.15)
     report = eq.make_shallow(box_problem(network, -half, half))
     assert report.regions.complete
     assert len(report.regions.regions) > 10

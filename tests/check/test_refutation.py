@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from unittest.mock import Mock, patch
 
 import numpy as np
@@ -29,11 +28,10 @@ from eqverify.stability.options import StabilityOptions
 from eqverify.testing.oracle import directed_sets_exact
 from eqverify.testing.strategies import problems
 
+from ..vnncomp import OWN, vnncomp
 from .certificate_cases import box, cut_box, pack, random_network, unpack
 from .certificate_cases import case as reduction
 from .refutation_cases import RECIPES, at_least, case, highest, kinds, reduced, save
-
-MNIST = Path("../shared/vnncomp/mnist_fc")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -317,9 +315,15 @@ def test_what_has_no_certificate_is_refused(tmp_path):
         eq.reduce_for_property(loaded).save_certificates(tmp_path / "c.cert")
 
 
-@pytest.mark.skipif(not MNIST.exists(), reason="needs the benchmark of VNN-COMP")
-def test_all_disjuncts_of_an_image_classifier():
-    model, query = MNIST / "onnx/mnist-net_256x2.onnx", MNIST / "vnnlib/prop_0_0.03.vnnlib.gz"
+def image_classifier(name):
+    if name in OWN:
+        return OWN[name].model, OWN[name].properties[0]
+    return vnncomp("mnist_fc") / "onnx/mnist-net_256x2.onnx", vnncomp("mnist_fc") / "vnnlib/prop_0_0.03.vnnlib.gz"
+
+
+@pytest.mark.parametrize("name", ["cnn", "mnist"])
+def test_all_disjuncts_of_an_image_classifier(name):
+    model, query = image_classifier(name)
     result = eq.reduce_for_property(eq.load_problem(model, query), certificate=True, time_limit=30)
     assert result.counts["unsat"] == len(result.disjuncts) == 9
     data = [model.read_bytes(), query.read_bytes()]
