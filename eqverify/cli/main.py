@@ -8,55 +8,14 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
-
-from eqverify import __version__
 from eqverify.cli import supervision
-from eqverify.errors import ContradictionError, EqverifyError, LimitError
+from eqverify.cli.overview import told
+from eqverify.errors import ContradictionError, EqverifyError, LimitError, UsageError
 from eqverify.files import is_full, not_writable
 
 USAGE = 2
 INTERRUPTED = 130
-
-app = App(
-    name="eqverify",
-    version=__version__,
-    help="Verified reduction of ReLU networks: fewer ReLUs, proved equivalent on the property's inputs.",
-    result_action="return_value",
-    suppress_keyboard_interrupt=False,
-)
-for command in (
-    "demo",
-    "info",
-    "stability",
-    "reduce",
-    "passes",
-    "check",
-    "verify",
-    "bench",
-    "regions",
-    "shallow",
-    "equiv",
-):
-    app.command(f"eqverify.cli.commands.{command}:{command}")  # imported when it is asked for
-app.command("eqverify.cli.commands.verify:supports")
-
-
-@app.default
-def about(*, name: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """Print the name of the program (the VNN-LIB 2 standard asks for that).
-
-    Parameters
-    ----------
-    name:
-        Print it.
-    """
-    if name:
-        print(app.name[0])
-    else:
-        run([])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -75,16 +34,8 @@ def run(arguments: Sequence[str]) -> int:
     """
     warnings.filterwarnings("ignore", category=RuntimeWarning, append=True)  # numbers speak for themselves
     try:
-        words = list(arguments) or ["--help"]
-        for name in app if words[0] in app.help_flags else ():
-            app[name]  # imports the command, whose description is wanted
-        status = app(words, exit_on_error=False, print_error=False)
+        status = 0 if told(arguments) else _command(arguments)
         _flush()
-    except CycloptsError as error:
-        message = " ".join(str(error).split())
-        hint = "see eqverify --help, and --help after a command"
-        _tell(f"error[usage/arguments]: {message}\n  hint: {hint}")
-        return USAGE
     except KeyboardInterrupt as error:
         return _interrupted(str(error))
     except BrokenPipeError:
@@ -92,6 +43,24 @@ def run(arguments: Sequence[str]) -> int:
         return USAGE
     except Exception as error:  # noqa: BLE001 - each gets its exit status
         return _ended() or _failed(_described(error))
+    return status
+
+
+def _command(arguments: Sequence[str]) -> int:
+    """Run a command, importing what it needs; its exit status.
+
+    Raises:
+        UsageError: `usage/arguments`.
+    """
+    from cyclopts import CycloptsError
+
+    from eqverify.cli.app import app
+
+    try:
+        status = app(list(arguments), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        hint = "see eqverify --help, and --help after a command"
+        raise UsageError("usage/arguments", " ".join(str(error).split()), hint=hint) from error
     return status if isinstance(status, int) else 0
 
 
