@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import warnings
@@ -16,6 +17,8 @@ from eqverify.files import is_full, not_writable
 
 USAGE = 2
 INTERRUPTED = 130
+_RESUMABLE = ("reduce", "stability")
+"""Commands that keep a journal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,12 +40,12 @@ def run(arguments: Sequence[str]) -> int:
         status = 0 if told(arguments) else _command(arguments)
         _flush()
     except KeyboardInterrupt as error:
-        return _interrupted(str(error))
+        return _interrupted(str(error) or _going_on(arguments))
     except BrokenPipeError:
         _drop_output()
         return USAGE
     except Exception as error:  # noqa: BLE001 - each gets its exit status
-        return _ended() or _failed(_described(error))
+        return _ended(arguments) or _failed(_described(error))
     return status
 
 
@@ -96,15 +99,29 @@ def _failed(error: EqverifyError) -> int:
     return error.exit_status
 
 
-def _ended() -> int:
+def _ended(arguments: Sequence[str]) -> int:
     """The exit status where a signal came: what it interrupts, an import for example, raises whatever it likes."""
     received = supervision.ending_signal()
-    return _interrupted("") if received == signal.SIGINT else 128 + received if received else 0
+    return _interrupted(_going_on(arguments)) if received == signal.SIGINT else 128 + received if received else 0
 
 
 def _interrupted(note: str) -> int:
     _tell(f"interrupted; {note}" if note else supervision.INTERRUPTION)
     return INTERRUPTED
+
+
+def _going_on(arguments: Sequence[str]) -> str:
+    """What is left of a proof that was interrupted, and the command that goes on with it, or empty."""
+    if not arguments or arguments[0] not in _RESUMABLE or "--for-property" in arguments:
+        return ""
+    if any(word.partition("=")[0] == "--resume" for word in arguments):
+        return f"what was proved is in the journal, and the same command goes on:\n  {_typed(arguments)}"
+    command = _typed([*arguments, "--resume", "run.journal"])
+    return f"nothing was written. A journal keeps what is proved, and goes on after Ctrl-C:\n  {command}"
+
+
+def _typed(arguments: Sequence[str]) -> str:
+    return shlex.join(["eqverify", *arguments])
 
 
 def _tell(text: object) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -162,3 +164,38 @@ def test_ctrl_c_while_modules_are_loaded_ends_quietly():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 130
     assert done.stderr == "interrupted; nothing was written\n"
+
+
+def test_ctrl_c_leaves_what_was_proved_in_the_journal(tmp_path, capsys, monkeypatch):
+    from eqverify.stability.journal import Journal
+
+    words = ["reduce", NETWORK, QUERY, "-o", str(tmp_path / "out.onnx"), "--resume", str(tmp_path / "run.journal")]
+    flush = Journal.flush
+
+    def interrupted(journal, solver):
+        flush(journal, solver)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "flush", interrupted)  # after the first stage
+        status, said = ended(words, capsys)
+    assert status == 130
+    assert said.splitlines()[-1] == f"  eqverify {' '.join(words)}"
+    assert not (tmp_path / "out.onnx").exists()
+    assert run([*words, "--json"]) == 0
+    stages = json.loads(capsys.readouterr().out)["stages"]
+    assert stages[0]["name"] == "journal"
+    assert stages[0]["decided"] > 0
+
+
+def test_ctrl_c_without_a_journal_says_how_to_have_one(tmp_path, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(eqverify.api.loading, "load_problem", interrupted)
+    words = ["reduce", NETWORK, QUERY, "-o", str(tmp_path / "an output.onnx")]
+    status, said = ended(words, capsys)
+    assert status == 130
+    assert shlex.split(said.splitlines()[-1]) == ["eqverify", *words, "--resume", "run.journal"]
+    status, said = ended([*words, "--for-property"], capsys)
+    assert (status, said) == (130, "interrupted; nothing was written\n")
