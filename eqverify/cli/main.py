@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shlex
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eqverify.cli import supervision
 from eqverify.cli.overview import told
 from eqverify.errors import ContradictionError, EqverifyError, LimitError, UsageError
 from eqverify.files import is_full, not_writable
+
+if TYPE_CHECKING:
+    from eqverify.stability.journal import Journal
 
 USAGE = 2
 INTERRUPTED = 130
@@ -40,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
         status = 0 if told(arguments) else _command(arguments)
         _flush()
     except KeyboardInterrupt as error:
-        return _interrupted(str(error) or _going_on(arguments))
+        return _interrupted(str(error) or _going_on(arguments, getattr(error, "journal", None)))
     except BrokenPipeError:
         _drop_output()
         return USAGE
@@ -110,14 +116,25 @@ def _interrupted(note: str) -> int:
     return INTERRUPTED
 
 
-def _going_on(arguments: Sequence[str]) -> str:
-    """What is left of a proof that was interrupted, and the command that goes on with it, or empty."""
-    if not arguments or arguments[0] not in _RESUMABLE or "--for-property" in arguments:
+def _going_on(arguments: Sequence[str], journal: Journal | None = None) -> str:
+    """What is left of a proof that was interrupted, and the command that goes on with it, or empty.
+
+    Args:
+        arguments: of the command.
+        journal: of the proof; what it holds in memory is written to a new file in the current folder.
+    """
+    if not arguments or arguments[0] not in _RESUMABLE or {"--for-property", "--per-box"}.intersection(arguments):
         return ""
     if any(word.partition("=")[0] == "--resume" for word in arguments):
         return f"what was proved is in the journal, and the same command goes on:\n  {_typed(arguments)}"
-    command = _typed([*arguments, "--resume", "run.journal"])
-    return f"nothing was written. A journal keeps what is proved, and goes on after Ctrl-C:\n  {command}"
+    path = Path(f"eqverify-{secrets.token_hex(3)}.journal")
+    try:
+        if journal is None:
+            return ""
+        journal.leave(path)
+    except OSError:
+        return ""
+    return f"what was proved is in {path}, and this goes on:\n  {_typed([*arguments, '--resume', str(path)])}"
 
 
 def _typed(arguments: Sequence[str]) -> str:

@@ -166,10 +166,13 @@ def test_ctrl_c_while_modules_are_loaded_ends_quietly():
     assert done.stderr == "interrupted; nothing was written\n"
 
 
-def test_ctrl_c_leaves_what_was_proved_in_the_journal(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("given", [True, False])
+def test_ctrl_c_leaves_what_was_proved(given, tmp_path, capsys, monkeypatch):
+    """In the journal that was given, or in a new one; the command that is printed goes on."""
     from eqverify.stability.journal import Journal
 
-    words = ["reduce", NETWORK, QUERY, "-o", str(tmp_path / "out.onnx"), "--resume", str(tmp_path / "run.journal")]
+    monkeypatch.chdir(tmp_path)
+    words = ["reduce", NETWORK, QUERY, "-o", "an output.onnx", "--json", *(["--resume", "run.journal"] * given)]
     flush = Journal.flush
 
     def interrupted(journal, solver):
@@ -180,22 +183,40 @@ def test_ctrl_c_leaves_what_was_proved_in_the_journal(tmp_path, capsys, monkeypa
         patched.setattr(Journal, "flush", interrupted)  # after the first stage
         status, said = ended(words, capsys)
     assert status == 130
-    assert said.splitlines()[-1] == f"  eqverify {' '.join(words)}"
-    assert not (tmp_path / "out.onnx").exists()
-    assert run([*words, "--json"]) == 0
-    stages = json.loads(capsys.readouterr().out)["stages"]
-    assert stages[0]["name"] == "journal"
-    assert stages[0]["decided"] > 0
+    (journal,) = tmp_path.glob("*.journal")
+    typed = shlex.split(said.splitlines()[-1])
+    assert typed == ["eqverify", *words, *([] if given else ["--resume", journal.name])]
+    assert not Path("an output.onnx").exists()
+    assert run(typed[1:]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["stages"][0]["name"] == "journal"
+    assert found["stages"][0]["decided"] > 0
+    assert found["relus_after"] == 40
 
 
-def test_ctrl_c_without_a_journal_says_how_to_have_one(tmp_path, capsys, monkeypatch):
+def test_ctrl_c_before_and_behind_the_proof_leaves_nothing(tmp_path, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
+    monkeypatch.chdir(tmp_path)
+    for place in ("eqverify.reduction.pipeline.transform", "eqverify.api.loading.load_problem"):
+        monkeypatch.setattr(place, interrupted)
+        assert ended(["reduce", NETWORK, QUERY, "-o", "out.onnx"], capsys) == (
+            130,
+            "interrupted; nothing was written\n",
+        )
+        assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_in_a_folder_that_is_not_writable_is_told(tmp_path, capsys, monkeypatch):
+    from eqverify.stability.journal import Interrupted, Journal
+
+    def interrupted(*_, **__):
+        raise Interrupted(Journal(None, ({"journal": 0},)))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(eqverify.api.loading, "load_problem", interrupted)
-    words = ["reduce", NETWORK, QUERY, "-o", str(tmp_path / "an output.onnx")]
-    status, said = ended(words, capsys)
-    assert status == 130
-    assert shlex.split(said.splitlines()[-1]) == ["eqverify", *words, "--resume", "run.journal"]
-    status, said = ended([*words, "--for-property"], capsys)
-    assert (status, said) == (130, "interrupted; nothing was written\n")
+    monkeypatch.setattr(Journal, "leave", full)
+    assert ended(["stability", NETWORK, QUERY], capsys) == (130, "interrupted; nothing was written\n")
