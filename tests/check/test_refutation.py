@@ -272,6 +272,7 @@ def test_a_satisfiable_disjunct_gets_no_certificate():
     assert result.disjuncts[0].certificate is None
 
 
+@pytest.mark.slow
 def test_a_solvers_word_is_no_certificate(monkeypatch):
     """Where only SCIP shows that a disjunct is unsat, there is none."""
     network, domain = random_network(2, (4, 8, 8, 2), 0.6), cut_box(4)

@@ -300,6 +300,7 @@ def test_a_claim_is_re_derived_for_at_least_a_second_and_as_long_as_it_took():
     assert claims.seconds_for(0.1, 0.0) == 0.0
 
 
+@pytest.mark.slow
 def test_a_portfolio_waits_for_more_than_a_claim(tmp_path):
     """A liar at once, and a tool that finds the input later."""
     liar = script(tmp_path, "liar.sh", 'echo unsat > "$5"')

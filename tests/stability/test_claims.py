@@ -49,6 +49,7 @@ def lied_to(problem, engine, **options):
     return prove_stability(problem, chosen, solver_factory=Infeasible, joint_factory=Infeasible)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["portfolio", "leo", "isa"])
 @settings(max_examples=25)
 @given(data=st.data())

@@ -17,12 +17,17 @@ from ...vnncomp import CONVOLUTIONAL, FULLY_CONNECTED, OWN, label, models, vnnco
 OURS = [own.model for own in OWN.values()]
 
 
+def slow(*benchmarks):
+    """The models of some benchmarks, each a test that takes long."""
+    return [pytest.param(path, marks=pytest.mark.slow, id=label(path)) for path in models(*benchmarks)]
+
+
 @pytest.mark.parametrize("benchmark", FULLY_CONNECTED + CONVOLUTIONAL)
 def test_the_corpus_is_there(benchmark):
     assert models(vnncomp(benchmark).name)
 
 
-@pytest.mark.parametrize("path", [*OURS, *models(*FULLY_CONNECTED)], ids=label)
+@pytest.mark.parametrize("path", [*OURS, *slow(*FULLY_CONNECTED)], ids=label)
 def test_network_agrees_with_onnxruntime_on_1000_points(path):
     network = read_network(path)
     points = np.random.default_rng(0).uniform(-1.0, 1.0, (1000, network.input_size))
@@ -32,7 +37,7 @@ def test_network_agrees_with_onnxruntime_on_1000_points(path):
     assert comparison.points == 1000
 
 
-@pytest.mark.parametrize("path", [OWN["cnn"].model, *models(*CONVOLUTIONAL)], ids=label)
+@pytest.mark.parametrize("path", [OWN["cnn"].model, *slow(*CONVOLUTIONAL)], ids=label)
 def test_convolutional_network_agrees_with_onnxruntime(path):
     network = read_network(path)
     points = np.random.default_rng(0).uniform(-1.0, 1.0, (100, network.input_size))

@@ -145,7 +145,7 @@ def outcome(file: bytes) -> str:
     return "query"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=6 * settings().max_examples, deadline=None)
 @given(st.data())
 def test_mutated_files_give_an_error_or_a_query(data: st.DataObject) -> None:
     text = bytearray(data.draw(st.sampled_from([SMALL, VERSION2, gzip.compress(VERSION2, mtime=0)])))
@@ -166,7 +166,7 @@ def test_mutated_files_give_an_error_or_a_query(data: st.DataObject) -> None:
     assert outcome(bytes(text)).startswith(("query", "error["))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=4 * settings().max_examples, deadline=None)
 @given(st.binary(max_size=60) | st.text("()<>=andorXY_0 1.-[]\n;", max_size=60).map(str.encode))
 def test_garbage_gives_an_error_or_a_query(junk: bytes) -> None:
     for prefix in (b"", SMALL, VERSION2):
