@@ -72,6 +72,11 @@ def models(*benchmarks: str) -> list[Path]:
     return sorted(path for path in found if path.suffix in (".onnx", ".gz"))
 
 
+def slow(*values: object) -> list[object]:
+    """Parameters whose tests take long, beside those of our own networks, whose tests do not."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 def label(path: Path) -> str:
     """A model's name among tests."""
     return "/".join((path.parent.name.replace("onnx", path.parents[1].name), path.name))

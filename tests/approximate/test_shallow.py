@@ -17,7 +17,7 @@ from eqverify.problem import Problem, box_problem, domain_problem
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.oracle import deviations_exact
 
-from ..vnncomp import OWN, vnncomp
+from ..vnncomp import OWN, slow, vnncomp
 from .region_checks import dyadic_network, random_network
 
 HANDMADE = [problem for problem in all_handmade() if problem.name != "point"]
@@ -134,7 +134,7 @@ def test_the_shipped_example_and_its_file():
     assert np.abs(shown - evaluate(report.shallow.network, points)).max() < 1e-2
 
 
-@pytest.mark.parametrize("name", ["policy", "cartpole"])
+@pytest.mark.parametrize("name", ["policy", *slow("cartpole")])
 def test_a_control_network_on_a_sub_box(name):
     model = OWN[name].model if name in OWN else vnncomp("rl_benchmarks") / "onnx" / f"{name}.onnx"
     network = eq.load_network(model)

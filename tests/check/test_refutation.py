@@ -28,7 +28,7 @@ from eqverify.stability.options import StabilityOptions
 from eqverify.testing.oracle import directed_sets_exact
 from eqverify.testing.strategies import problems
 
-from ..vnncomp import OWN, vnncomp
+from ..vnncomp import OWN, slow, vnncomp
 from .certificate_cases import box, cut_box, pack, random_network, unpack
 from .certificate_cases import case as reduction
 from .refutation_cases import RECIPES, at_least, case, highest, kinds, reduced, save
@@ -322,7 +322,7 @@ def image_classifier(name):
     return vnncomp("mnist_fc") / "onnx/mnist-net_256x2.onnx", vnncomp("mnist_fc") / "vnnlib/prop_0_0.03.vnnlib.gz"
 
 
-@pytest.mark.parametrize("name", ["cnn", "mnist"])
+@pytest.mark.parametrize("name", ["cnn", *slow("mnist")])
 def test_all_disjuncts_of_an_image_classifier(name):
     model, query = image_classifier(name)
     result = eq.reduce_for_property(eq.load_problem(model, query), certificate=True, time_limit=30)

@@ -13,7 +13,7 @@ from eqverify.errors import EqverifyError, UsageError
 from eqverify.export.runtime import compare_with_runtime
 from eqverify.network import outputs_exact
 
-from ..vnncomp import OWN, vnncomp
+from ..vnncomp import OWN, slow, vnncomp
 
 INSTANCES = {
     "acasxu": ("acasxu/onnx/ACASXU_run2a_1_1_batch_2000.onnx", "acasxu/vnnlib/prop_2.vnnlib"),
@@ -44,7 +44,7 @@ def points(case, count=20):
     return box.lower + (box.upper - box.lower) * random.random((count, box.size))
 
 
-@pytest.mark.parametrize("name", [*OWN, *INSTANCES])
+@pytest.mark.parametrize("name", [*OWN, *slow(*INSTANCES)])
 def test_written_properties_relax_the_original(name, tmp_path):
     network, query = files(name)
     problem = eq.load_problem(network, query)

@@ -12,7 +12,7 @@ from eqverify.export.runtime import run_model
 from eqverify.reduction.pipeline import reduce
 from eqverify.stability.facts import Status
 
-from ..vnncomp import OWN, vnncomp
+from ..vnncomp import OWN, slow, vnncomp
 
 
 def instance(benchmark, network, query):
@@ -20,19 +20,23 @@ def instance(benchmark, network, query):
     return root / "onnx" / f"{network}.onnx", root / "vnnlib" / f"{query}.vnnlib.gz"
 
 
+AT_MOST = {"policy": 12, "tabular": 8, "cnn": 40, "mnist": 30}
+"""ReLUs that are left."""
+
+
 def files(name, network="ACASXU_run2a_1_1_batch_2000"):
     """The first instance of a network of ours, or a property of ACAS Xu."""
     return (OWN[name].model, OWN[name].properties[0]) if name in OWN else instance("acasxu", network, name)
 
 
-@pytest.mark.parametrize(("name", "at_most"), [("policy", 12), ("tabular", 8), ("cnn", 40), ("mnist", 30)])
-def test_most_units_go_and_the_file_computes_the_same(name, at_most, tmp_path, capsys):
+@pytest.mark.parametrize("name", [*OWN, *slow("mnist")])
+def test_most_units_go_and_the_file_computes_the_same(name, tmp_path, capsys):
     network, query = files(name) if name in OWN else instance("mnist_fc", "mnist-net_256x2", "prop_0_0.03")
     output = tmp_path / "out.onnx"
     assert run(["reduce", str(network), str(query), "-o", str(output), "--time-limit", "30", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["relus_before"] == (OWN[name].relus if name in OWN else 512)
-    assert found["relus_after"] <= at_most
+    assert found["relus_after"] <= AT_MOST[name]
     assert sum(layer["undecided"] for layer in found["layers"]) == 0
     assert found["epsilon"] < 1e-4
     hull = load_problem(network, query).domain.hull
@@ -48,7 +52,7 @@ def test_properties_of_our_networks_are_decided(own, number):
     assert eq.verify(own.properties[number], own.model, timeout=60).verdict == own.verdicts[number]
 
 
-@pytest.mark.parametrize("name", [*OWN, "prop_1", "prop_2", "prop_3", "prop_4"])
+@pytest.mark.parametrize("name", [*OWN, *slow("prop_1", "prop_2", "prop_3", "prop_4")])
 def test_every_engine_agrees_where_both_decide(name):
     problem = load_problem(*files(name))
     quick = reduce(problem, engine="crown")
@@ -62,7 +66,7 @@ def test_every_engine_agrees_where_both_decide(name):
         assert not many.mask(Status.UNSTABLE)[decided].any()
 
 
-@pytest.mark.parametrize("name", [*OWN, "prop_1", "prop_2", "prop_4"])
+@pytest.mark.parametrize("name", [*OWN, *slow("prop_1", "prop_2", "prop_4")])
 def test_deviations_over_many_layers_stay_small_with_float64(tmp_path, name):
     problem = load_problem(*files(name, "ACASXU_run2a_2_1_batch_2000"))
     result = reduce(problem, engine="crown", dtype="float64")
@@ -72,7 +76,7 @@ def test_deviations_over_many_layers_stay_small_with_float64(tmp_path, name):
     assert again.digest == result.network.digest
 
 
-@pytest.mark.parametrize("name", ["policy", "cartpole", "lunarlander", "dubinsrejoin"])
+@pytest.mark.parametrize("name", ["policy", *slow("cartpole", "lunarlander", "dubinsrejoin")])
 def test_control_networks(name):
     if name in OWN:
         network, query = files(name)

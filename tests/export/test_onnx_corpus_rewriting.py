@@ -15,13 +15,13 @@ from eqverify.frontend.onnx import parse_network, read_network
 from eqverify.frontend.onnx.load import read_bytes
 from eqverify.network import evaluate
 
-from ..vnncomp import CONVOLUTIONAL, FULLY_CONNECTED, OWN, models, vnncomp
+from ..vnncomp import CONVOLUTIONAL, FULLY_CONNECTED, OWN, models, slow, vnncomp
 
 OPERATORS = {"Gemm", "Relu", "Flatten", "Reshape", "Conv", "Add"}
 """What the verifiers read; enough for all but pooling and the scaling of inputs."""
 
 
-@pytest.mark.parametrize("benchmark", [*OWN, *FULLY_CONNECTED, *CONVOLUTIONAL])
+@pytest.mark.parametrize("benchmark", [*OWN, *slow(*FULLY_CONNECTED, *CONVOLUTIONAL)])
 def test_every_network_is_written_and_read_again(benchmark):
     paths = [OWN[benchmark].model] if benchmark in OWN else models(vnncomp(benchmark).name)
     assert paths

@@ -16,7 +16,7 @@ from eqverify.testing.handmade import all_handmade
 from eqverify.testing.strategies import any_networks, domains
 
 from ..bounds.bound_checks import assert_hull_encloses, assert_signs_hold, exact_stability
-from ..vnncomp import OWN, vnncomp
+from ..vnncomp import OWN, slow, vnncomp
 
 
 def everything(network):
@@ -159,7 +159,7 @@ def files(name):
     return root / "onnx" / "ACASXU_run2a_1_1_batch_2000.onnx", root / "vnnlib" / f"{name}.vnnlib.gz"
 
 
-@pytest.mark.parametrize("name", ["policy", "prop_3", "prop_4"])
+@pytest.mark.parametrize("name", ["policy", *slow("prop_3", "prop_4")])
 def test_a_controller_is_decided_completely(name):
     problem = load_problem(*files(name))
     network, domain = problem.network, problem.domain

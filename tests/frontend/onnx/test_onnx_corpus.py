@@ -12,14 +12,9 @@ from eqverify.export.runtime import compare_with_runtime
 from eqverify.frontend.onnx import describe, read_network
 from eqverify.frontend.onnx.load import read_bytes
 
-from ...vnncomp import CONVOLUTIONAL, FULLY_CONNECTED, OWN, label, models, vnncomp
+from ...vnncomp import CONVOLUTIONAL, FULLY_CONNECTED, OWN, label, models, slow, vnncomp
 
 OURS = [own.model for own in OWN.values()]
-
-
-def slow(*benchmarks):
-    """The models of some benchmarks, each a test that takes long."""
-    return [pytest.param(path, marks=pytest.mark.slow, id=label(path)) for path in models(*benchmarks)]
 
 
 @pytest.mark.parametrize("benchmark", FULLY_CONNECTED + CONVOLUTIONAL)
@@ -27,7 +22,7 @@ def test_the_corpus_is_there(benchmark):
     assert models(vnncomp(benchmark).name)
 
 
-@pytest.mark.parametrize("path", [*OURS, *slow(*FULLY_CONNECTED)], ids=label)
+@pytest.mark.parametrize("path", [*OURS, *slow(*models(*FULLY_CONNECTED))], ids=label)
 def test_network_agrees_with_onnxruntime_on_1000_points(path):
     network = read_network(path)
     points = np.random.default_rng(0).uniform(-1.0, 1.0, (1000, network.input_size))
@@ -37,7 +32,7 @@ def test_network_agrees_with_onnxruntime_on_1000_points(path):
     assert comparison.points == 1000
 
 
-@pytest.mark.parametrize("path", [OWN["cnn"].model, *slow(*CONVOLUTIONAL)], ids=label)
+@pytest.mark.parametrize("path", [OWN["cnn"].model, *slow(*models(*CONVOLUTIONAL))], ids=label)
 def test_convolutional_network_agrees_with_onnxruntime(path):
     network = read_network(path)
     points = np.random.default_rng(0).uniform(-1.0, 1.0, (100, network.input_size))
