@@ -35,6 +35,7 @@ def satisfying(one, count=200_000):
     return x[left <= float(row.bound)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("arithmetic", ["float", "exact"])
 def test_certificates_verify_in_both_arithmetics(name, arithmetic):

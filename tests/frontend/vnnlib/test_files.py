@@ -173,6 +173,7 @@ def test_garbage_gives_an_error_or_a_query(junk: bytes) -> None:
         assert outcome(prefix + junk).startswith(("query", "error["))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["(and ", "(or ", "(<= (+ ", "(", "(<= (- "])
 @pytest.mark.parametrize("closed", [True, False])
 def test_deep_nesting_is_an_error(word: str, closed: bool) -> None:
