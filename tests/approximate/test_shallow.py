@@ -94,6 +94,7 @@ def test_the_shape_is_two_hidden_layers_with_the_published_counts():
     assert feasible.shallow.ramps <= feasible.shallow.ramps_apart <= free * count
 
 
+@pytest.mark.slow
 def test_the_domain_may_be_cut_and_inputs_fixed():
     network = random_network(3, 3, (4, 3))
     box = Box(np.array([-1.0, 0.5, -1.0]), np.array([1.0, 0.5, 1.0]))
