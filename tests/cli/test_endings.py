@@ -149,6 +149,7 @@ def test_what_a_signal_makes_of_an_import_is_no_defect(number, expected, capsys,
 def test_ctrl_c_while_modules_are_loaded_ends_quietly():
     script = (
         "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs of a shell ignore it
         "class Finder:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name == 'eqverify.cli.main':\n"
