@@ -45,6 +45,7 @@ def largest(net):
     return evaluate(net, np.random.default_rng(0).uniform(-1, 1, size=(4000, 2))).max(axis=0)
 
 
+@pytest.mark.slow
 def test_disjuncts_become_numbered_files(tmp_path):
     net = network()
     top = largest(net)

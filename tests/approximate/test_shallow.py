@@ -61,6 +61,7 @@ def test_problems_solved_by_hand(handmade, patterns):
     assert all(d.value <= b for d, b in zip(deviations, report.shallow.bound.tolist(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("seed", range(4))
 def test_small_networks_are_followed(seed, dtype):

@@ -32,6 +32,7 @@ def test_every_operator_of_the_table_is_drawn():
     assert table <= {name.split()[0] for name in DRAWERS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DRAWERS)
 def test_network_agrees_with_onnxruntime_and_with_rational_arithmetic(kind):
     @EXAMPLES
