@@ -182,6 +182,7 @@ def test_what_is_wrong_is_rejected(name, change, code):
     assert verdict.code == code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_mutated_multipliers_never_show_a_satisfiable_disjunct_to_be_unsat(name):
     """The third disjunct of each case has a point: no change to any array or step may verify it."""
