@@ -228,6 +228,7 @@ def alone_in(problem, number, disjunct):
     return replace(problem, specification=replace(problem.specification, cases=cases))
 
 
+@pytest.mark.slow
 @given(problem=problems(parts=2))
 @settings(max_examples=30)
 def test_what_is_verified_is_true_of_any_problem(problem):

@@ -106,6 +106,7 @@ def test_claims_of_parts_are_proved_on_linear_constraints_too():
     assert facts.evidence_counts()["solver"] == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(data=st.data())
 def test_answers_on_polytopes_are_right(data):
