@@ -94,7 +94,7 @@ def reduce(
     mode = "--for-property" if for_property else "--per-box" if per_box else ""
     require_mode(mode, options, per_box=per_box, certificate=certificate is not None)
     clock, start = Clock(), time.perf_counter()
-    with shown_progress() as progress:
+    with shown_progress(options.time_limit) as progress:
         problem = _problem(network, query, radius, around)
         clock.lap("read")
         keywords = {**keywords_of(options), "certificate": certificate is not None, "progress": progress}

@@ -116,7 +116,7 @@ def with_box(query: Query) -> Query:
     return Query(query.version, query.networks, (*box, *query.statements))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(queries1() | queries2(), st.data())
 def test_lowering_agrees_with_exact_evaluation(query: Query, data: st.DataObject) -> None:
     hidden = {tensor.name for network in query.networks for tensor in network.hidden}
@@ -157,7 +157,7 @@ def rounded(specification: Specification) -> bool:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(queries1(linear=False) | queries2(linear=False))
 def test_parse_of_print_is_the_query(query: Query) -> None:
     text = write_query(query)
@@ -196,7 +196,7 @@ def official(text: str) -> list[str] | None:
         return None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(queries2(linear=False), st.data())
 def test_acceptance_agrees_with_the_official_parser(query: Query, data: st.DataObject) -> None:
     """Generated queries, and the same ones with one token damaged."""
