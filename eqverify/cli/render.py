@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _WIDEST = 10_000
 """Characters in a line of a table, at most."""
 
+_NOTABLE = 0.5
+"""Seconds that gained nothing are told from here on."""
+
 _COUNTS = ("units", "inactive", "active", "unstable", "undecided", "claimed")
 
 
@@ -315,6 +318,9 @@ def _print_stages(facts: Facts, seconds: Mapping[str, float]) -> None:
         for s in facts.stages
     ]
     print_pairs([("seconds", ", ".join([*parts[:1], *stages, *parts[1:]]))])
+    if facts.gained_nothing >= _NOTABLE:
+        idle = ", ".join(dict.fromkeys(s.name for s in facts.stages if not s.stable and s.seconds >= _NOTABLE / 10))
+        print_pairs([("gained", f"no stable unit in {facts.gained_nothing:.1f} of these seconds ({idle})")])
 
 
 def _evidence(facts: Facts) -> str:

@@ -144,10 +144,8 @@ class Reduction:
             "solver": self.facts.solver or None,
             "parameters_before": self.problem.network.parameter_count,
             "parameters_after": self.network.parameter_count,
-            "stages": [
-                {"name": s.name, "seconds": s.seconds, "decided": s.decided, "questions": s.questions, "note": s.note}
-                for s in self.facts.stages
-            ],
+            "stages": [stage.as_dict() for stage in self.facts.stages],
+            "gained_nothing": self.facts.gained_nothing,
             "epsilon_of": "outputs" if self.problem.tail is None else "cut",
             "opaque": [] if self.problem.tail is None else list(self.problem.tail.operators),
             "shape": self.transformed.shape,

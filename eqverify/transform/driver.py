@@ -76,29 +76,31 @@ def _candidates(work: Work) -> list[Transformed]:
     candidates = [REALISATIONS["structured"](work)] if work.keeps_weights and shape != "leo" else []
     if candidates and shape != "auto" and candidates[0].network.relu_count == 0 and not candidates[0].epsilon.any():
         return candidates  # nothing is better
-    refused: list[InputError] = []
+    refused: list[InputError | TimeoutError] = []
 
     def attempt(name: str) -> None:
         try:
             candidates.append(REALISATIONS[name](work))
-        except InputError as error:
-            if error.code not in _IMPOSSIBLE:
+        except (InputError, TimeoutError) as error:
+            if isinstance(error, InputError) and error.code not in _IMPOSSIBLE:
                 raise
             refused.append(error)
+            work.refused.append(f"no {name}: {error.message if isinstance(error, InputError) else 'time limit'}")
 
     if shape in ("sequential", "auto"):
         attempt("sequential")
-        if work.leo_is_cheap(bool(refused) or candidates[-1].worst > work.options.max_epsilon):
-            attempt("leo")
-    if shape == "leo":
+    if shape == "leo" or (shape != "residual" and _wants_leo(work, candidates, bool(refused))):
         attempt("leo")
     if shape in ("residual", "auto"):
         attempt("residual")
-    if not candidates:
-        if not work.keeps_weights:
-            raise refused[0]
-        candidates.append(unchanged(work.problem))
-    return candidates
+    if not candidates and not work.keeps_weights:
+        raise refused[0]
+    return candidates or [unchanged(work.problem)]
+
+
+def _wants_leo(work: Work, candidates: Sequence[Transformed], refused: bool) -> bool:
+    """Whether LEO's passes are worth a try; more so where there is no good chain."""
+    return work.leo_is_cheap(refused or candidates[-1].worst > work.options.max_epsilon)
 
 
 def _chosen(candidates: Sequence[Transformed], work: Work) -> Transformed:
@@ -118,7 +120,7 @@ def _chosen(candidates: Sequence[Transformed], work: Work) -> Transformed:
         note = f"; a chain would have {best.network.parameter_count} weights"
         best = own
     listed = [best, *(c for c in candidates if c is not best)]
-    reason = "; ".join(_described(candidate) for candidate in listed) + note
+    reason = "; ".join([*map(_described, listed), *work.refused]) + note
     avoided = [c for c in candidates if c.worst > limit and c.network.relu_count < best.network.relu_count]
     exempted = any(place.rewrite == ROUNDING for place in best.declined)
     if best.worst > limit:

@@ -92,6 +92,7 @@ class Transformed:
         removed: units that went though the facts leave them open (for ``leo``: all that went), and how.
         declined: why others stayed, by pass.
         wants_float64: whether it is float32 weights that eps, or the number of ReLUs, is limited by.
+        handed_on: whether the file is the original's, byte for byte.
         seconds: measured wall time.
     """
 
@@ -104,7 +105,13 @@ class Transformed:
     removed: tuple[RemovedUnit, ...] = ()
     declined: tuple[Declined, ...] = ()
     wants_float64: bool = False
+    handed_on: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def gained_on(self, network: Network) -> bool:
+        """Whether there are fewer ReLUs or weights than in a network."""
+        own = self.network
+        return own.relu_count < network.relu_count or own.parameter_count < network.parameter_count
 
     @property
     def worst(self) -> float:

@@ -6,7 +6,7 @@ To add one, write a function from a `Work` to a `Transformed` and enter it in `R
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -54,11 +54,13 @@ class Work:
         problem: network and domain.
         facts: about it.
         options: of the caller.
+        refused: which shapes could not be made, and why.
     """
 
     problem: Problem
     facts: Facts
     options: TransformOptions
+    refused: list[str] = field(default_factory=list)
 
     @cached_property
     def forms(self) -> tuple[Rewritten[NormalForm], ...]:
@@ -180,6 +182,15 @@ def unchanged(problem: Problem) -> Transformed:
     network, read = problem.network, read_nodes(problem.network)
     if len(read) < len(network.nodes):
         network = Network(network.inputs, tuple(read), network.outputs)
+    return _as_is(network)
+
+
+def whole(problem: Problem) -> Transformed:
+    """The network itself, with all nodes."""
+    return _as_is(problem.network)
+
+
+def _as_is(network: Network) -> Transformed:
     unit_maps = {relu.name: UnitMap((Group(relu.name, np.arange(network.sizes[relu.name])),)) for relu in network.relus}
     return Transformed(network, unit_maps, np.zeros(network.output_size), "unchanged")
 

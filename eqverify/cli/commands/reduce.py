@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from eqverify.reduction.boxes import BoxReductions
     from eqverify.reduction.directed import DirectedReduction
 
+_LEAST = 1e-3
+"""Seconds that are left where reading took them all."""
+
 
 def reduce(
     network: Path,
@@ -97,6 +100,8 @@ def reduce(
     with shown_progress() as progress:
         problem = _problem(network, query, radius, around)
         clock.lap("read")
+        if options.time_limit != "auto":
+            options = replace(options, time_limit=max(options.time_limit - clock.seconds["read"], _LEAST))
         keywords = {**keywords_of(options), "certificate": certificate is not None, "progress": progress}
         result: eq.Reduction | BoxReductions | DirectedReduction
         if for_property:
