@@ -113,11 +113,12 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         ("eps", f"{at_most(result.epsilon)}   proved: {_claim(result)}"),
         ("evidence", _evidence(result.facts)),
         ("read", result.problem.reading),
-        (
-            "onnxruntime",
-            f"{result.runtime.points} points agree, largest deviation {result.runtime.largest_deviation:.2g}",
-        ),
     ]
+    if not result.transformed.handed_on:
+        agree = f"{result.runtime.points} points agree, largest deviation {result.runtime.largest_deviation:.2g}"
+        pairs.append(("onnxruntime", agree))
+    if result.witness is not None:
+        pairs.append(("settled", f"an input satisfies the output condition: {result.witness.tolist()}"))
     if result.problem.tail is not None:
         operators = ", ".join(dict.fromkeys(result.problem.tail.operators))
         pairs.append(("opaque", f"{operators}: copied unchanged; eps says nothing of what they make of a deviation"))

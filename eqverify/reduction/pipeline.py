@@ -15,13 +15,15 @@ from eqverify.errors import ContradictionError, InputError, Place, RejectedError
 from eqverify.files import version
 from eqverify.network import Network, evaluate_nodes, evaluation_error, fits_range, join_outputs
 from eqverify.network.sameness import same_function
-from eqverify.options import Element, keywords, keywords_of
+from eqverify.options import Element, changed, keywords, keywords_of
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.reduction.folding import element_of
 from eqverify.reduction.options import ReduceOptions
+from eqverify.reduction.profiles import PROFILES, Profile
 from eqverify.reduction.result import Reduction
 from eqverify.report.claims import DIRECTED_CLAIM
+from eqverify.stability.counterexample import find_counterexample
 from eqverify.stability.facts import Facts
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.proving import prove_stability
@@ -36,8 +38,11 @@ if TYPE_CHECKING:
     from eqverify.export.runtime import RuntimeComparison
 
 
-_RESERVED = 0.3
-"""Share of the time that is kept for rewriting, at most."""
+_RESERVED_LEAST, _RESERVED = 0.1, 0.3
+"""Share of the time that is kept for rewriting, at least and at most."""
+
+_LOOK_SHARE, _LOOK = 0.1, 1.0
+"""Share of the time, and seconds, that a search for an input that settles the property may take."""
 
 _OVERTIME, _OVERTIME_SHARE = 0.5, 0.05
 """Rewriting may end so many seconds, or by such a share of the limit, after it: the file is written then."""
@@ -92,10 +97,9 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
 
     if options.cross_check is not None:
         _require_whole_domain(problem)
-    element = options.dtype or element_of(problem.network)
-    rewriting = TransformOptions(options.shape, named_passes(options.passes), element, options.max_epsilon)
+    rewriting = _rewriting(problem.network, options)
     clock, progress, budget = Clock(), options.progress, _budget(options.time_limit)
-    facts = options.facts or _proved(problem, options)
+    facts, witness = _proved(problem, options, budget)
     clock.lap("stability")
     checked = None
     if options.certificate or options.certified_only:
@@ -112,7 +116,8 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
         facts = checked.facts
         clock.lap("certify")
     progress("reduce", 0, 1)
-    transformed, data, network, epsilons = _made(problem, facts, rewriting, options, budget)
+    own = None if witness is None else _settled_as_is(problem, options)
+    transformed, data, network, epsilons = own or _made(problem, facts, rewriting, options, budget)
     clock.lap("rewrite")
     certified = None
     if options.certificate and checked is not None:
@@ -136,7 +141,20 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
         confirm = _confirm if options.cross_check == "z3" else _confirm_equivalent
         answer = confirm(problem, network, epsilons, options.cross_check_timeout)
         clock.lap("cross_check")
-    return Reduction(problem, facts, transformed, data, network, epsilons, runtime, answer, certified, clock.seconds)
+    made = problem, facts, transformed, data, network, epsilons
+    return Reduction(*made, runtime, answer, certified, clock.seconds, witness)
+
+
+def _rewriting(network: Network, options: ReduceKeywords) -> TransformOptions:
+    """How the network is rewritten: as was chosen, else as is best for the tool that gets it.
+
+    Raises:
+        UsageError: `usage/pass`, `usage/shape`, `usage/dtype`.
+    """
+    profile = Profile(options.shape, options.dtype, float("inf")) if options.for_ is None else PROFILES[options.for_]
+    shape = options.shape if "shape" in changed(options) else profile.shape
+    dtype = options.dtype or profile.dtype or element_of(network)
+    return TransformOptions(shape, named_passes(options.passes), dtype, options.max_epsilon, profile.density)
 
 
 def _budget(limit: TimeLimit) -> Budget:
@@ -144,10 +162,33 @@ def _budget(limit: TimeLimit) -> Budget:
     return Budget(2 * LONGEST if limit == "auto" else limit)
 
 
-def _proved(problem: Problem, options: ReduceKeywords) -> Facts:
-    """The facts, proved in the time that there is for it."""
-    proving = {**keywords_of(options, StabilityOptions), "time_limit": _proving_time(problem, options)}
-    return prove_stability(problem, **proving, progress=options.progress)
+def _settled(problem: Problem, options: ReduceKeywords, budget: Budget) -> FloatArray | None:
+    """An input that satisfies the output condition, for a verifier, whom no smaller network can help then."""
+    if options.for_ is None or options.certificate or options.certified_only or options.cross_check is not None:
+        return None
+    return find_counterexample(problem, options.seed, budget.part(_LOOK_SHARE, _LOOK).exhausted)
+
+
+def _briefly(options: ReduceKeywords) -> ReduceKeywords:
+    """Options of a proof that nobody needs."""
+    limit = options.time_limit
+    return replace(options, engine="crown", time_limit=_LOOK if limit == "auto" else min(limit, _LOOK), resume=None)
+
+
+def _settled_as_is(problem: Problem, options: ReduceKeywords) -> Made | None:
+    settled = replace(whole(problem), choice="an input satisfies the output condition, as its replay shows")
+    return _handed_on(problem, settled, options)
+
+
+def _proved(problem: Problem, options: ReduceKeywords, budget: Budget) -> tuple[Facts, FloatArray | None]:
+    """The facts, proved in the time that there is for it, and an input that settles the property, if one was found."""
+    witness = _settled(problem, options, budget)
+    if options.facts is not None:
+        return options.facts, witness
+    proving = keywords_of(options if witness is None else _briefly(options), StabilityOptions)
+    if witness is None:
+        proving["time_limit"] = _proving_time(problem, options)
+    return prove_stability(problem, **proving, progress=options.progress), witness
 
 
 def _proving_time(problem: Problem, options: ReduceKeywords) -> TimeLimit:
@@ -157,7 +198,7 @@ def _proving_time(problem: Problem, options: ReduceKeywords) -> TimeLimit:
         return limit
     if options.certificate or options.certified_only:
         return limit / 2
-    return limit - min(limit * _RESERVED, rewriting_seconds(problem.network))
+    return limit - limit * min(max(rewriting_seconds(problem.network) / limit, _RESERVED_LEAST), _RESERVED)
 
 
 Made = tuple[Transformed, bytes, Network, FloatArray]
@@ -174,14 +215,15 @@ def _made(problem: Problem, facts: Facts, rewriting: TransformOptions, options: 
                 return _written(problem, facts, transformed, rewriting)
     except TimeoutError:
         transformed = replace(unchanged(problem), choice="unchanged: rewriting was not done within the time limit")
-    if (handed := _handed_on(problem, transformed, options.dtype)) is not None:
+    if (handed := _handed_on(problem, transformed, options)) is not None:
         return handed
     return _written(problem, facts, transformed, rewriting)
 
 
-def _handed_on(problem: Problem, transformed: Transformed, dtype: Element | None) -> Made | None:
+def _handed_on(problem: Problem, transformed: Transformed, options: ReduceKeywords) -> Made | None:
     """The original's file as it is; None where that is not at hand, or is not what was asked for."""
     network, model = problem.network, problem.reading.model
+    dtype = options.dtype or (None if options.for_ is None else PROFILES[options.for_].dtype)
     if model is None or problem.assumed is not None or dtype not in (None, element_of(network)):
         return None
     if (data := model()) is None:

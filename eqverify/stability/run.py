@@ -139,10 +139,12 @@ class Run:
     def work(self, plan: Sequence[StageSpec]) -> None:
         """The stages of a plan, as long as there is anything to decide."""
         for stage in plan:
-            late = self.problem.assumed is not None and self.budget.exhausted()
-            if stage.always or (self.table.undecided() and not late):
+            if stage.always or self.table.undecided():
                 with self._stage(stage.name):
-                    self._attempt(stage)
+                    if stage.always or self.budget.total_left > 0:
+                        self._attempt(stage)
+                    else:
+                        self.annotate(0, "time limit reached")
                 self.journal.flush(self.solver)
 
     def _attempt(self, stage: StageSpec) -> None:

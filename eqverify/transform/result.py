@@ -61,12 +61,15 @@ class TransformOptions:
         dtype: type of the written weights.
         max_epsilon: results with a larger proved deviation are avoided; in LEO's passes, those that compute new weights
             then leave layers alone, from the first on, until the deviation is at most this.
+        density: products of an evaluation for each of the original, at most; what takes more is left out where the
+            original's graph can be written.
     """
 
     shape: Shape = "sequential"
     passes: tuple[str, ...] = PASSES
     dtype: Element = "float32"
     max_epsilon: float = 1e-4
+    density: float = float("inf")
 
     def __post_init__(self) -> None:
         shapes = get_args(Shape)
