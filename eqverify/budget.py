@@ -71,7 +71,7 @@ class Budget:
 
     seconds: float
     hope: Hope | None = None
-    _start: float = field(default_factory=_now)
+    _start: float = field(default_factory=lambda: _now())
 
     @classmethod
     def of(cls, limit: TimeLimit) -> Budget:

@@ -260,7 +260,7 @@ def eliminate(expression: Expression, columns: IntArray, meaning: Expression, ba
     coefficients = expression.rows[:, columns]
     if not coefficients.any():
         return expression
-    checkpoint(0.0 if basis.sparse else float(coefficients.size * basis.width))
+    checkpoint(float(coefficients.shape[0]) * getattr(meaning.rows, "nnz", meaning.rows.size))
     rest = expression.rows.copy()
     rest[:, columns] = 0.0
     rows, rounding = _add(rest, coefficients @ meaning.rows, basis)

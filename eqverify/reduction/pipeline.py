@@ -10,7 +10,7 @@ import numpy as np
 
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.attack.points import sample_boxes
-from eqverify.budget import LONGEST, Budget, Clock, TimeLimit, limited
+from eqverify.budget import LONGEST, PRODUCTS, Budget, Clock, TimeLimit, limited
 from eqverify.errors import ContradictionError, InputError, Place, RejectedError, UsageError
 from eqverify.files import version
 from eqverify.network import Network, evaluate_nodes, evaluation_error, fits_range, join_outputs
@@ -49,6 +49,9 @@ _OVERTIME, _OVERTIME_SHARE = 0.5, 0.05
 
 _MOST_POINTS = 200
 """Of each kind."""
+
+_EVALUATIONS = 30
+"""Evaluations of the original that a comparison takes as long as: both networks, with bounds, and a run."""
 
 _MULTIPLICATIONS = 1 << 27
 """Of one evaluation of all random points at which networks are compared: large ones are compared at fewer."""
@@ -132,7 +135,7 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
     if transformed.handed_on:
         runtime = RuntimeComparison(0, 0.0, 0.0, 0.0, "", agrees=True)
     else:
-        runtime = _replay(problem, facts, data, network, epsilons, hurry=budget.exhausted())
+        runtime = _replay(problem, facts, data, network, epsilons, budget)
         data = data if problem.tail is None else join(data, problem.tail)
     clock.lap("check")
     answer: CrossCheck | Equivalence | None = None
@@ -310,12 +313,13 @@ def _claim(problem: Problem) -> str:
 
 
 def _replay(
-    problem: Problem, facts: Facts, data: bytes, network: Network, epsilons: FloatArray, *, hurry: bool
+    problem: Problem, facts: Facts, data: bytes, network: Network, epsilons: FloatArray, budget: Budget
 ) -> RuntimeComparison:
     """Run the file with onnxruntime, and compare both networks, on samples, corners and witnesses: few in a hurry."""
     from eqverify.export.runtime import compare_with_runtime
 
-    points = _points(problem, facts, 1 if hurry else _MOST_POINTS)
+    affordable = budget.left * PRODUCTS / (_EVALUATIONS * max(1, problem.network.products))
+    points = _points(problem, facts, max(1, min(_MOST_POINTS, int(affordable))))
     points = points[fits_range(network, points)]
     comparison = compare_with_runtime(data, network, points)
     if not comparison.agrees:

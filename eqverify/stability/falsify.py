@@ -68,7 +68,7 @@ class Falsifier:
 
     def sample(self, count: int = 256, stop: Stop = lambda: False) -> None:
         """The centre, random points and random corners of every part; `stop` is asked between batches."""
-        for sampler in self.samplers:
+        for sampler in self.samplers if self.network.relus else ():
             points = sampler.sample(max(5, count // len(self.samplers)))
             for chunk in self._chunks(len(points)):
                 if stop():

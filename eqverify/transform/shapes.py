@@ -40,8 +40,8 @@ _LEO_ENTRIES = 2_000_000
 """LEO's passes are cheap where all layers together have at most so many weights as dense matrices, or twenty times as
 many where that is asked for."""
 
-_ROW_ENTRIES = 1 << 27
-"""Numbers in rows of the normal form (1 GB), which is copied a few times."""
+_ROW_ENTRIES = 1 << 26
+"""Numbers in rows of the normal form (512 MB), which is copied a few times."""
 
 Writer = Callable[[NormalForm, Network, Element], Written]
 
