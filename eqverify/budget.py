@@ -54,6 +54,10 @@ class Hope:
         now = _now()
         self._until = min(max(self._until, now) + share / WORTH, now + self._most())
 
+    def delay(self, seconds: float) -> None:
+        """Called after seconds in which nothing could be gained."""
+        self._until += seconds
+
     def _most(self) -> float:
         return max(FIRST_HOPE, HOPE_SHARE * (_now() - self._start))
 
@@ -101,6 +105,14 @@ class Budget:
         """Note that work of another kind begins."""
         if self.hope is not None:
             self.hope.renew()
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """For work that can gain nothing yet, such as loading a solver: it counts for the total, not for the hope."""
+        start = _now()
+        yield
+        if self.hope is not None:
+            self.hope.delay(_now() - start)
 
     def gain(self, share: float) -> None:
         """Note that a share of what is open was gained."""

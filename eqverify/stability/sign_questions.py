@@ -156,7 +156,8 @@ class SignQuestions:
         """
         name = node.source
         program = self._program
-        model = self._model(node) if program is None else program.model
+        with self.budget.preparing():
+            model = self._model(node) if program is None else program.model
         z, columns = model.values[name], model.width(node) if program is None else model.basis.width
         before = self.table.undecided()
         share = self.budget.share(min(2, self._open_layers(node)))

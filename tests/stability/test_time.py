@@ -65,6 +65,14 @@ def test_parts_share_the_hope_and_stay_within_the_total(clock):
     assert budget.share(3).seconds == pytest.approx(budget.total_left / 3)
 
 
+def test_what_can_gain_nothing_yet_counts_for_the_total_only(clock):
+    budget = Budget.of("auto")
+    with budget.preparing():
+        clock.now += 20.0
+    assert budget.left == FIRST_HOPE
+    assert budget.total_left == LONGEST - 20.0
+
+
 def test_a_number_of_seconds_has_no_hope(clock):
     budget = Budget.of(7.0)
     clock.now += 6.0

@@ -80,7 +80,8 @@ def _ask(
     program: ConstrainedLp | None = None,
 ) -> SignQuestions:
     parts = run.problem, run.table, run.falsifier, run.factory, run.budget, policy
-    session = SignQuestions(*parts, executor=run.executor, prove=prove, program=program)
+    with run.budget.preparing():
+        session = SignQuestions(*parts, executor=run.executor, prove=prove, program=program)
     run.solver = session.description
     try:
         if program is not None:
