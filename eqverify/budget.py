@@ -75,7 +75,7 @@ class Budget:
 
     seconds: float
     hope: Hope | None = None
-    _start: float = field(default_factory=lambda: _now())
+    _start: float = field(default_factory=lambda: _now())  # noqa: PLW0108 - tests move the clock
 
     @classmethod
     def of(cls, limit: TimeLimit) -> Budget:
