@@ -14,7 +14,7 @@ def _now() -> float:
     return time.monotonic()
 
 
-FIRST_HOPE = 1.0
+FIRST_HOPE = 2.0
 """Seconds that work may go on without a gain, at least."""
 
 HOPE_SHARE = 0.25

@@ -116,8 +116,8 @@ def stages(clock, gains, limit="auto"):
 
 
 def test_a_stage_ends_soon_after_its_last_gain(clock):
-    assert stages(clock, [False] * 50) == pytest.approx(1.0)
-    assert stages(clock, [True] * 5 + [False] * 50) == pytest.approx(5 * 0.5 + 1.0)
+    assert stages(clock, [False] * 50) == pytest.approx(FIRST_HOPE)
+    assert stages(clock, [True] * 5 + [False] * 50) == pytest.approx(5 * 0.5 + FIRST_HOPE)
     assert stages(clock, [False] * 50, limit=6.0) == pytest.approx(6.0)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from eqverify.budget import Clock
+from eqverify.budget import Clock, TimeLimit
 from eqverify.cli.commands.shared import Json, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.errors import UsageError
@@ -100,9 +100,8 @@ def reduce(
     with shown_progress() as progress:
         problem = _problem(network, query, radius, around)
         clock.lap("read")
-        if options.time_limit != "auto":
-            options = replace(options, time_limit=max(options.time_limit - clock.seconds["read"], _LEAST))
         keywords = {**keywords_of(options), "certificate": certificate is not None, "progress": progress}
+        keywords["time_limit"] = _left(options.time_limit, clock.seconds["read"])
         result: eq.Reduction | BoxReductions | DirectedReduction
         if for_property:
             result = eq.reduce_for_property(problem, **keywords)
@@ -125,6 +124,11 @@ def reduce(
     render.print_reductions(result, files, saving, seconds)
     if explain:
         print(lines)
+
+
+def _left(limit: TimeLimit, spent: float) -> TimeLimit:
+    """What reading left of a limit."""
+    return limit if limit == "auto" else max(limit - spent, _LEAST)
 
 
 def _problem(network: Path, query: Path | None, radius: float | None, around: str | None) -> Problem:
