@@ -13,7 +13,7 @@ import numpy as np
 from eqverify.arrays import IEEE
 from eqverify.bounds import interval_bounds
 from eqverify.domain import Domain
-from eqverify.errors import InputError, Place
+from eqverify.errors import EqverifyError, InputError, Place
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.reading import Reading
@@ -148,7 +148,18 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
     front = read_front(network)  # first: what cannot be read has an error of its own
     files = _digests(network=network, property=query)
     problem = Problem(front.network, specification, front.tail, files=files)
-    return replace(problem, reading=compared(network, front, problem.domain))
+    reading = compared(network, front, problem.domain)
+    return replace(problem, reading=replace(reading, model=partial(_same_bytes, network, files["network"])))
+
+
+def _same_bytes(path: str | Path, digest: str) -> bytes | None:
+    """The bytes of a model, if they still have this digest."""
+    from eqverify.frontend.onnx import read_bytes
+
+    try:
+        return read_bytes(path) if _digests(network=path)["network"] == digest else None
+    except (EqverifyError, OSError):
+        return None
 
 
 def _digests(**sources: object) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from eqverify.budget import Clock
+from eqverify.budget import Clock, TimeLimit
 from eqverify.cli.commands.shared import Json, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.errors import UsageError
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from eqverify.problem import Problem
     from eqverify.reduction.boxes import BoxReductions
     from eqverify.reduction.directed import DirectedReduction
+
+_LEAST = 1e-3
+"""Seconds that are left where reading took them all."""
 
 
 def reduce(
@@ -98,6 +101,7 @@ def reduce(
         problem = _problem(network, query, radius, around)
         clock.lap("read")
         keywords = {**keywords_of(options), "certificate": certificate is not None, "progress": progress}
+        keywords["time_limit"] = _left(options.time_limit, clock.seconds["read"])
         result: eq.Reduction | BoxReductions | DirectedReduction
         if for_property:
             result = eq.reduce_for_property(problem, **keywords)
@@ -120,6 +124,11 @@ def reduce(
     render.print_reductions(result, files, saving, seconds)
     if explain:
         print(lines)
+
+
+def _left(limit: TimeLimit, spent: float) -> TimeLimit:
+    """What reading left of a limit."""
+    return limit if limit == "auto" else max(limit - spent, _LEAST)
 
 
 def _problem(network: Path, query: Path | None, radius: float | None, around: str | None) -> Problem:
