@@ -79,8 +79,9 @@ def compared(file: str | Path, front: Front, domain: Domain | None) -> Reading:
     """
     from eqverify.export.comparison import probe_points
 
-    network = front.network
-    reading = Reading(partial(_compare, file, network), reason="", rounded=front.rounded)
+    network = front.as_stored
+    folded = network.relu_count - front.network.relu_count
+    reading = Reading(partial(_compare, file, network), reason="", rounded=front.rounded, folded=folded)
     if front.open_ends and domain is not None and domain.size == network.input_size:
         _require_range(file, front, domain)
     if domain is None or domain.size == network.input_size:
@@ -90,7 +91,7 @@ def compared(file: str | Path, front: Front, domain: Domain | None) -> Reading:
 
 def _require_range(file: str | Path, front: Front, domain: Domain) -> None:
     """Raise where values may be beyond the numbers of the network's type on the domain."""
-    network = front.network
+    network = front.as_stored
     most = np.finfo(network.element).max
     hull = domain.hull
     for name, interval in interval_bounds(network, hull.lower[None], hull.upper[None]).items():

@@ -1,0 +1,403 @@
+"""The same function with fewer ReLU units, exactly and for all inputs (M-6 in `specs/rewrites.md`).
+
+What needs no domain is done before anything is proved: units that are multiples of others of their layer, constant and
+dead ones, and layers whose readers see nothing but sums of whole units, as ReluSplitter writes them.  All of it is
+decided in rational arithmetic; what float64 numbers cannot hold is not done, or is held by two of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from eqverify.arrays import ExactArray, FloatArray, IntArray
+from eqverify.network.composition import select_rows
+from eqverify.network.convolution import Convolution
+from eqverify.network.graph import Affine, Network, Node, Relu, Term
+from eqverify.network.linear import Dense, Diagonal, LinearMap
+from eqverify.network.proportional import exact_product, proportional
+
+
+def normalised(network: Network) -> Network:
+    """A network of the same function over the reals; the same object where nothing was found.
+
+    Inputs and outputs stay as they are, and so do the names of nodes that stay.  Channels of convolutions count as
+    units.
+
+    Trusted: that each step is exact; nothing is rounded, and `tests/network/test_normalise.py` compares values in
+    rational arithmetic.
+    """
+    found: Network | None = network
+    while found is not None:
+        network, found = found, None
+        for name in [relu.name for relu in reversed(network.relus)]:
+            layer = layer_of(found or network, name)
+            nodes = None if layer is None else (_vanished(layer) or _merged(layer))
+            if layer is not None and nodes is not None:
+                found = _with(found or network, layer, nodes)
+    return network
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """A ReLU layer between two affine nodes, by units: components, or channels where the pre-activation is an image.
+
+    Unit k shows  up_k max(0, z_k) + down_k min(0, z_k)  to what reads it: 1 and 0, or those of a LeakyReLU.
+
+    Attributes:
+        before: the pre-activation z.
+        relu: the ReLU node.
+        between: the sum of LeakyReLU, None where the layer is a plain one.
+        after: the only reader.
+        follower: the ReLU node that alone reads `after`, None where there is no such.
+        rows: (n, k) all that defines a unit: weights, then bias.
+        weights: (m, n, w) how `after` reads unit k in its own units, by window positions.
+        up, down: (n,) slopes.
+    """
+
+    before: Affine
+    relu: Relu
+    between: Affine | None
+    after: Affine
+    follower: Relu | None
+    rows: FloatArray
+    weights: FloatArray
+    up: list[Fraction]
+    down: list[Fraction]
+
+    @property
+    def block(self) -> int:
+        """Components of a unit."""
+        return self.before.size // len(self.rows)
+
+    @property
+    def term(self) -> Term:
+        """How `after` reads this layer."""
+        shown = self.relu.name if self.between is None else self.between.name
+        return next(term for term in self.after.terms if term.source == shown)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether component j of a unit of `after` reads component j of units here, and nothing else."""
+        return self.weights.shape[2] == 1 and self.after.size == self.block * len(self.weights)
+
+    def components(self, units: IntArray) -> IntArray:
+        """Of some units, in order."""
+        return np.asarray((units[:, None] * self.block + np.arange(self.block)).reshape(-1), dtype=np.int64)
+
+
+def layer_of(network: Network, name: str) -> Layer | None:
+    """A ReLU node with what is before and behind it; None where these have another form."""
+    readers = _readers(network)
+    relu = network.by_name[name]
+    before = network.by_name.get(relu.sources[0])
+    if not isinstance(before, Affine) or not isinstance(relu, Relu):
+        return None
+    found = readers[relu.name]
+    between = after = found[0] if len(found) == 1 else None
+    if not isinstance(after, Affine) or not isinstance(between, Affine):
+        return None
+    if readers[before.name] == [relu]:
+        between = None
+    elif readers[before.name] in ([relu, after], [after, relu]) and len(readers[after.name]) == 1:
+        after = readers[after.name][0]
+    else:
+        return None
+    shown = relu.name if between is None else between.name
+    if not isinstance(after, Affine) or [term.source for term in after.terms].count(shown) != 1:
+        return None
+    rows, slopes = _unit_rows(before), None
+    if rows is not None:
+        slopes = _slopes(between, relu.name, len(rows), before.size // len(rows))
+    linear = next(term.map for term in after.terms if term.source == shown)
+    weights = None if rows is None else _unit_weights(linear, len(rows), before.size // len(rows))
+    if rows is None or weights is None or slopes is None:
+        return None
+    behind = readers[after.name]
+    follower = behind[0] if len(behind) == 1 and isinstance(behind[0], Relu) and len(after.terms) == 1 else None
+    return Layer(before, relu, between, after, follower, rows, weights, *slopes)
+
+
+def _readers(network: Network) -> dict[str, list[Node | None]]:
+    """The nodes that read each; None for an output."""
+    readers: dict[str, list[Node | None]] = {name: [] for name in network.sizes}
+    for node in network.nodes:
+        for source in dict.fromkeys(node.sources):
+            readers[source].append(node)
+    for port in network.outputs:
+        readers[port.source].append(None)
+    return readers
+
+
+def _unit_rows(before: Affine) -> FloatArray | None:
+    """(n, k) weights and bias of each unit; the bias once where it is the same all over a channel."""
+    maps = [term.map for term in before.terms]
+    parts: list[FloatArray] = []
+    for linear in maps:
+        if isinstance(linear, Dense):
+            parts.append(linear.matrix)
+        elif isinstance(linear, Convolution) and linear.groups == 1:
+            parts.append(linear.kernel.reshape(linear.kernel.shape[0], -1))
+        else:
+            return None
+    if len({len(part) for part in parts}) != 1:
+        return None
+    bias = before.bias.reshape(len(parts[0]), -1)
+    return np.hstack([*parts, bias[:, :1] if (bias == bias[:, :1]).all() else bias])
+
+
+def _unit_weights(linear: LinearMap, count: int, block: int) -> FloatArray | None:
+    """(m, n, w) a map by units of both sides."""
+    if isinstance(linear, Dense):
+        return linear.matrix.reshape(linear.shape[0], count, block)
+    if not isinstance(linear, Convolution) or linear.groups > 1 or linear.channels != count:
+        return None
+    return linear.kernel.reshape(*linear.kernel.shape[:2], -1)
+
+
+def _slopes(
+    between: Affine | None, relu: str, count: int, block: int
+) -> tuple[list[Fraction], list[Fraction]] | None:
+    """What units show for positive and for negative z; None unless these are the same all over a channel."""
+    if between is None:
+        return [Fraction(1)] * count, [Fraction(0)] * count
+    if between.bias.any() or len(between.terms) != 2:
+        return None
+    factors: dict[bool, list[Fraction]] = {}
+    for term in between.terms:
+        if not isinstance(term.map, Diagonal):
+            return None
+        scale, divisor = term.map.scale.reshape(count, block), term.map.divisor.reshape(count, block)
+        if (scale != scale[:, :1]).any() or (divisor != divisor[:, :1]).any():
+            return None
+        pairs = zip(scale[:, 0].tolist(), divisor[:, 0].tolist(), strict=True)
+        factors[term.source == relu] = [Fraction(one) / Fraction(two) for one, two in pairs]
+    if len(factors) < 2:
+        return None
+    return [a + b for a, b in zip(factors[True], factors[False], strict=True)], factors[False]
+
+
+def _vanished(layer: Layer) -> list[Node] | None:
+    """Nodes in the place of a layer of which the reader shows linear values, or single units before a ReLU again.
+
+    With t the pre-activation of the first unit of a group of multiples, a unit of the reader is
+    m + sum over groups of (p max(0, t) + q min(0, t)).  It is linear in a group where p = q.  Where that is so but for
+    one group, where nothing else is read, m <= 0, and a ReLU follows: max(0, it) is max(0, m + p t) for p, q >= 0, and
+    max(0, m + q t) for p, q <= 0.
+    """
+    first, factors = proportional(layer.rows)
+    single = (first == np.arange(len(first))) & (np.bincount(first + 1, minlength=len(first) + 1)[1:] == 1)
+    bent = np.array([up != down for up, down in zip(layer.up, layer.down, strict=True)])
+    read = (layer.weights != 0).any(axis=2)
+    if (first < 0).any() or (read[:, single & bent].sum(axis=1) > (layer.follower is not None and layer.aligned)).any():
+        return None
+    rows: list[dict[int, ExactArray]] = []
+    for row, bias in zip(layer.weights, layer.after.bias.reshape(len(layer.weights), -1), strict=True):
+        linear = _linear_row(layer, row, first, factors, bool((bias <= 0).all()))
+        if linear is None:
+            return None
+        rows.append(linear)
+    return _written(layer, rows)
+
+
+def _linear_row(
+    layer: Layer, row: FloatArray, first: IntArray, factors: Sequence[Fraction], low: bool
+) -> dict[int, ExactArray] | None:
+    """By group, the factors (w,) by which a unit of the reader may read its z instead; None where it may not.
+
+    Args:
+        layer: the layer.
+        row: (n, w) its weights.
+        first: (n,) the group of each unit.
+        factors: (n,) what it is times the first of its group.
+        low: whether the row's bias is at most 0.
+    """
+    plus: dict[int, ExactArray] = {}
+    minus: dict[int, ExactArray] = {}
+    for unit in np.flatnonzero(row.any(axis=1)).tolist():
+        factor, group = factors[unit], int(first[unit])
+        slopes = (layer.up[unit], layer.down[unit]) if factor > 0 else (layer.down[unit], layer.up[unit])
+        weight = np.array([Fraction(value) for value in row[unit].tolist()], dtype=object)
+        for sums, slope in zip((plus, minus), slopes, strict=True):
+            sums[group] = sums.get(group, 0) + weight * (slope * factor)
+    found = {group: p for group, p in plus.items() if (p == minus[group]).all()}
+    if len(found) == len(plus):
+        return {group: p for group, p in found.items() if p.any()}
+    if layer.follower is None or not layer.aligned or not low:
+        return None
+    used = [group for group in plus if plus[group].any() or minus[group].any()]
+    if len(used) != 1:
+        return None
+    (p,), (q,) = plus[used[0]], minus[used[0]]
+    if p >= 0 and q >= 0:
+        return {used[0]: plus[used[0]]}
+    return {used[0]: minus[used[0]]} if p <= 0 and q <= 0 else None
+
+
+def _written(layer: Layer, rows: list[dict[int, ExactArray]]) -> list[Node] | None:
+    """The nodes: one whose rows are multiples of rows of the layer where float64 holds them, or one after the other."""
+    groups = sorted({group for row in rows for group in row})
+    others = tuple(term for term in layer.after.terms if term is not layer.term)
+    if not groups:
+        return [Affine(layer.after.name, others, layer.after.bias)]
+    if layer.aligned and all(len(row) == 1 for row in rows):
+        units = np.array([next(iter(row)) for row in rows])
+        scale = [next(iter(row.values()))[0] for row in rows]
+        one = None if others else _scaled(layer, units, scale)
+        if one is not None:
+            return [one]
+        matrix = np.array(scale, dtype=object).repeat(layer.block)
+        kept = units
+    else:
+        kept = np.array(groups)
+        matrix = np.full((len(rows), len(groups), layer.weights.shape[2]), Fraction(0), dtype=object)
+        for index, row in enumerate(rows):
+            for group, factors in row.items():
+                matrix[index, groups.index(group)] = factors
+    parts = _parts(matrix)
+    if parts is None:
+        return None
+    before = _selected(layer.before, layer, kept)
+    terms = tuple(Term(before.name, _linear(layer, part)) for part in parts)
+    return [before, Affine(layer.after.name, (*others, *terms), layer.after.bias)]
+
+
+def _linear(layer: Layer, part: FloatArray) -> LinearMap:
+    """A map of factors: one for each component, or by units of both sides and window positions."""
+    if part.ndim == 1:
+        return Diagonal(part, np.ones(part.size))
+    read = layer.term.map
+    if isinstance(read, Convolution):
+        return replace(read, kernel=part.reshape(*part.shape[:2], *read.window))
+    return Dense(part.reshape(len(part), -1))
+
+
+def _parts(exact: ExactArray) -> list[FloatArray] | None:
+    """One or two float64 arrays whose sum an array of rationals is; None where they cannot be."""
+    parts = []
+    left = exact
+    for _ in range(2):
+        try:
+            part = np.array([float(value) for value in left.reshape(-1)]).reshape(left.shape)
+        except OverflowError:
+            return None
+        parts.append(part)
+        left = left - np.array([Fraction(value) for value in part.reshape(-1).tolist()], dtype=object).reshape(part.shape)
+        if not left.any():
+            return parts
+    return None
+
+
+def _scaled(layer: Layer, units: IntArray, scale: Sequence[Fraction]) -> Affine | None:
+    """The reader as multiples of units of the pre-activation, plus its own bias; None where float64 does not hold it."""
+    before = _selected(layer.before, layer, units)
+    exact = [float(value) for value in scale]
+    if any(Fraction(value) != factor for value, factor in zip(exact, scale, strict=True)):
+        return None
+    terms = []
+    for term in before.terms:
+        array = term.map.kernel if isinstance(term.map, Convolution) else term.map.dense()
+        products = [exact_product(row, factor) for row, factor in zip(array, exact, strict=True)]
+        if any(product is None for product in products):
+            return None
+        scaled = np.stack([product for product in products if product is not None])
+        linear = replace(term.map, kernel=scaled) if isinstance(term.map, Convolution) else Dense(scaled)
+        terms.append(Term(term.source, linear))
+    pairs = zip(before.bias.tolist(), np.repeat(exact, layer.block).tolist(), layer.after.bias.tolist(), strict=True)
+    bias = _floats([Fraction(b) * Fraction(factor) + Fraction(own) for b, factor, own in pairs])
+    return None if bias is None else Affine(layer.after.name, tuple(terms), bias)
+
+
+def _merged(layer: Layer) -> list[Node] | None:
+    """The layer without units that are multiples of others, constant, or not read; None where there are none.
+
+    s max(0, z) = max(0, s z) for s > 0: the reader's weights of a multiple join those of the first one.
+    """
+    first, factors = proportional(layer.rows)
+    weights, bias = layer.weights.copy(), layer.after.bias
+    classes: dict[object, list[int]] = defaultdict(list)
+    for unit in np.flatnonzero(first >= 0).tolist():
+        classes[first[unit], factors[unit] > 0, layer.up[unit], layer.down[unit]].append(unit)
+    for kept, *gone in classes.values():
+        columns = weights[:, [kept, *gone]]
+        ratios = [factors[unit] / factors[kept] for unit in (kept, *gone)]
+        if gone and (column := _sums(columns, ratios)) is not None:
+            weights[:, kept], weights[:, gone] = column, 0.0
+    constant = np.flatnonzero(first < 0)
+    if constant.size and (shifted := _shifted(layer, constant)) is not None:
+        weights[:, constant], bias = 0.0, shifted
+    read = weights.any(axis=(0, 2))
+    return None if read.all() else _without(layer, np.flatnonzero(read), weights, bias)
+
+
+def _sums(columns: FloatArray, ratios: Sequence[Fraction]) -> FloatArray | None:
+    """(m, w) the sums of columns (m, k, w) times ratios (k,); None where float64 does not hold them."""
+    result = np.zeros((len(columns), columns.shape[2]))
+    for place in np.argwhere(columns.any(axis=1)).tolist():
+        values = columns[place[0], :, place[1]].tolist()
+        exact = sum((Fraction(v) * ratio for v, ratio in zip(values, ratios, strict=True) if v), Fraction(0))
+        number = _floats([exact])
+        if number is None:
+            return None
+        result[place[0], place[1]] = number[0]
+    return result
+
+
+def _shifted(layer: Layer, units: IntArray) -> FloatArray | None:
+    """The reader's bias with what units of constant z show; None where float64 does not hold it."""
+    shown = np.full(layer.before.size, Fraction(0), dtype=object)
+    for unit in units.tolist():
+        for component in layer.components(np.array([unit])).tolist():
+            z = Fraction(float(layer.before.bias[component]))
+            shown[component] = z * (layer.up[unit] if z > 0 else layer.down[unit])
+    if not shown.any():
+        return layer.after.bias
+    bias = [Fraction(value) for value in layer.after.bias.tolist()]
+    return _floats([a + b for a, b in zip(bias, layer.term.map.forward_exact(shown).tolist(), strict=True)])
+
+
+def _without(layer: Layer, kept: IntArray, weights: FloatArray, bias: FloatArray) -> list[Node]:
+    """The nodes with some units only, and the reader's weights (m, n, w) and bias."""
+    others = tuple(term for term in layer.after.terms if term is not layer.term)
+    if not kept.size:
+        return [Affine(layer.after.name, others, bias)]
+    nodes: list[Node] = [_selected(layer.before, layer, kept), layer.relu]
+    if layer.between is not None:
+        components = layer.components(kept)
+        diagonals = [(term.source, term.map) for term in layer.between.terms if isinstance(term.map, Diagonal)]
+        terms = (Term(name, Diagonal(d.scale[components], d.divisor[components])) for name, d in diagonals)
+        nodes.append(Affine(layer.between.name, tuple(terms), layer.between.bias[components]))
+    own = Term(layer.term.source, _linear(layer, weights[:, kept]))
+    return [*nodes, Affine(layer.after.name, (*others, own), bias)]
+
+
+def _with(network: Network, layer: Layer, nodes: Sequence[Node]) -> Network:
+    """The network with other nodes in the place of a layer and its reader."""
+    gone = {layer.before.name, layer.relu.name} | ({layer.between.name} if layer.between is not None else set())
+    changed = [
+        other
+        for node in network.nodes
+        if node.name not in gone
+        for other in (nodes if node.name == layer.after.name else (node,))
+    ]
+    return Network(network.inputs, tuple(changed), network.outputs)
+
+
+def _selected(node: Affine, layer: Layer, units: IntArray) -> Affine:
+    """An affine node with some units of a layer, in the order given."""
+    components = layer.components(units)
+    terms = tuple(Term(term.source, select_rows(term.map, components)) for term in node.terms)
+    return Affine(node.name, terms, node.bias[components])
+
+
+def _floats(exact: Sequence[Fraction]) -> FloatArray | None:
+    """Rationals as float64 numbers; None where one is none."""
+    try:
+        found = [float(value) for value in exact]
+    except OverflowError:
+        return None
+    return np.array(found) if all(Fraction(a) == b for a, b in zip(found, exact, strict=True)) else None
