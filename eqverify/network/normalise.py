@@ -19,7 +19,14 @@ from eqverify.network.composition import select_rows
 from eqverify.network.convolution import Convolution
 from eqverify.network.graph import Affine, Network, Node, Relu, Term
 from eqverify.network.linear import Dense, Diagonal, LinearMap
-from eqverify.network.proportional import exact_product, proportional
+from eqverify.network.proportional import exact_product, exact_sum, proportional
+from eqverify.numerals import nearest_float
+
+_MOST_PRODUCTS = 1 << 20
+"""Of rational numbers, for what constant units show."""
+
+Readers = dict[str, list[Node | None]]
+"""The nodes that read each input or node; None for an output."""
 
 
 def normalised(network: Network) -> Network:
@@ -31,14 +38,16 @@ def normalised(network: Network) -> Network:
     Trusted: that each step is exact; nothing is rounded, and `tests/network/test_normalise.py` compares values in
     rational arithmetic.
     """
-    found: Network | None = network
-    while found is not None:
-        network, found = found, None
-        for name in [relu.name for relu in reversed(network.relus)]:
-            layer = layer_of(found or network, name)
-            nodes = None if layer is None else (_vanished(layer) or _merged(layer))
-            if layer is not None and nodes is not None:
-                found = _with(found or network, layer, nodes)
+    names, readers = [relu.name for relu in reversed(network.relus)], _readers(network)
+    while names:
+        again = False
+        for name in names:
+            layer = layer_of(network, readers, name)
+            if layer is None or (nodes := _vanished(layer) or _merged(layer)) is None:
+                continue
+            network, again = _with(network, layer, nodes), True
+            readers = _readers(network)
+        names = [relu.name for relu in reversed(network.relus)] if again else []
     return network
 
 
@@ -54,7 +63,7 @@ class Layer:
         between: the sum of LeakyReLU, None where the layer is a plain one.
         after: the only reader.
         follower: the ReLU node that alone reads `after`, None where there is no such.
-        rows: (n, k) all that defines a unit: weights, then bias.
+        rows: (n, k) arrays, all that defines a unit: weights, then bias.
         weights: (m, n, w) how `after` reads unit k in its own units, by window positions.
         up, down: (n,) slopes.
     """
@@ -64,7 +73,7 @@ class Layer:
     between: Affine | None
     after: Affine
     follower: Relu | None
-    rows: FloatArray
+    rows: list[FloatArray]
     weights: FloatArray
     up: list[Fraction]
     down: list[Fraction]
@@ -72,7 +81,7 @@ class Layer:
     @property
     def block(self) -> int:
         """Components of a unit."""
-        return self.before.size // len(self.rows)
+        return self.before.size // len(self.up)
 
     @property
     def term(self) -> Term:
@@ -90,41 +99,36 @@ class Layer:
         return np.asarray((units[:, None] * self.block + np.arange(self.block)).reshape(-1), dtype=np.int64)
 
 
-def layer_of(network: Network, name: str) -> Layer | None:
+def layer_of(network: Network, readers: Readers, name: str) -> Layer | None:
     """A ReLU node with what is before and behind it; None where these have another form."""
-    readers = _readers(network)
     relu = network.by_name[name]
     before = network.by_name.get(relu.sources[0])
-    if not isinstance(before, Affine) or not isinstance(relu, Relu):
+    if not isinstance(relu, Relu) or not isinstance(before, Affine) or len(readers[name]) != 1:
         return None
-    found = readers[relu.name]
-    between = after = found[0] if len(found) == 1 else None
-    if not isinstance(after, Affine) or not isinstance(between, Affine):
+    between, after = None, readers[name][0]
+    if len(readers[before.name]) == 2 and after in readers[before.name] and isinstance(after, Affine):
+        between, after = after, readers[after.name][0] if len(readers[after.name]) == 1 else None
+    elif len(readers[before.name]) != 1:
         return None
-    if readers[before.name] == [relu]:
-        between = None
-    elif readers[before.name] in ([relu, after], [after, relu]) and len(readers[after.name]) == 1:
-        after = readers[after.name][0]
-    else:
-        return None
-    shown = relu.name if between is None else between.name
+    shown = name if between is None else between.name
     if not isinstance(after, Affine) or [term.source for term in after.terms].count(shown) != 1:
         return None
-    rows, slopes = _unit_rows(before), None
-    if rows is not None:
-        slopes = _slopes(between, relu.name, len(rows), before.size // len(rows))
     linear = next(term.map for term in after.terms if term.source == shown)
-    weights = None if rows is None else _unit_weights(linear, len(rows), before.size // len(rows))
-    if rows is None or weights is None or slopes is None:
+    rows = _unit_rows(before)
+    if rows is None:
+        return None
+    count = len(rows[0])
+    weights = _unit_weights(linear, count, before.size // count)
+    slopes = _slopes(between, name, count, before.size // count)
+    if weights is None or slopes is None:
         return None
     behind = readers[after.name]
     follower = behind[0] if len(behind) == 1 and isinstance(behind[0], Relu) and len(after.terms) == 1 else None
     return Layer(before, relu, between, after, follower, rows, weights, *slopes)
 
 
-def _readers(network: Network) -> dict[str, list[Node | None]]:
-    """The nodes that read each; None for an output."""
-    readers: dict[str, list[Node | None]] = {name: [] for name in network.sizes}
+def _readers(network: Network) -> Readers:
+    readers: Readers = {name: [] for name in network.sizes}
     for node in network.nodes:
         for source in dict.fromkeys(node.sources):
             readers[source].append(node)
@@ -133,8 +137,8 @@ def _readers(network: Network) -> dict[str, list[Node | None]]:
     return readers
 
 
-def _unit_rows(before: Affine) -> FloatArray | None:
-    """(n, k) weights and bias of each unit; the bias once where it is the same all over a channel."""
+def _unit_rows(before: Affine) -> list[FloatArray] | None:
+    """(n, k) arrays: weights and bias of each unit; the bias once where it is the same all over a channel."""
     maps = [term.map for term in before.terms]
     parts: list[FloatArray] = []
     for linear in maps:
@@ -147,7 +151,7 @@ def _unit_rows(before: Affine) -> FloatArray | None:
     if len({len(part) for part in parts}) != 1:
         return None
     bias = before.bias.reshape(len(parts[0]), -1)
-    return np.hstack([*parts, bias[:, :1] if (bias == bias[:, :1]).all() else bias])
+    return [*parts, bias[:, :1] if (bias == bias[:, :1]).all() else bias]
 
 
 def _unit_weights(linear: LinearMap, count: int, block: int) -> FloatArray | None:
@@ -159,9 +163,7 @@ def _unit_weights(linear: LinearMap, count: int, block: int) -> FloatArray | Non
     return linear.kernel.reshape(*linear.kernel.shape[:2], -1)
 
 
-def _slopes(
-    between: Affine | None, relu: str, count: int, block: int
-) -> tuple[list[Fraction], list[Fraction]] | None:
+def _slopes(between: Affine | None, relu: str, count: int, block: int) -> tuple[list[Fraction], list[Fraction]] | None:
     """What units show for positive and for negative z; None unless these are the same all over a channel."""
     if between is None:
         return [Fraction(1)] * count, [Fraction(0)] * count
@@ -250,8 +252,7 @@ def _written(layer: Layer, rows: list[dict[int, ExactArray]]) -> list[Node] | No
         one = None if others else _scaled(layer, units, scale)
         if one is not None:
             return [one]
-        matrix = np.array(scale, dtype=object).repeat(layer.block)
-        kept = units
+        kept, matrix = units, np.array(scale, dtype=object)
     else:
         kept = np.array(groups)
         matrix = np.full((len(rows), len(groups), layer.weights.shape[2]), Fraction(0), dtype=object)
@@ -267,9 +268,9 @@ def _written(layer: Layer, rows: list[dict[int, ExactArray]]) -> list[Node] | No
 
 
 def _linear(layer: Layer, part: FloatArray) -> LinearMap:
-    """A map of factors: one for each component, or by units of both sides and window positions."""
+    """A map of factors: one for each unit, or by units of both sides and window positions."""
     if part.ndim == 1:
-        return Diagonal(part, np.ones(part.size))
+        return Diagonal(part.repeat(layer.block), np.ones(part.size * layer.block))
     read = layer.term.map
     if isinstance(read, Convolution):
         return replace(read, kernel=part.reshape(*part.shape[:2], *read.window))
@@ -278,37 +279,42 @@ def _linear(layer: Layer, part: FloatArray) -> LinearMap:
 
 def _parts(exact: ExactArray) -> list[FloatArray] | None:
     """One or two float64 arrays whose sum an array of rationals is; None where they cannot be."""
-    parts = []
-    left = exact
+    parts, left = [], exact.reshape(-1)
     for _ in range(2):
-        try:
-            part = np.array([float(value) for value in left.reshape(-1)]).reshape(left.shape)
-        except OverflowError:
+        part = np.array([nearest_float(value) for value in left])
+        if not np.isfinite(part).all():
             return None
-        parts.append(part)
-        left = left - np.array([Fraction(value) for value in part.reshape(-1).tolist()], dtype=object).reshape(part.shape)
+        parts.append(part.reshape(exact.shape))
+        left = left - np.array([Fraction(value) for value in part.tolist()], dtype=object)
         if not left.any():
             return parts
     return None
 
 
 def _scaled(layer: Layer, units: IntArray, scale: Sequence[Fraction]) -> Affine | None:
-    """The reader as multiples of units of the pre-activation, plus its own bias; None where float64 does not hold it."""
+    """The reader as multiples of units of the pre-activation, plus its bias; None where float64 does not hold it."""
     before = _selected(layer.before, layer, units)
-    exact = [float(value) for value in scale]
-    if any(Fraction(value) != factor for value, factor in zip(exact, scale, strict=True)):
+    exact = _floats(scale)
+    if exact is None:
         return None
     terms = []
     for term in before.terms:
         array = term.map.kernel if isinstance(term.map, Convolution) else term.map.dense()
-        products = [exact_product(row, factor) for row, factor in zip(array, exact, strict=True)]
+        products = [exact_product(row, factor) for row, factor in zip(array, exact.tolist(), strict=True)]
         if any(product is None for product in products):
             return None
         scaled = np.stack([product for product in products if product is not None])
         linear = replace(term.map, kernel=scaled) if isinstance(term.map, Convolution) else Dense(scaled)
         terms.append(Term(term.source, linear))
-    pairs = zip(before.bias.tolist(), np.repeat(exact, layer.block).tolist(), layer.after.bias.tolist(), strict=True)
-    bias = _floats([Fraction(b) * Fraction(factor) + Fraction(own) for b, factor, own in pairs])
+    triples = zip(before.bias.tolist(), np.repeat(exact, layer.block).tolist(), layer.after.bias.tolist(), strict=True)
+    known: dict[tuple[float, float, float], Fraction] = {}
+    sums = []
+    for triple in triples:
+        if triple not in known:
+            b, factor, own = map(Fraction, triple)
+            known[triple] = b * factor + own
+        sums.append(known[triple])
+    bias = _floats(sums)
     return None if bias is None else Affine(layer.after.name, tuple(terms), bias)
 
 
@@ -318,44 +324,48 @@ def _merged(layer: Layer) -> list[Node] | None:
     s max(0, z) = max(0, s z) for s > 0: the reader's weights of a multiple join those of the first one.
     """
     first, factors = proportional(layer.rows)
-    weights, bias = layer.weights.copy(), layer.after.bias
     classes: dict[object, list[int]] = defaultdict(list)
     for unit in np.flatnonzero(first >= 0).tolist():
         classes[first[unit], factors[unit] > 0, layer.up[unit], layer.down[unit]].append(unit)
+    columns: dict[int, FloatArray | float] = {}
     for kept, *gone in classes.values():
-        columns = weights[:, [kept, *gone]]
-        ratios = [factors[unit] / factors[kept] for unit in (kept, *gone)]
-        if gone and (column := _sums(columns, ratios)) is not None:
-            weights[:, kept], weights[:, gone] = column, 0.0
-    constant = np.flatnonzero(first < 0)
-    if constant.size and (shifted := _shifted(layer, constant)) is not None:
-        weights[:, constant], bias = 0.0, shifted
-    read = weights.any(axis=(0, 2))
-    return None if read.all() else _without(layer, np.flatnonzero(read), weights, bias)
+        total: FloatArray | None = layer.weights[:, kept]
+        for unit in gone:
+            total = None if total is None else _sum(total, layer.weights[:, unit], factors[unit] / factors[kept])
+        if gone and total is not None:
+            columns |= {kept: total, **dict.fromkeys(gone, 0.0)}
+    constant, bias = np.flatnonzero(first < 0).tolist(), layer.after.bias
+    if constant and (shifted := _shifted(layer, constant)) is not None:
+        columns, bias = {**columns, **dict.fromkeys(constant, 0.0)}, shifted
+    read = layer.weights.any(axis=(0, 2))
+    for unit, column in columns.items():
+        read[unit] = np.any(column)
+    if read.all():
+        return None
+    weights = layer.weights.copy()
+    for unit, column in columns.items():
+        weights[:, unit] = column
+    return _without(layer, np.flatnonzero(read), weights, bias)
 
 
-def _sums(columns: FloatArray, ratios: Sequence[Fraction]) -> FloatArray | None:
-    """(m, w) the sums of columns (m, k, w) times ratios (k,); None where float64 does not hold them."""
-    result = np.zeros((len(columns), columns.shape[2]))
-    for place in np.argwhere(columns.any(axis=1)).tolist():
-        values = columns[place[0], :, place[1]].tolist()
-        exact = sum((Fraction(v) * ratio for v, ratio in zip(values, ratios, strict=True) if v), Fraction(0))
-        number = _floats([exact])
-        if number is None:
-            return None
-        result[place[0], place[1]] = number[0]
-    return result
+def _sum(column: FloatArray, other: FloatArray, ratio: Fraction) -> FloatArray | None:
+    """column + ratio * other, (m, w) each; None unless float64 holds it."""
+    factor = nearest_float(ratio)
+    product = exact_product(other, factor) if factor == ratio else None
+    return None if product is None else exact_sum(column, product)
 
 
-def _shifted(layer: Layer, units: IntArray) -> FloatArray | None:
-    """The reader's bias with what units of constant z show; None where float64 does not hold it."""
+def _shifted(layer: Layer, units: Sequence[int]) -> FloatArray | None:
+    """The reader's bias with what units of constant z show; None where float64 does not hold it, or it takes long."""
     shown = np.full(layer.before.size, Fraction(0), dtype=object)
-    for unit in units.tolist():
+    for unit in units:
         for component in layer.components(np.array([unit])).tolist():
             z = Fraction(float(layer.before.bias[component]))
             shown[component] = z * (layer.up[unit] if z > 0 else layer.down[unit])
     if not shown.any():
         return layer.after.bias
+    if layer.term.map.fan_in * layer.after.size > _MOST_PRODUCTS:
+        return None
     bias = [Fraction(value) for value in layer.after.bias.tolist()]
     return _floats([a + b for a, b in zip(bias, layer.term.map.forward_exact(shown).tolist(), strict=True)])
 
@@ -396,8 +406,5 @@ def _selected(node: Affine, layer: Layer, units: IntArray) -> Affine:
 
 def _floats(exact: Sequence[Fraction]) -> FloatArray | None:
     """Rationals as float64 numbers; None where one is none."""
-    try:
-        found = [float(value) for value in exact]
-    except OverflowError:
-        return None
-    return np.array(found) if all(Fraction(a) == b for a, b in zip(found, exact, strict=True)) else None
+    found = [nearest_float(value) for value in exact]
+    return np.array(found) if found == list(exact) else None  # compared exactly
