@@ -73,7 +73,7 @@ def verify(
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, _named(parsed, networks), options)
     problem, data = _load(parsed, specification, networks)
-    options.counted(problem.network.relu_count)
+    options.counted(problem.relu_count)
     return run.decide(problem, data)
 
 

@@ -521,7 +521,7 @@ class VerifyRun:
             verdict = "unknown"
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
-        before = self.problem.network.relu_count
+        before = self.problem.relu_count
         claimed = 0 if verdict == "sat" else len(self.claimed) + self.accepted
         return Verification(
             verdict,

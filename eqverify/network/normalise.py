@@ -14,10 +14,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from eqverify.arrays import ExactArray, FloatArray, IntArray
+from eqverify.arrays import BoolArray, ExactArray, FloatArray, IntArray
 from eqverify.network.composition import select_rows
 from eqverify.network.convolution import Convolution
-from eqverify.network.graph import Affine, Network, Node, Relu, Term
+from eqverify.network.graph import Affine, Network, Node, Relu, Term, needed_nodes
 from eqverify.network.linear import Dense, Diagonal, LinearMap
 from eqverify.network.proportional import exact_product, exact_sum, proportional
 from eqverify.numerals import nearest_float
@@ -42,7 +42,7 @@ def normalised(network: Network) -> Network:
     while names:
         again = False
         for name in names:
-            layer = layer_of(network, readers, name)
+            layer = layer_of(network, readers, name) if name in network.by_name else None
             if layer is None or (nodes := _vanished(layer) or _merged(layer)) is None:
                 continue
             network, again = _with(network, layer, nodes), True
@@ -84,6 +84,12 @@ class Layer:
         return self.before.size // len(self.up)
 
     @property
+    def constant(self) -> BoolArray:
+        """(n,) whether z does not depend on the input."""
+        read = [part.any(axis=1) for part in self.rows[:-1]]
+        return ~np.logical_or.reduce(read, dtype=bool) if read else np.ones(len(self.up), dtype=bool)
+
+    @property
     def term(self) -> Term:
         """How `after` reads this layer."""
         shown = self.relu.name if self.between is None else self.between.name
@@ -92,6 +98,9 @@ class Layer:
     @property
     def aligned(self) -> bool:
         """Whether component j of a unit of `after` reads component j of units here, and nothing else."""
+        linear = self.term.map
+        if isinstance(linear, Convolution) and (max(linear.strides) > 1 or max(linear.before + linear.after) > 0):
+            return False
         return self.weights.shape[2] == 1 and self.after.size == self.block * len(self.weights)
 
     def components(self, units: IntArray) -> IntArray:
@@ -148,9 +157,9 @@ def _unit_rows(before: Affine) -> list[FloatArray] | None:
             parts.append(linear.kernel.reshape(linear.kernel.shape[0], -1))
         else:
             return None
-    if len({len(part) for part in parts}) != 1:
+    if len({len(part) for part in parts}) > 1:
         return None
-    bias = before.bias.reshape(len(parts[0]), -1)
+    bias = before.bias.reshape(len(parts[0]) if parts else before.size, -1)
     return [*parts, bias[:, :1] if (bias == bias[:, :1]).all() else bias]
 
 
@@ -195,7 +204,10 @@ def _vanished(layer: Layer) -> list[Node] | None:
     single = (first == np.arange(len(first))) & (np.bincount(first + 1, minlength=len(first) + 1)[1:] == 1)
     bent = np.array([up != down for up, down in zip(layer.up, layer.down, strict=True)])
     read = (layer.weights != 0).any(axis=2)
-    if (first < 0).any() or (read[:, single & bent].sum(axis=1) > (layer.follower is not None and layer.aligned)).any():
+    if (
+        layer.constant.any()
+        or (read[:, single & bent].sum(axis=1) > (layer.follower is not None and layer.aligned)).any()
+    ):
         return None
     rows: list[dict[int, ExactArray]] = []
     for row, bias in zip(layer.weights, layer.after.bias.reshape(len(layer.weights), -1), strict=True):
@@ -323,9 +335,9 @@ def _merged(layer: Layer) -> list[Node] | None:
 
     s max(0, z) = max(0, s z) for s > 0: the reader's weights of a multiple join those of the first one.
     """
-    first, factors = proportional(layer.rows)
+    (first, factors), still = proportional(layer.rows), layer.constant
     classes: dict[object, list[int]] = defaultdict(list)
-    for unit in np.flatnonzero(first >= 0).tolist():
+    for unit in np.flatnonzero(~still).tolist():
         classes[first[unit], factors[unit] > 0, layer.up[unit], layer.down[unit]].append(unit)
     columns: dict[int, FloatArray | float] = {}
     for kept, *gone in classes.values():
@@ -334,7 +346,7 @@ def _merged(layer: Layer) -> list[Node] | None:
             total = None if total is None else _sum(total, layer.weights[:, unit], factors[unit] / factors[kept])
         if gone and total is not None:
             columns |= {kept: total, **dict.fromkeys(gone, 0.0)}
-    constant, bias = np.flatnonzero(first < 0).tolist(), layer.after.bias
+    constant, bias = np.flatnonzero(still).tolist(), layer.after.bias
     if constant and (shifted := _shifted(layer, constant)) is not None:
         columns, bias = {**columns, **dict.fromkeys(constant, 0.0)}, shifted
     read = layer.weights.any(axis=(0, 2))
@@ -394,7 +406,8 @@ def _with(network: Network, layer: Layer, nodes: Sequence[Node]) -> Network:
         if node.name not in gone
         for other in (nodes if node.name == layer.after.name else (node,))
     ]
-    return Network(network.inputs, tuple(changed), network.outputs)
+    needed = needed_nodes(changed, (port.source for port in network.outputs))
+    return Network(network.inputs, needed, network.outputs)
 
 
 def _selected(node: Affine, layer: Layer, units: IntArray) -> Affine:
