@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
 
 from eqverify.arrays import BoolArray
 from eqverify.bounds import Bounds, Interval, crown_bounds, optimise_slopes
-from eqverify.domain import Box, Case, Conjunction, HalfSpace, Polytope
+from eqverify.domain import Box, Case, HalfSpace, Polytope
 from eqverify.errors import InputError
 from eqverify.network import Network, join_outputs
-from eqverify.numerals import round_up
 from eqverify.reduction.folding import fold_case
 
 _MANY = 16
@@ -39,10 +38,14 @@ def left_open(network: Network, cases: Sequence[Case], stop: Callable[[], bool])
         cases: fewer than some are returned as they are.
         stop: whether cases shall be left as they are from now on.
     """
+    if len(cases) < _MANY:
+        return list(cases)
     forms: dict[Form, int] = {}
-    for row in (row for case in cases for rows in case.unsafe for row in rows):
-        forms.setdefault(_form(row), len(forms))
-    if len(cases) < _MANY or not 0 < len(forms) <= _MOST_FORMS:
+    unsafe = [
+        [[(forms.setdefault(_form(row), len(forms)), row.bound) for row in rows] for rows in case.unsafe]
+        for case in cases
+    ]
+    if not 0 < len(forms) <= _MOST_FORMS:
         return list(cases)
     boxes = [case.polytope.box for case in cases]
     lower, upper = np.stack([box.lower for box in boxes]), np.stack([box.upper for box in boxes])
@@ -56,7 +59,9 @@ def left_open(network: Network, cases: Sequence[Case], stop: Callable[[], bool])
             return [*kept, *cases[start:]]
         bounds = crown_bounds(shown, lower[part], upper[part], outputs=True)
         least = join_outputs(shown, {port.source: bounds[port.source].lower for port in shown.outputs})
-        kept += [case for case, row in zip(cases[part], least, strict=True) if not _refuted(case, forms, row.tolist())]
+        for case, disjuncts, row in zip(cases[part], unsafe[part], least.tolist(), strict=True):
+            if not all(any(bound < row[form] for form, bound in rows) for rows in disjuncts):
+                kept.append(case)
     return kept
 
 
@@ -78,15 +83,6 @@ def _with_forms(network: Network, hull: Box, forms: Sequence[Form]) -> Network |
 
 def _is_row(one: HalfSpace, other: HalfSpace) -> bool:
     return _form(one) == _form(other) and not one.bound
-
-
-def _refuted(case: Case, forms: Mapping[Form, int], least: Sequence[float]) -> bool:
-    """Whether each disjunct has a row that holds nowhere, given lower bounds of all forms."""
-
-    def never(rows: Conjunction) -> bool:
-        return any(least[forms[_form(row)]] > round_up(row.bound) for row in rows)
-
-    return all(map(never, case.unsafe))
 
 
 def output_bounds(network: Network, box: Box, known: Bounds | None = None) -> dict[str, Interval]:
