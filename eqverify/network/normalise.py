@@ -349,7 +349,7 @@ def _merged(layer: Layer) -> list[Node] | None:
     constant, bias = np.flatnonzero(still).tolist(), layer.after.bias
     if constant and (shifted := _shifted(layer, constant)) is not None:
         columns, bias = {**columns, **dict.fromkeys(constant, 0.0)}, shifted
-    read = layer.weights.any(axis=(0, 2))
+    read = np.asarray(layer.weights.any(axis=(0, 2)))
     for unit, column in columns.items():
         read[unit] = np.any(column)
     if read.all():

@@ -11,10 +11,11 @@ import pytest
 import eqverify as eq
 from eqverify.checker import check_bytes
 from eqverify.domain import Box, Case, HalfSpace, Polytope
+from eqverify.errors import ContradictionError
 from eqverify.export.onnx import write_network
 from eqverify.export.vnnlib import format_specification
-from eqverify.frontend.onnx import parse_front, parse_network
-from eqverify.network import outputs_exact
+from eqverify.frontend.onnx import cut, parse_front, parse_network
+from eqverify.network import Affine, Network, outputs_exact
 from eqverify.problem import box_problem
 from eqverify.testing.chains import chain_network
 from eqverify.testing.splitting import Split, split_relu
@@ -68,6 +69,20 @@ def test_what_was_read_node_by_node_is_kept_for_comparison(files):
         assert outputs_exact(front.network, point) == outputs_exact(front.as_stored, point)
 
 
+def test_a_network_that_is_normalised_wrongly_is_found_out(files, monkeypatch):
+    """By float64 at the points of the comparison with onnxruntime, whoever made it."""
+    original, split, query = files
+    monkeypatch.setattr(cut, "normalised", lambda network: with_bias(parse_network(original.read_bytes()), 2.0**-20))
+    with pytest.raises(ContradictionError) as found:
+        eq.load_problem(split, query)
+    assert found.value.code == "read/normalised"
+
+
+def with_bias(network, added):
+    *before, last = network.nodes
+    return Network(network.inputs, (*before, Affine(last.name, last.terms, last.bias + added)), network.outputs)
+
+
 def test_the_split_is_undone_and_the_certificate_is_about_the_file(files, tmp_path):
     original, split, query = files
     found = [eq.reduce(eq.load_problem(path, query), certificate=True) for path in (original, split)]
@@ -79,6 +94,17 @@ def test_the_split_is_undone_and_the_certificate_is_about_the_file(files, tmp_pa
     other = check_bytes(original.read_bytes(), query.read_bytes(), reduced, certificate)
     assert not other.verified
     assert other.code == "certificate/digest"
+
+
+def test_where_nothing_is_gained_the_normalised_network_is_written(files):
+    """Not the file's bytes, whose units are others than those that facts and certificate are about."""
+    _, split, query = files
+    query.write_text(query.read_text().replace("1.0", "1000.0"))
+    found = eq.reduce(eq.load_problem(split, query), certificate=True, engine="crown")
+    assert found.network.relu_count <= 7
+    assert found.data != split.read_bytes()
+    verdict = check_bytes(split.read_bytes(), query.read_bytes(), found.data, found.certificate.data)
+    assert verdict.verified, verdict
 
 
 def test_verify_and_equivalent_know_the_same_network(files):
