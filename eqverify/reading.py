@@ -25,7 +25,7 @@ class Reading:
         rounded: tensors of the file whose numbers no float64 can hold: they mean the nearest ones instead, and so does
             what is said about the network (specs/onnx.md).
         model: gives the bytes of the file; None where there is none.
-        folded: ReLUs of the file that the network does without, since others make them superfluous for all inputs (M-6).
+        folded: ReLUs of the file that the network does without, being superfluous for all inputs (M-6).
     """
 
     probe: Probe | None = field(default=None, repr=False, compare=False)
