@@ -29,7 +29,8 @@ class Problem:
     """A network, its input domain, and the output condition by parts of the domain.
 
     Attributes:
-        network: the network; where there is a tail, the part before it, whose outputs are the tensors at the cut.
+        network: the network, normalised where it was read from a file (M-6); where there is a tail, the part before
+            it, whose outputs are the tensors at the cut.
         specification: what the property file says; its arity fits the network.  Where there is a tail, its outputs are
             those of the whole model and are not compared.
         tail: what follows the network in its file, None for nothing.
@@ -82,6 +83,11 @@ class Problem:
                     value=f"{declared} declared, {actual} in the network",
                     hint="check that property and network belong together",
                 )
+
+    @property
+    def relu_count(self) -> int:
+        """ReLUs before anything was done: of the file where the network was read from one."""
+        return self.network.relu_count + self.reading.folded
 
     @property
     def cases(self) -> tuple[Case, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -173,13 +174,9 @@ class Network:
 
     def until(self, *names: str) -> Network:
         """The network that ends at nodes of these names, which are its outputs: only what they read."""
-        wanted, nodes = set(names), []
-        for node in reversed(self.nodes):
-            if node.name in wanted:
-                wanted.update(node.sources)
-                nodes.append(node)
+        nodes = needed_nodes(self.nodes, names)
         ports = tuple(Port(name, (self.sizes[name],), "float64", name) for name in names)
-        return Network(self.inputs, tuple(reversed(nodes)), ports)
+        return Network(self.inputs, nodes, ports)
 
     @cached_property
     def digest(self) -> str:
@@ -192,6 +189,16 @@ class Network:
             if isinstance(node, Affine):
                 _digest_affine(state, node)
         return state.hexdigest()
+
+
+def needed_nodes(nodes: Sequence[Node], names: Iterable[str]) -> tuple[Node, ...]:
+    """Those of some nodes in topological order that nodes of these names need, themselves among them."""
+    wanted, found = set(names), []
+    for node in reversed(nodes):
+        if node.name in wanted:
+            wanted.update(node.sources)
+            found.append(node)
+    return tuple(reversed(found))
 
 
 def _digest_affine(state: hashlib._Hash, node: Affine) -> None:
