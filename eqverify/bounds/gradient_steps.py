@@ -190,13 +190,13 @@ class Estimate:
         upper: (rows,) about the bounds.
         size: (rows,) how large what was added up is.
         entering: by ReLU node, (rows, n) the coefficients before its lines, on the components held.
-        inputs: by input, (rows, size) the coefficients that arrived there.
+        corners: by input, (rows, size) where the bound is attained.
     """
 
     upper: Array
     size: Array
     entering: dict[str, Array]
-    inputs: dict[str, Array]
+    corners: dict[str, Array]
 
 
 @dataclass(slots=True, eq=False)
@@ -275,7 +275,7 @@ class Steps:
         self.constant, self.nu = self.constant[rows], self.nu[rows]
         for moments in self._moments.values():
             moments.first, moments.second = moments.first[rows], moments.second[rows]
-        found.upper, found.entering, found.inputs = found.upper[rows], cut(found.entering), cut(found.inputs)
+        found.upper, found.entering, found.corners = found.upper[rows], cut(found.entering), cut(found.corners)
 
     def pull(self) -> Estimate:
         """The rows pulled back to the inputs."""
@@ -312,19 +312,16 @@ class Steps:
         return result
 
     def _at_inputs(self, rows: dict[str, Array], constant: Array, entering: dict[str, Array]) -> Estimate:
-        upper, size, inputs = constant, np.abs(constant), {}
+        upper, size, corners = constant, np.abs(constant), {}
         for name, (centre, radius) in self.lines.box.items():
-            if (row := rows.get(name)) is None:
-                continue
-            inputs[name], length = row, np.abs(row)
-            upper = upper + self._over_boxes(row, centre) + self._over_boxes(length, radius)
-            size = size + self._over_boxes(length, np.abs(centre) + radius)
-        return Estimate(upper, size, entering, inputs)
+            row = rows.get(name, np.zeros((len(constant), centre.shape[1]), dtype=centre.dtype))
+            corners[name], here, sizes = kernels().rows.corners(row, centre, radius)
+            upper, size = upper + here, size + sizes
+        return Estimate(upper, size, entering, corners)
 
-    def _over_boxes(self, rows: Array, vectors: Array) -> Array:
-        """Rows (boxes * m, n) times the vector (boxes, n) of their box: (boxes * m,)."""
-        boxed = rows.reshape(self.boxes, -1, rows.shape[1])
-        return np.asarray(np.matmul(boxed, vectors[:, :, None])).reshape(len(rows))
+    def at(self, entering: dict[str, Array], inputs: Mapping[str, Array]) -> Estimate:
+        """An estimate whose rows were found elsewhere: the values that `push` gives are all that it is good for."""
+        return self._at_inputs(dict(inputs), np.zeros_like(self.constant), entering)
 
     def push(self, found: Estimate) -> tuple[dict[str, Array], dict[str, Array]]:
         """Values at the maximising corners, ReLUs on the lines used, and the bounds' derivatives by the numbers.
@@ -334,7 +331,7 @@ class Steps:
         """
         lines, count = self.lines, len(self.constant)
         form = kernels().rows
-        values, gradients = self._corners(found), {}
+        values, gradients = dict(found.corners), {}
         with np.errstate(over="ignore", invalid="ignore"):
             for node in lines.nodes:
                 if isinstance(node, Affine):
@@ -350,14 +347,6 @@ class Steps:
                     self.side[node.name], layer.lam, layer.offset,
                 )  # fmt: skip
         return values, gradients
-
-    def _corners(self, found: Estimate) -> dict[str, Array]:
-        values: dict[str, Array] = {}
-        for name, (centre, radius) in self.lines.box.items():
-            row = found.inputs.get(name, np.zeros((len(self.constant), centre.shape[1]), dtype=centre.dtype))
-            boxed = np.sign(row).reshape(self.boxes, -1, centre.shape[1])
-            values[name] = (centre[:, None] + boxed * radius[:, None]).reshape(row.shape)
-        return values
 
     def before(self, values: Mapping[str, Array], layer: Layer) -> Array:
         """Values before a layer on the components that it holds."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from eqverify.arrays import ByteArray, FloatArray, IntArray
 from eqverify.bounds.assumed import add_assumed
-from eqverify.bounds.gradient_steps import Estimate, StepNetwork, Steps
+from eqverify.bounds.gradient_steps import StepNetwork, Steps
 from eqverify.bounds.interval import Interval
 from eqverify.bounds.pullback import LinearBound, Pullback, PullbackContext, Relaxation, Row, relax
 from eqverify.domain import Assumption
@@ -184,8 +184,7 @@ class Ascent:
             entering[name] = np.broadcast_to(row, (*self.shape, row.shape[2])).astype(dtype).reshape(size, -1)
         rows = self.last.inputs.items()
         inputs = {n: np.broadcast_to(r, (*self.shape, r.shape[2])).astype(dtype).reshape(size, -1) for n, r in rows}
-        none = np.zeros(size, dtype=dtype)
-        values, _ = self.steps.push(Estimate(none, none, entering, inputs))
+        values, _ = self.steps.push(self.steps.at(entering, inputs))
         costs = {}
         with np.errstate(over="ignore", invalid="ignore"):
             for name, layer in self.lines.layers.items():

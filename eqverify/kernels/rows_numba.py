@@ -21,6 +21,60 @@ _TINY = TINY
 Array = npt.NDArray[Any]
 
 
+def through(row: Array, alpha: Array, lam: Array, offset: Array, reach: Array) -> tuple[Array, Array, Array]:
+    """As `rows_numpy.through`."""
+    vectors = (np.ascontiguousarray(a) for a in (row, alpha, lam, offset, reach))
+    boxes = max(len(a) for a in (row, alpha, lam, offset, reach))
+    shape = boxes, *row.shape[1:]
+    pulled, lift, size = np.empty(shape), np.empty(shape[:2]), np.empty(shape[:2])
+    _through(*vectors, pulled, lift, size)
+    return pulled, lift, size
+
+
+@_compiled
+def _through(
+    row: Array, alpha: Array, lam: Array, offset: Array, reach: Array, pulled: Array, lift: Array, size: Array
+) -> None:
+    boxes, rows, n = pulled.shape
+    for b in range(boxes):
+        for r in range(rows):
+            own, out = row[b % len(row), r], pulled[b, r]
+            low = alpha[b % len(alpha), r % alpha.shape[1]]
+            high = lam[b % len(lam), r % lam.shape[1]]
+            above = offset[b % len(offset), r % offset.shape[1]]
+            most = reach[b % len(reach), 0]
+            total, sizes = 0.0, 0.0
+            for j in range(n):
+                c = own[j]
+                line = c * (high[j] if c > 0.0 else low[j])
+                total += max(0.0, c) * above[j]
+                sizes += abs(line) * most[j]
+                out[j] = line
+            lift[b, r] = total
+            size[b, r] = sizes
+
+
+def measured(row: Array, vector: Array, size: Array) -> tuple[Array, Array]:
+    """As `rows_numpy.measured`."""
+    shape = max(len(a) for a in (row, vector, size)), row.shape[1]
+    sums, sizes = np.empty(shape), np.empty(shape)
+    _measured(*(np.ascontiguousarray(a) for a in (row, vector, size)), sums, sizes)
+    return sums, sizes
+
+
+@_compiled
+def _measured(row: Array, vector: Array, size: Array, sums: Array, sizes: Array) -> None:
+    for b in range(len(sums)):
+        for r in range(row.shape[1]):
+            own, factor, weight = row[b % len(row), r], vector[b % len(vector), 0], size[b % len(size), 0]
+            total, most = 0.0, 0.0
+            for j in range(len(own)):
+                total += own[j] * factor[j]
+                most += abs(own[j]) * weight[j]
+            sums[b, r] = total
+            sizes[b, r] = most
+
+
 @_compiled
 def pull(row: Array, numbers: Array, side: Array, lam: Array, offset: Array) -> tuple[Array, Array]:
     """As `rows_numpy.pull`."""
@@ -71,6 +125,26 @@ def push(z: Array, row: Array, numbers: Array, side: Array, lam: Array, offset: 
                 out[j] = slope[j] * v[j] + above[j] if c > zero else x[j] * v[j]
                 g[j] = (min(zero, c)) * v[j]
     return value, gradient
+
+
+@_compiled
+def corners(row: Array, centre: Array, radius: Array) -> tuple[Array, Array, Array]:
+    """As `rows_numpy.corners`."""
+    rows, n = row.shape
+    zero = row.dtype.type(0)
+    corner, here, size = np.empty_like(row), np.empty(rows, row.dtype), np.empty(rows, row.dtype)
+    per_box = max(1, rows // len(centre))
+    for r in range(rows):
+        own, out, c, wide = row[r], corner[r], centre[r // per_box], radius[r // per_box]
+        total, sizes = zero, zero
+        for j in range(n):
+            end = c[j] + (wide[j] if own[j] > zero else (-wide[j] if own[j] < zero else zero))
+            total += own[j] * end
+            sizes += abs(own[j]) * (abs(c[j]) + wide[j])
+            out[j] = end
+        here[r] = total
+        size[r] = sizes
+    return corner, here, size
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)  # type: ignore[untyped-decorator]

@@ -2,8 +2,8 @@
 
 Rows stand side by side in blocks, so that every weight multiplies a run of numbers.  At each position of the result,
 the parts of the window that are 0 in all rows of a block are left out: inactive units, and what lies outside of what
-the rows' units read.  Sums may be taken in any order (the rounding contract of `LinearMap` allows any), and nothing assumes
-that numbers are finite.
+the rows' units read.  Sums may be taken in any order (the rounding contract of `LinearMap` allows any), and nothing
+assumes that numbers are finite.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ Array = npt.NDArray[Any]
 
 _LANES = 64
 """Rows in a block."""
+
+_STRIP = 4
+"""Rows of pixels whose units may share a block."""
 
 
 def forward(rows: Array, kernel: Array, window: Window) -> Array:
@@ -43,7 +46,27 @@ def _in_blocks(rows: Array, size: int, taps: Array, numbers: Any, ahead: bool) -
     result = np.empty((len(rows), size), dtype=rows.dtype)
     source = _aligned(rows.shape[1] + 1, rows.dtype)  # the last one stays 0
     target = _aligned(size + 1, rows.dtype)  # the last one is for channels without a partner
-    _all_blocks(np.ascontiguousarray(rows), result, source, target, taps, numbers, ahead)
+    rows = np.ascontiguousarray(rows)
+    _all_blocks(rows, _order(rows, numbers, ahead), result, source, target, taps, numbers, ahead)
+    return result
+
+
+def _order(rows: Array, numbers: Any, ahead: bool) -> Array:
+    """Rows sorted by where they begin not to be 0, so that those of a block have their zeros in common."""
+    (high, wide) = numbers[3:5] if ahead else numbers[7:9]
+    place = _first(rows) % (high * wide)
+    return np.argsort(place // wide // _STRIP * wide + place % wide, kind="stable")
+
+
+@_compiled
+def _first(rows: Array) -> Array:
+    """(rows,) the first component that is not 0."""
+    result = np.zeros(len(rows), np.int64)
+    for r in range(len(rows)):
+        for i in range(rows.shape[1]):
+            if rows[r, i] != 0:
+                result[r] = i
+                break
     return result
 
 
@@ -56,30 +79,33 @@ def _aligned(size: int, dtype: Any) -> Array:
 
 @_compiled
 def _all_blocks(
-    rows: Array, result: Array, source: Array, target: Array, taps: Array, numbers: Any, ahead: bool
+    rows: Array, order: Array, result: Array, source: Array, target: Array, taps: Array, numbers: Any, ahead: bool
 ) -> None:
     for start in range(0, len(rows), _LANES):
-        count = min(_LANES, len(rows) - start)
-        _turn(rows[start : start + count], source)
+        own = order[start : start + _LANES]
+        _turn(rows, own, source)
         _block(source, target, taps, numbers, ahead)
-        _turn_back(target, result[start : start + count])
+        _turn_back(target, own, result)
 
 
 @_compiled
-def _turn(rows: Array, source: Array) -> None:
-    """Rows side by side: a cache line of each at a time."""
+def _turn(rows: Array, own: Array, source: Array) -> None:
+    """Some rows side by side: a cache line of each at a time."""
     for first in range(0, rows.shape[1], 16):
-        for lane in range(_LANES):
+        for lane in range(len(own)):
+            row = rows[own[lane]]
             for i in range(first, min(first + 16, rows.shape[1])):
-                source[i, lane] = rows[lane, i] if lane < len(rows) else 0
+                source[i, lane] = row[i]
+    source[:, len(own) :] = 0
 
 
 @_compiled
-def _turn_back(target: Array, rows: Array) -> None:
-    for first in range(0, rows.shape[1], 16):
-        for lane in range(len(rows)):
-            for i in range(first, min(first + 16, rows.shape[1])):
-                rows[lane, i] = target[i, lane]
+def _turn_back(target: Array, own: Array, result: Array) -> None:
+    for first in range(0, result.shape[1], 16):
+        for lane in range(len(own)):
+            row = result[own[lane]]
+            for i in range(first, min(first + 16, result.shape[1])):
+                row[i] = target[i, lane]
 
 
 @_compiled
