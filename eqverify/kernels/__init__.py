@@ -7,6 +7,8 @@ convolutions, whose rounding contract is that of `eqverify.network.LinearMap`.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -69,3 +71,13 @@ def _compiled() -> Kernels:
     except (ImportError, RuntimeError):  # not installed, not for this numpy, or nowhere to keep machine code
         return _PLAIN
     return Kernels(rows_numba, windows_numba)
+
+
+@contextmanager
+def numpy_alone() -> Iterator[None]:
+    """Within it, nothing is compiled: for checks that shall trust no compiler at run time."""
+    before, _Choice.form = _Choice.form, _PLAIN
+    try:
+        yield
+    finally:
+        _Choice.form = before
