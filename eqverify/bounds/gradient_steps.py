@@ -135,8 +135,8 @@ class StepNetwork:
             if not isinstance(node, Relu) or not all(_dense(r) for r in readers.get(node.name, ())):
                 continue
             held[node.name] = self.ground.relaxations[node.name].alive
-            source = self.ground.network.by_name.get(node.source)
-            if source is not None and _dense(source) and readers[node.source] == [node] and node.source not in read:
+            before = self.ground.network.by_name.get(node.source)
+            if before is not None and _dense(before) and readers[node.source] == [node] and node.source not in read:
                 held[node.source] = held[node.name]
         return held
 
@@ -270,12 +270,16 @@ class Steps:
     def _keep(self, going: BoolArray, found: Estimate) -> None:
         """Drop the rows that are done."""
         rows = np.flatnonzero(np.tile(going, self.boxes))
-        cut = lambda values: {name: v[rows] if len(v) else v for name, v in values.items()}  # noqa: E731
-        self.numbers, self.side, self.start = cut(self.numbers), cut(self.side), cut(self.start)
+        self.numbers, self.start = _cut(self.numbers, rows), _cut(self.start, rows)
+        self.side = {name: side[rows] if len(side) else side for name, side in self.side.items()}
         self.constant, self.nu = self.constant[rows], self.nu[rows]
         for moments in self._moments.values():
             moments.first, moments.second = moments.first[rows], moments.second[rows]
-        found.upper, found.entering, found.corners = found.upper[rows], cut(found.entering), cut(found.corners)
+        found.upper, found.entering, found.corners = (
+            found.upper[rows],
+            _cut(found.entering, rows),
+            _cut(found.corners, rows),
+        )
 
     def pull(self) -> Estimate:
         """The rows pulled back to the inputs."""
@@ -398,6 +402,10 @@ class Steps:
         if name not in self._moments:
             self._moments[name] = _Adam(np.zeros_like(gradient), np.zeros_like(gradient))
         return self._moments[name]
+
+
+def _cut(values: Mapping[str, Array], rows: IntArray) -> dict[str, Array]:
+    return {name: value[rows] for name, value in values.items()}
 
 
 def _scale(entering: Array) -> float:

@@ -1,20 +1,18 @@
 """The loops of gradient steps, compiled, one pass each; what they compute is said in `rows_numpy`.
 
-Sums may be taken in any order, and nothing assumes that numbers are finite.  Machine code is kept beside this file, or
-in the user's cache where that cannot be written.
+Sums may be taken in any order, and nothing assumes that numbers are finite.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from eqverify.kernels.compiling import compiled, compiled_for_finite
 from eqverify.kernels.constants import MOMENTS, TINY
 
-_compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 _ONE, _TWO = MOMENTS
 _TINY = TINY
 
@@ -23,15 +21,14 @@ Array = npt.NDArray[Any]
 
 def through(row: Array, alpha: Array, lam: Array, offset: Array, reach: Array) -> tuple[Array, Array, Array]:
     """As `rows_numpy.through`."""
-    vectors = (np.ascontiguousarray(a) for a in (row, alpha, lam, offset, reach))
-    boxes = max(len(a) for a in (row, alpha, lam, offset, reach))
-    shape = boxes, *row.shape[1:]
+    row, alpha, lam, offset, reach = (np.ascontiguousarray(a) for a in (row, alpha, lam, offset, reach))
+    shape = max(len(a) for a in (row, alpha, lam, offset, reach)), *row.shape[1:]
     pulled, lift, size = np.empty(shape), np.empty(shape[:2]), np.empty(shape[:2])
-    _through(*vectors, pulled, lift, size)
+    _through(row, alpha, lam, offset, reach, pulled, lift, size)
     return pulled, lift, size
 
 
-@_compiled
+@compiled
 def _through(
     row: Array, alpha: Array, lam: Array, offset: Array, reach: Array, pulled: Array, lift: Array, size: Array
 ) -> None:
@@ -58,11 +55,11 @@ def measured(row: Array, vector: Array, size: Array) -> tuple[Array, Array]:
     """As `rows_numpy.measured`."""
     shape = max(len(a) for a in (row, vector, size)), row.shape[1]
     sums, sizes = np.empty(shape), np.empty(shape)
-    _measured(*(np.ascontiguousarray(a) for a in (row, vector, size)), sums, sizes)
+    _measured(np.ascontiguousarray(row), np.ascontiguousarray(vector), np.ascontiguousarray(size), sums, sizes)
     return sums, sizes
 
 
-@_compiled
+@compiled
 def _measured(row: Array, vector: Array, size: Array, sums: Array, sizes: Array) -> None:
     for b in range(len(sums)):
         for r in range(row.shape[1]):
@@ -75,7 +72,7 @@ def _measured(row: Array, vector: Array, size: Array, sums: Array, sizes: Array)
             sizes[b, r] = most
 
 
-@_compiled
+@compiled
 def pull(row: Array, numbers: Array, side: Array, lam: Array, offset: Array) -> tuple[Array, Array]:
     """As `rows_numpy.pull`."""
     rows, n = row.shape
@@ -102,7 +99,7 @@ def pull(row: Array, numbers: Array, side: Array, lam: Array, offset: Array) -> 
     return pulled, lift
 
 
-@_compiled
+@compiled
 def push(z: Array, row: Array, numbers: Array, side: Array, lam: Array, offset: Array) -> tuple[Array, Array]:
     """As `rows_numpy.push`."""
     rows, n = row.shape
@@ -127,7 +124,7 @@ def push(z: Array, row: Array, numbers: Array, side: Array, lam: Array, offset: 
     return value, gradient
 
 
-@_compiled
+@compiled
 def corners(row: Array, centre: Array, radius: Array) -> tuple[Array, Array, Array]:
     """As `rows_numpy.corners`."""
     rows, n = row.shape
@@ -147,7 +144,7 @@ def corners(row: Array, centre: Array, radius: Array) -> tuple[Array, Array, Arr
     return corner, here, size
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)  # type: ignore[untyped-decorator]
+@compiled_for_finite
 def _largest(numbers: Array) -> Any:
     """The largest of numbers that are finite and not negative."""
     most = numbers.dtype.type(0)
@@ -156,7 +153,7 @@ def _largest(numbers: Array) -> Any:
     return most
 
 
-@_compiled
+@compiled
 def _measure(gradient: Array, chosen: Array, fixed: Array, measured: Array) -> None:
     """A row's derivatives, each kind in units of its largest; 0 for what is not chosen or not finite."""
     real = gradient.dtype.type
@@ -175,7 +172,7 @@ def _measure(gradient: Array, chosen: Array, fixed: Array, measured: Array) -> N
         measured[j] = length if gradient[j] > zero else -length
 
 
-@_compiled
+@compiled
 def descend(
     numbers: Array, gradient: Array, first: Array, second: Array, side: Array, free: Array,
     step: int, rate: float, length: Array,

@@ -133,10 +133,10 @@ def corners(
         (rows, n) the corners, (rows,) what the rows are there, and (rows,) the sum of the sizes of what was added.
     """
     boxed, length = _boxed(row, len(centre)), np.abs(_boxed(row, len(centre)))
-    corner = centre[:, None] + np.sign(boxed) * radius[:, None]
-    here = np.matmul(boxed, centre[:, :, None]) + np.matmul(length, radius[:, :, None])
-    size = np.matmul(length, (np.abs(centre) + radius)[:, :, None])
-    return corner.reshape(row.shape), here.reshape(len(row)), size.reshape(len(row))
+    corner = (centre[:, None] + np.sign(boxed) * radius[:, None]).reshape(row.shape)
+    here = (np.matmul(boxed, centre[:, :, None]) + np.matmul(length, radius[:, :, None])).reshape(len(row))
+    size = np.matmul(length, (np.abs(centre) + radius)[:, :, None]).reshape(len(row))
+    return np.asarray(corner), np.asarray(here), np.asarray(size)
 
 
 def descend(

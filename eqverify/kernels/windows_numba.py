@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from eqverify.kernels.compiling import compiled
 from eqverify.kernels.windows_numpy import Window
-
-_compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 
 Array = npt.NDArray[Any]
 
@@ -58,7 +56,7 @@ def _order(rows: Array, numbers: Any, ahead: bool) -> Array:
     return np.argsort(place // wide // _STRIP * wide + place % wide, kind="stable")
 
 
-@_compiled
+@compiled
 def _first(rows: Array) -> Array:
     """(rows,) the first component that is not 0."""
     result = np.zeros(len(rows), np.int64)
@@ -77,7 +75,7 @@ def _aligned(size: int, dtype: Any) -> Array:
     return space[start : start + size * _LANES].reshape(size, _LANES)
 
 
-@_compiled
+@compiled
 def _all_blocks(
     rows: Array, order: Array, result: Array, source: Array, target: Array, taps: Array, numbers: Any, ahead: bool
 ) -> None:
@@ -88,7 +86,7 @@ def _all_blocks(
         _turn_back(target, own, result)
 
 
-@_compiled
+@compiled
 def _turn(rows: Array, own: Array, source: Array) -> None:
     """Some rows side by side: a cache line of each at a time."""
     for first in range(0, rows.shape[1], 16):
@@ -99,7 +97,7 @@ def _turn(rows: Array, own: Array, source: Array) -> None:
     source[:, len(own) :] = 0
 
 
-@_compiled
+@compiled
 def _turn_back(target: Array, own: Array, result: Array) -> None:
     for first in range(0, result.shape[1], 16):
         for lane in range(len(own)):
@@ -108,7 +106,7 @@ def _turn_back(target: Array, own: Array, result: Array) -> None:
                 row[i] = target[i, lane]
 
 
-@_compiled
+@compiled
 def _zero(source: Array) -> Array:
     """Which components are 0 in all rows."""
     result = np.empty(len(source), np.bool_)
@@ -120,7 +118,7 @@ def _zero(source: Array) -> Array:
     return result
 
 
-@_compiled
+@compiled
 def _reads_ahead(y: int, x: int, numbers: Any, zero: Array, group: int, place: Array, tap: Array) -> int:
     """What an output position reads: places in the source and in the taps, and how many."""
     (_, _, ins, high, wide, up, across, _, _, step, stride, apart, gap, top, left, _, _) = numbers
@@ -140,7 +138,7 @@ def _reads_ahead(y: int, x: int, numbers: Any, zero: Array, group: int, place: A
     return found
 
 
-@_compiled
+@compiled
 def _reads_back(y: int, x: int, numbers: Any, zero: Array, group: int, place: Array, tap: Array) -> int:
     """What reads an input position: likewise."""
     (_, outs, _, _, _, up, across, tall, broad, step, stride, apart, gap, top, left, _, _) = numbers
@@ -162,7 +160,7 @@ def _reads_back(y: int, x: int, numbers: Any, zero: Array, group: int, place: Ar
     return found
 
 
-@_compiled
+@compiled
 def _block(source: Array, target: Array, taps: Array, numbers: Any, ahead: bool) -> None:
     """One block of rows: (components, lanes) to (components, lanes)."""
     groups, outs, ins, high, wide, _, _, tall, broad = numbers[:9]
@@ -186,7 +184,7 @@ def _block(source: Array, target: Array, taps: Array, numbers: Any, ahead: bool)
                     _sum_two(source, target[at], target[pair], weights, others, place, tap, found)
 
 
-@_compiled
+@compiled
 def _sum_two(
     source: Array, out: Array, other: Array, weights: Array, others: Array, place: Array, tap: Array, found: int
 ) -> None:

@@ -26,17 +26,15 @@ def test_rows_through_lines_are_what_rationals_say(form, boxes, rows, width, own
     alpha, lam = (random.uniform(size=(boxes, rows if flag else 1, width)) for flag in own[:2])
     offset, reach = np.abs(numbers(random, *lam.shape)), np.abs(numbers(random, boxes, 1, width))
     pulled, lift, size = form.through(row, alpha, lam, offset, reach)
-    row, alpha, lam, offset, reach = (
-        np.broadcast_to(a, (boxes, rows, width)) for a in (row, alpha, lam, offset, reach)
-    )
-    assert np.array_equal(np.broadcast_to(pulled, row.shape), np.where(row > 0, row * lam, row * alpha))
+    shape = boxes, rows, width
+    row, alpha, lam, offset, reach = (np.broadcast_to(a, shape) for a in (row, alpha, lam, offset, reach))
+    pulled = np.broadcast_to(pulled, shape)
+    assert np.array_equal(pulled, np.where(row > 0, row * lam, row * alpha))
     close = Fraction(gamma(width + 2))
-    pairs = [(lift, np.maximum(row, 0.0), offset), (size, np.abs(pulled), reach)]
-    for found, left, right in pairs:
-        left, right = (np.broadcast_to(a, row.shape) for a in (left, right))
+    for found, left, right in ((lift, np.maximum(row, 0.0), offset), (size, np.abs(pulled), reach)):
         for place in np.ndindex(boxes, rows):
             true = sum((Fraction(a) * Fraction(b) for a, b in zip(left[place], right[place], strict=True)), Fraction(0))
-            assert abs(Fraction(np.broadcast_to(found, row.shape[:2])[place]) - true) <= close * true
+            assert abs(Fraction(np.broadcast_to(found, shape[:2])[place]) - true) <= close * true
 
 
 @BOTH
