@@ -14,9 +14,12 @@ from functools import cached_property
 
 import numpy as np
 
-from eqverify.arrays import FloatArray, frozen
+from eqverify.arrays import FloatArray, IntArray, frozen
 from eqverify.errors import InputError, Place
 from eqverify.network.linear import LinearMap
+
+_DIGESTED = 1 << 16
+"""Numbers that a digest takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +205,19 @@ def needed_nodes(nodes: Sequence[Node], names: Iterable[str]) -> tuple[Node, ...
 
 
 def _digest_affine(state: hashlib._Hash, node: Affine) -> None:
-    state.update(repr(node.bias.shape).encode())
-    state.update((node.bias + 0.0).astype("<f8").tobytes())
+    _digest_array(state, node.bias)
     for term in node.terms:
         state.update(repr((type(term.map).__name__, term.map.shape)).encode())
         for array in term.map.parameters():
-            state.update(repr(array.shape).encode())
-            state.update((array + 0).astype(array.dtype.newbyteorder("<")).tobytes())
+            _digest_array(state, array)
+
+
+def _digest_array(state: hashlib._Hash, array: FloatArray | IntArray) -> None:
+    """Shape and numbers, little-endian and without -0; piece by piece, since a copy of a large matrix takes long."""
+    state.update(repr(array.shape).encode())
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, _DIGESTED):
+        state.update((flat[start : start + _DIGESTED] + 0).astype(array.dtype.newbyteorder("<")).tobytes())
 
 
 def check_invariants(network: Network) -> None:
