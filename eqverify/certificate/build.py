@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +17,7 @@ from eqverify.bounds.slope_optimisation import Slopes
 from eqverify.certificate.codec import Writer
 from eqverify.certificate.multipliers import leaf_slopes, line_slopes, pruned
 from eqverify.network import Network
+from eqverify.numerals import exact_text
 from eqverify.normal_form.relation import Relation
 from eqverify.problem import Problem
 from eqverify.search.box_queue import SplitTree
@@ -92,23 +94,67 @@ def build_certificate(problem: Problem, proofs: Sequence[Proof], claim: Claim | 
     return _Builder(problem).build(proofs, claim)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CaseProof:
+    """That no input of a case satisfies its condition.
+
+    Attributes:
+        shared: the steps for all disjuncts.
+        asked: what they are about: the network with the rows of the condition behind it; None where there are none.
+        disjuncts: for each, what its steps are about, with the disjunct assumed, and the steps: none where the rows'
+            bounds exclude it, then.
+    """
+
+    shared: Sequence[Proof]
+    asked: Problem | None
+    disjuncts: Sequence[tuple[Problem | None, Sequence[Proof]]]
+
+
+def build_unsat(files: Mapping[str, str], about: Mapping[str, str], cases: Sequence[CaseProof]) -> bytes:
+    """The bytes of a proof that no input satisfies a property: cases and disjuncts in the property's order."""
+    writer = Writer()
+
+    def steps(problem: Problem | None, proofs: Sequence[Proof]) -> list[dict[str, Any]]:
+        return [] if problem is None else list(_Builder(problem, writer).steps(proofs))
+
+    entries = [
+        {
+            "steps": steps(case.asked, case.shared),
+            "disjuncts": [{"steps": steps(problem, proofs)} for problem, proofs in case.disjuncts],
+        }
+        for case in cases
+    ]
+    return writer.bytes_with({**_opening("property-unsat", files, about), "cases": entries})
+
+
+def build_sat(files: Mapping[str, str], about: Mapping[str, str], case: int, inputs: Sequence[Fraction]) -> bytes:
+    """The bytes of a proof that an input of a case, numbered from 1, satisfies a property."""
+    head = {**_opening("property-sat", files, about), "case": case, "input": list(map(exact_text, inputs))}
+    return Writer().bytes_with(head)
+
+
+def _opening(claim: str, files: Mapping[str, str], about: Mapping[str, str]) -> dict[str, Any]:
+    start = {"format": "eqverify certificate", "version": FORMAT, "about": dict(about)}
+    return {**start, "claim": claim, "digests": dict(files)}
+
+
 class _Builder:
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, writer: Writer | None = None) -> None:
         self.problem = problem
         self.network: Network = problem.network
-        self.writer = Writer()
+        self.writer = Writer() if writer is None else writer
         self.relus = {relu.name: index for index, relu in enumerate(self.network.relus)}
         self.targets = {relu.source: index for index, relu in reversed(list(enumerate(self.network.relus)))}
 
     def build(self, proofs: Sequence[Proof], claim: Claim | Refutation | None) -> bytes:
         head: dict[str, Any] = {"format": "eqverify certificate", "version": FORMAT}
         if isinstance(claim, Refutation):
-            head |= {"about": dict(claim.about), "claim": "unsat", "digests": dict(claim.digests)}
+            head |= _opening("unsat", claim.digests, claim.about)
         elif claim is not None:
             head |= self._claim(claim)
         if claim is not None and claim.disjunct is not None:
             head |= dict(zip(("case", "disjunct"), claim.disjunct, strict=True))
-        head["steps"] = list(self._steps(proofs))
+        head["steps"] = list(self.steps(proofs))
         return self.writer.bytes_with(head)
 
     def _claim(self, claim: Claim) -> dict[str, Any]:
@@ -149,7 +195,7 @@ class _Builder:
         factors = self.writer.array([r.factor for r in relations])
         return {**{name: self.writer.array(column, "i4") for name, column in columns}, "factor": factors}
 
-    def _steps(self, proofs: Sequence[Proof]) -> Iterator[dict[str, Any]]:
+    def steps(self, proofs: Sequence[Proof]) -> Iterator[dict[str, Any]]:
         """The steps; what says nothing new is left out, and multipliers of one layer become rows of one pass."""
         fresh = True  # a checker begins with a pass
         for _, group in groupby(proofs, _bundle):

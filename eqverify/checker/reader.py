@@ -6,6 +6,7 @@ with the network's own sizes, floats are finite, and whatever is not expected is
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -81,6 +82,12 @@ class Reader:
             self.arrays.append(array)
         if offset != len(body):
             reject("trailing", "the file holds more than its arrays", len(body) - offset)
+
+    def about(self, network: Network) -> Reader:
+        """The same file, read as about another network."""
+        other = copy.copy(self)
+        other.network = network
+        return other
 
     def compare(self, files: Mapping[str, bytes]) -> None:
         """Raise unless the certificate names these files."""

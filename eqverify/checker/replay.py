@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -44,16 +45,22 @@ class Replay:
         region: the parts of the domain with the bounds established so far.
         evidence: by pre-activation node, (n,) the kind of step after which the unit's sign was known, 0 for none.
         words: units about which a solver was believed.
+        believes: whether a solver is believed at all.
+
+    Args:
+        known: bounds of nodes that are established already; by default of none.
     """
 
-    def __init__(self, network: Network, domain: Domain, numbers: Floats) -> None:
+    def __init__(
+        self, network: Network, domain: Domain, numbers: Floats, known: Mapping[str, Interval] | None = None
+    ) -> None:
         self.network, self.domain, self.numbers = network, domain, numbers
         no_outputs = [np.zeros((part.bound.size, network.output_size)) for part in domain.polytopes]
         self.constraints = [
             Assumption(zeros, part.matrix, part.bound) for zeros, part in zip(no_outputs, domain.polytopes, strict=True)
         ]
-        self.directed = False
-        self.region = Region(network, numbers, input_bounds(network, domain.lower, domain.upper))
+        self.directed, self.believes = False, True
+        self.region = Region(network, numbers, {**input_bounds(network, domain.lower, domain.upper), **(known or {})})
         self.columns: dict[str, slice] = {}  # by pre-activation node, its units among those of all layers
         start = 0
         for relu in network.relus:
@@ -63,13 +70,14 @@ class Replay:
         self._index = {node.name: index for index, node in enumerate(network.nodes)}
         self._kind = DERIVED
         self._stale = 0  # the first node before which something changed
-        for port in network.inputs:  # a ReLU may read one: its units have the signs that the domain gives them
-            self._set(port.name, self.region.bounds[port.name])
+        for name, bounds in dict(self.region.bounds).items():  # a ReLU may read an input: its units may have signs
+            self._set(name, bounds)
         for node in network.nodes:
-            self._refresh(node)
+            if node.name not in self.region.bounds:
+                self._refresh(node)
 
-    def run(self, reader: Reader) -> None:
-        """All steps of a certificate.
+    def run(self, reader: Reader, entry: object = None) -> None:
+        """All steps of a certificate, or of an entry in it.
 
         Raises:
             RejectedError: `check/...` where a step does not show what it should; `certificate/...`.
@@ -81,7 +89,9 @@ class Replay:
         }  # fmt: skip
         if self.directed:
             kinds |= {"zero": (DUAL, self._zero), "cover": (TREE, self._cover)}
-        for step in reader.items(reader.head, "steps"):
+        if not self.believes:
+            del kinds["solver"]
+        for step in reader.items(reader.head if entry is None else entry, "steps"):
             kind = reader.field(step, "kind")
             if not isinstance(kind, str) or kind not in kinds:
                 reject("step", "an unknown kind of step", str(kind)[:40])
@@ -103,6 +113,25 @@ class Replay:
     def assume(self, given: Assumption) -> None:
         """From here on only the inputs that satisfy these constraints are in question (B-9)."""
         self.constraints, self.directed = [given], True
+
+    def assuming(self, given: Assumption, name: str, rows: BoolArray) -> Replay:
+        """A copy where only the inputs that satisfy these constraints are in question.
+
+        Args:
+            given: all constraints.
+            name: an affine node.
+            rows: (n,) the units of it that are then at most 0.
+
+        Raises:
+            EmptySetError: no input is in question.
+        """
+        other = copy.copy(self)
+        other.region = Region(self.network, self.numbers, dict(self.region.bounds))
+        other.evidence, other.words = dict(self.evidence), set(self.words)
+        other.assume(given)
+        units = np.flatnonzero(rows)
+        other._learn(name, units, np.ones(units.size), np.zeros((1, units.size)))
+        return other
 
     def _set(self, name: str, new: Interval, void: BoolArray | bool = False) -> None:
         """Take bounds of a node on all parts, which are no wider than the old ones."""

@@ -13,7 +13,8 @@ from eqverify.checker.numbers import Floats, Rationals
 from eqverify.checker.reader import Reader, reject
 from eqverify.checker.region import Interval
 from eqverify.checker.replay import Replay
-from eqverify.domain import Case, Domain, Specification, assume
+from eqverify.checker.whole import assumed, no_input, one_input
+from eqverify.domain import Case, Domain, Specification
 from eqverify.errors import EmptySetError, EqverifyError, Place, RejectedError, UsageError
 from eqverify.frontend.onnx import parse_network, unpacked
 from eqverify.frontend.vnnlib import lower, parse_query
@@ -24,6 +25,9 @@ from eqverify.reading import Reading
 
 Arithmetic = Literal["float", "exact"]
 
+WHOLE = {"property-unsat": no_input, "property-sat": one_input}
+"""Claims about a whole property, and what establishes them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -31,7 +35,7 @@ class Verdict:
 
     Attributes:
         verified: whether the claim was established.
-        claim: ``equivalent`` on the property's inputs up to `epsilon`; ``unsat``: no input of one case of the property
+        claim: ``property-unsat``: no input satisfies the property; ``property-sat``: one does; ``equivalent`` on the property's inputs up to `epsilon`; ``unsat``: no input of one case of the property
             satisfies one disjunct of its output condition; ``equisatisfiable``: the networks are within `epsilon` of
             each other on the inputs that do (specs/certificate.md, K-12).
         epsilon: the largest of the claimed deviations; infinite where rejected, and for ``unsat``.
@@ -62,7 +66,7 @@ class Verdict:
         return {
             "verdict": "verified" if self.verified else "rejected",
             "claim": self.claim or None,
-            "epsilon": self.epsilon if self.verified and self.claim != "unsat" else None,
+            "epsilon": self.epsilon if self.epsilons else None,
             "epsilons": list(self.epsilons),
             "case": self.case,
             "disjunct": self.disjunct,
@@ -76,6 +80,8 @@ class Verdict:
         if not self.verified:
             return f"rejected {self.code} {self.reason}"
         place = f"case={self.case} disjunct={self.disjunct}"
+        if self.claim in WHOLE:
+            return f"verified {self.claim.removeprefix('property-')}"
         if self.claim == "unsat":
             return f"verified unsat {place} solver-trusted units: {self.solver_trusted}"
         claim = f"equisatisfiable with signs, {place}" if self.claim == "equisatisfiable" else self.claim
@@ -108,6 +114,11 @@ def check_bytes(
             raise RejectedError("check/arity", "the property is about another network")
         if reduced is None:
             reader.compare(files)
+            claim = reader.field(reader.head, "claim")
+            if isinstance(claim, str) and claim in WHOLE:
+                _require_outputs(original, specification)
+                WHOLE[claim](original, specification, numbers, reader)
+                return Verdict(True, claim)
             return refuted(original, specification, numbers, reader)
         written = _model(reduced)
         shapes = [[[port.size for port in ports] for ports in (n.inputs, n.outputs)] for n in (original, written)]
@@ -211,10 +222,14 @@ def refuted(network: Network, specification: Specification, numbers: Floats, rea
 
 def _disjunct(network: Network, specification: Specification, reader: Reader) -> tuple[Case, int]:
     """The case that a certificate names, and the disjunct within it, from 0."""
-    if specification.output_size != network.output_size:
-        raise RejectedError("check/arity", "the property has another number of outputs than the network")
+    _require_outputs(network, specification)
     case = specification.cases[reader.integer(reader.head, "case", 1, len(specification.cases)) - 1]
     return case, reader.integer(reader.head, "disjunct", 1, len(case.unsafe)) - 1
+
+
+def _require_outputs(network: Network, specification: Specification) -> None:
+    if specification.output_size != network.output_size:
+        raise RejectedError("check/arity", "the property has another number of outputs than the network")
 
 
 def directed_replay(network: Network, case: Case, disjunct: int, numbers: Floats) -> Replay:
@@ -223,9 +238,6 @@ def directed_replay(network: Network, case: Case, disjunct: int, numbers: Floats
     The exact constraints imply the assumed ones, rounded with bounds on the outputs established here (S-3).  Those of
     the polytope come after those of the disjunct.
     """
-    polytope = case.polytope
-    replay = Replay(network, Domain((polytope,)), numbers)
-    outputs = np.concatenate([replay.region.reach(port.source) for port in network.outputs])
-    rows = assume(case.unsafe[disjunct], polytope.box.magnitude, outputs)
-    replay.assume(rows.with_inputs(polytope.matrix, polytope.bound))
+    replay = Replay(network, Domain((case.polytope,)), numbers)
+    replay.assume(assumed(replay, case, disjunct))
     return replay
