@@ -181,6 +181,14 @@ def _same_bytes(path: str | Path, digest: str) -> bytes | None:
         return None
 
 
+def digests_of(network: PathOrNetwork, query: Query) -> dict[str, str]:
+    """The digests of the files that a network and a query were read from; without those that were not, or changed."""
+    from eqverify.frontend.vnnlib import read_query
+
+    same = query.source is not None and Path(query.source).is_file() and read_query(query.source).text == query.text
+    return _digests(network=network, property=query.source if same else None)
+
+
 def _digests(**sources: object) -> dict[str, str]:
     """SHA-256 (hex) of the bytes of those that are paths; of a network, with the weights that are stored beside it."""
     from eqverify.frontend.onnx import whole_bytes

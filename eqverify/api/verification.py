@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eqverify.api.loading import PathOrNetwork, compared, load_query
+from eqverify.api.loading import PathOrNetwork, compared, digests_of, load_query
 from eqverify.arrays import IEEE
 from eqverify.attack.replay import Witness
 from eqverify.deciding.answer import Verification
@@ -73,6 +73,9 @@ def verify(
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, _named(parsed, networks), options)
     problem, data = _load(parsed, specification, networks)
+    if options.proof:
+        (network,) = _named(parsed, networks).values()
+        problem = replace(problem, files=digests_of(network, parsed))
     options.counted(problem.relu_count)
     return run.decide(problem, data)
 

@@ -17,8 +17,8 @@ from eqverify.bounds.slope_optimisation import Slopes
 from eqverify.certificate.codec import Writer
 from eqverify.certificate.multipliers import leaf_slopes, line_slopes, pruned
 from eqverify.network import Network
-from eqverify.numerals import exact_text
 from eqverify.normal_form.relation import Relation
+from eqverify.numerals import exact_text
 from eqverify.problem import Problem
 from eqverify.search.box_queue import SplitTree
 from eqverify.stability.facts import LayerFacts, Status
@@ -227,7 +227,8 @@ class _Builder:
         if isinstance(proof, ZeroProof):
             return {"kind": "zero", **self._zero_hints(proof)}
         if isinstance(proof, CoverProof):
-            return {"kind": "cover", **self._boxes(proof.tree)}
+            mu = self.writer.array(_normal(proof.weights))
+            return {"kind": "cover", **self._boxes(proof.tree), "mu": mu}
         assert isinstance(proof, SolverClaim)
         return {"kind": "solver", **self._sign(proof.node, proof.part, proof.unit, proof.sign)}
 

@@ -34,6 +34,11 @@ class Boxes(NamedTuple):
     lower: FloatArray
     upper: FloatArray
 
+    def levels(self) -> list[IntArray]:
+        """The nodes by their distance from the root, from the top."""
+        order = np.argsort(self.depth, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(self.depth[order])) + 1)
+
 
 class Replay:
     """Repeats steps.
@@ -269,8 +274,7 @@ class Replay:
         tree, units = self._halvings(reader, step), self.network.relu_count
         goals = np.isin(np.arange(units), reader.integers(step, "goals", None, 0, units - 1))
         known_signs, void = np.zeros((tree.part.size, units), dtype=np.int8), np.zeros(tree.part.size, dtype=bool)
-        order = np.argsort(tree.depth, kind="stable")
-        for level in np.split(order, np.flatnonzero(np.diff(tree.depth[order])) + 1):
+        for level in tree.levels():
             if tree.depth[level[0]]:
                 known_signs[level], void[level] = known_signs[tree.parent[level]], void[tree.parent[level]]
             for some in self._batches(level[~void[level] & (goals & (known_signs[level] == 0)).any(axis=1)]):
@@ -293,7 +297,7 @@ class Replay:
             region.constraints, own = self.constraints[number], part == number
             rows = np.eye(len(region.constraints))[~region.constraints.outputs.any(axis=1)]
             if len(rows):
-                void[own] = region.take(own).excluded(rows)
+                void[own] = region.take(own).excluded(np.repeat(rows[None], int(own.sum()), axis=0))
         for name, own in self.columns.items():
             if name not in self._index:
                 _note(known_signs, some, own, region.bounds[name])
@@ -309,23 +313,43 @@ class Replay:
         return void
 
     def _cover(self, reader: Reader, step: object) -> None:
-        """K-11: the hull of what holds on the leaves, each by itself, that do not miss the set in question (B-11)."""
-        tree, rows, hulls = self._halvings(reader, step), len(self.constraints[0]), []
-        for some in self._batches(np.flatnonzero(tree.leaf)):
-            region, void = self._region(tree, some), np.zeros(some.size, dtype=bool)
-            region.constraints = self.constraints[0]
-            for node in self.network.nodes:
-                void |= region.bound(node)
-            for name, known in self.region.bounds.items():
-                void |= region.bounds[name].meet(known)[1]
-            void |= region.excluded(np.vstack([np.eye(rows), np.ones((1, rows))]))
-            if not void.all():
-                hulls.append(region.take(~void).hull())
+        """K-11: the hull of what holds on the leaves that do not miss the set in question (B-11).
+
+        A box is bounded from itself and the signs found on boxes around it.
+        """
+        tree, rows, units = self._halvings(reader, step), len(self.constraints[0]), self.network.relu_count
+        mu = np.zeros((tree.part.size, 1, rows))
+        mu[tree.leaf, 0] = reader.multipliers(step, "mu", (int(tree.leaf.sum()), rows))
+        signs, void = np.zeros((tree.part.size, units), dtype=np.int8), np.zeros(tree.part.size, dtype=bool)
+        hulls: list[Region] = []
+        for level in tree.levels():
+            inner = level[tree.parent[level] >= 0]
+            signs[inner], void[inner] = signs[tree.parent[inner]], void[tree.parent[inner]]
+            for some in self._batches(level[~void[level]]):
+                region, void[some] = self._covered(tree, some, signs)
+                leaf = tree.leaf[some]
+                region.constraints = self.constraints[0]
+                void[some[leaf]] |= region.take(leaf).excluded(mu[some[leaf]])
+                stays = leaf & ~void[some]
+                if stays.any():
+                    hulls.append(region.take(stays).hull())
         if not hulls:
             raise EmptySetError("check/contradiction", "no box is left")
         for name, known in self.region.bounds.items():
             lower, upper = (np.vstack([one.bounds[name][side] for one in hulls]) for side in (0, 1))
             self._set(name, *known.meet(Interval(lower, upper).hull()))
+
+    def _covered(self, tree: Boxes, some: IntArray, signs: ByteArray) -> tuple[Region, BoolArray]:
+        """Boxes with their bounds, noting the signs that these show; and which of them miss the set in question."""
+        region, void = self._region(tree, some), np.zeros(some.size, dtype=bool)
+        for node in self.network.nodes:
+            own = self.columns.get(node.name)
+            void |= region.bound(node, None if own is None else _ranges(signs[some, own]))
+            if own is not None:
+                _note(signs, some, own, region.bounds[node.name])
+        for name, known in self.region.bounds.items():
+            void |= region.bounds[name].meet(known)[1]
+        return region, void
 
     def _region(self, tree: Boxes, some: IntArray) -> Region:
         return Region(self.network, self.numbers, input_bounds(self.network, tree.lower[some], tree.upper[some]))

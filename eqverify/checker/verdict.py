@@ -35,9 +35,10 @@ class Verdict:
 
     Attributes:
         verified: whether the claim was established.
-        claim: ``property-unsat``: no input satisfies the property; ``property-sat``: one does; ``equivalent`` on the property's inputs up to `epsilon`; ``unsat``: no input of one case of the property
-            satisfies one disjunct of its output condition; ``equisatisfiable``: the networks are within `epsilon` of
-            each other on the inputs that do (specs/certificate.md, K-12).
+        claim: ``property-unsat``: no input satisfies the property; ``property-sat``: one does.  ``equivalent`` on the
+            property's inputs up to `epsilon`; ``unsat``: no input of one case of the property satisfies one disjunct of
+            its output condition; ``equisatisfiable``: the networks are within `epsilon` of each other on the inputs
+            that do (specs/certificate.md, K-12).
         epsilon: the largest of the claimed deviations; infinite where rejected, and for ``unsat``.
         epsilons: the claimed deviation of each output.
         solver_trusted: units whose sign rests on a solver's word.

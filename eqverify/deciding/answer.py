@@ -34,6 +34,7 @@ class Verification:
         seconds: wall time by stage.
         readings: how far each network was compared with onnxruntime; none for a run that was ended at its limit.
         claimed: disjuncts of which a solver says that they are unsat, and nothing else does; 0 for `sat`.
+        proof: of the verdict, if it was asked for and there is one: the bytes of a file that the checker verifies.
     """
 
     verdict: Verdict
@@ -47,6 +48,7 @@ class Verification:
     seconds: Mapping[str, float]
     readings: tuple[Reading, ...] = ()
     claimed: int = 0
+    proof: bytes | None = None
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -56,6 +58,7 @@ class Verification:
             "evidence": list(self.evidence),
             "reason": self.reason,
             "claimed": self.claimed,
+            "proof_bytes": None if self.proof is None else len(self.proof),
             "relus_before": self.relus_before,
             "relus_after": self.relus_after,
             "layers": [row.as_dict() for row in self.layers],

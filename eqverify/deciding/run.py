@@ -34,6 +34,7 @@ from eqverify.domain import Polytope
 from eqverify.errors import ContradictionError, InputError
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
+from eqverify.reduction.certifying import require_files
 from eqverify.reduction.folding import element_of, fold_case
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.search.sign_tree import Guide
@@ -52,6 +53,9 @@ _ATTACK_SHARE = 0.02
 
 _EXACT_SHARE, _EXACT_SECONDS = 0.2, 10.0
 """For deciding a disjunct in rationals that a search came near to meeting."""
+
+_PROOF_SHARE = 0.8
+"""For a search whose steps are recorded; what is left may still find an input."""
 
 _SPLIT_SHARE = 0.1
 _REDUCTION_SHARE = 0.3
@@ -83,12 +87,14 @@ class VerifyKeywords(VerifyOptions):
         counted: called with the number of the network's ReLUs once it is read, for who has to tell of a run that ends
             without an answer.
         claimed: likewise with the number of disjuncts that are claimed to be unsat and are not re-derived.
+        proof: whether the verdict is to have a proof: one that has none is `unknown`, unless somebody is trusted.
     """
 
     backend: str | Backend = "scip"
     progress: Progress = silent
     counted: Callable[[int], object] = lambda _: None
     claimed: Callable[[int], object] = lambda _: None
+    proof: bool = False
 
 
 class VerifyRun:
@@ -113,6 +119,7 @@ class VerifyRun:
         self.accepted = 0
         self.due = 0.0
         self.sides: list[CaseContext] = []
+        self.proof: bytes | None = None
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
         """All stages.
@@ -122,23 +129,10 @@ class VerifyRun:
             data: the network's file, for onnxruntime.
         """
         self.problem = problem
+        if self.options.proof:
+            require_files(problem)
         self.clock.lap("read")
-        if problem.tail is not None:
-            operators = ", ".join(dict.fromkeys(problem.tail.operators))
-            self.reasons.append(
-                f"the network has operators that are not piecewise linear: {operators}; "
-                "behind them only comparisons of two outputs of one last Softmax are decided"
-            )
-            return self._answer("unknown", "")
-        stop = self.budget.exhausted
-        cases = [case for case in problem.cases if case.written is None or not case.written.is_empty(stop)]
-        cases = left_open(problem.network, cases, stop) if self.reduction else cases
-        if len(cases) < len(problem.cases):
-            self.evidence[_BOUNDS] = None
-        try:
-            self.sides = [CaseContext(problem, case, data) for case in cases]
-        except InputError as error:  # numbers beyond the range of floats
-            self.reasons.append(f"{error.code}: {error.message}")
+        if not self._begin(data):
             return self._answer("unknown", "")
         chosen = [(side, number) for side in self.sides for number in self._open(side)]
         self.clock.lap("presolve")
@@ -151,15 +145,54 @@ class VerifyRun:
             chosen = [(side, number) for side, number in chosen if not self._settled(side, number)]
         if self._met("exact"):
             return self._answer("sat", "exact")
+        proved = self.options.proof and self._proved_all()
+        if self._met("prove") or proved:
+            return self._answer("unsat" if proved else "sat", "proof")
         parts = self._parts(chosen) if self.reduction else [self._original(*one) for one in chosen]
         if self._met("reduce"):
             return self._answer("sat", "reduction")
         return self._ask(parts)
 
+    def _begin(self, data: bytes) -> bool:
+        """Whether the question is one that can be asked; the cases that have inputs, then."""
+        problem = self.problem
+        if problem.tail is not None:
+            operators = ", ".join(dict.fromkeys(problem.tail.operators))
+            self.reasons.append(
+                f"the network has operators that are not piecewise linear: {operators}; "
+                "behind them only comparisons of two outputs of one last Softmax are decided"
+            )
+            return False
+        stop = self.budget.exhausted
+        cases = [case for case in problem.cases if case.written is None or not case.written.is_empty(stop)]
+        if self.reduction and not self.options.proof:  # a proof is about every case
+            cases = left_open(problem.network, cases, stop)
+        if len(cases) < len(problem.cases):
+            self.evidence[_BOUNDS] = None
+        try:
+            self.sides = [CaseContext(problem, case, data) for case in cases]
+        except InputError as error:  # numbers beyond the range of floats
+            self.reasons.append(f"{error.code}: {error.message}")
+            return False
+        return True
+
     def _met(self, stage: str) -> bool:
         """Whether an input was found, at the end of a stage."""
         self.clock.lap(stage)
         return self._witness is not None
+
+    def _proved_all(self) -> bool:
+        """Whether a recorded search shows that no input satisfies the property, and the checker agrees."""
+        from eqverify.deciding.proving import Search
+        from eqverify.reduction.certifying import certify_no_input
+
+        cases = self.problem.cases
+        replays = {k: side.replayer for side in self.sides for k, case in enumerate(cases) if case is side.case}
+        budget = self.budget.part(_PROOF_SHARE)
+        options = StabilityOptions(unit_time_limit=1.0, seed=self.options.seed, workers=self.options.workers or 1)
+        found = Search(self.problem, replays, options, self.progress).cases(budget)
+        self.proof = None if found is None else certify_no_input(self.problem, found)
+        return self.proof is not None
 
     @property
     def _witness(self) -> Witness | None:
@@ -518,8 +551,9 @@ class VerifyRun:
         self.options.claimed(len(self.claimed) + self.accepted)
 
     def _answer(self, verdict: Verdict, backend: str) -> Verification:
-        if verdict == "unsat" and self.unsettled:
+        if verdict == "unsat" and self.unsettled and self.proof is None:
             verdict = "unknown"
+        verdict = self._with_proof(verdict) if self.options.proof else verdict
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
         before = self.problem.relu_count
@@ -536,4 +570,23 @@ class VerifyRun:
             self.clock.seconds,
             (self.problem.reading,),
             claimed,
+            self.proof,
         )
+
+    def _with_proof(self, verdict: Verdict) -> Verdict:
+        """The verdict, where it has a proof; without one `unknown`, or evidence that says so where one is trusted."""
+        from eqverify.reduction.certifying import certify_input
+
+        if verdict == "sat":
+            (side,) = (side for side in self.sides if side.replayer.witness is self._witness)
+            number = next(k for k, case in enumerate(self.problem.cases) if case is side.case)
+            self.proof = certify_input(self.problem, number, side.replayer.witness.inputs)
+        if verdict in ("sat", "unsat") and self.proof is None:
+            if self.trust:
+                self.evidence["no proof"] = None
+            else:
+                self.reasons.append(f"{verdict}, but no proof was found that the checker verifies")
+                verdict = "unknown"
+        elif verdict == "unsat":
+            self.evidence = {_BOUNDS: None}
+        return verdict

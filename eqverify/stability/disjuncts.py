@@ -173,7 +173,7 @@ def _share_proofs(
         case = replace(case, unsafe=tuple(case.unsafe[one.place[1]] for one in own))
         asked = replace(problem, specification=replace(problem.specification, cases=(case,)))
         start = time.perf_counter()
-        found = _prove_rows(asked, budget.left * SHARED_SHARE / (len(numbers) - place), options, progress)
+        found = share_proof(asked, budget.left * SHARED_SHARE / (len(numbers) - place), options, progress)
         for one, closed in zip(own, found.closed, strict=True):
             one.learn(found, (time.perf_counter() - start) / len(own), closed=bool(closed))
             if one.status == "sat":
@@ -181,9 +181,14 @@ def _share_proofs(
     return True
 
 
-def _prove_rows(problem: Problem, seconds: float, options: StabilityOptions, progress: Progress) -> SharedProof:
+def share_proof(
+    problem: Problem, seconds: float, options: StabilityOptions, progress: Progress, *, quick: bool = False
+) -> SharedProof:
+    """One proof for all disjuncts of the one case of a problem, as `prove_rows`; it survives workers that die."""
     budget = Budget(max(seconds, _LEAST))
-    prove = partial(prove_rows, problem, seed=options.seed, progress=progress, node_limit=options.node_limit)
+    prove = partial(
+        prove_rows, problem, seed=options.seed, progress=progress, node_limit=options.node_limit, quick=quick
+    )
     try:
         return prove(budget.left, workers=options.workers)
     except LimitError:  # a worker process died: one that does without is slower, but lives

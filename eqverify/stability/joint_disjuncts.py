@@ -30,6 +30,8 @@ from eqverify.stability.stages import rows
 _ROWS_SHARE = 0.2
 """Of the time, for the rows alone before anything is done for units, which costs more than rows need on many units."""
 
+_BOUNDS = (*WITHOUT_SOLVER[:2], WITHOUT_SOLVER[3])
+
 _PLAN = (
     *WITHOUT_SOLVER[:3],
     StageSpec("rows", partial(rows.branch_rows_alone, share=_ROWS_SHARE)),
@@ -66,6 +68,7 @@ def prove_rows(
     workers: int,
     progress: Progress,
     node_limit: int | None = None,
+    quick: bool = False,
 ) -> SharedProof:
     """Look for the signs of rows and units at once.
 
@@ -76,6 +79,7 @@ def prove_rows(
         workers: processes that branch on signs.
         progress: told of each stage.
         node_limit: not None where the result must be the same every time: stages are then ended by numbers of nodes.
+        quick: whether bounds are all that is tried.
 
     Returns:
         What was proved.  Trusted: float64 arithmetic.
@@ -96,7 +100,7 @@ def prove_rows(
 
     options = StabilityOptions(time_limit=seconds, seed=seed, workers=workers, node_limit=node_limit, split_inputs=0)
     branch = StageSpec("branch", partial(rows.branch_for_rows, few=few))
-    plan = (*_PLAN, branch) if node_limit is None else WITHOUT_SOLVER
+    plan = _BOUNDS if quick else (*_PLAN, branch) if node_limit is None else WITHOUT_SOLVER
     facts = prove_stability(asked, options, progress=progress, plan=plan, enough=enough)
     signs = facts.layers[-1]
     own = replace(

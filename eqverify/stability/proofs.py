@@ -115,9 +115,11 @@ class CoverProof:
 
     Attributes:
         tree: the boxes.
+        weights: (leaves, constraints) of the combinations that show that leaves miss these inputs.
     """
 
     tree: SplitTree
+    weights: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -68,7 +68,7 @@ def cover(run: Run) -> None:
         budget=FOREVER if fixed else run.budget.part(SPLIT_SHARE),
         attempt=attempt,
     )
-    run.proofs(CoverProof(found.tree))
+    run.proofs(CoverProof(found.tree, found.weights))
     run.annotate(0, f"{found.bounded} boxes, {len(found.lower)} left")
     if not run.table.undecided():
         return
