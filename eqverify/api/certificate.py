@@ -30,7 +30,8 @@ def check(
     Args:
         network: the original ONNX file.
         query: the VNN-LIB file.
-        reduced: the reduced ONNX file; None for a certificate that a disjunct of the output condition is ``unsat``.
+        reduced: the reduced ONNX file; None for the proof of a verdict, and for a certificate that a disjunct of the
+            output condition is ``unsat``.
         certificate: the certificate.
         arithmetic: ``float`` is float64 with a-priori error bounds, ``exact`` rational.
 

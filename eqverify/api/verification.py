@@ -49,7 +49,7 @@ def verify(
     Returns:
         The answer. `unsat` is proved by arithmetic, but for claims that `evidence` names; `sat` holds for the network
         over the reals, and for onnxruntime within the competition's tolerance. Trusted: float64 arithmetic, and whom
-        `trust` names.
+        `trust` names.  With `proof` it has the bytes of a proof that `eqverify.check` verifies, where there is one.
 
     Raises:
         UsageError: `usage/trust`, `usage/backend`, `usage/limit`; `usage/networks` where networks and declarations do
@@ -71,6 +71,8 @@ def verify(
                 read_front(network)
         return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {})
     if len(parsed.networks) > 1:
+        if options.proof:
+            raise InputError("certificate/several", "no proofs are written for queries about several networks")
         return _decide_pair(parsed, _named(parsed, networks), options)
     problem, data = _load(parsed, specification, networks)
     if options.proof:

@@ -577,10 +577,10 @@ class VerifyRun:
         """The verdict, where it has a proof; without one `unknown`, or evidence that says so where one is trusted."""
         from eqverify.reduction.certifying import certify_input
 
-        if verdict == "sat":
-            (side,) = (side for side in self.sides if side.replayer.witness is self._witness)
-            number = next(k for k, case in enumerate(self.problem.cases) if case is side.case)
-            self.proof = certify_input(self.problem, number, side.replayer.witness.inputs)
+        for side in self.sides if verdict == "sat" else ():
+            if side.replayer.witness is not None:
+                number = next(k for k, case in enumerate(self.problem.cases) if case is side.case)
+                self.proof = certify_input(self.problem, number, side.replayer.witness.inputs)
         if verdict in ("sat", "unsat") and self.proof is None:
             if self.trust:
                 self.evidence["no proof"] = None

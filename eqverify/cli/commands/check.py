@@ -19,11 +19,11 @@ def check(
     arithmetic: Literal["float", "exact"] = "float",
     json: Json = False,
 ) -> int:
-    """Verify a certificate, with code that shares nothing with the prover.
+    """Verify a certificate, or the proof of a verdict, with code that shares nothing with the prover.
 
-    Of a reduction, for the whole property or for one disjunct of its output condition: `check NETWORK PROPERTY REDUCED
-    CERTIFICATE`.  That a disjunct is unsat: `check NETWORK PROPERTY CERTIFICATE`.  Prints one line, `verified ...` or
-    `rejected CODE ...`; the exit status is 0 only for the first.
+    That a property is unsat or sat (`verify --proof`), or that a disjunct is unsat: `check NETWORK PROPERTY PROOF`.  Of a
+    reduction, for the whole property or for one disjunct of its output condition: `check NETWORK PROPERTY REDUCED
+    CERTIFICATE`.  Prints one line, `verified ...` or `rejected CODE ...`; the exit status is 0 only for the first.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ def check(
     query:
         The VNN-LIB file.
     reduced:
-        The reduced ONNX file; left out for a certificate that a disjunct is unsat.
+        The reduced ONNX file; left out for proofs of unsat and sat.
     certificate:
-        What `eqverify reduce --certificate` wrote.
+        What `eqverify verify --proof` or `eqverify reduce --certificate` wrote.
     arithmetic:
         float64 with a-priori error bounds, or exact rationals (slower).
     json:
