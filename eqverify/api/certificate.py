@@ -24,6 +24,7 @@ def check(
     certificate: str | Path,
     *,
     arithmetic: Arithmetic = "float",
+    relaxed: str | Path | None = None,
 ) -> Verdict:
     """Re-establish what a certificate claims, with code that shares nothing with the prover.
 
@@ -34,6 +35,7 @@ def check(
             output condition is ``unsat``.
         certificate: the certificate.
         arithmetic: ``float`` is float64 with a-priori error bounds, ``exact`` rational.
+        relaxed: the property that was written for the reduced network, which is then checked as well.
 
     Returns:
         The verdict; `verified` and `epsilon`, or the code of what is wrong.
@@ -48,8 +50,9 @@ def check(
 
     first, second, last = (_bytes(Path(path)) for path in (network, query, certificate))
     written = None if reduced is None else whole_bytes(_bytes(Path(reduced)), reduced)
+    told = None if relaxed is None else _bytes(Path(relaxed))
     with numpy_alone():
-        verdict = check_bytes(whole_bytes(first, network), second, written, last, arithmetic)
+        verdict = check_bytes(whole_bytes(first, network), second, written, last, arithmetic, told)
     if not verdict.verified:
         return verdict
     domain = lower(load_query(query)).domain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from eqverify.checker.deviation import deviations
 from eqverify.checker.numbers import Floats, Rationals
 from eqverify.checker.reader import Reader, reject
 from eqverify.checker.region import Interval
+from eqverify.checker.relaxed import require_relaxed
 from eqverify.checker.replay import Replay
 from eqverify.checker.whole import assumed, no_input, one_input
 from eqverify.domain import Case, Domain, Specification
@@ -47,6 +48,7 @@ class Verdict:
         exit_status: 0 verified, 1 rejected, 4 refused because it would take too long.
         case: number of the case, from 1, for claims about a disjunct.
         disjunct: number of the disjunct within it, from 1.
+        relaxed: whether the property that was written for the reduced network was seen to follow (K-15).
         readings: how far each model was compared with onnxruntime, where the caller did that.
     """
 
@@ -60,6 +62,7 @@ class Verdict:
     exit_status: int = 0
     case: int | None = None
     disjunct: int | None = None
+    relaxed: bool = False
     readings: tuple[Reading, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
@@ -71,6 +74,7 @@ class Verdict:
             "epsilons": list(self.epsilons),
             "case": self.case,
             "disjunct": self.disjunct,
+            "property_relaxed": self.relaxed,
             "solver_trusted": self.solver_trusted if self.verified else None,
             "code": self.code or None,
             "reason": self.reason or None,
@@ -86,11 +90,17 @@ class Verdict:
         if self.claim == "unsat":
             return f"verified unsat {place} solver-trusted units: {self.solver_trusted}"
         claim = f"equisatisfiable with signs, {place}" if self.claim == "equisatisfiable" else self.claim
-        return f"verified eps={self.epsilon!r} ({claim}) solver-trusted units: {self.solver_trusted}"
+        found = f"verified eps={self.epsilon!r} ({claim}) solver-trusted units: {self.solver_trusted}"
+        return f"{found}; the property of the reduced network follows" if self.relaxed else found
 
 
 def check_bytes(
-    network: bytes, query: bytes, reduced: bytes | None, certificate: bytes, arithmetic: Arithmetic = "float"
+    network: bytes,
+    query: bytes,
+    reduced: bytes | None,
+    certificate: bytes,
+    arithmetic: Arithmetic = "float",
+    relaxed: bytes | None = None,
 ) -> Verdict:
     """Re-establish the claim of a certificate.
 
@@ -98,6 +108,7 @@ def check_bytes(
         network, query, reduced, certificate: the bytes of the four files; models and properties may be packed by gzip.
             None for `reduced` where the claim is ``unsat``.
         arithmetic: ``float`` with a-priori error bounds, or ``exact``.
+        relaxed: a property that was written for the reduced network, to be checked as well (K-15).
 
     Returns:
         The verdict.  Trusted: numpy's (or python-flint's) arithmetic, the readers of both formats, this package.
@@ -132,10 +143,21 @@ def check_bytes(
             if not np.array_equal(reader.floats(boxes, key, bound.shape), bound):
                 reject("domain", "the domain is not that of the property")
         replay.run(reader)
-        return conclude(replay, reader, written)
+        verdict = conclude(replay, reader, written)
+        return verdict if relaxed is None else _with_property(verdict, specification, relaxed)
     except EqverifyError as error:
         reason = " ".join(str(part) for part in (error.message, error.place, error.value or "") if str(part))
         return Verdict(False, code=error.code, reason=reason, exit_status=4 if error.exit_status == 4 else 1)
+
+
+def _with_property(verdict: Verdict, specification: Specification, relaxed: bytes) -> Verdict:
+    """The verdict, if the property that was written follows."""
+    cases = specification.cases
+    if verdict.case is not None and verdict.disjunct is not None:
+        case = cases[verdict.case - 1]
+        cases = (replace(case, unsafe=(case.unsafe[verdict.disjunct - 1],)),)
+    require_relaxed(cases, lower(parse_query(decode(relaxed))), verdict.epsilons)
+    return replace(verdict, relaxed=True)
 
 
 def _model(data: bytes) -> Network:

@@ -17,12 +17,13 @@ def check(
     /,
     *,
     arithmetic: Literal["float", "exact"] = "float",
+    relaxed: Path | None = None,
     json: Json = False,
 ) -> int:
     """Verify a certificate, or the proof of a verdict, with code that shares nothing with the prover.
 
-    That a property is unsat or sat (`verify --proof`), or that a disjunct is unsat: `check NETWORK PROPERTY PROOF`.  Of a
-    reduction, for the whole property or for one disjunct of its output condition: `check NETWORK PROPERTY REDUCED
+    That a property is unsat or sat (`verify --proof`), or that a disjunct is unsat: `check NETWORK PROPERTY PROOF`.
+    Of a reduction, for the whole property or for one disjunct of its output condition: `check NETWORK PROPERTY REDUCED
     CERTIFICATE`.  Prints one line, `verified ...` or `rejected CODE ...`; the exit status is 0 only for the first.
 
     Parameters
@@ -37,13 +38,16 @@ def check(
         What `eqverify verify --proof` or `eqverify reduce --certificate` wrote.
     arithmetic:
         float64 with a-priori error bounds, or exact rationals (slower).
+    relaxed:
+        The property that `eqverify reduce --property-out` wrote for REDUCED: see that it says no more than PROPERTY,
+        relaxed by eps.
     json:
         Print one JSON object instead of the line.
     """
     from eqverify.api.certificate import check as run
 
     files = (None, reduced) if certificate is None else (reduced, certificate)
-    verdict = run(network, query, *files, arithmetic=arithmetic)
+    verdict = run(network, query, *files, arithmetic=arithmetic, relaxed=relaxed)
     if json:
         print_json(verdict.as_dict())
     else:
