@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from eqverify.api.loading import load_compared, load_query
 from eqverify.arrays import IEEE
-from eqverify.checker import Arithmetic, Verdict, check_bytes
+from eqverify.checker import Arithmetic, Verdict, check_bytes, check_several
 from eqverify.errors import LimitError, Place, UsageError
 from eqverify.files import read_limited
 from eqverify.kernels import numpy_alone
@@ -18,7 +19,7 @@ _MOST_BYTES = 1 << 31
 
 @IEEE
 def check(
-    network: str | Path,
+    network: str | Path | Mapping[str, str | Path],
     query: str | Path,
     reduced: str | Path | None,
     certificate: str | Path,
@@ -29,7 +30,7 @@ def check(
     """Re-establish what a certificate claims, with code that shares nothing with the prover.
 
     Args:
-        network: the original ONNX file.
+        network: the original ONNX file; for the proof of a verdict about several, files by declared name.
         query: the VNN-LIB file.
         reduced: the reduced ONNX file; None for the proof of a verdict, and for a certificate that a disjunct of the
             output condition is ``unsat``.
@@ -48,6 +49,9 @@ def check(
     from eqverify.frontend.onnx import whole_bytes
     from eqverify.frontend.vnnlib import lower
 
+    if isinstance(network, Mapping):
+        models = {name: whole_bytes(_bytes(Path(path)), path) for name, path in network.items()}
+        return check_several(models, _bytes(Path(query)), _bytes(Path(certificate)), arithmetic)
     first, second, last = (_bytes(Path(path)) for path in (network, query, certificate))
     written = None if reduced is None else whole_bytes(_bytes(Path(reduced)), reduced)
     told = None if relaxed is None else _bytes(Path(relaxed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from eqverify.arrays import IEEE
 from eqverify.bounds import interval_bounds
 from eqverify.domain import Domain
-from eqverify.errors import ContradictionError, EqverifyError, InputError, Place
+from eqverify.errors import ContradictionError, EqverifyError, InputError, Place, UsageError
 from eqverify.network import Network, evaluate_nodes, evaluation_error, join_outputs
 from eqverify.problem import Problem
 from eqverify.reading import Reading
@@ -181,12 +182,30 @@ def _same_bytes(path: str | Path, digest: str) -> bytes | None:
         return None
 
 
-def digests_of(network: PathOrNetwork, query: Query) -> dict[str, str]:
-    """The digests of the files that a network and a query were read from; without those that were not, or changed."""
+def digests_of(networks: Mapping[str, PathOrNetwork], query: Query) -> dict[str, str]:
+    """The digests of the files that networks and a query were read from, for a proof.
+
+    Args:
+        networks: by declared name; a single one under any name.
+        query: with its source.
+
+    Raises:
+        UsageError: `certificate/no-files` where one was not read from a file, or that has changed.
+    """
     from eqverify.frontend.vnnlib import read_query
 
     same = query.source is not None and Path(query.source).is_file() and read_query(query.source).text == query.text
-    return _digests(network=network, property=query.source if same else None)
+    if not same or any(isinstance(network, Network) for network in networks.values()):
+        raise UsageError(
+            "certificate/no-files",
+            "a proof is about files, and the problem was not read from files",
+            hint="give paths of the property and of each network",
+        )
+    several = len(query.networks) > 1
+    found = _digests(property=query.source)
+    for name, network in networks.items():
+        found[f"network {name}" if several else "network"] = _digests(network=network)["network"]
+    return found
 
 
 def _digests(**sources: object) -> dict[str, str]:

@@ -71,13 +71,11 @@ def verify(
                 read_front(network)
         return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {})
     if len(parsed.networks) > 1:
-        if options.proof:
-            raise InputError("certificate/several", "no proofs are written for queries about several networks")
         return _decide_pair(parsed, _named(parsed, networks), options)
     problem, data = _load(parsed, specification, networks)
     if options.proof:
         (network,) = _named(parsed, networks).values()
-        problem = replace(problem, files=digests_of(network, parsed))
+        problem = replace(problem, files=digests_of({"": network}, parsed))
     options.counted(problem.relu_count)
     return run.decide(problem, data)
 
@@ -87,7 +85,8 @@ def _decide_pair(query: Query, networks: Mapping[str, PathOrNetwork], options: V
     from eqverify.api.equivalence import decide_pair_query
 
     shared = {name: getattr(options, name) for name in ("timeout", "seed", "trust", "progress")}
-    found = decide_pair_query(query, networks, **shared)
+    files = digests_of(networks, query) if options.proof else None
+    found = decide_pair_query(query, networks, files=files, **shared)
     late = found.answer == "unknown" and found.seconds >= options.timeout
     witness = None
     if found.answer == "sat":
@@ -99,7 +98,7 @@ def _decide_pair(query: Query, networks: Mapping[str, PathOrNetwork], options: V
     verdict: Verdict = "timed-out" if late else found.answer
     reason = found.reason if verdict == "unknown" else ""
     seconds = {"decide": found.seconds}
-    told = found.readings, found.claimed
+    told = found.readings, found.claimed, found.proof
     return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), seconds, *told)
 
 

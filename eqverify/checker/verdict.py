@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, IntArray
 from eqverify.checker.deviation import deviations
+from eqverify.checker.joint import side_by_side
 from eqverify.checker.numbers import Floats, Rationals
 from eqverify.checker.reader import Reader, reject
 from eqverify.checker.region import Interval
@@ -116,11 +118,9 @@ def check_bytes(
     Raises:
         UsageError: an unknown arithmetic.
     """
-    if arithmetic not in ("float", "exact"):
-        raise UsageError("usage/arithmetic", "unknown arithmetic", value=arithmetic, hint="use float or exact")
+    numbers = _numbers(arithmetic)
     try:
         original, specification = normalised(_model(network)), lower(parse_query(decode(query)))
-        numbers = Floats() if arithmetic == "float" else Rationals()
         reader, files = Reader(certificate, original), {"network": network, "property": query}
         if len(specification.networks) != 1 or specification.domain.size != original.input_size:
             raise RejectedError("check/arity", "the property is about another network")
@@ -146,8 +146,54 @@ def check_bytes(
         verdict = conclude(replay, reader, written)
         return verdict if relaxed is None else _with_property(verdict, specification, relaxed)
     except EqverifyError as error:
-        reason = " ".join(str(part) for part in (error.message, error.place, error.value or "") if str(part))
-        return Verdict(False, code=error.code, reason=reason, exit_status=4 if error.exit_status == 4 else 1)
+        return _rejected(error)
+
+
+def check_several(
+    networks: Mapping[str, bytes], query: bytes, proof: bytes, arithmetic: Arithmetic = "float"
+) -> Verdict:
+    """Re-establish the verdict about a property of several networks (K-16).
+
+    Args:
+        networks: the bytes of their files, by declared name; one declared ``equal-to`` another may be left out.
+        query, proof, arithmetic: as for `check_bytes`.
+
+    Raises:
+        UsageError: an unknown arithmetic.
+    """
+    numbers = _numbers(arithmetic)
+    try:
+        specification, models = lower(parse_query(decode(query))), {name: _model(d) for name, d in networks.items()}
+        chosen: dict[str, Network] = {}
+        for declared in specification.networks:
+            same = models.pop(declared.name, None) or chosen.get(declared.equal_to or "")
+            sizes = [sum(one.size for one in part) for part in (declared.inputs, declared.outputs)]
+            if same is None or sizes != [same.input_size, same.output_size]:
+                raise RejectedError("check/arity", "the property is about other networks", value=declared.name)
+            chosen[declared.name] = same
+        if models or len(chosen) < 2:
+            raise RejectedError("check/arity", "the property is about other networks", value=", ".join(models))
+        whole = side_by_side(list(chosen.values()))
+        reader = Reader(proof, whole)
+        reader.compare({"property": query, **{f"network {name}": data for name, data in networks.items()}})
+        claim = reader.field(reader.head, "claim")
+        if not isinstance(claim, str) or claim not in WHOLE:
+            reject("claim", "not a claim about several networks", str(claim)[:40])
+        WHOLE[claim](whole, specification, numbers, reader)
+        return Verdict(True, claim)
+    except EqverifyError as error:
+        return _rejected(error)
+
+
+def _numbers(arithmetic: str) -> Floats:
+    if arithmetic not in ("float", "exact"):
+        raise UsageError("usage/arithmetic", "unknown arithmetic", value=arithmetic, hint="use float or exact")
+    return Floats() if arithmetic == "float" else Rationals()
+
+
+def _rejected(error: EqverifyError) -> Verdict:
+    reason = " ".join(str(part) for part in (error.message, error.place, error.value or "") if str(part))
+    return Verdict(False, code=error.code, reason=reason, exit_status=4 if error.exit_status == 4 else 1)
 
 
 def _with_property(verdict: Verdict, specification: Specification, relaxed: bytes) -> Verdict:

@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray
+from eqverify.checker.joint import shared
 from eqverify.checker.numbers import Floats
 from eqverify.checker.reader import Reader, reject
 from eqverify.checker.region import Region
@@ -32,6 +33,9 @@ _PRODUCTS = 50_000_000
 def no_input(network: Network, specification: Specification, numbers: Floats, reader: Reader) -> None:
     """K-13: every disjunct of every case is excluded.
 
+    Args:
+        network: several networks side by side, where the property is about several (K-16).
+
     Raises:
         RejectedError: `certificate/...`; `check/...` where a step does not show what it should; `check/not-empty`.
     """
@@ -42,7 +46,8 @@ def no_input(network: Network, specification: Specification, numbers: Floats, re
         disjuncts = reader.items(entry, "disjuncts")
         if len(disjuncts) != len(case.unsafe):
             reject("cases", "not one entry per disjunct of a case", f"{len(disjuncts)} for case {number}")
-        left = _left(network, case, numbers, reader, entry)
+        told = shared(network, case) if len(specification.networks) > 1 else (network, case)
+        left = None if told is None else _left(*told, numbers, reader, entry)
         if left is not None:
             where = f"case {number}, disjunct {left + 1}"
             raise RejectedError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eqverify.attack.replay import Replay
+from eqverify.arrays import FloatArray
 from eqverify.budget import Budget
 from eqverify.certificate import CaseProof
 from eqverify.deciding.splitting import SPLIT_INPUTS
@@ -30,14 +30,14 @@ class Search:
 
     Attributes:
         problem: network and property.
-        replays: by number of the case, what takes inputs that may satisfy it; none for cases that are known to have no
-            input.
+        replays: by number of the case, what takes inputs (k, input_size) that may satisfy it; none for cases that are
+            known to have no input.
         options: of the proofs of stability; their time is that of `cases`.
         progress: told of what is done.
     """
 
     problem: Problem
-    replays: Mapping[int, Replay]
+    replays: Mapping[int, Callable[[FloatArray], object]]
     options: StabilityOptions
     progress: Progress
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,8 +30,9 @@ from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Ve
 from eqverify.deciding.settling import REASONS, settle, settle_end
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
-from eqverify.domain import Polytope
+from eqverify.domain import Polytope, Specification
 from eqverify.errors import ContradictionError, InputError
+from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.reduction.certifying import require_files
@@ -191,8 +192,13 @@ class VerifyRun:
         budget = self.budget.part(_PROOF_SHARE)
         options = StabilityOptions(unit_time_limit=1.0, seed=self.options.seed, workers=self.options.workers or 1)
         found = Search(self.problem, replays, options, self.progress).cases(budget)
-        self.proof = None if found is None else certify_no_input(self.problem, found)
+        self.proof = None if found is None else certify_no_input(*self._about, found)
         return self.proof is not None
+
+    @property
+    def _about(self) -> tuple[Network, Specification, Mapping[str, str]]:
+        """What a proof is about."""
+        return self.problem.network, self.problem.specification, self.problem.files
 
     @property
     def _witness(self) -> Witness | None:
@@ -580,7 +586,7 @@ class VerifyRun:
         for side in self.sides if verdict == "sat" else ():
             if side.replayer.witness is not None:
                 number = next(k for k, case in enumerate(self.problem.cases) if case is side.case)
-                self.proof = certify_input(self.problem, number, side.replayer.witness.inputs)
+                self.proof = certify_input(*self._about, number, side.replayer.witness.inputs)
         if verdict in ("sat", "unsat") and self.proof is None:
             if self.trust:
                 self.evidence["no proof"] = None

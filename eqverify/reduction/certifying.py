@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -348,11 +348,14 @@ def certify_unsat(problem: Problem, proof: Directed) -> Refuted | None:
         return None
 
 
-def certify_no_input(problem: Problem, cases: Sequence[CaseProof]) -> bytes | None:
+def certify_no_input(
+    network: Network, specification: Specification, files: Mapping[str, str], cases: Sequence[CaseProof]
+) -> bytes | None:
     """The proof that no input satisfies a property, checked.
 
     Args:
-        problem: network and property, read from files.
+        network, specification: what it is about; several networks side by side.
+        files: the digests of their files.
         cases: the steps for each case.
 
     Returns:
@@ -360,29 +363,34 @@ def certify_no_input(problem: Problem, cases: Sequence[CaseProof]) -> bytes | No
     """
     from eqverify.checker.whole import no_input
 
-    return _seen(problem, build_unsat(problem.files, {"eqverify": version()}, cases), no_input)
+    return _seen(network, specification, build_unsat(files, {"eqverify": version()}, cases), no_input)
 
 
-def certify_input(problem: Problem, case: int, inputs: Sequence[Fraction]) -> bytes | None:
-    """The proof that an input of a case, from 0, satisfies a property, checked.
+def certify_input(
+    network: Network, specification: Specification, files: Mapping[str, str], case: int, inputs: Sequence[Fraction]
+) -> bytes | None:
+    """The proof that an input of a case, from 0, satisfies a property, checked; arguments as for `certify_no_input`.
 
     Returns:
         None where the checker does not see it: the network is too large for exact arithmetic.
     """
     from eqverify.checker.whole import one_input
 
-    return _seen(problem, build_sat(problem.files, {"eqverify": version()}, case + 1, inputs), one_input)
+    return _seen(network, specification, build_sat(files, {"eqverify": version()}, case + 1, inputs), one_input)
 
 
 def _seen(
-    problem: Problem, data: bytes, claim: Callable[[Network, Specification, Floats, Reader], None]
+    network: Network,
+    specification: Specification,
+    data: bytes,
+    claim: Callable[[Network, Specification, Floats, Reader], None],
 ) -> bytes | None:
     """A proof, if the checker verifies it."""
     from eqverify.checker.numbers import Floats
     from eqverify.checker.reader import Reader
 
     try:
-        claim(problem.network, problem.specification, Floats(), Reader(data, problem.network))
+        claim(network, specification, Floats(), Reader(data, network))
     except EqverifyError:
         return None
     return data

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from eqverify.cli.commands.shared import Json, print_json
+from cyclopts import Parameter
+
+from eqverify.cli.commands.shared import Json, named_networks, print_json
+from eqverify.errors import UsageError
 
 
 def check(
     network: Path,
     query: Path,
-    reduced: Path,
+    reduced: Path | None = None,
     certificate: Path | None = None,
     /,
     *,
     arithmetic: Literal["float", "exact"] = "float",
     relaxed: Path | None = None,
+    named: Annotated[list[str] | None, Parameter(name="--network", consume_multiple=False, negative="")] = None,
     json: Json = False,
 ) -> int:
     """Verify a certificate, or the proof of a verdict, with code that shares nothing with the prover.
@@ -41,13 +45,24 @@ def check(
     relaxed:
         The property that `eqverify reduce --property-out` wrote for REDUCED: see that it says no more than PROPERTY,
         relaxed by eps.
+    named:
+        NAME=FILE for each network of a property about several: `check PROPERTY PROOF --network f=F --network g=G`.
     json:
         Print one JSON object instead of the line.
     """
     from eqverify.api.certificate import check as run
 
-    files = (None, reduced) if certificate is None else (reduced, certificate)
-    verdict = run(network, query, *files, arithmetic=arithmetic, relaxed=relaxed)
+    if named is not None:
+        if reduced is not None or certificate is not None or relaxed is not None:
+            raise UsageError(
+                "usage/networks", "with --network just a property and a proof are named", value=str(reduced)
+            )
+        verdict = run(named_networks(named), network, None, query, arithmetic=arithmetic)
+    elif reduced is None:
+        raise UsageError("usage/networks", "two files are a property and a proof, and --network is missing")
+    else:
+        files = (None, reduced) if certificate is None else (reduced, certificate)
+        verdict = run(network, query, *files, arithmetic=arithmetic, relaxed=relaxed)
     if json:
         print_json(verdict.as_dict())
     else:

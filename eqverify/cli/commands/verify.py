@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from eqverify.cli.commands.shared import Json, print_json, require_outputs
+from eqverify.cli.commands.shared import Json, named_networks, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.cli.supervision import Note, since_start, supervise
 from eqverify.deciding.answer import Verification, timed_out
@@ -63,7 +63,7 @@ def verify(
     json:
         Print one JSON object instead.
     """
-    networks = _named(network)
+    networks = named_networks(network)
     require_outputs({"--result-file": result_file, "--proof": proof}, (query, *map(Path, networks.values())))
     timeout = options.timeout
     left = max(timeout - since_start(), timeout / 2)
@@ -107,21 +107,6 @@ def _write(answer: Verification, result_file: Path | None) -> None:
         from eqverify.cli import assignments
 
         assignments.write_result(result_file, answer)
-
-
-def _named(options: list[str]) -> dict[str, str]:
-    """The networks by name.
-
-    Raises:
-        UsageError: `usage/networks`.
-    """
-    networks: dict[str, str] = {}
-    for option in options:
-        name, found, path = option.partition("=")
-        if not found or not path or name in networks:
-            raise UsageError("usage/networks", "a network is given as NAME=FILE, each name once", value=option)
-        networks[name] = path
-    return networks
 
 
 def _print(query: Query, answer: Verification, folder: Path | None) -> None:
