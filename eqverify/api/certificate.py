@@ -50,8 +50,10 @@ def check(
     from eqverify.frontend.vnnlib import lower
 
     if isinstance(network, Mapping):
-        models = {name: whole_bytes(_bytes(Path(path)), path) for name, path in network.items()}
-        return check_several(models, _bytes(Path(query)), _bytes(Path(certificate)), arithmetic)
+        several = {name: whole_bytes(_bytes(Path(path)), path) for name, path in network.items()}
+        found = check_several(several, _bytes(Path(query)), _bytes(Path(certificate)), arithmetic)
+        paths = network.values() if found.verified else ()
+        return replace(found, readings=tuple(load_compared(path, None)[1] for path in paths))
     first, second, last = (_bytes(Path(path)) for path in (network, query, certificate))
     written = None if reduced is None else whole_bytes(_bytes(Path(reduced)), reduced)
     told = None if relaxed is None else _bytes(Path(relaxed))

@@ -34,7 +34,7 @@ def require_relaxed(cases: Sequence[Case], written: Specification, epsilons: Seq
 def _contains(new: Case, old: Polytope) -> bool:
     """Whether the inputs of a case contain a polytope."""
     box = new.polytope.box
-    inside = (box.lower <= old.box.lower).all() and (old.box.upper <= box.upper).all()
+    inside = bool((box.lower <= old.box.lower).all() and (old.box.upper <= box.upper).all())
     rows = list(_rows(new.polytope))
     if new.written is not None:
         if new.written.size != old.box.size:
@@ -45,7 +45,7 @@ def _contains(new: Case, old: Polytope) -> bool:
         )
         rows += new.written.rows
     known = [*_rows(old)]
-    return bool(inside) and all(any(_implied(row, one, []) for one in known) for row in rows)
+    return inside and all(any(_implied(row, one, []) for one in known) for row in rows)
 
 
 def _rows(polytope: Polytope) -> Conjunction:

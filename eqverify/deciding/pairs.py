@@ -143,8 +143,8 @@ def _with_proof(
     whole, proof = (side_by_side(networks), specification, files), None
     if found.answer == "sat":
         x = [value for signature in specification.networks for value in found.inputs[signature.name]]
-        cases = enumerate(specification.cases)
-        proofs = (certify_input(*whole, number, x) for number, case in cases if _allows(case, x))
+        allowed = [number for number, case in enumerate(specification.cases) if _allows(case, x)]
+        proofs = (certify_input(*whole, number, x) for number in allowed)
         proof = next((one for one in proofs if one is not None), None)
     else:
         cases = _recorded(specification, networks, budget, options, progress)
