@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby
 from typing import Any
@@ -21,6 +21,7 @@ from eqverify.normal_form.relation import Relation
 from eqverify.numerals import exact_text
 from eqverify.problem import Problem
 from eqverify.search.box_queue import SplitTree
+from eqverify.search.sign_tree import SignTree
 from eqverify.stability.facts import LayerFacts, Status
 from eqverify.stability.proofs import (
     BranchProof,
@@ -28,6 +29,7 @@ from eqverify.stability.proofs import (
     DerivedProof,
     LinearProof,
     Proof,
+    RowProof,
     SlopesProof,
     SolverClaim,
     SplitProof,
@@ -103,24 +105,28 @@ class CaseProof:
         asked: what they are about: the network with the rows of the condition behind it; None where there are none.
         disjuncts: for each, what its steps are about, with the disjunct assumed, and the steps: none where the rows'
             bounds exclude it, then.
+        rows: for each, the numbers of its rows among those of the condition.
     """
 
     shared: Sequence[Proof]
     asked: Problem | None
     disjuncts: Sequence[tuple[Problem | None, Sequence[Proof]]]
+    rows: Sequence[Sequence[int]]
 
 
 def build_unsat(files: Mapping[str, str], about: Mapping[str, str], cases: Sequence[CaseProof]) -> bytes:
     """The bytes of a proof that no input satisfies a property: cases and disjuncts in the property's order."""
     writer = Writer()
 
-    def steps(problem: Problem | None, proofs: Sequence[Proof]) -> list[dict[str, Any]]:
-        return [] if problem is None else list(_Builder(problem, writer).steps(proofs))
+    def steps(problem: Problem | None, proofs: Sequence[Proof], rows: Sequence[int] = ()) -> list[dict[str, Any]]:
+        return [] if problem is None else list(_Builder(problem, writer, rows).steps(proofs))
 
     entries = [
         {
             "steps": steps(case.asked, case.shared),
-            "disjuncts": [{"steps": steps(problem, proofs)} for problem, proofs in case.disjuncts],
+            "disjuncts": [
+                {"steps": steps(*disjunct, rows)} for disjunct, rows in zip(case.disjuncts, case.rows, strict=True)
+            ],
         }
         for case in cases
     ]
@@ -139,8 +145,8 @@ def _opening(claim: str, files: Mapping[str, str], about: Mapping[str, str]) -> 
 
 
 class _Builder:
-    def __init__(self, problem: Problem, writer: Writer | None = None) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, writer: Writer | None = None, rows: Sequence[int] = ()) -> None:
+        self.problem, self.rows = problem, rows
         self.network: Network = problem.network
         self.writer = Writer() if writer is None else writer
         self.relus = {relu.name: index for index, relu in enumerate(self.network.relus)}
@@ -223,7 +229,14 @@ class _Builder:
         if isinstance(proof, SplitProof):
             return {"kind": "box-tree", **self._boxes(proof.tree), "goals": self.writer.array(self._goals(proof), "i4")}
         if isinstance(proof, BranchProof):
-            return self._sign_tree(proof)
+            question = proof.result.question
+            return self._sign_tree(
+                self._sign(question.node, proof.part, question.unit, question.sign), proof.result.tree
+            )
+        if isinstance(proof, RowProof):
+            place = {"node": len(self.relus), "part": 0, "unit": self.rows[proof.row], "sign": -1}
+            tree = proof.result.tree
+            return self._sign_tree(place, replace(tree, nu=np.insert(tree.nu, proof.row, 0.0, axis=1)))
         if isinstance(proof, ZeroProof):
             return {"kind": "zero", **self._zero_hints(proof)}
         if isinstance(proof, CoverProof):
@@ -321,16 +334,15 @@ class _Builder:
             "at": array(tree.at),
         }
 
-    def _sign_tree(self, proof: BranchProof) -> dict[str, Any]:
-        array, question = self.writer.array, proof.result.question
-        tree = pruned(proof.result.tree)
+    def _sign_tree(self, place: dict[str, Any], found: SignTree) -> dict[str, Any]:
+        array, tree = self.writer.array, pruned(found)
         alpha, tau = (
             {name: (tree.columns[name], values[:, None, :]) for name, values in one.items()}
             for one in leaf_slopes(tree, self.network)
         )
         return {
             "kind": "sign-tree",
-            **self._sign(question.node, proof.part, question.unit, question.sign),
+            **place,
             "parent": array(tree.parent, "i4"),
             "side": array(np.maximum(tree.side, 0), "i1"),
             "relu": array(tree.relu, "i4"),

@@ -183,7 +183,7 @@ def _recorded(
                 return None
             proofs += found
         if len(proofs) == number:  # its equations have no solution
-            proofs.append(CaseProof((), None, [(None, ())] * len(case.unsafe)))
+            proofs.append(CaseProof((), None, [(None, ())] * len(case.unsafe), [()] * len(case.unsafe)))
     return proofs
 
 

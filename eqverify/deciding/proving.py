@@ -11,7 +11,7 @@ from eqverify.arrays import FloatArray
 from eqverify.budget import Budget
 from eqverify.certificate import CaseProof
 from eqverify.deciding.splitting import SPLIT_INPUTS
-from eqverify.domain import Case
+from eqverify.domain import Case, row_numbers
 from eqverify.problem import Problem
 from eqverify.progress import Progress
 from eqverify.stability.disjuncts import SHARED_SHARE, prove_directed, share_proof
@@ -54,10 +54,10 @@ class Search:
     def _case(self, number: int, case: Case, budget: Budget) -> CaseProof | None:
         every = list(range(len(case.unsafe)))
         if not every:
-            return CaseProof((), None, ())
+            return CaseProof((), None, (), ())
         if number not in self.replays:
             found = self._singly(number, case, every, budget, None)
-            return None if found is None else CaseProof((), None, list(found.values()))
+            return None if found is None else CaseProof((), None, list(found.values()), row_numbers(case.unsafe))
         box = case.polytope.box
         few = int((box.upper > box.lower).sum()) <= SPLIT_INPUTS
         own = replace(self.problem, specification=replace(self.problem.specification, cases=(case,)))
@@ -68,7 +68,8 @@ class Search:
             return None
         useful = shared.closed.any() or not few
         disjuncts = [found.get(k, (None, ())) for k in every]
-        return CaseProof(shared.proofs if useful else (), shared.asked if useful else None, disjuncts)
+        steps = (shared.proofs, shared.asked) if useful else ((), None)
+        return CaseProof(*steps, disjuncts, row_numbers(case.unsafe))
 
     def _singly(
         self, number: int, case: Case, chosen: list[int], budget: Budget, shared: SharedProof | None
@@ -84,6 +85,7 @@ class Search:
             certified_only=True,
             progress=self.progress,
             record=True,
+            row_proofs=True,
             searched=number in self.replays,
         ):
             if one.point is not None and number in self.replays:

@@ -106,17 +106,23 @@ def condition_rows(
     Returns:
         The rows, and (disjuncts, rows) bool: which rows each disjunct has.
     """
-    number: dict[object, int] = {}
-    places = [[number.setdefault(_key(row), len(number)) for row in rows] for rows in disjuncts]
-    exact = {_key(row): row for rows in disjuncts for row in rows}
+    places = row_numbers(disjuncts)
+    pairs = [pair for own, rows in zip(places, disjuncts, strict=True) for pair in zip(own, rows, strict=True)]
+    exact = dict(pairs)
     always = Assumption(np.zeros((1, outputs.size)), np.zeros((1, inputs.size)), np.ones(1))
-    found = [assume([exact[key]], inputs, outputs) for key in number]
+    found = [assume([exact[number]], inputs, outputs) for number in range(len(exact))]
     each = [one if len(one) else always for one in found] or [always]
     members = np.zeros((len(places), len(each)), dtype=bool)
     for disjunct, own in enumerate(places):
         members[disjunct, own] = True
     parts = zip(*((one.outputs, one.inputs, one.bound) for one in each), strict=True)
     return Assumption(*map(np.concatenate, parts)), members
+
+
+def row_numbers(disjuncts: Sequence[Conjunction]) -> list[list[int]]:
+    """For each row of each disjunct, its number among all rows of `condition_rows`."""
+    number: dict[object, int] = {}
+    return [[number.setdefault(_key(row), len(number)) for row in rows] for rows in disjuncts]
 
 
 def _key(row: HalfSpace) -> object:

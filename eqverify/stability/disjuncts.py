@@ -96,6 +96,7 @@ def prove_directed(
     solver_factory: SolverFactory | None = None,
     hints: Callable[[], HintSource | None] = lambda: None,
     record: bool = False,
+    row_proofs: bool = False,
     share: float = 1.0,
     searched: bool = False,
 ) -> tuple[Directed, ...]:
@@ -134,7 +135,7 @@ def prove_directed(
         )
     factory = solver_factory or ScipFactory(options.seed, -1 if options.node_limit is None else options.node_limit)
     regions = [
-        _Region(problem, (number, index), options, factory, hints, record=record)
+        _Region(problem, (number, index), options, factory, hints, record=record, row_proofs=row_proofs)
         for number, case in enumerate(problem.cases)
         for index in range(len(case.unsafe))
     ]
@@ -269,6 +270,7 @@ class _Region(Run):
         hints: Callable[[], HintSource | None],
         *,
         record: bool,
+        row_proofs: bool,
     ) -> None:
         self.place, own = place, directed_problem(problem, *place)
         (case,) = own.cases
@@ -278,6 +280,7 @@ class _Region(Run):
         super().__init__(
             own, options, silent, factory, IsaFactory(options.seed), SerialExecutor(), ignore,
             enough=lambda _: search.found is not None, make_falsifier=points, hints=hints, record=record,
+            row_proofs=row_proofs,
         )  # fmt: skip
         self.before: Facts | None = None
         self.shared: Facts | None = None

@@ -137,6 +137,19 @@ class BranchProof:
     result: BranchResult
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RowProof:
+    """That a row of the disjunct is positive where its other constraints hold, by branching on signs.
+
+    Attributes:
+        row: its number among all constraints of the region, those on outputs first.
+        result: the bound, and tree with slopes and multipliers of the other constraints, in order.
+    """
+
+    row: int
+    result: BranchResult
+
+
 @dataclass(frozen=True, slots=True)
 class SolverClaim:
     """No proof: the word of a solver, or of a journal, that sign * z_unit <= 0 on one part of the domain."""
@@ -157,9 +170,8 @@ def claims_of(bounds: Bounds) -> list[Proof]:
     ]
 
 
-Proof: TypeAlias = (
-    DerivedProof | SlopesProof | SplitProof | LinearProof | BranchProof | SolverClaim | ZeroProof | CoverProof
-)
+Signs: TypeAlias = DerivedProof | SlopesProof | SplitProof | LinearProof | BranchProof
+Proof: TypeAlias = Signs | RowProof | SolverClaim | ZeroProof | CoverProof
 ProofListener: TypeAlias = Callable[[Proof], None]
 
 

@@ -88,6 +88,16 @@ def tied() -> Proved:
     return proved(network, box(20), ((HalfSpace({}, {0: Fraction(1)}, Fraction(0)),),))
 
 
+def both() -> Proved:
+    """u + relu(s) - relu(s) <= -1/64 and u >= 0: each alone is satisfied, and bounds miss by more that both are not."""
+    first = np.zeros((4, 21))
+    first[:2, :20], first[2, 20], first[3, 20] = 0.125, 1.0, -1.0
+    last = np.array([[1.0, -1.0, 1.0, -1.0], [0.0, 0.0, -1.0, 1.0]])
+    network = chain_network([(first, np.zeros(4)), (last, np.zeros(2))])
+    rows = HalfSpace({}, {0: Fraction(1)}, Fraction(-1, 64)), HalfSpace({}, {1: Fraction(1)}, Fraction(0))
+    return proved(network, box(21), (rows,))
+
+
 def cut() -> Proved:
     network, domain = random_network(5, (4, 8, 8, 2), 0.6), cut_box(4)
     return proved(network, domain, conditions(network, domain, 2.0)[:2])
@@ -97,6 +107,7 @@ RECIPES = {
     "bounds": lambda: small(20.0),
     "cover": lambda: small(0.2),
     "signs": tied,
+    "rows": both,
     "constraints": cut,
 }
 

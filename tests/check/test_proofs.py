@@ -42,10 +42,19 @@ def test_an_input_verifies_in_both_arithmetics(arithmetic):
     assert str(satisfied().check(arithmetic=arithmetic)) == "verified sat"
 
 
+def row_tree(head):
+    """A tree about the only row of a condition that one layer of ReLUs is before, where another row is assumed."""
+    (entry,) = head["cases"]
+    (disjunct,) = entry["disjuncts"]
+    (tree,) = (step for step in disjunct["steps"] if step["kind"] == "sign-tree" and step["node"] == 1)
+    return tree
+
+
 def test_the_recipes_reach_what_closes_disjuncts():
     kinds = {step["kind"] for name in RECIPES for step in all_steps(case(name).parts[0])}
     assert kinds >= {"pass", "cover", "sign-tree"}
     assert not all_steps(case("bounds").parts[0])
+    assert row_tree(case("rows").parts[0])["unit"] == 0
 
 
 @pytest.mark.parametrize("name", ["bounds", "cover"])
@@ -121,7 +130,22 @@ def no_such_layer(head, arrays):
     head["cases"][0]["steps"].append({**step, "kind": "sign-tree"})
 
 
+def without_the_other_row(head, arrays):
+    arrays[row_tree(head)["mu"]].fill(0.0)
+
+
+def about_the_other_row(head, arrays):
+    row_tree(head)["unit"] = 1
+
+
+def no_such_row(head, arrays):
+    row_tree(head)["unit"] = 2
+
+
 WRONG = [
+    ("rows", without_the_other_row, "check/not-empty"),
+    ("rows", about_the_other_row, "check/not-empty"),
+    ("rows", no_such_row, "certificate/range"),
     ("bounds", left_out, "certificate/cases"),
     ("bounds", a_case_too_many, "certificate/cases"),
     ("bounds", a_disjunct_left_out, "certificate/cases"),
