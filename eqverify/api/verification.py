@@ -69,6 +69,9 @@ def verify(
         for network in _named(parsed, networks).values():
             if not isinstance(network, Network):
                 read_front(network)
+        if options.proof:
+            reason = "unsat, since the property allows no input at all; there is no proof for that"
+            return Verification("unknown", "", None, (), reason, 0, None, (), {})
         return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {})
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, _named(parsed, networks), options)

@@ -315,3 +315,12 @@ def test_proofs_are_about_files():
     query = parse_query(format_specification(specification))
     with pytest.raises(UsageError, match="certificate/no-files"):
         eq.verify(query, network, proof=True, timeout=5, workers=1)
+
+
+def test_a_property_without_inputs_has_no_proof(tmp_path):
+    network, domain = random_network(3, (2, 6, 6, 2), 0.7), box(2)
+    model, query = save(str(tmp_path), network, domain, conditions(network, domain, 20.0))
+    query.write_text(query.read_text() + "\n(assert (<= X_0 -2.0))\n")
+    assert eq.verify(query, model, timeout=20, workers=1).verdict == "unsat"
+    answer = eq.verify(query, model, proof=True, timeout=20, workers=1)
+    assert (answer.verdict, answer.proof) == ("unknown", None)
