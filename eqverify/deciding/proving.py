@@ -61,7 +61,9 @@ class Search:
         box = case.polytope.box
         few = int((box.upper > box.lower).sum()) <= SPLIT_INPUTS
         own = replace(self.problem, specification=replace(self.problem.specification, cases=(case,)))
-        shared = share_proof(own, budget.left * SHARED_SHARE, self.options, self.progress, quick=few)
+        shared = share_proof(own, budget.left * SHARED_SHARE, self.options, self.progress, quick=True)
+        if not (few or shared.closed.all()):  # bounds are quick, and often enough
+            shared = share_proof(own, budget.left * SHARED_SHARE, self.options, self.progress)
         left = np.flatnonzero(~shared.closed).tolist()
         found = self._singly(number, case, left, budget, shared) if left else {}
         if found is None:
