@@ -163,7 +163,10 @@ def check_several(
     """
     numbers = _numbers(arithmetic)
     try:
-        specification, models = lower(parse_query(decode(query))), {name: _model(d) for name, d in networks.items()}
+        specification, models = (
+            lower(parse_query(decode(query))),
+            {name: normalised(_model(data)) for name, data in networks.items()},
+        )
         chosen: dict[str, Network] = {}
         for declared in specification.networks:
             same = models.pop(declared.name, None) or chosen.get(declared.equal_to or "")

@@ -89,11 +89,12 @@ def tied() -> Proved:
 
 
 def both() -> Proved:
-    """u + relu(s) - relu(s) <= -1/64 and u >= 0: each alone is satisfied, and bounds miss by more that both are not."""
+    """u + relu(a) + relu(b) - relu(a + b) <= -1/64 and u >= 0: each alone is satisfied, both are not."""
     first = np.zeros((4, 21))
-    first[:2, :20], first[2, 20], first[3, 20] = 0.125, 1.0, -1.0
-    last = np.array([[1.0, -1.0, 1.0, -1.0], [0.0, 0.0, -1.0, 1.0]])
-    network = chain_network([(first, np.zeros(4)), (last, np.zeros(2))])
+    first[0, :10] = first[1, 10:20] = first[2, :20] = 0.125
+    first[3, 20] = 1.0
+    last = np.array([[1.0, 1.0, -1.0, 1.0], [0.0, 0.0, 0.0, -1.0]])
+    network = chain_network([(first, np.array([0.0, 0.0, 0.0, 2.0])), (last, np.array([-2.0, 2.0]))])
     rows = HalfSpace({}, {0: Fraction(1)}, Fraction(-1, 64)), HalfSpace({}, {1: Fraction(1)}, Fraction(0))
     return proved(network, box(21), (rows,))
 
