@@ -55,6 +55,31 @@ def unpack(data: bytes, most: int) -> bytes | None:
     return gzip.decompress(data)
 
 
+def contents(data: bytes, most: int) -> bytes:
+    """What digests are of: what bytes in gzip hold, or the bytes themselves where they are not packed, or unreadable.
+
+    Args:
+        data: of a file.
+        most: bytes that are unpacked.
+    """
+    try:
+        held = unpack(data, most)
+    except (OSError, EOFError, zlib.error):
+        return data
+    return data if held is None else held
+
+
+def parts_of(path: Path) -> tuple[str, str]:
+    """A file's name without its suffix, and that, with what comes before ``.gz``.
+
+    >>> parts_of(Path("folder/out.onnx.gz"))
+    ('out', '.onnx.gz')
+    """
+    packed = ".gz" if path.suffix == ".gz" else ""
+    inner = Path(path.name.removesuffix(packed))
+    return inner.stem, inner.suffix + packed
+
+
 def _holds_more(data: bytes, most: int) -> bool:
     """Whether archives one after the other hold more; what is damaged holds no more."""
     count = 0
@@ -104,7 +129,8 @@ def write_files(files: Mapping[Path, bytes | str]) -> None:
     """Write files that belong together: under temporary names in their folders, flushed to disk, then renamed.
 
     Args:
-        files: by path, bytes, or text to be written as UTF-8; existing files are replaced.
+        files: by path, bytes, or text to be written as UTF-8; packed where the path ends in ``.gz``.  Existing files
+            are replaced.
 
     Raises:
         UsageError: `files/no-folder`, `files/not-writable`; there is none of the new files then.
@@ -115,7 +141,8 @@ def write_files(files: Mapping[Path, bytes | str]) -> None:
         for path, data in files.items():
             require_place(path)
             with _told(path):
-                _write(temporary[path], data.encode() if isinstance(data, str) else data)
+                plain = data.encode() if isinstance(data, str) else data
+                _write(temporary[path], gzip.compress(plain, mtime=0) if path.suffix == ".gz" else plain)
         for path in files:
             with _told(path):
                 os.replace(temporary[path], path)

@@ -9,7 +9,7 @@ from eqverify.api.loading import load_compared, load_query
 from eqverify.arrays import IEEE
 from eqverify.checker import Arithmetic, Verdict, check_bytes
 from eqverify.errors import LimitError, Place, UsageError
-from eqverify.files import read_limited
+from eqverify.files import contents, read_limited
 
 _MOST_BYTES = 1 << 31
 """Of each file that is checked."""
@@ -24,7 +24,7 @@ def check(
     *,
     arithmetic: Arithmetic = "float",
 ) -> Verdict:
-    """Re-establish what a certificate claims, with code that shares nothing with the prover.
+    """Re-establish what a certificate claims, with code that shares nothing with the prover; any file may be packed.
 
     Args:
         network: the original ONNX file.
@@ -43,8 +43,10 @@ def check(
     """
     from eqverify.frontend.onnx import whole_bytes
     from eqverify.frontend.vnnlib import lower
+    from eqverify.frontend.vnnlib.reader import MAX_TEXT_BYTES
 
     first, second, last = (_bytes(Path(path)) for path in (network, query, certificate))
+    second, last = contents(second, MAX_TEXT_BYTES), contents(last, _MOST_BYTES)
     written = None if reduced is None else whole_bytes(_bytes(Path(reduced)), reduced)
     verdict = check_bytes(whole_bytes(first, network), second, written, last, arithmetic)
     if not verdict.verified:

@@ -14,6 +14,7 @@ from eqverify.arrays import IEEE
 from eqverify.bounds import interval_bounds
 from eqverify.domain import Domain
 from eqverify.errors import InputError, Place
+from eqverify.files import contents
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.reading import Reading
@@ -152,11 +153,13 @@ def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
 
 
 def _digests(**sources: object) -> dict[str, str]:
-    """SHA-256 (hex) of the bytes of those that are paths; of a network, with the weights that are stored beside it."""
-    from eqverify.frontend.onnx import whole_bytes
+    """SHA-256 (hex) of the unpacked bytes of those that are paths; of a network, with the weights stored beside it."""
+    from eqverify.frontend.onnx import read_bytes
+    from eqverify.frontend.vnnlib.reader import MAX_TEXT_BYTES
 
-    paths = {name: Path(path) for name, path in sources.items() if isinstance(path, str | Path)}
-    contents = {name: path.read_bytes() for name, path in paths.items()}
-    if "network" in paths:
-        contents["network"] = whole_bytes(contents["network"], paths["network"])
-    return {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    digests = {}
+    for name, path in sources.items():
+        if isinstance(path, str | Path):
+            data = read_bytes(path) if name == "network" else contents(Path(path).read_bytes(), MAX_TEXT_BYTES)
+            digests[name] = hashlib.sha256(data).hexdigest()
+    return digests

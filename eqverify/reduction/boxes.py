@@ -9,6 +9,7 @@ from pathlib import Path
 
 from eqverify.arrays import IEEE
 from eqverify.budget import Clock
+from eqverify.files import parts_of
 from eqverify.options import keywords, keywords_of
 from eqverify.problem import Problem
 from eqverify.reduction.options import require_mode
@@ -42,7 +43,7 @@ class BoxReductions(Reductions):
         ``lower``, ``upper`` (the box), ``matrix``, ``bound`` (linear constraints that cut it) and ``epsilon``.
         """
         entries = [json.dumps(self._entry(index, own), allow_nan=False) for index, own in enumerate(files)]
-        return {path.with_suffix(".boxes.json"): ("[\n" + ",\n".join(entries) + "\n]\n").encode()}
+        return {path.with_name(f"{parts_of(path)[0]}.boxes.json"): ("[\n" + ",\n".join(entries) + "\n]\n").encode()}
 
     def explain(self) -> str:
         """For each part what was tried, and for every kept unit a line that says why it is still there."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.errors import InputError, UsageError
-from eqverify.files import write_files
+from eqverify.files import parts_of, write_files
 from eqverify.network import Network
 from eqverify.network.tail import OpaqueTail
 from eqverify.numerals import at_most
@@ -324,9 +324,10 @@ class Reductions(ABC):
 def numbered(path: Path, count: int) -> tuple[Path, ...]:
     """`path` itself for one file, ``STEM-1.SUFFIX``, ``STEM-2.SUFFIX``, ... for several, none for none.
 
-    >>> [str(file) for file in numbered(Path("out.onnx"), 2)]
-    ['out-1.onnx', 'out-2.onnx']
+    >>> [str(file) for file in numbered(Path("out.onnx.gz"), 2)]
+    ['out-1.onnx.gz', 'out-2.onnx.gz']
     """
     if count == 1:
         return (path,)
-    return tuple(path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(1, count + 1))
+    stem, suffix = parts_of(path)
+    return tuple(path.with_name(f"{stem}-{k}{suffix}") for k in range(1, count + 1))

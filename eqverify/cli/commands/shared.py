@@ -13,7 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from eqverify.errors import Place, UsageError
-from eqverify.files import require_place
+from eqverify.files import parts_of, require_place
 from eqverify.options import keywords_of
 
 Json = Annotated[bool, Parameter(negative="")]
@@ -53,7 +53,8 @@ def require_outputs(outputs: Mapping[str, Path | str | None], inputs: Iterable[P
             continue
         require_place(Path(path))
         real = _real(path)
-        numbered = re.compile(re.escape(real.stem) + r"-\d+" + re.escape(real.suffix))
+        stem, suffix = map(re.escape, parts_of(real))
+        numbered = re.compile(rf"{stem}-\d+{suffix}")
         for other, what in taken.items():
             if other == real or (other.parent == real.parent and numbered.fullmatch(other.name)):
                 raise UsageError(
