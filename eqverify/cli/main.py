@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from eqverify import __version__
 from eqverify.cli import supervision
-from eqverify.errors import ContradictionError, EqverifyError, LimitError
+from eqverify.errors import ContradictionError, EqverifyError, LimitError, UsageError
 from eqverify.files import is_full, not_writable
 
 USAGE = 2
@@ -42,6 +43,7 @@ for command in (
 ):
     app.command(f"eqverify.cli.commands.{command}:{command}")  # imported when it is asked for
 app.command("eqverify.cli.commands.verify:supports")
+app.command("eqverify.cli.commands.completion:completion")
 
 
 @app.default
@@ -75,24 +77,38 @@ def run(arguments: Sequence[str]) -> int:
     """
     warnings.filterwarnings("ignore", category=RuntimeWarning, append=True)  # numbers speak for themselves
     try:
-        words = list(arguments) or ["--help"]
+        words = _understood(arguments)
         for name in app if words[0] in app.help_flags else ():
             app[name]  # imports the command, whose description is wanted
         status = app(words, exit_on_error=False, print_error=False)
         _flush()
-    except CycloptsError as error:
-        message = " ".join(str(error).split())
-        hint = "see eqverify --help, and --help after a command"
-        _tell(f"error[usage/arguments]: {message}\n  hint: {hint}")
-        return USAGE
     except KeyboardInterrupt as error:
         return _interrupted(str(error))
     except BrokenPipeError:
         _drop_output()
         return USAGE
     except Exception as error:  # noqa: BLE001 - each gets its exit status
-        return _ended() or _failed(_described(error))
+        return _ended() or _failed(_described(error), json="--json" in arguments)
     return status if isinstance(status, int) else 0
+
+
+def _understood(arguments: Sequence[str]) -> list[str]:
+    """The words of a command line; ``help`` and none at all ask for help.
+
+    Raises:
+        UsageError: `usage/command`.
+    """
+    words = list(arguments) or ["--help"]
+    if words[0] == "help":
+        return [*words[1:2], "--help"]
+    commands = [name for name in app if not name.startswith("-")]
+    if words[0].startswith("-") or words[0] in commands:
+        return words
+    close = difflib.get_close_matches(words[0], commands, 1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    raise UsageError(
+        "usage/command", "there is no such command", value=words[0], hint=f"{meant}eqverify --help lists what there is"
+    )
 
 
 def _flush() -> None:
@@ -117,9 +133,13 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _failed(error: EqverifyError) -> int:
-    """Print an error after whatever else there is to print."""
+def _failed(error: EqverifyError, *, json: bool) -> int:
+    """Print an error after whatever else there is to print; to stdout too, where an object is waited for."""
     try:
+        if json:
+            from eqverify.cli.commands.shared import print_json
+
+            print_json("error", {"error": error.as_dict()})
         _flush()
     except (EqverifyError, OSError):
         _drop_output()
@@ -148,6 +168,9 @@ def _described(error: Exception) -> EqverifyError:
     """The error to print for one that is none of ours; with EQVERIFY_DEBUG its traceback instead."""
     if isinstance(error, EqverifyError):
         return error
+    if isinstance(error, CycloptsError):
+        message = " ".join(str(error).split())
+        return UsageError("usage/arguments", message, hint="see eqverify --help, and --help after a command")
     if isinstance(error, MemoryError):
         return LimitError("internal/memory", "the machine has not enough memory for this", hint="use a smaller network")
     if isinstance(error, OSError) and is_full(error):

@@ -204,10 +204,14 @@ def _sum_above(epsilon: Fraction, reach: float) -> float:
 
 
 def _deviation(goals: PairGoals, decision: Decision) -> float | None:
-    """The largest |f - g| that was seen; None where nothing was looked at."""
+    """The largest |f - g| that was seen, up to rounding, which goes no further than what is proved.
+
+    None where nothing was looked at.
+    """
     if goals.epsilon is None or not np.isfinite(decision.closest).any():
         return None
-    return max(0.0, float((decision.closest + _twice(goals)).max()))
+    proved = max(_proved(goals, decision) or (np.inf,))
+    return min(proved, max(0.0, float((decision.closest + _twice(goals)).max())))
 
 
 def _twice(goals: PairGoals) -> FloatArray:

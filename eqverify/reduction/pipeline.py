@@ -27,7 +27,7 @@ from eqverify.stability.options import StabilityOptions
 from eqverify.stability.proving import prove_stability
 from eqverify.transform.driver import transform
 from eqverify.transform.result import Transformed, TransformOptions, named_passes
-from eqverify.transform.shapes import unchanged
+from eqverify.transform.shapes import require_shape, unchanged
 
 if TYPE_CHECKING:
     from eqverify.equivalence.answer import Equivalence
@@ -72,7 +72,7 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
         The reduction; nothing is written yet.
 
     Raises:
-        UsageError: `usage/pass` for a pass that nobody registered; `certificate/no-files` where a certificate is asked
+        UsageError: `usage/pass` for a pass that nobody registered; `usage/shape` for one that cannot be written; `certificate/no-files` where a certificate is asked
             for and the problem was not read from files; `reduce/cross-check-directed` for a cross-check of a network
             for one disjunct.
         InputError: the network cannot be reduced or written; `certificate/opaque`.
@@ -86,6 +86,7 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
         _require_whole_domain(problem)
     element = options.dtype or element_of(problem.network)
     rewriting = TransformOptions(options.shape, named_passes(options.passes), element, options.max_epsilon)
+    require_shape(problem, rewriting)
     clock, progress = Clock(), options.progress
     facts = options.facts
     if facts is None:

@@ -55,6 +55,11 @@ class SaveOptions:
     property_version: Version | None = None
     certificate: str | Path | None = None
 
+    def __post_init__(self) -> None:
+        if self.fold_property and self.property is None:
+            hint = "name the file for the property too (--property-out)"
+            raise UsageError("usage/fold-property", "a folded property needs a place of its own", hint=hint)
+
     def numbered(self, count: int) -> list[SaveOptions]:
         """Those of each of several networks, without certificates."""
         properties = [None] * count if self.property is None else numbered(Path(self.property), count)
@@ -198,7 +203,10 @@ class Reduction:
                 "there is no certificate of what is to be written",
                 hint="reduce with certificate=True, and write the property without folding it",
             )
-        files = _folded_files(self, path, options) if options.fold_property else _files(self, path, options)
+        if options.fold_property and options.property is not None:
+            files = _folded_files(self, path, Path(options.property), options.property_version)
+        else:
+            files = _files(self, path, options)
         if options.certificate is not None and certificate is not None:
             files[Path(options.certificate)] = certificate.data
         return files
@@ -246,22 +254,19 @@ def _files(reduction: Reduction, network: Path, options: SaveOptions) -> Files:
 
 
 @IEEE
-def _folded_files(reduction: Reduction, network: Path, options: SaveOptions) -> Files:
+def _folded_files(reduction: Reduction, network: Path, property: Path, version: Version | None) -> Files:
     """A network with the output condition folded into it, and its property, for each case (P-2)."""
     from eqverify.export.vnnlib import format_specification
 
     problem = reduction.problem
-    if options.property is None:
-        hint = "name the file for the property too (--property-out)"
-        raise UsageError("usage/fold-property", "a folded property needs a place of its own", hint=hint)
     if problem.tail is not None:
         raise _opaque(problem.tail)
     files: Files = {}
-    places = [numbered(path, len(problem.cases)) for path in (network, Path(options.property))]
+    places = [numbered(path, len(problem.cases)) for path in (network, property)]
     for case, place, query in zip(problem.cases, *places, strict=True):
         folded = fold_case(reduction.network, case, reduction.exact_epsilons, reduction.dtype)
         files[place] = folded_bytes(problem.network, folded, case, reduction.dtype)
-        files[query] = format_specification(folded.specification, options.property_version or "1.0")
+        files[query] = format_specification(folded.specification, version or "1.0")
     return files
 
 

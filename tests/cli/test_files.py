@@ -37,3 +37,31 @@ def test_numbers_of_packed_files_stand_before_all_suffixes(call, tmp_path):
     names = {path.name for path in tmp_path.iterdir()} - {"net.onnx", "prop.vnnlib"}
     assert names == {"out-1.onnx.gz", "out-2.onnx.gz", "out.boxes.json"}
     assert call("reduce out-1.onnx.gz prop.vnnlib -o out.onnx.gz --per-box") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("reduce net.onnx prop.vnnlib -o out.onnx --picture layers.jpg", "usage/picture-format"),
+        ("regions net.onnx prop.vnnlib --picture regions.jpg", "usage/picture-format"),
+        ("reduce net.onnx prop.vnnlib -o out.onnx --fold-property", "usage/fold-property"),
+        (
+            "reduce net.onnx prop.vnnlib -o out.onnx --fold-property --property-out out.vnnlib --certificate c",
+            "usage/reduce-mode",
+        ),
+        ("reduce leaky.onnx prop.vnnlib -o out.onnx --shape structured", "usage/shape"),
+        ("reduce net.onnx prop.vnnlib -o .", "files/not-writable"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_any_proof(words, code, call, tmp_path, capsys, monkeypatch):
+    model = onnx.load(tmp_path / "net.onnx")
+    for node in model.graph.node:
+        node.op_type = node.op_type.replace("Relu", "LeakyRelu")
+    onnx.save(model, tmp_path / "leaky.onnx")
+    proofs = []
+    for place in ("reduction.pipeline.prove_stability", "api.regions.find"):
+        monkeypatch.setattr(f"eqverify.{place}", lambda *_, **__: proofs.append(1))
+    assert call(words) == 2
+    assert code in capsys.readouterr().err
+    assert not proofs
+    assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "leaky.onnx", "prop.vnnlib"}

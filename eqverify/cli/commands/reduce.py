@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from eqverify.budget import Clock
-from eqverify.cli.commands.shared import Json, print_json, require_outputs
+from eqverify.cli.commands.shared import Json, in_groups, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.errors import UsageError
 from eqverify.options import keywords_of
@@ -22,26 +22,40 @@ if TYPE_CHECKING:
     from eqverify.reduction.directed import DirectedReduction
 
 
+_WRITTEN = Group.create_ordered("What is written")
+_INPUTS = Group.create_ordered("For which inputs")
+_TOLD = Group.create_ordered("What is told")
+
+
 def reduce(
     network: Path,
     query: Path | None = None,
     /,
     *,
-    output: Annotated[Path, Parameter(alias="-o")],
-    property_out: Path | None = None,
-    fold_property: Annotated[bool, Parameter(negative="")] = False,
-    property_version: Literal["1.0", "2.0"] | None = None,
-    for_property: Annotated[bool, Parameter(negative="")] = False,
-    per_box: Annotated[bool, Parameter(negative="")] = False,
-    radius: float | None = None,
-    around: str | None = None,
-    options: Annotated[ReduceOptions, Parameter(name="*", negative_bool=())] = ReduceOptions(),
-    picture: Path | None = None,
-    certificate: Path | None = None,
-    explain: Annotated[bool, Parameter(negative="")] = False,
-    json: Json = False,
+    output: Annotated[Path, Parameter(alias="-o", group=_WRITTEN)],
+    property_out: Annotated[Path | None, Parameter(group=_WRITTEN)] = None,
+    fold_property: Annotated[bool, Parameter(negative="", group=_WRITTEN)] = False,
+    property_version: Annotated[Literal["1.0", "2.0"] | None, Parameter(group=_WRITTEN)] = None,
+    certificate: Annotated[Path | None, Parameter(group=_WRITTEN)] = None,
+    picture: Annotated[Path | None, Parameter(group=_WRITTEN)] = None,
+    for_property: Annotated[bool, Parameter(negative="", group=_INPUTS)] = False,
+    per_box: Annotated[bool, Parameter(negative="", group=_INPUTS)] = False,
+    radius: Annotated[float | None, Parameter(group=_INPUTS)] = None,
+    around: Annotated[str | None, Parameter(group=_INPUTS)] = None,
+    options: Annotated[
+        ReduceOptions, in_groups(ReduceOptions, negative_bool=(), negative_iterable=())
+    ] = ReduceOptions(),
+    explain: Annotated[bool, Parameter(negative="", group=_TOLD)] = False,
+    json: Annotated[Json, Parameter(group=_TOLD)] = False,
 ) -> None:
     """Write a smaller network that is proved equivalent on the property's inputs, or one for each part of the question.
+
+    For example
+
+        eqverify reduce NET.onnx PROP.vnnlib -o OUT.onnx
+        eqverify reduce NET.onnx PROP.vnnlib -o OUT.onnx --certificate OUT.cert --picture layers.svg
+        eqverify reduce NET.onnx PROP.vnnlib -o OUT.onnx --property-out OUT.vnnlib --for-property
+        eqverify reduce NET.onnx -o OUT.onnx --around 0.1,0.2,0.3 --radius 0.05
 
     Parameters
     ----------
@@ -93,6 +107,9 @@ def reduce(
     require_outputs(outputs, (network, query, None if around is None else Path(around)))
     mode = "--for-property" if for_property else "--per-box" if per_box else ""
     require_mode(mode, options, per_box=per_box, certificate=certificate is not None)
+    if fold_property and not for_property:
+        require_mode("--fold-property", options, certificate=certificate is not None)
+    saving = SaveOptions(property_out, fold_property, property_version, certificate)
     clock, start = Clock(), time.perf_counter()
     with shown_progress() as progress:
         problem = _problem(network, query, radius, around)
@@ -105,7 +122,6 @@ def reduce(
             result = eq.reduce_per_box(problem, **keywords)
         else:
             result = eq.reduce(problem, **keywords)
-    saving = SaveOptions(property_out, fold_property, property_version, certificate)
     files = result.save(output, **keywords_of(saving))
     if picture is not None:
         result.plot(picture)
@@ -115,7 +131,7 @@ def reduce(
     if json:
         found = render.reduction_dict(result, files, saving, output)
         told = {"explain": lines.splitlines()} if explain else {}
-        print_json({**found, "seconds": seconds, **told}, options)
+        print_json("reduce", {**found, "seconds": seconds, **told}, options)
         return
     render.print_reductions(result, files, saving, seconds)
     if explain:

@@ -8,21 +8,50 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
+from cyclopts.help import DefaultFormatter, HelpPanel
 
 from eqverify.errors import Place, UsageError
-from eqverify.files import parts_of, require_place
+from eqverify.files import parts_of, require_place, version
 from eqverify.options import keywords_of
 
 Json = Annotated[bool, Parameter(negative="")]
 
+_SCHEMA = 1
+"""The version of specs/output.schema.json: a larger one takes keys away or changes what they mean."""
 
-def print_json(value: Mapping[str, object], options: object = None) -> None:
-    """One JSON object on one line of stdout, with the options of the job; numbers that JSON has none for are null."""
+
+def in_groups(options: type, **how: Any) -> Parameter:
+    """How a command takes an options class that inherits from others: in its help a group for each class.
+
+    Args:
+        options: the class; what its docstring begins with is the heading.
+        how: as `Parameter`.
+    """
+    classes = {field: cls for cls in reversed(options.__mro__) for field in getattr(cls, "__annotations__", ())}
+
+    def split(console: Any, settings: Any, panel: HelpPanel) -> None:
+        for cls in dict.fromkeys(classes.values()):
+            own = [e for e in panel.entries if classes[e.positive_names[0][2:].replace("-", "_")] is cls]
+            title = (cls.__doc__ or "").partition(".")[0]
+            DefaultFormatter()(console, settings, HelpPanel(format=panel.format, title=title, entries=own))
+
+    return Parameter(name="*", group=Group.create_ordered("Options", help_formatter=split), **how)
+
+
+def print_json(kind: str, value: Mapping[str, object], options: object = None) -> None:
+    """One JSON object on one line of stdout, with the options of the job; numbers that JSON has none for are null.
+
+    Args:
+        kind: what it is, a definition of specs/output.schema.json.
+        value: the rest.
+        options: of the job.
+    """
     told = {} if options is None else {"options": keywords_of(options)}
-    print(json.dumps(_finite({**value, **told}), allow_nan=False))
+    head = {"schema": f"eqverify {kind} {_SCHEMA}", "eqverify": version()}
+    print(json.dumps(_finite({**head, **value, **told}), allow_nan=False))
 
 
 def _finite(value: object) -> object:
@@ -45,13 +74,17 @@ def require_outputs(outputs: Mapping[str, Path | str | None], inputs: Iterable[P
         inputs: files that are read.
 
     Raises:
-        UsageError: `files/no-folder`, `files/not-writable`, `usage/same-file`.
+        UsageError: `files/no-folder`, `files/not-writable`, `usage/same-file`, `usage/picture-format`.
     """
     taken = {_real(path): "a file that is read" for path in inputs if path is not None}
     for option, path in outputs.items():
         if path is None:
             continue
         require_place(Path(path))
+        if option == "--picture":
+            from eqverify.report.plot import picture_path
+
+            picture_path(path)
         real = _real(path)
         stem, suffix = map(re.escape, parts_of(real))
         numbered = re.compile(rf"{stem}-\d+{suffix}")

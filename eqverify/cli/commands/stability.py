@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from eqverify.cli.commands.shared import Json, print_json, require_outputs
+from eqverify.cli.commands.shared import Json, in_groups, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.options import keywords_of
 from eqverify.stability.options import StabilityOptions
@@ -19,10 +19,14 @@ def stability(
     query: Path,
     /,
     *,
-    options: Annotated[StabilityOptions, Parameter(name="*")] = StabilityOptions(),
+    options: Annotated[StabilityOptions, in_groups(StabilityOptions, negative_iterable=())] = StabilityOptions(),
     json: Json = False,
 ) -> None:
     """Print which ReLU units are stable on the property's inputs, layer by layer.
+
+    For example
+
+        eqverify stability NET.onnx PROP.vnnlib --time-limit 20
 
     Parameters
     ----------
@@ -51,6 +55,8 @@ def stability(
         stages = {stage.name: stage.seconds for stage in facts.stages}
         about = {"trust": sorted(facts.trust), "reading": problem.reading.as_dict()}
         counts = {"evidence": facts.evidence_counts(), **facts.summary(), **about}
-        print_json({"layers": [r.as_dict() for r in rows], **counts, "seconds": {**seconds, **stages}}, options)
+        print_json(
+            "stability", {"layers": [r.as_dict() for r in rows], **counts, "seconds": {**seconds, **stages}}, options
+        )
     else:
         render.print_facts(facts, rows, problem.reading, seconds)
