@@ -102,17 +102,18 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     _print_table(_layer_table(result.layers))
     _print_stages(result.facts, seconds)
     share = f" ({100 * (before - after) / before:.1f} % removed)" if before else ""
-    weights = f"{result.problem.network.parameter_count} -> {result.network.parameter_count}"
+    old, new = result.problem.network.parameter_count, result.network.parameter_count
+    grown = "   more than before: --shape structured adds none" if new > old else ""
     pairs: list[tuple[str, object]] = [
         ("ReLUs", f"{before} -> {after}{share}"),
-        ("weights", weights),
+        ("weights", f"{old} -> {new}{grown}"),
         ("shape", result.transformed.choice),
         ("eps", f"{at_most(result.epsilon)}   proved: {_claim(result)}"),
         ("evidence", _evidence(result.facts)),
         ("read", result.problem.reading),
         (
             "onnxruntime",
-            f"{result.runtime.points} points agree, largest deviation {result.runtime.largest_deviation:.2g}",
+            f"{result.runtime.points} points agree, up to rounding by {result.runtime.largest_deviation:.2g}",
         ),
     ]
     if result.problem.tail is not None:

@@ -72,9 +72,9 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
         The reduction; nothing is written yet.
 
     Raises:
-        UsageError: `usage/pass` for a pass that nobody registered; `usage/shape` for one that cannot be written; `certificate/no-files` where a certificate is asked
+        UsageError: `usage/pass` for a pass that nobody registered; `certificate/no-files` where a certificate is asked
             for and the problem was not read from files; `reduce/cross-check-directed` for a cross-check of a network
-            for one disjunct.
+            for one disjunct; `usage/shape` for one that cannot be written.
         InputError: the network cannot be reduced or written; `certificate/opaque`.
         ContradictionError: two proofs, or a proof and onnxruntime, contradict each other.
         RejectedError: `reduce/refuted` where the cross-check found a deviation above eps.
@@ -82,11 +82,9 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
     """
     from eqverify.export.joining import join
 
-    if options.cross_check is not None:
-        _require_whole_domain(problem)
     element = options.dtype or element_of(problem.network)
     rewriting = TransformOptions(options.shape, named_passes(options.passes), element, options.max_epsilon)
-    require_shape(problem, rewriting)
+    _require_possible(problem, options, rewriting)
     clock, progress = Clock(), options.progress
     facts = options.facts
     if facts is None:
@@ -249,8 +247,10 @@ def _points(problem: Problem, facts: Facts) -> FloatArray:
     return points[domain.contains(points)]
 
 
-def _require_whole_domain(problem: Problem) -> None:
-    if problem.assumed is not None:
+def _require_possible(problem: Problem, options: ReduceOptions, rewriting: TransformOptions) -> None:
+    """Raise before the proof where what is asked for cannot be had."""
+    require_shape(problem, rewriting)
+    if options.cross_check is not None and problem.assumed is not None:
         raise UsageError(
             "reduce/cross-check-directed",
             "the cross-check compares networks on whole domains",

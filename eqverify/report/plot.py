@@ -41,10 +41,11 @@ def plot_layers(rows: Sequence[LayerRow], path: str | Path, title: str) -> None:
     kept = [row.kept or 0 for row in rows]
     bars = axes.bar([p + 0.2 for p in places], kept, 0.38, color="#3d405b", label="kept")
     axes.bar_label(bars, fontsize=8)
-    axes.set_xticks(list(places), [row.name for row in rows], rotation=20 if len(rows) > 4 else 0)
+    axes.set_ylim(0, 1.12 * max(1, *base, *kept))  # room for the numbers below the title
+    axes.set_xticks(list(places), [row.name for row in rows], rotation=20 if sum(len(row.name) for row in rows) > 40 else 0)
     axes.set_ylabel("ReLU units")
     axes.set_title(title, fontsize=10)
-    axes.legend(fontsize=8, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    figure.legend(fontsize=8, frameon=False, ncols=3 if len(rows) < 5 else len(_KINDS) + 1, loc="outside lower center")
     axes.spines[["top", "right"]].set_visible(False)
     save_figure(figure, path)
 

@@ -19,7 +19,7 @@ from eqverify.cli.commands.shared import Json, print_json
 from eqverify.errors import RejectedError, UsageError
 
 if TYPE_CHECKING:
-    from eqverify.bench.instances import Row
+    from eqverify.bench.instances import Instance, Row
     from eqverify.bench.running import Settings
     from eqverify.bench.sweep import Pool
 
@@ -74,15 +74,7 @@ def bench(
             "usage/instances", "no list of instances is given", hint="eqverify bench INSTANCES.csv -o FOLDER"
         )
     listed = [instance for path in lists for instance in read_instances(path, options.timeout)]
-    instances = [instance for instance in listed if fnmatchcase(f"{instance.network} {instance.query}", options.match)]
-    if listed and not instances:
-        raise UsageError(
-            "bench/no-match",
-            "no instance matches the pattern",
-            value=options.match,
-            hint=f'it must match the whole of "NETWORK PROPERTY", such as "{listed[0].network} {listed[0].query}": '
-            "put * where anything may stand",
-        )
+    instances = _matching(listed, options.match)
     both = with_reduction == without_reduction
     modes = [True, False] if with_reduction and both else [not without_reduction or with_reduction]
     make_folder(output)
@@ -118,9 +110,28 @@ def bench(
     wrong = ["/".join(key) for s in sums.values() for key in s.wrong]
     if not wrong:
         return 0
-    error = RejectedError("bench/wrong", "verdicts differ from the expected ones", value=", ".join(wrong))
-    print(error, file=sys.stderr)
-    return error.exit_status
+    print(
+        RejectedError("bench/wrong", "verdicts differ from the expected ones", value=", ".join(wrong)), file=sys.stderr
+    )
+    return RejectedError.exit_status
+
+
+def _matching(listed: list[Instance], pattern: str) -> list[Instance]:
+    """Those whose names match.
+
+    Raises:
+        UsageError: `bench/no-match`.
+    """
+    instances = [instance for instance in listed if fnmatchcase(f"{instance.network} {instance.query}", pattern)]
+    if listed and not instances:
+        raise UsageError(
+            "bench/no-match",
+            "no instance matches the pattern",
+            value=pattern,
+            hint=f'it must match the whole of "NETWORK PROPERTY", such as "{listed[0].network} {listed[0].query}": '
+            "put * where anything may stand",
+        )
+    return instances
 
 
 @contextmanager

@@ -29,9 +29,8 @@ def info(network: Path, query: Path | None = None, /, *, json: Json = False) -> 
 
     pairs = describe_network(network, query) + (describe_query(query) if query is not None else [])
     if json:
-        print_json(
-            "info", {_key(name): value.as_dict() if isinstance(value, Reading) else value for name, value in pairs}
-        )
+        found = {_key(name): value.as_dict() if isinstance(value, Reading) else value for name, value in pairs}
+        print_json("info", found)
     else:
         render.print_pairs(pairs)
 

@@ -42,9 +42,7 @@ def reduce(
     per_box: Annotated[bool, Parameter(negative="", group=_INPUTS)] = False,
     radius: Annotated[float | None, Parameter(group=_INPUTS)] = None,
     around: Annotated[str | None, Parameter(group=_INPUTS)] = None,
-    options: Annotated[
-        ReduceOptions, in_groups(ReduceOptions, negative_bool=(), negative_iterable=())
-    ] = ReduceOptions(),
+    options: Annotated[ReduceOptions, in_groups(ReduceOptions)] = ReduceOptions(),
     explain: Annotated[bool, Parameter(negative="", group=_TOLD)] = False,
     json: Annotated[Json, Parameter(group=_TOLD)] = False,
 ) -> None:

@@ -23,12 +23,11 @@ _SCHEMA = 1
 """The version of specs/output.schema.json: a larger one takes keys away or changes what they mean."""
 
 
-def in_groups(options: type, **how: Any) -> Parameter:
+def in_groups(options: type) -> Parameter:
     """How a command takes an options class that inherits from others: in its help a group for each class.
 
     Args:
         options: the class; what its docstring begins with is the heading.
-        how: as `Parameter`.
     """
     classes = {field: cls for cls in reversed(options.__mro__) for field in getattr(cls, "__annotations__", ())}
 
@@ -38,7 +37,8 @@ def in_groups(options: type, **how: Any) -> Parameter:
             title = (cls.__doc__ or "").partition(".")[0]
             DefaultFormatter()(console, settings, HelpPanel(format=panel.format, title=title, entries=own))
 
-    return Parameter(name="*", group=Group.create_ordered("Options", help_formatter=split), **how)
+    group = Group.create_ordered("Options", help_formatter=split)
+    return Parameter(name="*", group=group, negative_bool=(), negative_iterable=())
 
 
 def print_json(kind: str, value: Mapping[str, object], options: object = None) -> None:

@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
 from eqverify.cli.commands.shared import Json, in_groups, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.options import keywords_of
@@ -19,7 +17,7 @@ def stability(
     query: Path,
     /,
     *,
-    options: Annotated[StabilityOptions, in_groups(StabilityOptions, negative_iterable=())] = StabilityOptions(),
+    options: Annotated[StabilityOptions, in_groups(StabilityOptions)] = StabilityOptions(),
     json: Json = False,
 ) -> None:
     """Print which ReLU units are stable on the property's inputs, layer by layer.
@@ -55,8 +53,7 @@ def stability(
         stages = {stage.name: stage.seconds for stage in facts.stages}
         about = {"trust": sorted(facts.trust), "reading": problem.reading.as_dict()}
         counts = {"evidence": facts.evidence_counts(), **facts.summary(), **about}
-        print_json(
-            "stability", {"layers": [r.as_dict() for r in rows], **counts, "seconds": {**seconds, **stages}}, options
-        )
+        found = {"layers": [row.as_dict() for row in rows], **counts, "seconds": {**seconds, **stages}}
+        print_json("stability", found, options)
     else:
         render.print_facts(facts, rows, problem.reading, seconds)
