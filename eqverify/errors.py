@@ -47,6 +47,17 @@ class Place:
 class EqverifyError(Exception):
     """Root of all errors that eqverify raises on purpose.
 
+    >>> import eqverify as eq
+    >>> try:
+    ...     eq.load_network("no.onnx")
+    ... except eq.EqverifyError as error:
+    ...     print(error.code, error.exit_status)
+    ...     print(error)
+    onnx/no-file 2
+    error[onnx/no-file]: there is no such model file
+      at no.onnx
+      hint: check the path
+
     Args:
         code: stable identifier, such as ``onnx/unsupported-operator``.
         message: one sentence for people.

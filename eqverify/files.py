@@ -14,8 +14,27 @@ import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from eqverify.errors import Place, UsageError
+
+
+@runtime_checkable
+class Serialised(Protocol):
+    """What makes bytes of itself, as an ``onnx.ModelProto`` does."""
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
+        """The bytes."""
+
+
+Source: TypeAlias = str | Path | bytes | Serialised
+"""Where a model may come from: a file, or what a file holds."""
+
+
+def source_name(source: Source) -> str | None:
+    """What errors call a model: its path, if it has one."""
+    return str(source) if isinstance(source, str | Path) else None
+
 
 _CHUNK = 1 << 22
 _MOST_RATIO = 1032

@@ -26,6 +26,14 @@ def check(
 ) -> Verdict:
     """Re-establish what a certificate claims, with code that shares nothing with the prover; any file may be packed.
 
+    >>> import eqverify as eq
+    >>> network, query = eq.example_files()
+    >>> result = eq.reduce(network, query, engine="crown", certificate=True)
+    >>> [file.name for file in result.save("out.onnx", certificate="out.cert")]
+    ['out.onnx', 'out.cert']
+    >>> eq.check(network, query, "out.onnx", "out.cert").verified
+    True
+
     Args:
         network: the original ONNX file.
         query: the VNN-LIB file.

@@ -10,19 +10,46 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from eqverify.api.loading import rounded
 from eqverify.arrays import IEEE, FloatArray
-from eqverify.domain import Box, Case, Polytope
+from eqverify.domain import Box, Case, Domain, Polytope, box_domain
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Network
+from eqverify.numerals import round_down, round_up
 from eqverify.problem import Problem, box_problem
 
 _FILES = (".npy", ".txt", ".csv")
 
 
+def ball(centre: ArrayLike, radius: float) -> Domain:
+    """The inputs |x_i - centre_i| <= radius, for `reduce`, `load_problem` and the others; bounds are rounded outwards.
+
+    >>> import eqverify as eq
+    >>> eq.ball([0.5, 0.25], 0.125).hull.upper.tolist()
+    [0.625, 0.375]
+
+    Args:
+        centre: float64 or float32 numbers, in row-major order, of whatever shape.
+        radius: finite, not negative.
+
+    Raises:
+        UsageError: `local/radius`.
+        InputError: `domain/not-finite`.
+    """
+    _require_radius(radius)
+    return box_domain(_ball(rounded(centre, round_down), radius)[0], _ball(rounded(centre, round_up), radius)[1])
+
+
 @IEEE
 def local_problem(where: Problem | Network, radius: float, around: str | Path | FloatArray) -> Problem:
     """The problem on the l-inf ball  |x_i - p_i| <= radius.
+
+    >>> import eqverify as eq
+    >>> problem = eq.local_problem(eq.load_problem(*eq.example_files()), 0.001, "property")
+    >>> float(problem.domain.upper.max() - problem.domain.lower.min()) < 1.0
+    True
 
     Args:
         where: a problem, whose input set is cut with the ball and whose output condition stays; or a network, for
@@ -39,8 +66,7 @@ def local_problem(where: Problem | Network, radius: float, around: str | Path | 
         UsageError: `local/radius`, `local/point`, `local/no-file`, `local/no-property`.
         InputError: `local/empty` where the ball misses the problem's input set.
     """
-    if not (np.isfinite(radius) and radius >= 0):
-        raise UsageError("local/radius", "the radius must be a finite number, not negative", value=radius)
+    _require_radius(radius)
     network = where if isinstance(where, Network) else where.network
     point = _point(around, None if isinstance(where, Network) else where, network.input_size)
     lower, upper = _ball(point, radius)
@@ -62,6 +88,11 @@ def local_problem(where: Problem | Network, radius: float, around: str | Path | 
             hint="take a larger radius, or a point inside the property's input set",
         )
     return replace(where, specification=replace(where.specification, cases=tuple(cases)))
+
+
+def _require_radius(radius: float) -> None:
+    if not (np.isfinite(radius) and radius >= 0):
+        raise UsageError("local/radius", "the radius must be a finite number, not negative", value=radius)
 
 
 def _cut(part: Polytope, lower: FloatArray, upper: FloatArray) -> Polytope | None:

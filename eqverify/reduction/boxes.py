@@ -31,6 +31,10 @@ class BoxReductions(Reductions):
     reductions: tuple[Reduction, ...]
     seconds: Mapping[str, float]
 
+    def __repr__(self) -> str:
+        after = ", ".join(str(reduction.network.relu_count) for reduction in self.reductions)
+        return f"<BoxReductions: {self.problem.network.relu_count} -> {after} ReLUs>"
+
     @property
     def written(self) -> Sequence[Reduction]:
         """All."""
@@ -78,6 +82,10 @@ class BoxReductions(Reductions):
 @IEEE
 def reduce_per_box(problem: Problem, options: ReduceKeywords) -> BoxReductions:
     """Make one reduced network per part of the problem's input set.
+
+    >>> import eqverify as eq
+    >>> eq.reduce_per_box(*eq.example_files(), engine="crown")
+    <BoxReductions: 120 -> 40 ReLUs>
 
     A unit that is unstable on a union may well be stable on each part, so these are smaller than the one network that
     `reduce` makes for the union.

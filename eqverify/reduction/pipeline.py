@@ -62,6 +62,14 @@ class ReduceKeywords(ReduceOptions):
 def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
     """Make a smaller network that agrees with the problem's network on its domain up to a proved eps.
 
+    >>> import eqverify as eq
+    >>> network, query = eq.example_files()
+    >>> result = eq.reduce(network, query, engine="crown")
+    >>> result.network.relu_count, result.epsilon < 1e-6
+    (40, True)
+    >>> eq.reduce(network, eq.ball([0.5] * 64, 0.01), engine="crown").problem
+    <Problem: 120 ReLUs, 64 inputs, 10 outputs, 0 disjuncts>
+
     Args:
         problem: network and domain.
         options: the keywords are those of `ReduceKeywords`.  A cross-check by ``z3`` looks for a difference over the

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.errors import InputError, UsageError
 from eqverify.files import parts_of, write_files
+from eqverify.frames import frame
 from eqverify.network import Network
 from eqverify.network.tail import OpaqueTail
 from eqverify.numerals import at_most
@@ -70,6 +71,16 @@ class SaveOptions:
 class Reduction:
     """A reduced network, as it will be written, with what is proved about it.
 
+    >>> import eqverify as eq
+    >>> result = eq.reduce(*eq.example_files(), engine="crown")
+    >>> result
+    <Reduction: 120 -> 40 ReLUs, 5410 -> 1535 weights, eps 8.66e-07, sequential>
+    >>> result.epsilon < 1e-6, result.claim
+    (True, 'equivalent')
+    >>> centre = result.problem.domain.hull.centre
+    >>> bool((abs(result.network(centre) - result.problem.network(centre)) < 1e-6).all())
+    True
+
     Attributes:
         problem: the original network on its domain.
         facts: what is known about its units.
@@ -94,6 +105,29 @@ class Reduction:
     cross_check: CrossCheck | Equivalence | None
     certificate: Certified | None
     seconds: Mapping[str, float]
+
+    def __repr__(self) -> str:
+        old, new = self.problem.network, self.network
+        sizes = f"{old.relu_count} -> {new.relu_count} ReLUs, {old.parameter_count} -> {new.parameter_count} weights"
+        return f"<Reduction: {sizes}, eps {at_most(self.epsilon)}, {self.transformed.shape}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the picture of `plot`, and the table of layers."""
+        from eqverify.report.plot import layers_figure, svg
+        from eqverify.report.sweep import table
+
+        rows = [list(row.as_dict().values()) for row in self.layers]
+        header = list(self.layers[0].as_dict()) if self.layers else ["no layers"]
+        return svg(layers_figure(self.layers, self._title())) + table(header, rows)
+
+    def to_frame(self) -> Any:
+        """A `pandas.DataFrame` with a row per layer of the original: its table.
+
+        Raises:
+            UsageError: `usage/no-pandas`.
+        """
+        rows = [row.as_dict() for row in self.layers]
+        return frame({name: [row[name] for row in rows] for name in (rows[0] if rows else ())})
 
     @property
     def epsilon(self) -> float:
@@ -191,8 +225,11 @@ class Reduction:
         """Write a picture of the layers before and after (.svg, .png, .pdf)."""
         from eqverify.report.plot import plot_layers
 
+        plot_layers(self.layers, path, self._title())
+
+    def _title(self) -> str:
         before, after = self.problem.network.relu_count, self.network.relu_count
-        plot_layers(self.layers, path, f"{before} ReLUs before, {after} after; eps = {at_most(self.epsilon, 2)}")
+        return f"{before} ReLUs before, {after} after; eps = {at_most(self.epsilon, 2)}"
 
     def files(self, path: Path, options: SaveOptions) -> Files:
         """What `save` writes; same errors."""

@@ -35,6 +35,7 @@ VIOLATIONS = {
     "only-scip": ("milp/encoding.py", "import pyscipopt"),
     "only-highs": ("bounds/crown.py", "import highspy"),
     "only-filelock": ("stability/journal.py", "import filelock"),
+    "only-pandas": ("stability/facts.py", "import pandas"),
     "only-z3": ("equivalence/encoding.py", "import z3"),
     "only-lark": ("export/vnnlib.py", "import lark"),
     "only-onnx": ("cli/main.py", "import onnx.helper"),

@@ -101,8 +101,8 @@ def bench(
         sums = {name: score(instances, rows, expected) for name, rows in runs.items()}
         atomic_write(page, sweep_page(instances, runs, expected, details, shlex.join(["eqverify", *sys.argv[1:]])))
     if json:
-        found = {name: {**asdict(s), "wrong": [list(key) for key in s.wrong]} for name, s in sums.items()}
-        print_json("bench", {"runs": found})
+        told = {name: {**asdict(s), "wrong": [list(key) for key in s.wrong]} for name, s in sums.items()}
+        print_json("bench", {"runs": told})
     else:
         for name, s in sums.items():
             found = f"{s.solved} of {s.instances} solved, {len(s.wrong)} wrong, {s.claimed} claimed"
