@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from eqverify.api.jobs import (
         find_regions,
         make_shallow,
+        prove_ranges,
         prove_stability,
         reduce,
         reduce_for_property,
         reduce_per_box,
     )
     from eqverify.api.loading import load_network, load_problem, load_query
-    from eqverify.api.local import ball, local_problem
+    from eqverify.api.local import ball, box, local_problem
+    from eqverify.api.ranges import Ranges
     from eqverify.api.regions import RegionReport
     from eqverify.api.shallow import ShallowReport
     from eqverify.api.verification import verify
@@ -47,13 +49,15 @@ _HOMES = {
     "api.jobs": (
         "find_regions",
         "make_shallow",
+        "prove_ranges",
         "prove_stability",
         "reduce",
         "reduce_for_property",
         "reduce_per_box",
     ),
     "api.loading": ("load_network", "load_problem", "load_query"),
-    "api.local": ("ball", "local_problem"),
+    "api.local": ("ball", "box", "local_problem"),
+    "api.ranges": ("Ranges",),
     "api.regions": ("RegionReport",),
     "api.shallow": ("ShallowReport",),
     "api.verification": ("verify",),
@@ -76,6 +80,7 @@ __all__ = [
     "Network",
     "PairAnswer",
     "Problem",
+    "Ranges",
     "Reduction",
     "RegionReport",
     "ShallowReport",
@@ -83,6 +88,7 @@ __all__ = [
     "Verification",
     "__version__",
     "ball",
+    "box",
     "check",
     "decide_pair_query",
     "equivalent",
@@ -94,6 +100,7 @@ __all__ = [
     "local_problem",
     "make_shallow",
     "pair_query",
+    "prove_ranges",
     "prove_stability",
     "reduce",
     "reduce_for_property",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
-from eqverify.api import regions, shallow
+from eqverify.api import ranges, regions, shallow
 from eqverify.api.loading import Inputs, Model, load_problem
 from eqverify.errors import UsageError
 from eqverify.problem import Problem
@@ -60,5 +60,6 @@ reduce = _on_problems(pipeline.reduce)
 reduce_per_box = _on_problems(boxes.reduce_per_box)
 reduce_for_property = _on_problems(directed.reduce_for_property)
 prove_stability = _on_problems(proving.prove_stability)
+prove_ranges = _on_problems(ranges.prove_ranges)
 find_regions = _on_problems(regions.find_regions)
 make_shallow = _on_problems(shallow.make_shallow)

@@ -30,6 +30,7 @@ app = App(
 )
 for command in (
     "demo",
+    "bounds",
     "info",
     "stability",
     "reduce",

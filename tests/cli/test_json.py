@@ -14,6 +14,7 @@ CALLS = [
     "reduce net.onnx prop.vnnlib -o out.onnx --per-box",
     "reduce net.onnx prop.vnnlib -o out.onnx --for-property",
     "stability net.onnx prop.vnnlib",
+    "bounds net.onnx prop.vnnlib -o bounds.json",
     "regions net.onnx prop.vnnlib",
     "shallow net.onnx prop.vnnlib -o out.onnx",
     "check net.onnx prop.vnnlib net.onnx prop.vnnlib",

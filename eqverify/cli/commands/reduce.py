@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
 from eqverify.budget import Clock
-from eqverify.cli.commands.shared import Json, in_groups, print_json, require_outputs
+from eqverify.cli.commands.shared import Json, in_groups, local_problem_of, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
-from eqverify.errors import UsageError
 from eqverify.options import keywords_of
 from eqverify.reduction.options import ReduceOptions, require_mode
 
 if TYPE_CHECKING:
-    from eqverify.problem import Problem
     from eqverify.reduction.boxes import BoxReductions
     from eqverify.reduction.directed import DirectedReduction
 
@@ -110,7 +107,7 @@ def reduce(
     saving = SaveOptions(property_out, fold_property, property_version, certificate)
     clock, start = Clock(), time.perf_counter()
     with shown_progress() as progress:
-        problem = _problem(network, query, radius, around)
+        problem = local_problem_of(network, query, radius, around)
         clock.lap("read")
         keywords = {**keywords_of(options), "certificate": certificate is not None, "progress": progress}
         result: eq.Reduction | BoxReductions | DirectedReduction
@@ -134,22 +131,3 @@ def reduce(
     render.print_reductions(result, files, saving, seconds)
     if explain:
         print(lines)
-
-
-def _problem(network: Path, query: Path | None, radius: float | None, around: str | None) -> Problem:
-    """The problem of the files, on a ball where that is asked for."""
-    from eqverify.api.loading import compared, load_problem, load_whole
-    from eqverify.api.local import local_problem
-
-    if (radius is None) != (around is None):
-        raise UsageError("usage/radius", "--radius and --around go together", hint="give both")
-    if query is None and radius is None:
-        raise UsageError(
-            "usage/no-property", "a property is needed", hint="give a VNN-LIB file, or --radius and --around"
-        )
-    if query is None:
-        front = load_whole(network)
-        ball = local_problem(front.network, float(radius or 0), str(around))
-        return replace(ball, reading=compared(network, front, ball.domain))
-    problem = load_problem(network, query)
-    return problem if radius is None or around is None else local_problem(problem, radius, around)

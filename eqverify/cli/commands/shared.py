@@ -7,8 +7,9 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 from cyclopts.help import DefaultFormatter, HelpPanel
@@ -16,6 +17,9 @@ from cyclopts.help import DefaultFormatter, HelpPanel
 from eqverify.errors import Place, UsageError
 from eqverify.files import parts_of, require_place, version
 from eqverify.options import keywords_of
+
+if TYPE_CHECKING:
+    from eqverify.problem import Problem
 
 Json = Annotated[bool, Parameter(negative="")]
 
@@ -102,3 +106,26 @@ def require_outputs(outputs: Mapping[str, Path | str | None], inputs: Iterable[P
 
 def _real(path: Path | str) -> Path:
     return Path(os.path.realpath(path))
+
+
+def local_problem_of(network: Path, query: Path | None, radius: float | None, around: str | None) -> Problem:
+    """The problem of the files, on a ball where that is asked for.
+
+    Raises:
+        UsageError: `usage/radius`, `usage/no-property`; as `load_problem` and `local_problem`.
+    """
+    from eqverify.api.loading import compared, load_problem, load_whole
+    from eqverify.api.local import local_problem
+
+    if (radius is None) != (around is None):
+        raise UsageError("usage/radius", "--radius and --around go together", hint="give both")
+    if query is None and radius is None:
+        raise UsageError(
+            "usage/no-property", "a property is needed", hint="give a VNN-LIB file, or --radius and --around"
+        )
+    if query is None:
+        front = load_whole(network)
+        ball = local_problem(front.network, float(radius or 0), str(around))
+        return replace(ball, reading=compared(network, front, ball.domain))
+    problem = load_problem(network, query)
+    return problem if radius is None or around is None else local_problem(problem, radius, around)
