@@ -107,7 +107,6 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
             problem,
             facts,
             certified_only=options.certified_only,
-            files=options.certificate,
             seconds=options.tree_time_limit,
         )
         facts = checked.facts
@@ -258,6 +257,10 @@ def _points(problem: Problem, facts: Facts) -> FloatArray:
 def _require_possible(problem: Problem, options: ReduceOptions, rewriting: TransformOptions) -> None:
     """Raise before the proof where what is asked for cannot be had."""
     require_shape(problem, rewriting)
+    if options.certificate:
+        from eqverify.reduction.certifying import require_files
+
+        require_files(problem)
     if options.cross_check is not None and problem.assumed is not None:
         raise UsageError(
             "reduce/cross-check-directed",

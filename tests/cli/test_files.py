@@ -51,6 +51,7 @@ def test_numbers_of_packed_files_stand_before_all_suffixes(call, tmp_path):
         ),
         ("reduce leaky.onnx prop.vnnlib -o out.onnx --shape structured", "usage/shape"),
         ("reduce net.onnx prop.vnnlib -o .", "files/not-writable"),
+        ("reduce net.onnx -o out.onnx --radius 0.1 --around 0,0 --certificate c", "certificate/no-files"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_any_proof(words, code, call, tmp_path, capsys, monkeypatch):
