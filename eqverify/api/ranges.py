@@ -91,7 +91,9 @@ class Ranges:
         hull = self.problem.domain.hull
         groups = {"inputs": {"lower": hull.lower, "upper": hull.upper}, "outputs": _columns(self.outputs)}
         groups |= {f"layers/{k}": columns for k, columns in enumerate(self._layers().values())}
-        arrays = {f"{group}/{name}": array for group, columns in groups.items() for name, array in columns.items()}
+        arrays: dict[str, Any] = {
+            f"{group}/{name}": array for group, columns in groups.items() for name, array in columns.items()
+        }
         rest = {key: value for key, value in found.items() if key not in groups}
         about = json.dumps({**rest, "layers": [layer.name for layer in self.facts.layers]})
         buffer = io.BytesIO()
