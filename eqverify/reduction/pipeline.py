@@ -254,7 +254,7 @@ def _points(problem: Problem, facts: Facts) -> FloatArray:
     return points[domain.contains(points)]
 
 
-def _require_possible(problem: Problem, options: ReduceOptions, rewriting: TransformOptions) -> None:
+def _require_possible(problem: Problem, options: ReduceKeywords, rewriting: TransformOptions) -> None:
     """Raise before the proof where what is asked for cannot be had."""
     require_shape(problem, rewriting)
     if options.certificate:
