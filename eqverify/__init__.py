@@ -16,20 +16,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from eqverify.api.certificate import check
     from eqverify.api.equivalence import decide_pair_query, equivalent, pair_query
-    from eqverify.api.jobs import (
-        find_regions,
-        make_shallow,
-        prove_ranges,
-        prove_stability,
-        reduce,
-        reduce_for_property,
-        reduce_per_box,
-    )
     from eqverify.api.loading import load_network, load_problem, load_query
     from eqverify.api.local import ball, box, local_problem
-    from eqverify.api.ranges import Ranges
-    from eqverify.api.regions import RegionReport
-    from eqverify.api.shallow import ShallowReport
+    from eqverify.api.ranges import Ranges, prove_ranges
+    from eqverify.api.reduction import reduce, reduce_for_property, reduce_per_box
+    from eqverify.api.regions import RegionReport, find_regions
+    from eqverify.api.shallow import ShallowReport, make_shallow
+    from eqverify.api.stability import prove_stability
     from eqverify.api.verification import verify
     from eqverify.deciding.answer import Verification
     from eqverify.deciding.pairs import PairAnswer
@@ -46,20 +39,13 @@ __version__ = "0.2.0"
 _HOMES = {
     "api.certificate": ("check",),
     "api.equivalence": ("decide_pair_query", "equivalent", "pair_query"),
-    "api.jobs": (
-        "find_regions",
-        "make_shallow",
-        "prove_ranges",
-        "prove_stability",
-        "reduce",
-        "reduce_for_property",
-        "reduce_per_box",
-    ),
     "api.loading": ("load_network", "load_problem", "load_query"),
     "api.local": ("ball", "box", "local_problem"),
-    "api.ranges": ("Ranges",),
-    "api.regions": ("RegionReport",),
-    "api.shallow": ("ShallowReport",),
+    "api.ranges": ("Ranges", "prove_ranges"),
+    "api.reduction": ("reduce", "reduce_for_property", "reduce_per_box"),
+    "api.regions": ("RegionReport", "find_regions"),
+    "api.shallow": ("ShallowReport", "make_shallow"),
+    "api.stability": ("prove_stability",),
     "api.verification": ("verify",),
     "deciding.answer": ("Verification",),
     "deciding.pairs": ("PairAnswer",),

@@ -1,4 +1,4 @@
-"""The jobs on problems, for whoever has a model and the inputs that count instead of a problem."""
+"""Jobs on problems, for whoever has a model and the inputs that count instead of a problem."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
-from eqverify.api import ranges, regions, shallow
 from eqverify.api.loading import Inputs, Model, load_problem
 from eqverify.errors import UsageError
 from eqverify.problem import Problem
-from eqverify.reduction import boxes, directed, pipeline
-from eqverify.stability import proving
 
 P = ParamSpec("P")
 Result_co = TypeVar("Result_co", covariant=True)
@@ -34,7 +31,9 @@ class OnProblems(Protocol[P, Result_co]):
     def __call__(self, model: Model, inputs: Inputs, /, *args: P.args, **kwargs: P.kwargs) -> Result_co: ...
 
 
-def _on_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnProblems[P, Result_co]:
+def on_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnProblems[P, Result_co]:
+    """Decorates a job on a problem: it then takes what makes one, too."""
+
     @wraps(job)
     def run(model: Problem | Model, inputs: Inputs | None = None, /, **chosen: Any) -> Result_co:
         if isinstance(model, Problem) != (inputs is None):
@@ -54,12 +53,3 @@ def _on_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnProblem
     run.__signature__ = inspect.Signature([first, second, *named])  # type: ignore[attr-defined]
     run.__doc__ = (job.__doc__ or "").rstrip() + _MODEL
     return cast("OnProblems[P, Result_co]", run)
-
-
-reduce = _on_problems(pipeline.reduce)
-reduce_per_box = _on_problems(boxes.reduce_per_box)
-reduce_for_property = _on_problems(directed.reduce_for_property)
-prove_stability = _on_problems(proving.prove_stability)
-prove_ranges = _on_problems(ranges.prove_ranges)
-find_regions = _on_problems(regions.find_regions)
-make_shallow = _on_problems(shallow.make_shallow)

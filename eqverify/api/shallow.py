@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eqverify.api.jobs import on_problems
 from eqverify.approximate.forms import Frame, make_frame
 from eqverify.approximate.measure import Measured, measure
 from eqverify.approximate.options import Patterns, ShallowOptions
@@ -123,6 +124,7 @@ class ShallowKeywords(ShallowOptions):
     progress: Progress = silent
 
 
+@on_problems
 @keywords(ShallowKeywords)
 @IEEE
 def make_shallow(problem: Problem, options: ShallowKeywords) -> ShallowReport:

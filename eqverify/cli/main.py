@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import signal
 import sys
@@ -105,6 +104,8 @@ def _understood(arguments: Sequence[str]) -> list[str]:
     commands = [name for name in app if not name.startswith("-")]
     if words[0].startswith("-") or words[0] in commands:
         return words
+    import difflib
+
     close = difflib.get_close_matches(words[0], commands, 1)
     meant = f"did you mean {close[0]}? " if close else ""
     raise UsageError(

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
-from cyclopts.help import DefaultFormatter, HelpPanel
 
 from eqverify.errors import Place, UsageError
 from eqverify.files import parts_of, require_place, version
 from eqverify.options import keywords_of
 
 if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel
+
     from eqverify.problem import Problem
 
 Json = Annotated[bool, Parameter(negative="")]
@@ -36,6 +37,8 @@ def in_groups(options: type) -> Parameter:
     classes = {field: cls for cls in reversed(options.__mro__) for field in getattr(cls, "__annotations__", ())}
 
     def split(console: Any, settings: Any, panel: HelpPanel) -> None:
+        from cyclopts.help import DefaultFormatter, HelpPanel
+
         for cls in dict.fromkeys(classes.values()):
             own = [e for e in panel.entries if classes[e.positive_names[0][2:].replace("-", "_")] is cls]
             title = (cls.__doc__ or "").partition(".")[0]
