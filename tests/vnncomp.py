@@ -1,26 +1,82 @@
-"""Where the VNN-COMP data is.  It is no part of this repository."""
+"""Where real networks are: three small ones of our own, in `networks/`, and VNN-COMP's, no part of this repository.
+
+Tests on competition data are skipped where there is none.  Where the variable EQVERIFY_VNNCOMP names a folder, missing
+data fails them: that is for who must not skip by mistake, as CI.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 VARIABLE = "EQVERIFY_VNNCOMP"
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "vnncomp"
 
+FULLY_CONNECTED = ("acasxu", "acasxu_pruned", "mnist_fc", "rl_benchmarks", "test", "tllverifybench")
+CONVOLUTIONAL = ("cifar10_resnet", "collins_rul_cnn", "oval21", "verivital")
 
-def vnncomp_root() -> Path:
-    """The folder with one folder per benchmark.
 
-    Missing data fails the test that asks for it: a silent skip would hide that nothing was tested.  Who has no data
-    says so by EQVERIFY_VNNCOMP=none, and gets skips.
+class OwnNetwork(NamedTuple):
+    """A network trained by benchmarks/training/small.py.
+
+    Attributes:
+        name: of its files, without endings.
+        relus: how many ReLUs it has; the policy's Clip is two.
+        verdicts: of its two properties.
     """
-    chosen = os.environ.get(VARIABLE, "")
-    if chosen == "none":
-        pytest.skip(f"no VNN-COMP data, as {VARIABLE}=none says")
-    root = Path(chosen) if chosen else DEFAULT
-    if not (root / "acasxu" / "instances.csv").is_file():
-        pytest.fail(f"no VNN-COMP data in {root}: set {VARIABLE} to its folder, or to 'none' to skip these tests")
-    return root
+
+    name: str
+    relus: int
+    verdicts: tuple[str, str]
+
+    @property
+    def model(self) -> Path:
+        return Path(__file__).parent / "networks" / f"{self.name}.onnx"
+
+    @property
+    def properties(self) -> tuple[Path, Path]:
+        first, second = (self.model.with_name(f"{self.name}-{number}.vnnlib") for number in (1, 2))
+        return first, second
+
+
+OWN = {
+    own.name: own
+    for own in (
+        OwnNetwork("policy", 50, ("unsat", "unsat")),
+        OwnNetwork("tabular", 40, ("unsat", "sat")),
+        OwnNetwork("cnn", 264, ("unsat", "sat")),
+    )
+}
+
+
+def _folder() -> Path:
+    return Path(os.environ.get(VARIABLE) or DEFAULT)
+
+
+def vnncomp(benchmark: str) -> Path:
+    """The folder of a benchmark; without it the test that asks is skipped, or fails where the data was promised."""
+    folder = _folder() / benchmark
+    if folder.is_dir():
+        return folder
+    if os.environ.get(VARIABLE, "none") not in ("none", ""):
+        pytest.fail(f"no VNN-COMP data in {folder}, though {VARIABLE} names its parent")
+    pytest.skip(f"without VNN-COMP data; benchmarks/README.md says where it is, {VARIABLE}=FOLDER that it is there")
+
+
+def models(*benchmarks: str) -> list[Path]:
+    """The model files of some benchmarks; none where there is no data."""
+    found = [path for name in benchmarks for path in (_folder() / name).rglob("*.onnx*")]
+    return sorted(path for path in found if path.suffix in (".onnx", ".gz"))
+
+
+def slow(*values: object) -> list[object]:
+    """Parameters whose tests take long, beside those of our own networks, whose tests do not."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
+def label(path: Path) -> str:
+    """A model's name among tests."""
+    return "/".join((path.parent.name.replace("onnx", path.parents[1].name), path.name))

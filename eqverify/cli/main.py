@@ -4,61 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import shlex
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cyclopts import App, CycloptsError, Parameter
-
-from eqverify import __version__
 from eqverify.cli import supervision
+from eqverify.cli.overview import COMMANDS, told
 from eqverify.errors import ContradictionError, EqverifyError, LimitError, UsageError
 from eqverify.files import is_full, not_writable
 
+if TYPE_CHECKING:
+    from eqverify.stability.journal import Journal
+
 USAGE = 2
 INTERRUPTED = 130
-
-app = App(
-    name="eqverify",
-    version=__version__,
-    help="Verified reduction of ReLU networks: fewer ReLUs, proved equivalent on the property's inputs.",
-    result_action="return_value",
-    suppress_keyboard_interrupt=False,
-)
-for command in (
-    "demo",
-    "bounds",
-    "info",
-    "stability",
-    "reduce",
-    "passes",
-    "check",
-    "verify",
-    "bench",
-    "regions",
-    "shallow",
-    "equiv",
-):
-    app.command(f"eqverify.cli.commands.{command}:{command}")  # imported when it is asked for
-app.command("eqverify.cli.commands.verify:supports")
-app.command("eqverify.cli.commands.completion:completion")
-
-
-@app.default
-def about(*, name: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """Print the name of the program (the VNN-LIB 2 standard asks for that).
-
-    Parameters
-    ----------
-    name:
-        Print it.
-    """
-    if name:
-        print(app.name[0])
-    else:
-        run([])
+_RESUMABLE = ("reduce", "stability")
+"""Commands that keep a journal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -78,39 +44,54 @@ def run(arguments: Sequence[str]) -> int:
     warnings.filterwarnings("ignore", category=RuntimeWarning, append=True)  # numbers speak for themselves
     try:
         words = _understood(arguments)
-        for name in app if words[0] in app.help_flags else ():
-            app[name]  # imports the command, whose description is wanted
-        status = app(words, exit_on_error=False, print_error=False)
+        status = 0 if told(words) else _command(words)
         _flush()
     except KeyboardInterrupt as error:
-        return _interrupted(str(error))
+        return _interrupted(str(error) or _going_on(arguments, getattr(error, "journal", None)))
     except BrokenPipeError:
         _drop_output()
         return USAGE
     except Exception as error:  # noqa: BLE001 - each gets its exit status
-        return _ended() or _failed(_described(error), json="--json" in arguments)
-    return status if isinstance(status, int) else 0
+        return _ended(arguments) or _failed(_described(error), json="--json" in arguments)
+    return status
 
 
 def _understood(arguments: Sequence[str]) -> list[str]:
-    """The words of a command line; ``help`` and none at all ask for help.
+    """The words of a command line; ``help`` is one too.
 
     Raises:
         UsageError: `usage/command`.
     """
-    words = list(arguments) or ["--help"]
+    words = list(arguments)
+    if not words or words[0].startswith("-") or words[0] in COMMANDS:
+        return words
     if words[0] == "help":
         return [*words[1:2], "--help"]
-    commands = [name for name in app if not name.startswith("-")]
-    if words[0].startswith("-") or words[0] in commands:
-        return words
     import difflib
 
-    close = difflib.get_close_matches(words[0], commands, 1)
+    close = difflib.get_close_matches(words[0], COMMANDS, 1)
     meant = f"did you mean {close[0]}? " if close else ""
     raise UsageError(
         "usage/command", "there is no such command", value=words[0], hint=f"{meant}eqverify --help lists what there is"
     )
+
+
+def _command(arguments: Sequence[str]) -> int:
+    """Run a command, importing what it needs; its exit status.
+
+    Raises:
+        UsageError: `usage/arguments`.
+    """
+    from cyclopts import CycloptsError
+
+    from eqverify.cli.app import app
+
+    try:
+        status = app(list(arguments), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        hint = "see eqverify --help, and --help after a command"
+        raise UsageError("usage/arguments", " ".join(str(error).split()), hint=hint) from error
+    return status if isinstance(status, int) else 0
 
 
 def _flush() -> None:
@@ -149,15 +130,40 @@ def _failed(error: EqverifyError, *, json: bool) -> int:
     return error.exit_status
 
 
-def _ended() -> int:
+def _ended(arguments: Sequence[str]) -> int:
     """The exit status where a signal came: what it interrupts, an import for example, raises whatever it likes."""
     received = supervision.ending_signal()
-    return _interrupted("") if received == signal.SIGINT else 128 + received if received else 0
+    return _interrupted(_going_on(arguments)) if received == signal.SIGINT else 128 + received if received else 0
 
 
 def _interrupted(note: str) -> int:
     _tell(f"interrupted; {note}" if note else supervision.INTERRUPTION)
     return INTERRUPTED
+
+
+def _going_on(arguments: Sequence[str], journal: Journal | None = None) -> str:
+    """What is left of a proof that was interrupted, and the command that goes on with it, or empty.
+
+    Args:
+        arguments: of the command.
+        journal: of the proof; what it holds in memory is written to a new file in the current folder.
+    """
+    if not arguments or arguments[0] not in _RESUMABLE or {"--for-property", "--per-box"}.intersection(arguments):
+        return ""
+    if any(word.partition("=")[0] == "--resume" for word in arguments):
+        return f"what was proved is in the journal, and the same command goes on:\n  {_typed(arguments)}"
+    path = Path(f"eqverify-{secrets.token_hex(3)}.journal")
+    try:
+        if journal is None:
+            return ""
+        journal.leave(path)
+    except OSError:
+        return ""
+    return f"what was proved is in {path}, and this goes on:\n  {_typed([*arguments, '--resume', str(path)])}"
+
+
+def _typed(arguments: Sequence[str]) -> str:
+    return shlex.join(["eqverify", *arguments])
 
 
 def _tell(text: object) -> None:
@@ -170,9 +176,6 @@ def _described(error: Exception) -> EqverifyError:
     """The error to print for one that is none of ours; with EQVERIFY_DEBUG its traceback instead."""
     if isinstance(error, EqverifyError):
         return error
-    if isinstance(error, CycloptsError):
-        message = " ".join(str(error).split())
-        return UsageError("usage/arguments", message, hint="see eqverify --help, and --help after a command")
     if isinstance(error, MemoryError):
         return LimitError("internal/memory", "the machine has not enough memory for this", hint="use a smaller network")
     if isinstance(error, OSError) and is_full(error):

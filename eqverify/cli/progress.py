@@ -1,31 +1,78 @@
-"""Progress on a terminal, silence in a pipe."""
+"""Progress on stderr: one line that changes on a terminal, now and then a line elsewhere."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from eqverify.progress import Progress, silent
+from eqverify.progress import Progress
+
+_FIRST, _LONGEST = 10.0, 60.0
+"""Seconds until the first line where there is no terminal, and the longest time between two."""
+
+
+class Log:
+    """A progress callback that knows in a line how far the job is, and says so now and then.
+
+    Args:
+        say: takes a line when one is due: after ten seconds, then after twice as long each time, at least every minute.
+        limit: seconds after which the job stops, if it has a limit.
+        clock: seconds since any moment.
+    """
+
+    def __init__(
+        self, say: Callable[[str], None], limit: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._say, self._limit, self._clock = say, limit, clock
+        self._begun = self._stage_begun = clock()
+        self._stage, self._done, self._total = "starting", 0, 1
+        self._due, self._pause = _FIRST, _FIRST
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """As `Progress`."""
+        if stage != self._stage:
+            self._stage_begun = self._clock()
+        self._stage, self._done, self._total = stage, done, total
+        passed = self._clock() - self._begun
+        if passed >= self._due:
+            self._say(self.line())
+            self._pause = min(2 * self._pause, _LONGEST)
+            self._due = passed + self._pause
+
+    def line(self) -> str:
+        """The stage, how much of it is done, the seconds so far, and how many may be left."""
+        now = self._clock()
+        passed = now - self._begun
+        share = f" {self._done} of {self._total}" if self._total > 1 else ""
+        told = f"{self._stage}{share}; {passed:.0f} s"
+        if self._total > 1 and 0 < self._done < self._total:
+            rest = (now - self._stage_begun) * (self._total - self._done) / self._done
+            told += f", about {rest:.0f} s left of this stage"
+        if self._limit is not None:
+            told += f", {max(self._limit - passed, 0.0):.0f} s left of the time limit"
+        return told
 
 
 @contextmanager
-def shown_progress() -> Iterator[Progress]:
-    """A progress callback that draws one line per stage on stderr where that is a terminal."""
+def shown_progress(limit: float | None = None) -> Iterator[Progress]:
+    """A progress callback for a command; what it shows on a terminal is gone in the end.
+
+    Args:
+        limit: seconds after which the job stops, if it has a limit.
+    """
     if not sys.stderr.isatty():
-        yield silent
+        yield Log(lambda line: print(f"eqverify: {line}", file=sys.stderr, flush=True), limit)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Display
+    from rich.live import Live
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Display(*columns, console=Console(stderr=True), transient=True) as display:
-        tasks: dict[str, int] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = display.add_task(stage, total=total)
-            display.update(tasks[stage], completed=done, total=total)  # type: ignore[arg-type]
-
-        yield report
+    log = Log(lambda _: None, limit)
+    with Live(
+        get_renderable=lambda: Text(log.line(), no_wrap=True, overflow="ellipsis"),
+        console=Console(stderr=True),
+        transient=True,
+    ):
+        yield log

@@ -111,13 +111,13 @@ def supervise(seconds: float) -> Callable[[], None] | None:
 
     Returns:
         In the child, the function that announces an answer, to be called right before it is printed.  In the parent
-        None, once time is over and the child has been ended.  Where forking was not allowed there is no child, and
-        nobody watches.
+        None, once time is over and the child has been ended.  Where forking was not allowed, or the system
+        cannot, there is no child, and nobody watches.
 
     Raises:
         SystemExit: in the parent, with the child's status, when the child has ended.
     """
-    if not _alone:
+    if not _alone or not hasattr(os, "fork"):
         return lambda: None
     reader, writer = os.pipe()
     sys.stdout.flush()

@@ -58,16 +58,26 @@ def run_group(
         _ask_to_end(process)
         return "", "stopped"
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _end(process, gently=False)
         process.wait()
     return output, f"exit status {process.returncode}" if process.returncode else ""
 
 
 def _ask_to_end(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-        os.killpg(process.pid, signal.SIGTERM)
+    _end(process, gently=True)
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_FAREWELL)
+
+
+def _end(process: subprocess.Popen[str], *, gently: bool) -> None:
+    """End the group of a process; where the system has no groups, the process alone."""
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGTERM if gently else signal.SIGKILL)
+        elif gently:
+            process.terminate()
+        else:
+            process.kill()
 
 
 def _output(process: subprocess.Popen[str], seconds: float, stop: threading.Event | None) -> str:

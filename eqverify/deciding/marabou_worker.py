@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import resource
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -107,6 +106,14 @@ def main(task: Path) -> None:
     task.with_name("result.json").write_text(json.dumps(result))
 
 
-if __name__ == "__main__":
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # the system has no such limits
+        return
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+
+
+if __name__ == "__main__":
+    _limit_memory()
     main(Path(sys.argv[1]))

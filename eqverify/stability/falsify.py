@@ -105,7 +105,7 @@ class Falsifier:
             if useful.any():
                 self._kept.append(batch[useful])
                 if self.listener is not None:
-                    self.listener(batch[useful])
+                    self.listener(self._kept[-1])
 
     def _record(self, name: str, z: FloatArray, error: FloatArray, useful: BoolArray) -> None:
         above, below = z > error, z < -error

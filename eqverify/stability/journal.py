@@ -7,6 +7,8 @@ was being written when the run was killed: it is dropped.  Everything else that 
 
 A journal is **trusted input**: its bounds and signs are taken for proved, as eqverify itself wrote them; the
 checksums find damage, not forgery.  Witnesses alone are replayed.
+
+A proof without a file keeps the same in memory, up to the last stage that ended, so that Ctrl-C can leave it in one.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from eqverify.arrays import FloatArray
+from eqverify.arrays import ByteArray, FloatArray
 from eqverify.bounds import Interval
 from eqverify.errors import ContradictionError, InputError, Place, UsageError
 from eqverify.files import sole_writer, version
@@ -35,7 +37,7 @@ Entry = dict[str, Any]
 
 
 def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
-    """Open a journal for resuming and appending; a new file if there is none; one that does nothing for None.
+    """Open a journal for resuming and appending; a new file if there is none; one in memory for None.
 
     Args:
         path: the file.
@@ -46,8 +48,6 @@ def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
         UsageError: `journal/not-writable`; `files/locked` where another run has it open.
         InputError: `journal/damaged`, `journal/other-problem`, `journal/other-version`, `journal/other-engine`.
     """
-    if path is None:
-        return Journal(None, ())
     header: Entry = {
         "journal": FORMAT,
         "version": version(),
@@ -55,6 +55,8 @@ def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
         "domain": problem.domain_digest,
         "engine": engine,
     }
+    if path is None:
+        return Journal(None, (header,))
     place = Place(file=str(path))
     with ExitStack() as held:
         try:
@@ -68,7 +70,7 @@ def open_journal(path: Path | None, problem: Problem, engine: str) -> Journal:
                 stream.flush()
         except OSError as error:
             raise _not_writable(place, error) from error
-        return Journal(stream, tuple(entries[1:]), place, held.pop_all())
+        return Journal(stream, (header, *entries[1:]), place, held.pop_all())
 
 
 def _not_writable(place: Place, error: OSError) -> UsageError:
@@ -139,17 +141,35 @@ def _other(code: str, message: str, key: str, found: Entry, place: Place) -> Inp
     return InputError(code, message, place=place, value=value, hint="name another file, or delete this one")
 
 
+def _bounds(name: str, interval: Interval, evidence: ByteArray, weakest: str) -> Entry:
+    """The entry of bounds that were proved, whose numbers are to be written yet."""
+    kinds = evidence.astype(np.float64)
+    return {"bounds": name, "lower": interval.lower, "upper": interval.upper, "evidence": kinds, "dearest": weakest}
+
+
 def _line(entry: Entry) -> bytes:
-    body = json.dumps(entry, allow_nan=False).encode()
+    body = json.dumps(entry, allow_nan=False, default=_encode).encode()
     return b"%08x %s\n" % (binascii.crc32(body), body)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a proof.
+
+    Attributes:
+        journal: holds what was proved.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__()
+        self.journal = journal
 
 
 class Journal:
     """An open journal.
 
     Args:
-        stream: the file at its end, or None to record nothing.
-        entries: what it held, without the header.
+        stream: the file at its end, or None to keep everything in memory.
+        entries: the header, and what the file held behind it.
         place: the file, for errors.
         held: what is given back by `close`: the lock, and the file.
     """
@@ -162,12 +182,14 @@ class Journal:
         held: ExitStack | None = None,
     ) -> None:
         self._held = held or ExitStack()
-        self.entries = entries
+        self._header, self.entries = entries[0], entries[1:]
         self._stream = stream
         self._place = place or Place()
         self._table: FactTable | None = None
         self._written: dict[str, Interval] = {}
         self._solver = ""
+        self._learnt: list[Entry] = []
+        self._bounds: dict[str, tuple[Interval, ByteArray, str]] = {}
 
     def restore(self, table: FactTable, falsifier: Falsifier) -> str:
         """Put all facts of the journal into a table.
@@ -216,27 +238,28 @@ class Journal:
 
     def record(self, table: FactTable, falsifier: Falsifier) -> None:
         """Append from now on what these learn."""
-        if self._stream is None:
-            return
         self._table = table
         self._written = dict(table.bounds)
         table.listeners.append(lambda *sign: self._append({"sign": [*sign]}))
-        falsifier.listener = lambda points: self._append({"points": _encode(points)})
+        falsifier.listener = lambda points: self._append({"points": points})
 
     def flush(self, solver: str) -> None:
         """Append the bounds that changed since the last call, and make the file safe against a crash of the machine."""
-        if self._stream is None or self._table is None:
+        if self._table is None:
             return
         if solver and solver != self._solver:
             self._solver = solver
             self._append({"solver": solver})
         for name, interval in self._table.bounds.items():
             if self._written[name] is not interval:
-                evidence = _encode(self._table.evidence(name).astype(np.float64))
-                bounds = {"lower": _encode(interval.lower), "upper": _encode(interval.upper)}
-                weakest_evidence = self._table.weakest_evidence.name
-                self._append({"bounds": name, **bounds, "evidence": evidence, "dearest": weakest_evidence})
+                found = interval, self._table.evidence(name).copy(), self._table.weakest_evidence.name
+                if self._stream is None:
+                    self._bounds[name] = found
+                else:
+                    self._append(_bounds(name, *found))
                 self._written[name] = interval
+        if self._stream is None:
+            return
         try:
             os.fsync(self._stream.fileno())
         except OSError as error:
@@ -244,12 +267,23 @@ class Journal:
 
     def _append(self, entry: Entry) -> None:
         if self._stream is None:
+            self._learnt.append(entry)
             return
         try:
             self._stream.write(_line(entry))
             self._stream.flush()
         except OSError as error:
             raise _not_writable(self._place, error) from error
+
+    def leave(self, path: Path) -> None:
+        """Write what was kept in memory to a new file.
+
+        Raises:
+            OSError: it is there already, or cannot be written.
+        """
+        bounds = [_bounds(name, *found) for name, found in self._bounds.items()]
+        with path.open("xb") as stream:
+            stream.writelines(_line(entry) for entry in (self._header, *self._learnt, *bounds))
 
     def close(self) -> None:
         """Close the file, and let others write to it."""

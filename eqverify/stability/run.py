@@ -29,7 +29,7 @@ from eqverify.problem import Problem
 from eqverify.progress import Progress
 from eqverify.stability.facts import PROOFS, Asked, Enough, Evidence, Facts, FactTable, Stage, never_enough
 from eqverify.stability.falsify import Falsifier
-from eqverify.stability.journal import Journal, open_journal
+from eqverify.stability.journal import Interrupted, Journal, open_journal
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.proofs import DerivedProof, Proof, ProofListener, SolverClaim, claims_of
 
@@ -130,7 +130,10 @@ class Run:
             for proof in claims_of(self.table.bounds):
                 self.proofs(proof)
         self.journal.record(self.table, self.falsifier)
-        self.work(plan)
+        try:
+            self.work(plan)
+        except KeyboardInterrupt:
+            raise Interrupted(self.journal) from None
         return self.facts()
 
     def work(self, plan: Sequence[StageSpec]) -> None:

@@ -45,6 +45,7 @@ def largest(net):
     return evaluate(net, np.random.default_rng(0).uniform(-1, 1, size=(4000, 2))).max(axis=0)
 
 
+@pytest.mark.slow
 def test_disjuncts_become_numbered_files(tmp_path):
     net = network()
     top = largest(net)
@@ -73,6 +74,7 @@ def test_disjuncts_become_numbered_files(tmp_path):
     assert found["disjuncts"][0]["reduction"]["claim"] == "equisatisfiable with signs"
 
 
+@pytest.mark.slow
 def test_what_satisfies_the_disjunct_is_within_epsilon():
     net = network(5, (2, 16, 8, 1))
     points = np.random.default_rng(1).uniform(-1, 1, size=(20_000, 2))
@@ -107,6 +109,7 @@ def test_a_counterexample_is_exact():
     assert all(row.holds(x, outputs_exact(net, x)) for row in found.rows)
 
 
+@pytest.mark.slow
 def test_facts_cannot_be_proved_where_a_disjunct_is_assumed():
     problem = with_condition(box_problem(network(), -np.ones(2), np.ones(2)), ((above(0, 0),),))
     with unknown_points():

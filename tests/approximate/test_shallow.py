@@ -17,7 +17,7 @@ from eqverify.problem import Problem, box_problem, domain_problem
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.oracle import deviations_exact
 
-from ..vnncomp import vnncomp_root
+from ..vnncomp import OWN, slow, vnncomp
 from .region_checks import dyadic_network, random_network
 
 HANDMADE = [problem for problem in all_handmade() if problem.name != "point"]
@@ -61,6 +61,7 @@ def test_problems_solved_by_hand(handmade, patterns):
     assert all(d.value <= b for d, b in zip(deviations, report.shallow.bound.tolist(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("seed", range(4))
 def test_small_networks_are_followed(seed, dtype):
@@ -94,6 +95,7 @@ def test_the_shape_is_two_hidden_layers_with_the_published_counts():
     assert feasible.shallow.ramps <= feasible.shallow.ramps_apart <= free * count
 
 
+@pytest.mark.slow
 def test_the_domain_may_be_cut_and_inputs_fixed():
     network = random_network(3, 3, (4, 3))
     box = Box(np.array([-1.0, 0.5, -1.0]), np.array([1.0, 0.5, 1.0]))
@@ -134,9 +136,11 @@ def test_the_shipped_example_and_its_file():
     assert np.abs(shown - evaluate(report.shallow.network, points)).max() < 1e-2
 
 
-def test_a_control_network_on_a_sub_box():
-    network = eq.load_network(vnncomp_root() / "rl_benchmarks" / "onnx" / "cartpole.onnx")
-    half = np.array([0.1, 0.1, 0.02, 0.05])
+@pytest.mark.parametrize("name", ["policy", *slow("cartpole")])
+def test_a_control_network_on_a_sub_box(name):
+    model = OWN[name].model if name in OWN else vnncomp("rl_benchmarks") / "onnx" / f"{name}.onnx"
+    network = eq.load_network(model)
+    half = np.array([0.1, 0.1, 0.02, 0.05]) if name == "cartpole" else np.full(4, 0.15)
     report = eq.make_shallow(box_problem(network, -half, half))
     assert report.regions.complete
     assert len(report.regions.regions) > 10

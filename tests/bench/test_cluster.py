@@ -31,6 +31,7 @@ def slow_instance(instance, settings):
     return Outcome(Row(instance.key, 0.0, VERDICTS[name], 1.5), {"pid": os.getpid()})
 
 
+@pytest.mark.slow
 def test_a_lost_worker_loses_and_doubles_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster_module, "run_instance", slow_instance)
     instances = read_instances(benchmark(tmp_path / "family"))

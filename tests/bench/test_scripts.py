@@ -43,6 +43,7 @@ def test_an_instance_is_prepared_and_run(family, tmp_path, name, verdict):
     assert result.read_text().splitlines()[0] == verdict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "says"), [("", "proved by bounds"), ("--trust command", "claim of command, trusted")]
 )

@@ -122,6 +122,7 @@ def test_claims_are_a_column_and_older_results_have_none(instances, tmp_path):
     assert pool.asked == [instances[3].key]
 
 
+@pytest.mark.slow
 def test_a_sweep_says_what_is_claimed_and_who_is_trusted(tmp_path, capsys):
     """A tool that lies about everything; it is asked where gradients find nothing, and refuted unless it is trusted."""
     lists, output, tool = benchmark(tmp_path / "family", ("low", "high")), tmp_path / "out", tmp_path / "liar.sh"
@@ -197,6 +198,7 @@ def test_instances_run_in_processes_of_their_own(instances):
     assert run_instance(missing, SETTINGS).row.result == "error"
 
 
+@pytest.mark.slow
 def test_the_command_writes_results_and_a_report(tmp_path, capsys):
     lists = benchmark(tmp_path / "family", ("low", "high"))
     output = tmp_path / "out"
@@ -227,6 +229,7 @@ def test_the_page_is_made_again_of_the_results(instances, tmp_path, capsys, list
     assert "Instances solved over time" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_ends_what_it_started(tmp_path, number):
     """The tool of the instance that is running ends too; what came before is kept, and the message says so."""

@@ -73,6 +73,7 @@ def test_z3_confirms_what_is_verified(name):
     assert answer.verdict == "equivalent"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("handmade", all_handmade(), ids=lambda h: h.name)
 def test_hand_solved_problems(handmade):
     one = certified(handmade.network, handmade.domain, element="float64")

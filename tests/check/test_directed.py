@@ -35,6 +35,7 @@ def satisfying(one, count=200_000):
     return x[left <= float(row.bound)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("arithmetic", ["float", "exact"])
 def test_certificates_verify_in_both_arithmetics(name, arithmetic):
@@ -168,6 +169,7 @@ def test_certificates_of_one_kind_are_not_taken_for_another():
     assert not check_bytes(empty.network, empty.query, empty.network, empty.certificate).verified
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_mutants_that_are_verified_hold_where_the_disjunct_does(name):
     one, random = case(name), np.random.default_rng(5)
@@ -188,6 +190,7 @@ def test_mutants_that_are_verified_hold_where_the_disjunct_does(name):
             assert (gaps <= np.array(verdict.epsilons) + 1e-12).all()
 
 
+@pytest.mark.slow
 def test_files_and_the_command(tmp_path, capsys, monkeypatch):
     for work in ("search", "try_points"):
         monkeypatch.setattr(f"eqverify.stability.counterexample.CounterexampleSearch.{work}", lambda *_: None)

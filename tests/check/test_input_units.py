@@ -57,6 +57,7 @@ def test_stable_units_on_the_input_are_claimed():
     assert arrays[head["layers"][0]["evidence"]].tolist() == [1, 0, 1]
 
 
+@pytest.mark.slow
 @given(boxes(2), st.integers(0, 5), st.sampled_from([0, 3]))
 def test_any_box(drawn, seed, hidden):
     one = certified(front_network(2, seed, hidden=hidden), Domain((Polytope(drawn),)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from unittest.mock import Mock, patch
 
 import numpy as np
@@ -29,11 +28,10 @@ from eqverify.stability.options import StabilityOptions
 from eqverify.testing.oracle import directed_sets_exact
 from eqverify.testing.strategies import problems
 
+from ..vnncomp import OWN, slow, vnncomp
 from .certificate_cases import box, cut_box, pack, random_network, unpack
 from .certificate_cases import case as reduction
 from .refutation_cases import RECIPES, at_least, case, highest, kinds, reduced, save
-
-MNIST = Path("../shared/vnncomp/mnist_fc")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -184,6 +182,7 @@ def test_what_is_wrong_is_rejected(name, change, code):
     assert verdict.code == code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_mutated_multipliers_never_show_a_satisfiable_disjunct_to_be_unsat(name):
     """The third disjunct of each case has a point: no change to any array or step may verify it."""
@@ -229,6 +228,7 @@ def alone_in(problem, number, disjunct):
     return replace(problem, specification=replace(problem.specification, cases=cases))
 
 
+@pytest.mark.slow
 @given(problem=problems(parts=2))
 @settings(max_examples=30)
 def test_what_is_verified_is_true_of_any_problem(problem):
@@ -274,6 +274,7 @@ def test_a_satisfiable_disjunct_gets_no_certificate():
     assert result.disjuncts[0].certificate is None
 
 
+@pytest.mark.slow
 def test_a_solvers_word_is_no_certificate(monkeypatch):
     """Where only SCIP shows that a disjunct is unsat, there is none."""
     network, domain = random_network(2, (4, 8, 8, 2), 0.6), cut_box(4)
@@ -317,9 +318,15 @@ def test_what_has_no_certificate_is_refused(tmp_path):
         eq.reduce_for_property(loaded).save_certificates(tmp_path / "c.cert")
 
 
-@pytest.mark.skipif(not MNIST.exists(), reason="needs the benchmark of VNN-COMP")
-def test_all_disjuncts_of_an_image_classifier():
-    model, query = MNIST / "onnx/mnist-net_256x2.onnx", MNIST / "vnnlib/prop_0_0.03.vnnlib.gz"
+def image_classifier(name):
+    if name in OWN:
+        return OWN[name].model, OWN[name].properties[0]
+    return vnncomp("mnist_fc") / "onnx/mnist-net_256x2.onnx", vnncomp("mnist_fc") / "vnnlib/prop_0_0.03.vnnlib.gz"
+
+
+@pytest.mark.parametrize("name", ["cnn", *slow("mnist")])
+def test_all_disjuncts_of_an_image_classifier(name):
+    model, query = image_classifier(name)
     result = eq.reduce_for_property(eq.load_problem(model, query), certificate=True, time_limit=30)
     assert result.counts["unsat"] == len(result.disjuncts) == 9
     data = [model.read_bytes(), query.read_bytes()]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -147,6 +149,7 @@ def test_what_a_signal_makes_of_an_import_is_no_defect(number, expected, capsys,
 def test_ctrl_c_while_modules_are_loaded_ends_quietly():
     script = (
         "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs of a shell ignore it
         "class Finder:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name == 'eqverify.cli.main':\n"
@@ -162,3 +165,59 @@ def test_ctrl_c_while_modules_are_loaded_ends_quietly():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 130
     assert done.stderr == "interrupted; nothing was written\n"
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_ctrl_c_leaves_what_was_proved(given, tmp_path, capsys, monkeypatch):
+    """In the journal that was given, or in a new one; the command that is printed goes on."""
+    from eqverify.stability.journal import Journal
+
+    monkeypatch.chdir(tmp_path)
+    words = ["reduce", NETWORK, QUERY, "-o", "an output.onnx", "--json", *(["--resume", "run.journal"] * given)]
+    flush = Journal.flush
+
+    def interrupted(journal, solver):
+        flush(journal, solver)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "flush", interrupted)  # after the first stage
+        status, said = ended(words, capsys)
+    assert status == 130
+    (journal,) = tmp_path.glob("*.journal")
+    typed = shlex.split(said.splitlines()[-1])
+    assert typed == ["eqverify", *words, *([] if given else ["--resume", journal.name])]
+    assert not Path("an output.onnx").exists()
+    assert run(typed[1:]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["stages"][0]["name"] == "journal"
+    assert found["stages"][0]["decided"] > 0
+    assert found["relus_after"] == 40
+
+
+def test_ctrl_c_before_and_behind_the_proof_leaves_nothing(tmp_path, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    for place in ("eqverify.reduction.pipeline.transform", "eqverify.api.loading.load_problem"):
+        monkeypatch.setattr(place, interrupted)
+        assert ended(["reduce", NETWORK, QUERY, "-o", "out.onnx"], capsys) == (
+            130,
+            "interrupted; nothing was written\n",
+        )
+        assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_in_a_folder_that_is_not_writable_is_told(tmp_path, capsys, monkeypatch):
+    from eqverify.stability.journal import Interrupted, Journal
+
+    def interrupted(*_, **__):
+        raise Interrupted(Journal(None, ({"journal": 0},)))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(eqverify.api.loading, "load_problem", interrupted)
+    monkeypatch.setattr(Journal, "leave", full)
+    assert ended(["stability", NETWORK, QUERY], capsys) == (130, "interrupted; nothing was written\n")

@@ -108,6 +108,7 @@ def left_open(net, tmp_path):
         yield ["reduce", str(net), text, "-o", str(tmp_path / "out.onnx"), "--for-property", "--time-limit", "2"]
 
 
+@pytest.mark.slow
 def test_for_property_explains_each_disjunct_by_its_own_bounds(left_open, capsys):
     lines = result(capsys, *left_open, "--explain", "--certified-only")["explain"]
     heads = [line for line in lines if line.startswith("case 1, disjunct")]
@@ -159,6 +160,7 @@ def test_per_box_with_all_that_is_about_one_network(net, tmp_path, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_a_limit_of_eps_that_float64_would_keep_is_told_in_all_modes(net, left_open, tmp_path, capsys):
     folder = tmp_path / "boxes"
     folder.mkdir()

@@ -64,6 +64,12 @@ def test_without_leave_nobody_forks():
     assert done.stdout == "here\n"
 
 
+def test_where_the_system_cannot_fork_nobody_watches():
+    script = "import os\ndel os.fork\n" + SCRIPT.format(seconds=0.0, work="announce()\nprint('unsat')")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
+    assert done.stdout == "unsat\n"
+
+
 def test_the_clock_runs_from_the_start_of_the_program_only_where_it_is_alone():
     script = (
         "import time\nfrom eqverify.cli import supervision\ntime.sleep(0.1)\n"

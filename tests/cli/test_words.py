@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from eqverify.cli.main import app, run
+from eqverify.cli.app import app
+from eqverify.cli.main import run
 
 COMMANDS = [name for name in app if not name.startswith("-")]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import eqverify.errors
@@ -100,6 +101,7 @@ def makers(trees: dict[Path, ast.Module]) -> dict[str, list[Maker]]:
     return found
 
 
+@cache
 def uses() -> list[Use]:
     """All places of the package where an error with a literal code is made."""
     trees = {path: ast.parse(path.read_text("utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}

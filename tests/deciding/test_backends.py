@@ -164,6 +164,14 @@ def test_a_tool_is_not_told_how_many_threads_to_use(tmp_path, monkeypatch):
     assert "NUM_THREADS" not in mark.read_text()
 
 
+@pytest.mark.parametrize("body", ["sleep 60", "trap '' TERM; while :; do :; done"])
+def test_without_process_groups_a_tool_ends_at_the_limit(body, tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "killpg")
+    command = ["bash", "-c", f"echo $$ > pid; {body}"]
+    assert run_group(command, 1.0, str(tmp_path)) == ("", "time limit")
+    assert not alive(int((tmp_path / "pid").read_text()))
+
+
 def test_run_group_tells_why_a_command_failed(tmp_path):
     assert run_group(["true"], 5, str(tmp_path)) == ("", "")
     assert run_group(["bash", "-c", "echo a; exit 4"], 5, str(tmp_path)) == ("a\n", "exit status 4")

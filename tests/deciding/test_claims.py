@@ -258,6 +258,7 @@ def mixed(random):
     return chain((first, biases[0]), (second, biases[1]), (last, np.zeros(1)))
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([-0.25, -1e-6, 0.0, 1e-6, 0.25]))
 @pytest.mark.parametrize("backend", ["scip:milp", "liar"])
@@ -300,6 +301,7 @@ def test_a_claim_is_re_derived_for_at_least_a_second_and_as_long_as_it_took():
     assert claims.seconds_for(0.1, 0.0) == 0.0
 
 
+@pytest.mark.slow
 def test_a_portfolio_waits_for_more_than_a_claim(tmp_path):
     """A liar at once, and a tool that finds the input later."""
     liar = script(tmp_path, "liar.sh", 'echo unsat > "$5"')
@@ -313,6 +315,7 @@ def test_a_portfolio_waits_for_more_than_a_claim(tmp_path):
     assert (reply.verdict, reply.derived) == ("unsat", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trust", "verdict"), [(frozenset({"command"}), "unsat"), (NOBODY, "sat")])
 def test_a_portfolio_by_name_knows_whom_to_trust(tmp_path, nothing_found, trust, verdict):
     """A liar who is trusted ends the search of one who would find the input."""

@@ -1,4 +1,4 @@
-"""`reduce` with a property for the reduced network, on VNN-COMP instances: each pair of files says what it must."""
+"""`reduce` with a property for the reduced network, on real networks: each pair of files says what it must."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eqverify.errors import EqverifyError, UsageError
 from eqverify.export.runtime import compare_with_runtime
 from eqverify.network import outputs_exact
 
-from ..vnncomp import vnncomp_root
+from ..vnncomp import OWN, slow, vnncomp
 
 INSTANCES = {
     "acasxu": ("acasxu/onnx/ACASXU_run2a_1_1_batch_2000.onnx", "acasxu/vnnlib/prop_2.vnnlib"),
@@ -24,8 +24,10 @@ INSTANCES = {
 
 
 def files(name):
-    root = vnncomp_root()
+    if name in OWN:
+        return OWN[name].model, OWN[name].properties[1]
     network, query = INSTANCES[name]
+    root = vnncomp(network.partition("/")[0]).parent
     found = root / query if query else min((root / "oval21/vnnlib").glob("cifar_base_kw*"))
     if not found.exists():
         found = found.with_name(found.name + ".gz")
@@ -42,7 +44,7 @@ def points(case, count=20):
     return box.lower + (box.upper - box.lower) * random.random((count, box.size))
 
 
-@pytest.mark.parametrize("name", INSTANCES)
+@pytest.mark.parametrize("name", [*OWN, *slow(*INSTANCES)])
 def test_written_properties_relax_the_original(name, tmp_path):
     network, query = files(name)
     problem = eq.load_problem(network, query)
@@ -81,7 +83,7 @@ def test_the_command_writes_both(tmp_path, capsys):
 
 
 def test_a_folded_property_needs_a_file():
-    result = eq.reduce(eq.load_problem(*files("acasxu")), engine="crown")
+    result = eq.reduce(eq.load_problem(*files("policy")), engine="crown")
     with pytest.raises(UsageError, match="usage/fold-property"):
         result.save("nowhere.onnx", fold_property=True)
     with pytest.raises(EqverifyError, match="files/no-folder"):

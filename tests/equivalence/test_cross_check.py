@@ -175,6 +175,7 @@ def test_a_timeout_while_encoding_is_unknown() -> None:
     assert (answer.verdict, answer.queries) == ("unknown", 0)
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_search() -> None:
     here, package = Path(__file__).parent, Path(eqverify.__file__).parent.parent
     environment = {**os.environ, "PYTHONPATH": f"{package}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}

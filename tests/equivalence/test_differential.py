@@ -119,6 +119,7 @@ def test_stable_pairs_lose_nothing() -> None:
     assert [float(n[0, 0]) for n in difference_line(inactive, inactive, difference)] == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, PAIRS, 10))
 def test_all_methods_agree_with_the_exact_deviation(start: int) -> None:
     """Z3, the product MILP and splitting just above and below the exact deviation."""
@@ -215,6 +216,7 @@ def top1_differs(f: Network, g: Network, x: list[Fraction]) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_top1(seed: int) -> None:
     random = np.random.default_rng(seed)

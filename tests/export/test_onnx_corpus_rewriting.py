@@ -1,4 +1,4 @@
-"""The VNN-COMP networks, written and read again: the same function, and onnxruntime agrees on 1,000 points.
+"""Real networks, written and read again: the same function, and onnxruntime agrees on 1,000 points.
 
 Of files of one benchmark that are equally large only the first; benchmarks/frontend/run.py takes them all.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import pytest
 
 from eqverify.export.onnx import write_network
 from eqverify.export.runtime import compare_with_runtime
@@ -14,20 +15,18 @@ from eqverify.frontend.onnx import parse_network, read_network
 from eqverify.frontend.onnx.load import read_bytes
 from eqverify.network import evaluate
 
-from ..frontend.onnx.onnx_corpus import CONVOLUTIONAL, FULLY_CONNECTED, networks
-from ..vnncomp import vnncomp_root
+from ..vnncomp import CONVOLUTIONAL, FULLY_CONNECTED, OWN, models, slow, vnncomp
 
 OPERATORS = {"Gemm", "Relu", "Flatten", "Reshape", "Conv", "Add"}
-"""What the verifiers read; enough for all but pooling."""
+"""What the verifiers read; enough for all but pooling and the scaling of inputs."""
 
 
-def test_every_network_is_written_and_read_again():
-    root, seen = vnncomp_root(), set()
-    for path in networks(*FULLY_CONNECTED, *CONVOLUTIONAL):
-        kind = (path.relative_to(root).parts[0], path.stat().st_size)
-        if kind in seen:
-            continue
-        seen.add(kind)
+@pytest.mark.parametrize("benchmark", [*OWN, *slow(*FULLY_CONNECTED, *CONVOLUTIONAL)])
+def test_every_network_is_written_and_read_again(benchmark):
+    paths = [OWN[benchmark].model] if benchmark in OWN else models(vnncomp(benchmark).name)
+    assert paths
+    scaling = {"Mul", "Div"} if benchmark in OWN else set()
+    for path in {path.stat().st_size: path for path in paths}.values():
         network = read_network(path)
         written = write_network(network, metadata={}, producer="test")
         again = parse_network(written)
@@ -38,5 +37,4 @@ def test_every_network_is_written_and_read_again():
         assert comparison.agrees, (path, comparison)
         assert compare_with_runtime(written, network, points[:50]).agrees, path
         operators = {node.op_type for node in onnx.load_from_string(written).graph.node}
-        assert operators <= OPERATORS or kind[0] == "verivital", (path, operators)
-    assert len({benchmark for benchmark, _ in seen}) == len(FULLY_CONNECTED + CONVOLUTIONAL)
+        assert operators <= OPERATORS | scaling or benchmark == "verivital", (path, operators)

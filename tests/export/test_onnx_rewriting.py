@@ -18,7 +18,9 @@ from eqverify.network import Network, outputs_exact
 
 from ..frontend.onnx.onnx_drafts import DRAWERS, models
 
-EXAMPLES = settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(
+    deadline=None, max_examples=max(3, settings().max_examples * 3 // 10), suppress_health_check=list(HealthCheck)
+)
 
 
 def ports(network: Network) -> list:

@@ -31,7 +31,7 @@ from eqverify.network import (
 )
 from eqverify.network.sparse import Sparse
 
-EXAMPLES = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(deadline=None, max_examples=3 * settings().max_examples, suppress_health_check=list(HealthCheck))
 
 INPUT_SHAPES = [(1, 4), ("N", 4), (4,), (1, 4, 1), (1, 1, 1, 4), ("batch", 2, 2), (4, 1), (1, 2, 2)]
 OUTPUT_SHAPES = [(1, 3), ("N", 3), (3,), (3, 1), (1, 3, 1), ("N", 1, 3), (1, 1, 3)]

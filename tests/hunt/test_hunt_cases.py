@@ -67,6 +67,7 @@ EXPECTED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_hard_kind_comes_up(tmp_path):
     found, right = Counter(), Counter()
     for number in range(DRAWS):

@@ -31,9 +31,14 @@ def test_the_core_needs_numpy_only(module: str) -> None:
     assert not modules_after(f"import eqverify.{module}").intersection(HEAVY)
 
 
-@pytest.mark.parametrize("words", [["--version"], ["--help"], ["reduce", "--help"]])
-def test_help_is_cheap(words: list[str]) -> None:
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["--version"], ["--name"]])
+def test_what_needs_no_command_imports_none(words: list[str]) -> None:
     loaded = modules_after(f"from eqverify.cli.main import run\nrun({words!r})")
+    assert not loaded.intersection({*HEAVY, "filelock", "numpy"})
+
+
+def test_help_of_a_command_is_cheap() -> None:
+    loaded = modules_after("from eqverify.cli.main import run\nrun(['reduce', '--help'])")
     assert not loaded.intersection({*HEAVY, "numpy"} - {"cyclopts", "rich"})
 
 

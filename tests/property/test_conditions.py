@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -177,6 +178,7 @@ def satisfies(question, x, y):
     assert all(row.holds(x, y) for row in (*question.inputs, *question.rows)), (question.text, x, y)
 
 
+@pytest.mark.slow
 def test_both_answers_and_ends_of_ranges_occur():
     """The strategy reaches what it is for: both truths, and conditions that are false only for a strict sign."""
     seen = set()

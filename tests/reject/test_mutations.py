@@ -124,6 +124,7 @@ def mutant(random, certificate):
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_mutants_that_are_verified_are_true(name):
     one, truth, random = case(name), Truth(case(name)), np.random.default_rng(1)
@@ -142,6 +143,7 @@ def test_mutants_that_are_verified_are_true(name):
     assert accepted < COUNT * 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(RECIPES) - set(TINY)))
 def test_mutants_with_multipliers_and_sign_trees_never_crash_nor_claim_more(name):
     """Here the truth is too large to enumerate: a verified mutant may not claim more than the original certificate."""

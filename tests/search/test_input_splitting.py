@@ -14,9 +14,9 @@ from eqverify.search.input_splitting import split_bounds
 from eqverify.testing.chains import chain_network
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.strategies import any_networks, domains
-from tests.vnncomp import vnncomp_root
 
 from ..bounds.bound_checks import assert_hull_encloses, assert_signs_hold, exact_stability
+from ..vnncomp import OWN, slow, vnncomp
 
 
 def everything(network):
@@ -152,16 +152,22 @@ def test_linear_constraints_drop_what_lies_outside():
     assert split_bounds(network, -np.ones((1, 2)), np.ones((1, 2)), undecided=mask).signs["affine0"][0] == 0
 
 
-@pytest.mark.parametrize("query", ["prop_3", "prop_4"])
-def test_acasxu_is_decided_completely(query):
-    root = vnncomp_root() / "acasxu"
-    problem = load_problem(root / "onnx" / "ACASXU_run2a_1_1_batch_2000.onnx", root / "vnnlib" / f"{query}.vnnlib.gz")
+def files(name):
+    if name in OWN:
+        return OWN[name].model, OWN[name].properties[0]
+    root = vnncomp("acasxu")
+    return root / "onnx" / "ACASXU_run2a_1_1_batch_2000.onnx", root / "vnnlib" / f"{name}.vnnlib.gz"
+
+
+@pytest.mark.parametrize("name", ["policy", *slow("prop_3", "prop_4")])
+def test_a_controller_is_decided_completely(name):
+    problem = load_problem(*files(name))
     network, domain = problem.network, problem.domain
     known = crown_bounds(network, domain.lower, domain.upper)
     undecided = {r.source: (known[r.source].lower[0] < 0) & (known[r.source].upper[0] > 0) for r in network.relus}
     found = split_bounds(network, domain.lower, domain.upper, known, undecided=undecided, max_boxes=20_000)
     assert found.complete
-    points = np.random.default_rng(0).uniform(domain.lower[0], domain.upper[0], size=(20_000, 5))
+    points = np.random.default_rng(0).uniform(domain.lower[0], domain.upper[0], size=(20_000, network.input_size))
     values = evaluate_nodes(network, points)
     for name, signs in found.signs.items():
         assert (values[name][:, signs < 0] <= 1e-9).all()

@@ -49,6 +49,7 @@ def lied_to(problem, engine, **options):
     return prove_stability(problem, chosen, solver_factory=Infeasible, joint_factory=Infeasible)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["portfolio", "leo", "isa"])
 @settings(max_examples=25)
 @given(data=st.data())
@@ -105,6 +106,7 @@ def test_claims_of_parts_are_proved_on_linear_constraints_too():
     assert facts.evidence_counts()["solver"] == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(data=st.data())
 def test_answers_on_polytopes_are_right(data):

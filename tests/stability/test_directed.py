@@ -148,6 +148,7 @@ def test_claims_of_splitting_hold_exactly(problem):
         judge(problem, results_of(problem, options, certified_only=True))
 
 
+@pytest.mark.slow
 @given(problem=problems(networks=residual_networks(), parts=1))
 def test_claims_hold_exactly_with_the_solver(problem):
     with blind():
@@ -299,6 +300,7 @@ class Infeasible(Silent):
         return Answer(Verdict.NEVER)
 
 
+@pytest.mark.slow
 def test_a_solvers_word_is_a_claim_unless_it_is_trusted():
     random = np.random.default_rng(1)
     layers = [(random.normal(size=(8, 2)), random.normal(size=8)), (random.normal(size=(1, 8)), np.zeros(1))]
@@ -310,6 +312,7 @@ def test_a_solvers_word_is_a_claim_unless_it_is_trusted():
     assert (found.status, found.evidence) == ("unsat", Evidence.SOLVER)
 
 
+@pytest.mark.slow
 @given(problem=problems(networks=residual_networks(), parts=1))
 def test_a_solver_that_calls_everything_infeasible_does_no_harm(problem):
     with blind():

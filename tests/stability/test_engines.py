@@ -63,6 +63,7 @@ def test_the_baselines_claim_what_intervals_cannot_prove(engine):
     assert "SCIP" in facts.solver
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.data())
 def test_all_engines_agree_and_none_is_wrong(data):

@@ -73,6 +73,7 @@ def test_what_is_in_the_journal_is_not_asked_again(tmp_path):
     assert after.stages[0].name == "journal"
 
 
+@pytest.mark.slow
 def test_every_prefix_of_a_journal_resumes_to_the_same_answers(tmp_path):
     path = tmp_path / "run.journal"
     whole = prove(path)

@@ -61,6 +61,7 @@ def census() -> Counter[str]:
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feature", sorted(NETWORK_FEATURES | DOMAIN_FEATURES | JOINT_FEATURES))
 def test_every_feature_is_reached_often(feature: str) -> None:
     assert census()[feature] >= 2, census()
@@ -139,6 +140,7 @@ def test_plain_domains_are_single_boxes(domain: Domain) -> None:
     assert domain_features(domain) & {"plain-box", "union", "linear-rows"} == {"plain-box"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(set(WEIGHT_KINDS)))
 def test_every_kind_of_weight_can_be_asked_for(kind: str) -> None:
     profile = settings(database=None, derandomize=True)

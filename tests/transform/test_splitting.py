@@ -34,6 +34,7 @@ def test_a_split_network_is_the_same_function(kind, data):
     assert outputs_exact(network, x) == outputs_exact(split, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PAIRS)
 @settings(max_examples=max(8, settings().max_examples // 4))
 @given(data=st.data())

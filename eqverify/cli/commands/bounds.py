@@ -61,7 +61,7 @@ def bounds(
     ranges_suffix(output)
     require_outputs({"--output": output, "--resume": options.resume}, (network, query, within))
     start = time.perf_counter()
-    with shown_progress() as progress:
+    with shown_progress(options.time_limit) as progress:
         problem = local_problem_of(network, query, radius, around)
         if within is not None:
             from eqverify.api.equivalence import load_domain

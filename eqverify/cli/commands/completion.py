@@ -17,6 +17,6 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     shell:
         Which shell the script is for.
     """
-    from eqverify.cli.main import app
+    from eqverify.cli.app import app
 
     print(app.generate_completion(shell=shell))

@@ -68,7 +68,7 @@ def equiv(
     if query_out is not None:
         require_outputs({"--query-out": query_out}, (f, g, domain))
         atomic_write(query_out, eq.pair_query(f, g, domain, epsilon=allowed, top1=top1).encode())
-    with shown_progress() as progress:
+    with shown_progress(options.timeout) as progress:
         answer = eq.equivalent(f, g, domain, epsilon=allowed, top1=top1, progress=progress, **keywords_of(options))
     if json:
         print_json("equiv", answer.as_dict(), options)

@@ -106,7 +106,7 @@ def reduce(
         require_mode("--fold-property", options, certificate=certificate is not None)
     saving = SaveOptions(property_out, fold_property, property_version, certificate)
     clock, start = Clock(), time.perf_counter()
-    with shown_progress() as progress:
+    with shown_progress(options.time_limit) as progress:
         problem = local_problem_of(network, query, radius, around)
         clock.lap("read")
         keywords = {**keywords_of(options), "certificate": certificate is not None, "progress": progress}

@@ -57,7 +57,7 @@ def regions(
     require_outputs({"--list": list_to, "--picture": picture}, (network, query, *(slice_through or ())))
     points = None if slice_through is None else read_points(slice_through)
     start = time.perf_counter()
-    with shown_progress() as progress:
+    with shown_progress(options.time_limit) as progress:
         problem = eq.load_problem(network, query)
         result = eq.find_regions(problem, **keywords_of(options), progress=progress)
     if list_to is not None:

@@ -47,7 +47,7 @@ def shallow(
 
     require_outputs({"--output": output}, (network, query))
     start = time.perf_counter()
-    with shown_progress() as progress:
+    with shown_progress(options.time_limit) as progress:
         problem = eq.load_problem(network, query)
         result = eq.make_shallow(problem, **keywords_of(options), progress=progress)
     result.save(output)

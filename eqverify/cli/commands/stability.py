@@ -43,7 +43,7 @@ def stability(
 
     require_outputs({"--resume": options.resume}, (network, query))
     start = time.perf_counter()
-    with shown_progress() as progress:
+    with shown_progress(options.time_limit) as progress:
         problem = eq.load_problem(network, query)
         read = time.perf_counter() - start
         facts = eq.prove_stability(problem, **keywords_of(options), progress=progress)

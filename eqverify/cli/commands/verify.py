@@ -85,7 +85,7 @@ def verify(
     import eqverify as eq
     from eqverify.execution import usable_cores
 
-    with shown_progress() as progress:
+    with shown_progress(options.timeout) as progress:
         parsed = eq.load_query(query)
         workers = min(usable_cores(), _MOST_WORKERS) if options.workers is None else options.workers
         decide = eq.verify  # loads all that it needs, which takes a while

@@ -18,7 +18,7 @@ from eqverify.network import Network
 
 from .onnx_drafts import DRAWERS, models
 
-EXAMPLES = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(deadline=None, max_examples=2 * settings().max_examples, suppress_health_check=list(HealthCheck))
 FLOAT = TensorProto.FLOAT
 
 

@@ -20,7 +20,7 @@ from .onnx_drafts import DRAWERS, models
 # EQVERIFY_DEEP multiplies the number of examples.
 EXAMPLES = settings(
     deadline=None,
-    max_examples=400 * int(os.environ.get("EQVERIFY_DEEP", "1")),
+    max_examples=8 * settings().max_examples * int(os.environ.get("EQVERIFY_DEEP", "1")),
     suppress_health_check=list(HealthCheck),
 )
 

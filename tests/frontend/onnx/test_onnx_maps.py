@@ -38,7 +38,7 @@ def selections(draw) -> ScaledSelection:
     return ScaledSelection(np.array(indices), np.array(scale), size)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=4 * settings().max_examples)
 @given(st.one_of(convolutions(), convolutions().map(TransposedConvolution), selections()), st.integers(0, 2**32))
 def test_all_forms_agree(linear: LinearMap, seed: int):
     rows, columns = linear.shape

@@ -46,6 +46,7 @@ def test_an_operator_is_read_as_it_runs(operator):
     assert answers["agrees"], answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", sorted(FOLDS))
 def test_a_node_of_stored_numbers_is_what_runs(operator):
     answers: Counter[str] = Counter()

@@ -15,31 +15,36 @@ from eqverify.export.vnnlib import format_specification, write_query
 from eqverify.frontend.vnnlib import lower, parse_query, read_query
 from eqverify.frontend.vnnlib.reader import decode
 
-from ...vnncomp import vnncomp_root
+from ...vnncomp import OWN, vnncomp
 
 SIZES = {
-    "acasxu": (8, 5, 5),
-    "acasxu_pruned": (1, 10, 10),
-    "cifar10_resnet": (8, 3072, 10),
-    "collins_rul_cnn": (12, 400, 1),
-    "mnist_fc": (30, 784, 10),
-    "oval21": (20, 3072, 10),
-    "rl_benchmarks": (30, None, None),
-    "test": (4, None, None),
-    "tllverifybench": (4, 2, 1),
-    "verivital": (15, 784, 10),
+    "policy": (4, 1),
+    "tabular": (30, 1),
+    "cnn": (64, 10),
+    "acasxu": (5, 5),
+    "acasxu_pruned": (10, 10),
+    "cifar10_resnet": (3072, 10),
+    "collins_rul_cnn": (400, 1),
+    "mnist_fc": (784, 10),
+    "oval21": (3072, 10),
+    "rl_benchmarks": (None, None),
+    "test": (None, None),
+    "tllverifybench": (2, 1),
+    "verivital": (784, 10),
 }
 
 
 def properties(benchmark: str) -> list[Path]:
-    return sorted(p for p in (vnncomp_root() / benchmark).rglob("*.vnnlib*") if p.is_file())
+    if benchmark in OWN:
+        return list(OWN[benchmark].properties)
+    return sorted(p for p in vnncomp(benchmark).rglob("*.vnnlib*") if p.is_file())
 
 
 @pytest.mark.parametrize("benchmark", SIZES)
-def test_every_competition_file_reads(benchmark: str) -> None:
-    count, inputs, outputs = SIZES[benchmark]
+def test_every_file_reads(benchmark: str) -> None:
+    inputs, outputs = SIZES[benchmark]
     paths = properties(benchmark)
-    assert len(paths) == count
+    assert paths
     for path in paths:
         query = read_query(path)
         specification = lower(query)
@@ -52,17 +57,17 @@ def test_every_competition_file_reads(benchmark: str) -> None:
         assert (box.lower <= box.upper).all()
 
 
-def test_competition_files_survive_writing() -> None:
-    for benchmark in ("acasxu", "acasxu_pruned", "collins_rul_cnn", "rl_benchmarks", "test"):
-        paths = properties(benchmark)[:6]
-        assert paths
-        for path in paths:
-            query = read_query(path)
-            assert parse_query(write_query(query)) == query
-            specification = lower(query)
-            again = lower(parse_query(format_specification(specification)))
-            assert again.domain.digest == specification.domain.digest
-            assert [case.unsafe for case in again.cases] == [case.unsafe for case in specification.cases]
+@pytest.mark.parametrize("benchmark", [*OWN, "acasxu", "acasxu_pruned", "collins_rul_cnn", "rl_benchmarks", "test"])
+def test_files_survive_writing(benchmark: str) -> None:
+    paths = properties(benchmark)[:6]
+    assert paths
+    for path in paths:
+        query = read_query(path)
+        assert parse_query(write_query(query)) == query
+        specification = lower(query)
+        again = lower(parse_query(format_specification(specification)))
+        assert again.domain.digest == specification.domain.digest
+        assert [case.unsafe for case in again.cases] == [case.unsafe for case in specification.cases]
 
 
 def test_published_version_2_instance() -> None:
@@ -140,7 +145,7 @@ def outcome(file: bytes) -> str:
     return "query"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=6 * settings().max_examples, deadline=None)
 @given(st.data())
 def test_mutated_files_give_an_error_or_a_query(data: st.DataObject) -> None:
     text = bytearray(data.draw(st.sampled_from([SMALL, VERSION2, gzip.compress(VERSION2, mtime=0)])))
@@ -161,13 +166,14 @@ def test_mutated_files_give_an_error_or_a_query(data: st.DataObject) -> None:
     assert outcome(bytes(text)).startswith(("query", "error["))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=4 * settings().max_examples, deadline=None)
 @given(st.binary(max_size=60) | st.text("()<>=andorXY_0 1.-[]\n;", max_size=60).map(str.encode))
 def test_garbage_gives_an_error_or_a_query(junk: bytes) -> None:
     for prefix in (b"", SMALL, VERSION2):
         assert outcome(prefix + junk).startswith(("query", "error["))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["(and ", "(or ", "(<= (+ ", "(", "(<= (- "])
 @pytest.mark.parametrize("closed", [True, False])
 def test_deep_nesting_is_an_error(word: str, closed: bool) -> None:
