@@ -66,13 +66,12 @@ def changed(options: object) -> list[str]:
 
 
 def require_seconds(options: object, *names: str) -> None:
-    """Raise unless fields are positive numbers of seconds.
+    """Raise unless fields are positive numbers of seconds, or ``auto`` where they may be.
 
     Raises:
         UsageError: `usage/limit`.
     """
     for name in names:
-        if not getattr(options, name) > 0:
-            raise UsageError(
-                "usage/limit", f"{name} must be a positive number of seconds", value=getattr(options, name)
-            )
+        seconds = getattr(options, name)
+        if seconds != "auto" and not (isinstance(seconds, int | float) and seconds > 0):
+            raise UsageError("usage/limit", f"{name} must be a positive number of seconds", value=seconds)

@@ -10,6 +10,9 @@ from eqverify.arrays import FloatArray
 Probe = Callable[[FloatArray], tuple[int, str]]
 """Runs the file at points (k, input_size): how many were compared, and why not all; raises where they differ."""
 
+Model = Callable[[], bytes | None]
+"""The bytes of a model, unpacked and with the weights beside it in it, if its file is still what was read."""
+
 
 @dataclass(slots=True)
 class Reading:
@@ -21,12 +24,14 @@ class Reading:
         reason: why there is no comparison, or not at all points; empty otherwise.
         rounded: tensors of the file whose numbers no float64 can hold: they mean the nearest ones instead, and so does
             what is said about the network (specs/onnx.md).
+        model: gives the bytes of the file; None where there is none.
     """
 
     probe: Probe | None = field(default=None, repr=False, compare=False)
     points: int = 0
     reason: str = "the network was made in memory"
     rounded: tuple[str, ...] = ()
+    model: Model | None = field(default=None, repr=False, compare=False)
 
     def compare(self, points: FloatArray) -> None:
         """Compare at further points.

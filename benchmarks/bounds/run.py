@@ -22,6 +22,7 @@ from eqverify.api.loading import load_problem
 from eqverify.bounds import crown_bounds, interval_bounds
 from eqverify.bounds.alpha import optimise_slopes
 from eqverify.bounds.lp import lp_of
+from eqverify.budget import Budget
 from eqverify.relaxation.model import restricted_model
 from eqverify.search.input_splitting import split_bounds
 from eqverify.stability.facts import Evidence, FactTable, Status
@@ -116,7 +117,7 @@ def splitting(problem, table, seconds):
         above=table.above,
         below=table.below,
         max_boxes=10**9,
-        seconds=seconds,
+        budget=Budget(seconds),
     )
     still = sum(int(m.sum()) for m in found.open.values())
     table.learn(found.bounds, Evidence.DERIVED)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from eqverify.arrays import IEEE
 from eqverify.bounds import interval_bounds
 from eqverify.domain import Domain, Specification, box_domain
-from eqverify.errors import InputError, Place
+from eqverify.errors import EqverifyError, InputError, Place
 from eqverify.files import Source, contents, source_name
 from eqverify.network import Network
 from eqverify.numerals import round_down, round_up
@@ -176,7 +176,19 @@ def load_problem(network: Model, query: Inputs) -> Problem:
     front = read_front(network)  # first: what cannot be read has an error of its own
     files = _digests(network=network, property=query)
     problem = _problem(front.network, specification, tail=front.tail, files=files)
-    return replace(problem, reading=compared(network, front, problem.domain))
+    reading = compared(network, front, problem.domain)
+    return replace(problem, reading=replace(reading, model=partial(_same_bytes, network, files["network"])))
+
+
+def _same_bytes(model: Source, digest: str) -> bytes | None:
+    """The bytes of a model, if they still have this digest."""
+    from eqverify.frontend.onnx import read_bytes
+
+    try:
+        data = read_bytes(model)
+    except (EqverifyError, OSError):
+        return None
+    return data if hashlib.sha256(data).hexdigest() == digest else None
 
 
 def given_inputs(where: Inputs) -> Specification | Domain:

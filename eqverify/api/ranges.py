@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from eqverify.api.jobs import on_problems
 from eqverify.arrays import IEEE, FloatArray
-from eqverify.budget import Budget
+from eqverify.budget import LONGEST, Budget
 from eqverify.errors import Place, UsageError
 from eqverify.files import atomic_write, parts_of, version
 from eqverify.options import keywords, keywords_of
@@ -149,10 +149,13 @@ def prove_ranges(problem: Problem, options: StabilityKeywords) -> Ranges:
         UsageError, InputError, LimitError: as `prove_stability`; `domain/empty` where no input satisfies the
             constraints.
     """
-    budget = Budget(options.time_limit)
-    facts = prove_stability(problem, **keywords_of(replace(options, time_limit=(1 - _OUTPUTS) * options.time_limit)))
+    limit = options.time_limit
+    budget = Budget(LONGEST if limit == "auto" else limit)
+    first = limit if limit == "auto" else (1 - _OUTPUTS) * limit
+    facts = prove_stability(problem, **keywords_of(replace(options, time_limit=first)))
     options.progress("outputs", 0, 1)
-    return Ranges(problem, facts, bound_outputs(problem, facts, budget))
+    rest = Budget(max(budget.left, _OUTPUTS * budget.seconds))
+    return Ranges(problem, facts, bound_outputs(problem, facts, rest))
 
 
 def _columns(ranges: LayerFacts | OutputRanges) -> Columns:

@@ -52,9 +52,7 @@ def checkable_proofs(
                 if (z.upper[0, unit] > 0) if sign > 0 else (z.lower[0, unit] < 0):
                     questions.append(SignQuery(layer.source, int(unit), sign))
             given = problem.given(part)
-            results = prove_signs(
-                problem.network, bounds, questions, assumed=given, max_nodes=_NODES, seconds=share.left
-            )
+            results = prove_signs(problem.network, bounds, questions, assumed=given, max_nodes=_NODES, budget=share)
             proofs += [BranchProof(bounds, part, result) for result in results if result.proved]
         if proofs:
             yield [*proofs, DerivedProof("crown", {})]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from eqverify.budget import TimeLimit
 from eqverify.progress import Progress
 
 _FIRST, _LONGEST = 10.0, 60.0
@@ -56,20 +57,21 @@ class Log:
 
 
 @contextmanager
-def shown_progress(limit: float | None = None) -> Iterator[Progress]:
+def shown_progress(limit: TimeLimit | None = None) -> Iterator[Progress]:
     """A progress callback for a command; what it shows on a terminal is gone in the end.
 
     Args:
         limit: seconds after which the job stops, if it has a limit.
     """
+    seconds = None if limit == "auto" else limit
     if not sys.stderr.isatty():
-        yield Log(lambda line: print(f"eqverify: {line}", file=sys.stderr, flush=True), limit)
+        yield Log(lambda line: print(f"eqverify: {line}", file=sys.stderr, flush=True), seconds)
         return
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
-    log = Log(lambda _: None, limit)
+    log = Log(lambda _: None, seconds)
     with Live(
         get_renderable=lambda: Text(log.line(), no_wrap=True, overflow="ellipsis"),
         console=Console(stderr=True),

@@ -34,6 +34,9 @@ _WIDEST = 10_000
 _SHOWN = 10
 """Outputs that a report lists, at most."""
 
+_NOTABLE = 0.5
+"""Seconds that gained nothing are told from here on."""
+
 _COUNTS = ("units", "inactive", "active", "unstable", "undecided", "claimed")
 
 
@@ -133,11 +136,12 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         ("eps", f"{at_most(result.epsilon)}   proved: {_claim(result)}"),
         ("evidence", _evidence(result.facts)),
         ("read", result.problem.reading),
-        (
-            "onnxruntime",
-            f"{result.runtime.points} points agree, up to rounding by {result.runtime.largest_deviation:.2g}",
-        ),
     ]
+    if not result.transformed.handed_on:
+        agree = f"{result.runtime.points} points agree, up to rounding by {result.runtime.largest_deviation:.2g}"
+        pairs.append(("onnxruntime", agree))
+    if result.witness is not None:
+        pairs.append(("settled", f"an input satisfies the output condition: {result.witness.tolist()}"))
     if result.problem.tail is not None:
         operators = ", ".join(dict.fromkeys(result.problem.tail.operators))
         pairs.append(("opaque", f"{operators}: copied unchanged; eps says nothing of what they make of a deviation"))
@@ -338,6 +342,9 @@ def _print_stages(facts: Facts, seconds: Mapping[str, float]) -> None:
         for s in facts.stages
     ]
     print_pairs([("seconds", ", ".join([*parts[:1], *stages, *parts[1:]]))])
+    if facts.gained_nothing >= _NOTABLE:
+        idle = ", ".join(dict.fromkeys(s.name for s in facts.stages if not s.stable and s.seconds >= _NOTABLE / 10))
+        print_pairs([("gained", f"no stable unit in {facts.gained_nothing:.1f} of these seconds ({idle})")])
 
 
 def _evidence(facts: Facts) -> str:

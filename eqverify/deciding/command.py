@@ -22,6 +22,7 @@ from eqverify.errors import UsageError
 from eqverify.execution import users_environment
 from eqverify.export.onnx import write_network
 from eqverify.export.vnnlib import format_specification
+from eqverify.reduction.profiles import tool_of
 
 _GRACE = 1.0
 """Seconds a tool may exceed the limit that it was told, before its process group is ended."""
@@ -41,7 +42,8 @@ _ANSWERS = {
 class CommandBackend:
     """Runs ``SCRIPT v1 eqverify NET.onnx PROP.vnnlib RESULT TIMEOUT``, or a template with these in braces.
 
-    What it calls `unsat` is a claim; what it calls `sat` is replayed.
+    What it calls `unsat` is a claim; what it calls `sat` is replayed.  Where a word of the command names a tool that
+    there is a profile for (`reduction.profiles`), the network is reduced for that.
 
     Args:
         argument: path of a script, or a command with {onnx}, {vnnlib}, {result} and {timeout}.
@@ -59,6 +61,7 @@ class CommandBackend:
             )
             raise UsageError("usage/backend", "the command backend needs a command", hint=hint)
         self.template = shlex.split(argument)
+        self.tool = tool_of(self.template)
         if not any("{onnx}" in word for word in self.template):
             self.template += ["v1", "eqverify", "{onnx}", "{vnnlib}", "{result}", "{timeout}"]
 

@@ -65,6 +65,9 @@ to 7 s to start, for each question."""
 _LEAST_PROOF = 0.01
 """Seconds that a proof of stability is given where none are left: it ends at once."""
 
+_LEAST_REDUCTION = 1e-3
+"""Seconds that a reduction is given where none are left: the network is then as it is."""
+
 _LEAST = 5.0
 """Seconds that a backend gets for a question, if there are so many: some take a while to start."""
 
@@ -324,7 +327,13 @@ class VerifyRun:
             return part.question
         assert part.proof is not None
         try:
-            reduction = reduce(part.proof.problem, facts=part.proof.facts, progress=self.progress)
+            reduction = reduce(
+                part.proof.problem,
+                facts=part.proof.facts,
+                progress=self.progress,
+                time_limit=max(self.budget.left, _LEAST_REDUCTION),
+                for_=getattr(self.backend, "tool", None),
+            )
         except InputError as error:
             self.reasons.append(f"not reduced: {error.code}")
             part.original = True

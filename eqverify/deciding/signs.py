@@ -53,8 +53,7 @@ def branch_question(
     (port,) = network.outputs
     for row in range(port.size):
         asked = SignQuery(port.source, row, -1, limit=_BELOW_ZERO, guide=guide)
-        seconds = budget.share(port.size - row).left
-        (found,) = prove_signs(network, bounds, [asked], seconds=seconds, max_nodes=_MAX_NODES)
+        (found,) = prove_signs(network, bounds, [asked], budget=budget.share(port.size - row), max_nodes=_MAX_NODES)
         if found.proved:
             return BranchOutcome(True, False, False)
         if found.point is not None and RowSearch(network, Polytope(question.box), replay).near(found.point):

@@ -60,5 +60,5 @@ def split_question(question: Question, replay: Replay, budget: Budget, leaf: Lea
     bounder = AssumptionBounder(network, Assumption(rows, none, np.zeros(len(rows))), attempt, leaf=leaf)
     roots = Boxes.roots(box.lower[None], box.upper[None], bounder.units.count, 1)
     search = BoxSearch(bounder, roots, order="newest")
-    search.run(left=lambda: budget.left)
+    search.run(budget=budget)
     return SplitOutcome(bool(search.proved[0]), bounder.found, search.boxes)

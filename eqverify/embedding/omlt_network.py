@@ -29,7 +29,7 @@ def network_definition(network: Network, box: Box, scaling: Any = None) -> Any:
     chain = chain_of(network)
     bounds = dict(enumerate(zip(box.lower.tolist(), box.upper.tolist(), strict=True)))
     definition = NetworkDefinition(scaling_object=scaling, scaled_input_bounds=bounds)
-    last = InputLayer([network.input_size])
+    last: Any = InputLayer([network.input_size])
     definition.add_layer(last)
     parts = [(layer.weight, layer.bias, "relu") for layer in chain.layers] + [(chain.weight, chain.bias, "linear")]
     for weight, bias, activation in parts:

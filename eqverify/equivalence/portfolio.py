@@ -32,7 +32,6 @@ from eqverify.equivalence.splitting import Splitter
 from eqverify.equivalence.witness import Witness, WitnessSearch
 from eqverify.network import Network
 from eqverify.progress import Progress, silent
-from eqverify.search.engine import seconds_from_now
 from eqverify.search.sign_branching import prove_signs
 from eqverify.search.sign_tree import SignQuery
 
@@ -306,7 +305,7 @@ def _split(run: _PairRun, budget: Budget) -> None:
     parts = run.open_parts
     for number, part in enumerate(parts):
         run.progress("splitting", number, len(parts))
-        part.splitter.run(left=seconds_from_now(budget.share(len(parts) - number).left))
+        part.splitter.run(budget=budget.share(len(parts) - number))
         if run.search.found is not None:
             return
 
@@ -399,8 +398,8 @@ def _prove_row(run: _PairRun, part: _PartWork, disjunct: int, budget: Budget) ->
     for number, row in enumerate(rows):
         run.budget.tick()
         limit = 0.0 if run.goals.strict[row] else _BELOW_ZERO
-        seconds = budget.share(len(rows) - number).left
-        (found,) = prove_signs(network, bounds, [SignQuery(ROWS, row, 1, limit)], seconds=seconds, max_nodes=_MAX_NODES)
+        own = budget.share(len(rows) - number)
+        (found,) = prove_signs(network, bounds, [SignQuery(ROWS, row, 1, limit)], budget=own, max_nodes=_MAX_NODES)
         if found.proved:
             return True
         if found.point is not None and run.search.near(found.point, part.polytope):

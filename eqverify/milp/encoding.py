@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Protocol
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from eqverify.budget import Budget
 from eqverify.domain import Polytope
 from eqverify.relaxation.blocks import UnitBlock
 
@@ -113,8 +114,8 @@ class JointAnswer:
 class JointSolver(Model, Protocol):
     """A model that looks for the signs of all units of a layer at once."""
 
-    def settle(self, replay: Replay, known: Known, time_limit: float) -> JointAnswer:
-        """Find points until no unit added since the last call can show a new sign; `time_limit` in seconds."""
+    def settle(self, replay: Replay, known: Known, budget: Budget) -> JointAnswer:
+        """Find points until no unit added since the last call can show a new sign, or there is no time."""
 
 
 class JointFactory(Protocol):

@@ -15,13 +15,13 @@ undecided that was not witnessed (the published code calls it stable); there are
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray
+from eqverify.budget import Budget
 from eqverify.domain import Polytope
 from eqverify.milp.encoding import JointAnswer, Known, Replay
 from eqverify.milp.scip import ScipSolver, total
@@ -54,18 +54,17 @@ class IsaSolver(ScipSolver):
         """What the sign of a unit means is the question here."""
         self._add_loosened(constraint)
 
-    def settle(self, replay: Replay, known: Known, time_limit: float) -> JointAnswer:
+    def settle(self, replay: Replay, known: Known, budget: Budget) -> JointAnswer:
         """Find points until no unit added since the last call can show a new sign; see the module for the model.
 
         Args:
             replay: tries a point, with the signs it is to show, and tells which signs are witnessed then.
             known: which are witnessed already, of the units added since the last call.
-            time_limit: seconds.
+            budget: the time.
 
         Returns:
             The signs excluded; none unless the bound fell below 1.
         """
-        deadline = time.monotonic() + time_limit
         switches, self._settled = self._switches[self._settled :], len(self._switches)
         units = len(switches)
         chosen = np.array([k for k, d in enumerate(switches) if d is not None], dtype=np.int64)
@@ -75,7 +74,7 @@ class IsaSolver(ScipSolver):
         flags = self._flags([switches[k] for k in chosen])
         open_flags = ~np.concatenate(known)[places]
         while open_flags.any():
-            search = partial(self._search, flags, open_flags, deadline - time.monotonic())
+            search = partial(self._search, flags, open_flags, budget.left)
             claims, reason = self._guarded(search, lambda reason: (None, reason))
             if reason:
                 return _answer(never, reason)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
+from eqverify.budget import checkpoint
 from eqverify.network.composition import as_sparse
 from eqverify.network.evaluate import UNDERFLOW, gamma, lost_coefficients, scaled_error
 from eqverify.network.graph import Affine, Network
@@ -148,6 +149,7 @@ def affine_expression(node: Affine, values: Mapping[str, Expression], basis: Bas
     rows: FloatArray | None = None
     for term in node.terms:
         source = values[term.source]
+        checkpoint(0.0 if basis.sparse else float(term.map.fan_in * node.size * basis.width))
         product, unit = _product(term.map, source.rows, basis)
         constant = gamma(terms, unit)
         rounding: FloatArray | float = 0.0
@@ -258,6 +260,7 @@ def eliminate(expression: Expression, columns: IntArray, meaning: Expression, ba
     coefficients = expression.rows[:, columns]
     if not coefficients.any():
         return expression
+    checkpoint(float(coefficients.shape[0]) * getattr(meaning.rows, "nnz", meaning.rows.size))
     rest = expression.rows.copy()
     rest[:, columns] = 0.0
     rows, rounding = _add(rest, coefficients @ meaning.rows, basis)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from eqverify.budget import checkpoint
 from eqverify.errors import UsageError
 from eqverify.normal_form.relation import Relation
 from eqverify.stability.facts import LayerFacts, Status
@@ -199,6 +200,7 @@ def to_fixpoint(
     while True:
         before, declined = subject, list[Declined]()
         for rewrite in passes:
+            checkpoint()
             result = rewrite(subject, guarded if rewrite.rounds else context)
             check(rewrite, subject, result)
             subject = result.subject

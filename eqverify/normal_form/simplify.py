@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray
+from eqverify.budget import checkpoint
 from eqverify.network.expression import Basis, Expression, value_range
 from eqverify.normal_form.form import NormalForm
 from eqverify.normal_form.passes import Context, Declined, RemovedUnit, Rewritten, register, to_fixpoint
@@ -77,6 +78,7 @@ class Sweep(LevelPass):
 
         def find(level: NormalForm) -> list[Relation]:
             found: list[Relation] = []
+            checkpoint()
             for finder in finders:
                 relations = finder(level)
                 gone = {(relation.layer, relation.unit) for relation in relations}

@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eqverify.arrays import IEEE
-from eqverify.budget import Clock
+from eqverify.budget import Budget, Clock
 from eqverify.files import parts_of
 from eqverify.options import keywords, keywords_of
 from eqverify.problem import Problem
 from eqverify.reduction.options import require_mode
 from eqverify.reduction.pipeline import ReduceKeywords, reduce
 from eqverify.reduction.result import Reduction, Reductions, SaveOptions, numbered
+
+_LEAST = 1e-3
+"""Seconds that a part gets where none are left."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +96,8 @@ def reduce_per_box(problem: Problem, options: ReduceKeywords) -> BoxReductions:
     Args:
         problem: network and domain.
         options: the keywords are those of `ReduceKeywords`, but for `facts` and `certificate`, which are about one
-            domain.  What one part leaves of `time_limit` goes to the later ones; there is a journal per part, numbered
+            domain.  What one part leaves of `time_limit` goes to the later ones, and ``auto`` is
+            about each; there is a journal per part, numbered
             before the suffix where there are several.
 
     Returns:
@@ -104,13 +108,16 @@ def reduce_per_box(problem: Problem, options: ReduceKeywords) -> BoxReductions:
         EqverifyError: as `reduce`.
     """
     require_mode("--per-box", options, certificate=options.certificate)
-    problems, done, clock, left = box_problems(problem), list[Reduction](), Clock(), options.time_limit
+    problems, done, clock = box_problems(problem), list[Reduction](), Clock()
+    budget = Budget.of(options.time_limit)
     journals = [None] * len(problems) if options.resume is None else numbered(Path(options.resume), len(problems))
     for number, (part, journal) in enumerate(zip(problems, journals, strict=True)):
         options.progress("boxes", number, len(problems))
-        own = replace(options, time_limit=left / (len(problems) - number), resume=journal)
+        limit = options.time_limit
+        if limit != "auto":
+            limit = max(budget.share(len(problems) - number).left, _LEAST)
+        own = replace(options, time_limit=limit, resume=journal)
         done.append(reduce(part, **keywords_of(own)))
-        left = max(left - done[-1].seconds["stability"], 1e-3)
         clock.add(done[-1].seconds)
     options.progress("boxes", len(problems), len(problems))
     return BoxReductions(problem, tuple(done), clock.seconds)

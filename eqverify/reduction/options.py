@@ -8,6 +8,7 @@ from typing import Literal
 
 from eqverify.errors import UsageError
 from eqverify.options import Element, changed
+from eqverify.reduction.profiles import PROFILES, Tool
 from eqverify.stability.options import StabilityOptions
 from eqverify.transform.shape_names import Shape
 from eqverify.trust import Names
@@ -23,7 +24,10 @@ class ReduceOptions(StabilityOptions):
     Attributes:
         dtype: Type of the written weights; by default that of the network's input.
         shape: A chain of layers (read by every verifier), skip connections (fewest ReLUs), the original's graph with
-            whole channels and units removed (fewest weights), LEO's published rewrites alone, or whatever costs least.
+            whole channels and units removed (fewest products), LEO's published rewrites alone, or whatever costs least,
+            ReLUs and products weighed.
+        for_: The verifier that gets the network: sets shape, type and how dense it may be, where these are not chosen.
+            An input that satisfies the output condition is looked for first; if there is one the original is handed on.
         max_epsilon: Avoid new weights where they would bring the proved deviation above this.
         passes: Names of passes between commas, applied in this order instead of the default ones; `eqverify passes`
             lists them.
@@ -37,12 +41,18 @@ class ReduceOptions(StabilityOptions):
 
     dtype: Element | None = None
     shape: Shape = "sequential"
+    for_: Tool | None = None
     max_epsilon: float = 1e-4
     passes: Names | None = None
     cross_check: Literal["z3", "equiv"] | None = None
     cross_check_timeout: float = 60.0
     certified_only: bool = False
     tree_time_limit: float = 30.0
+
+    def __post_init__(self) -> None:
+        StabilityOptions.__post_init__(self)
+        if self.for_ is not None and self.for_ not in PROFILES:
+            raise UsageError("usage/tool", "unknown tool", value=self.for_, hint=f"use one of {', '.join(PROFILES)}")
 
 
 REFUSED: Mapping[str, Mapping[str, str]] = {

@@ -10,24 +10,27 @@ import numpy as np
 
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.attack.points import sample_boxes
-from eqverify.budget import Clock
+from eqverify.budget import LONGEST, PRODUCTS, Budget, Clock, TimeLimit, limited
 from eqverify.errors import ContradictionError, InputError, Place, RejectedError, UsageError
 from eqverify.files import version
 from eqverify.network import Network, evaluate_nodes, evaluation_error, fits_range, join_outputs
 from eqverify.network.sameness import same_function
-from eqverify.options import Element, keywords, keywords_of
+from eqverify.options import Element, changed, keywords, keywords_of
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.reduction.folding import element_of
 from eqverify.reduction.options import ReduceOptions
+from eqverify.reduction.profiles import PROFILES, Profile
 from eqverify.reduction.result import Reduction
 from eqverify.report.claims import DIRECTED_CLAIM
+from eqverify.stability.counterexample import find_counterexample
 from eqverify.stability.facts import Facts
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.proving import prove_stability
+from eqverify.transform.deviation import rewriting_seconds
 from eqverify.transform.driver import transform
 from eqverify.transform.result import Transformed, TransformOptions, named_passes
-from eqverify.transform.shapes import require_shape, unchanged
+from eqverify.transform.shapes import require_shape, unchanged, whole
 
 if TYPE_CHECKING:
     from eqverify.equivalence.answer import Equivalence
@@ -35,8 +38,20 @@ if TYPE_CHECKING:
     from eqverify.export.runtime import RuntimeComparison
 
 
-_EXACT = ("sequential", "leo", "unchanged")
-"""Shapes of which what is read back is mostly what was written, so that no second proof is needed."""
+_RESERVED_LEAST, _RESERVED = 0.1, 0.3
+"""Share of the time that is kept for rewriting, at least and at most."""
+
+_LOOK_SHARE, _LOOK = 0.1, 1.0
+"""Share of the time, and seconds, that a search for an input that settles the property may take."""
+
+_OVERTIME, _OVERTIME_SHARE = 0.5, 0.05
+"""Rewriting may end so many seconds, or by such a share of the limit, after it: the file is written then."""
+
+_MOST_POINTS = 200
+"""Of each kind."""
+
+_EVALUATIONS = 30
+"""Evaluations of the original that a comparison takes as long as: both networks, with bounds, and a run."""
 
 _MULTIPLICATIONS = 1 << 27
 """Of one evaluation of all random points at which networks are compared: large ones are compared at fewer."""
@@ -89,14 +104,12 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
         LimitError: the network is too large for the cross-check.
     """
     from eqverify.export.joining import join
+    from eqverify.export.runtime import RuntimeComparison
 
-    element = options.dtype or element_of(problem.network)
-    rewriting = TransformOptions(options.shape, named_passes(options.passes), element, options.max_epsilon)
+    rewriting = _rewriting(problem.network, options)
     _require_possible(problem, options, rewriting)
-    clock, progress = Clock(), options.progress
-    facts = options.facts
-    if facts is None:
-        facts = prove_stability(problem, **keywords_of(options, StabilityOptions), progress=progress)
+    clock, progress, budget = Clock(), options.progress, _budget(options.time_limit)
+    facts, witness = _proved(problem, options, budget)
     clock.lap("stability")
     checked = None
     if options.certificate or options.certified_only:
@@ -107,15 +120,14 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
             problem,
             facts,
             certified_only=options.certified_only,
-            seconds=options.tree_time_limit,
+            seconds=min(options.tree_time_limit, budget.left / 2),
         )
         facts = checked.facts
         clock.lap("certify")
     progress("reduce", 0, 1)
-    transformed = transform(problem, facts, rewriting)
-    clock.lap("transform")
-    transformed, data, network, epsilons = _written(problem, facts, transformed, rewriting)
-    clock.lap("write")
+    own = None if witness is None else _settled_as_is(problem, options)
+    transformed, data, network, epsilons = own or _made(problem, facts, rewriting, options, budget)
+    clock.lap("rewrite")
     certified = None
     if options.certificate and checked is not None:
         from eqverify.reduction.certifying import certify
@@ -126,9 +138,11 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
         epsilons = np.array(certified.verdict.epsilons)
         clock.lap("claim")
     progress("check", 0, 1)
-    runtime = _replay(problem, facts, data, network, epsilons)
-    if problem.tail is not None:
-        data = join(data, problem.tail)
+    if transformed.handed_on:
+        runtime = RuntimeComparison(0, 0.0, 0.0, 0.0, "", agrees=True)
+    else:
+        runtime = _replay(problem, facts, data, network, epsilons, budget)
+        data = data if problem.tail is None else join(data, problem.tail)
     clock.lap("check")
     answer: CrossCheck | Equivalence | None = None
     if options.cross_check is not None:
@@ -136,7 +150,96 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
         confirm = _confirm if options.cross_check == "z3" else _confirm_equivalent
         answer = confirm(problem, network, epsilons, options.cross_check_timeout)
         clock.lap("cross_check")
-    return Reduction(problem, facts, transformed, data, network, epsilons, runtime, answer, certified, clock.seconds)
+    made = problem, facts, transformed, data, network, epsilons
+    return Reduction(*made, runtime, answer, certified, clock.seconds, witness)
+
+
+def _rewriting(network: Network, options: ReduceKeywords) -> TransformOptions:
+    """How the network is rewritten: as was chosen, else as is best for the tool that gets it.
+
+    Raises:
+        UsageError: `usage/pass`, `usage/shape`, `usage/dtype`.
+    """
+    profile = Profile(options.shape, options.dtype, float("inf")) if options.for_ is None else PROFILES[options.for_]
+    shape = options.shape if "shape" in changed(options) else profile.shape
+    dtype = options.dtype or profile.dtype or element_of(network)
+    return TransformOptions(shape, named_passes(options.passes), dtype, options.max_epsilon, profile.density)
+
+
+def _budget(limit: TimeLimit) -> Budget:
+    """The time of the whole job: without a limit a minute for the proof, and one for the rest."""
+    return Budget(2 * LONGEST if limit == "auto" else limit)
+
+
+def _settled(problem: Problem, options: ReduceKeywords, budget: Budget) -> FloatArray | None:
+    """An input that satisfies the output condition, for a verifier, whom no smaller network can help then."""
+    if options.for_ is None or options.certificate or options.certified_only or options.cross_check is not None:
+        return None
+    return find_counterexample(problem, options.seed, budget.part(_LOOK_SHARE, _LOOK).exhausted)
+
+
+def _briefly(options: ReduceKeywords) -> ReduceKeywords:
+    """Options of a proof that nobody needs."""
+    limit = options.time_limit
+    return replace(options, engine="crown", time_limit=_LOOK if limit == "auto" else min(limit, _LOOK), resume=None)
+
+
+def _settled_as_is(problem: Problem, options: ReduceKeywords) -> Made | None:
+    settled = replace(whole(problem), choice="an input satisfies the output condition, as its replay shows")
+    return _handed_on(problem, settled, options)
+
+
+def _proved(problem: Problem, options: ReduceKeywords, budget: Budget) -> tuple[Facts, FloatArray | None]:
+    """The facts, proved in the time that there is for it, and an input that settles the property, if one was found."""
+    witness = _settled(problem, options, budget)
+    if options.facts is not None:
+        return options.facts, witness
+    proving = keywords_of(options if witness is None else _briefly(options), StabilityOptions)
+    if witness is None:
+        proving["time_limit"] = _proving_time(problem, options)
+    return prove_stability(problem, **proving, progress=options.progress), witness
+
+
+def _proving_time(problem: Problem, options: ReduceKeywords) -> TimeLimit:
+    """The part of the time that is for the proof of stability: the checker repeats it where it is asked to."""
+    limit = options.time_limit
+    if limit == "auto":
+        return limit
+    if options.certificate or options.certified_only:
+        return limit / 2
+    return limit - limit * min(max(rewriting_seconds(problem.network) / limit, _RESERVED_LEAST), _RESERVED)
+
+
+Made = tuple[Transformed, bytes, Network, FloatArray]
+"""A reduced network, its file's bytes, the network they hold, and eps proved for just that network."""
+
+
+def _made(problem: Problem, facts: Facts, rewriting: TransformOptions, options: ReduceKeywords, budget: Budget) -> Made:
+    """Rewrite and write; hand the original on where that gains nothing, or cannot be done in time."""
+    overtime = max(_OVERTIME, _OVERTIME_SHARE * budget.seconds)
+    try:
+        with limited(Budget(budget.left + overtime)):
+            transformed = transform(problem, facts, rewriting)
+            if transformed.gained_on(problem.network):
+                return _written(problem, facts, transformed, rewriting)
+    except TimeoutError:
+        transformed = replace(unchanged(problem), choice="unchanged: rewriting was not done within the time limit")
+    if (handed := _handed_on(problem, transformed, options)) is not None:
+        return handed
+    return _written(problem, facts, transformed, rewriting)
+
+
+def _handed_on(problem: Problem, transformed: Transformed, options: ReduceKeywords) -> Made | None:
+    """The original's file as it is; None where that is not at hand, or is not what was asked for."""
+    network, model = problem.network, problem.reading.model
+    dtype = options.dtype or (None if options.for_ is None else PROFILES[options.for_].dtype)
+    if model is None or problem.assumed is not None or dtype not in (None, element_of(network)):
+        return None
+    if (data := model()) is None:
+        return None
+    own = replace(whole(problem), choice=f"the original, byte for byte; {transformed.choice}", handed_on=True)
+    own = replace(own, wants_float64=transformed.wants_float64)
+    return own, data, network, own.epsilon
 
 
 def _written(
@@ -144,7 +247,7 @@ def _written(
     facts: Facts,
     transformed: Transformed,
     options: TransformOptions,
-) -> tuple[Transformed, bytes, Network, FloatArray]:
+) -> Made:
     """As `_write`, or the network itself where rounding, or overflow, leaves no proof of what is read back."""
     try:
         return transformed, *_write(problem, facts, transformed, options)
@@ -170,7 +273,7 @@ def _write(
 
     data = _file(problem, facts, transformed.network, transformed.epsilon, options.dtype)
     network = parse_network(data)
-    if transformed.shape in _EXACT and same_function(network, transformed.network):
+    if same_function(network, transformed.network):
         return data, network, transformed.epsilon
     pairs = zip(network.relus, transformed.unit_maps.values(), strict=True)
     unit_maps = {node.name: unit_map for node, unit_map in pairs}
@@ -215,11 +318,14 @@ def _claim(problem: Problem) -> str:
     return "equivalent on the domain up to epsilon" + (" at the cut" if problem.tail else "")
 
 
-def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsilons: FloatArray) -> RuntimeComparison:
-    """Run the file with onnxruntime, and compare both networks, on samples, corners and witnesses."""
+def _replay(
+    problem: Problem, facts: Facts, data: bytes, network: Network, epsilons: FloatArray, budget: Budget
+) -> RuntimeComparison:
+    """Run the file with onnxruntime, and compare both networks, on samples, corners and witnesses: few in a hurry."""
     from eqverify.export.runtime import compare_with_runtime
 
-    points = _points(problem, facts)
+    affordable = budget.left * PRODUCTS / (_EVALUATIONS * max(1, problem.network.products))
+    points = _points(problem, facts, max(1, min(_MOST_POINTS, int(affordable))))
     points = points[fits_range(network, points)]
     comparison = compare_with_runtime(data, network, points)
     if not comparison.agrees:
@@ -246,9 +352,9 @@ def _replay(problem: Problem, facts: Facts, data: bytes, network: Network, epsil
     return comparison
 
 
-def _points(problem: Problem, facts: Facts) -> FloatArray:
-    """Random points, corners and the falsifier's witnesses, at most 200 of each; all in the domain's boxes."""
-    count, domain = max(4, min(200, _MULTIPLICATIONS // max(1, problem.network.products))), problem.domain
+def _points(problem: Problem, facts: Facts, most: int) -> FloatArray:
+    """Random points, corners and the falsifier's witnesses, so many of each; all in the domain's boxes."""
+    count, domain = min(most, max(4, _MULTIPLICATIONS // max(1, problem.network.products))), problem.domain
     points = sample_boxes(domain.lower, domain.upper, 2 * count, np.random.default_rng(0))
     points = np.concatenate([points, facts.witnesses[:count].reshape(-1, domain.size)])
     return points[domain.contains(points)]

@@ -93,6 +93,7 @@ class Reduction:
         cross_check: the answer of Z3 or of the equivalence portfolio, where one was asked.
         certificate: the certificate with the checker's verdict, where one was asked for.
         seconds: measured wall time by stage.
+        witness: (input_size,) an input that satisfies the output condition, where one was looked for and found.
     """
 
     problem: Problem
@@ -105,6 +106,7 @@ class Reduction:
     cross_check: CrossCheck | Equivalence | None
     certificate: Certified | None
     seconds: Mapping[str, float]
+    witness: FloatArray | None = None
 
     def __repr__(self) -> str:
         old, new = self.problem.network, self.network
@@ -183,14 +185,16 @@ class Reduction:
             "solver": self.facts.solver or None,
             "parameters_before": self.problem.network.parameter_count,
             "parameters_after": self.network.parameter_count,
-            "stages": [
-                {"name": s.name, "seconds": s.seconds, "decided": s.decided, "questions": s.questions, "note": s.note}
-                for s in self.facts.stages
-            ],
+            "stages": [stage.as_dict() for stage in self.facts.stages],
+            "gained_nothing": self.facts.gained_nothing,
             "epsilon_of": "outputs" if self.problem.tail is None else "cut",
             "opaque": [] if self.problem.tail is None else list(self.problem.tail.operators),
             "shape": self.transformed.shape,
             "choice": self.transformed.choice,
+            "products_before": self.problem.network.products,
+            "products_after": self.network.products,
+            "handed_on": self.transformed.handed_on,
+            "witness": None if self.witness is None else self.witness.tolist(),
             "went": dict(Counter(unit.what for unit in self.transformed.removed)),
             "declined": [
                 {"pass": d.rewrite, "layer": d.layer, "units": list(d.units), "reason": d.reason}

@@ -6,13 +6,13 @@ at all.  Meant for few free inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.bounds.interval import Bounds, Interval
+from eqverify.budget import Budget
 from eqverify.domain import Assumption
 from eqverify.network import Network
 from eqverify.search.assumption_bounder import AssumptionBounder, Attempt
@@ -47,7 +47,7 @@ def cover_set(
     known: Bounds,
     *,
     max_boxes: int,
-    left: Callable[[], float],
+    budget: Budget,
     attempt: Attempt,
 ) -> Cover:
     """Split a box breadth first and drop what misses the inputs that satisfy constraints.
@@ -59,7 +59,7 @@ def cover_set(
         assumed: the constraints, one at least.
         known: proved intervals (1, n) of nodes on the set.
         max_boxes: at most so many boxes are bounded while splitting.
-        left: seconds left, asked between batches.
+        budget: the time.
         attempt: tries inputs that may lie in the set; the search is over once one is found.
 
     Returns:
@@ -68,7 +68,7 @@ def cover_set(
     bounder = AssumptionBounder(network, assumed, attempt, known=known, repeatable=True)
     roots = Boxes.roots(lower[None], upper[None], bounder.units.count, 1)
     search = BoxSearch(bounder, roots, order="goals")
-    search.run(max_boxes, left)
+    search.run(max_boxes, budget)
     search.record.add_leaves(search.queue.boxes)
     rest, kept, hull = search.left, [], dict[str, Interval]()
     for start in range(0, len(rest), bounder.batch):

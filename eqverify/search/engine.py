@@ -8,7 +8,7 @@ that no float divides is *stuck*: its goals stay open there, and the search goes
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
@@ -17,6 +17,7 @@ import numpy as np
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds.halfspaces import certainly_outside
 from eqverify.bounds.interval import Bounds
+from eqverify.budget import FOREVER, Budget
 from eqverify.search.box_queue import Boxes, BoxQueue, Order, TreeRecord, without
 
 Constraints: TypeAlias = Sequence[tuple[FloatArray, FloatArray]]
@@ -27,17 +28,6 @@ _OVERRUN = 1.0
 
 _THIN = 1024
 """An input that was halved this many times thinner than another one that matters waits for it."""
-
-
-def forever() -> float:
-    """Time without limit."""
-    return float("inf")
-
-
-def seconds_from_now(seconds: float) -> Callable[[], float]:
-    """Tells how many of so many seconds are left."""
-    end = time.monotonic() + seconds
-    return lambda: end - time.monotonic()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,24 +140,26 @@ class BoxSearch:
         """Share of the roots' volume where nothing is open."""
         return 1.0 - float(self.left.share.sum()) / len(self._widths)
 
-    def run(self, max_boxes: float = np.inf, left: Callable[[], float] = forever) -> None:
+    def run(self, max_boxes: float = np.inf, budget: Budget = FOREVER) -> None:
         """Bound boxes until no goal is live, none has a box to do, or a limit is reached.
 
         Args:
             max_boxes: at most so many boxes are bounded, of all runs; with this limit alone results are reproducible.
-            left: seconds left; asked between batches.
+            budget: the time; asked between batches, and told what is proved.
         """
         self._settle()
-        while self.live.any() and len(self.queue) and self.boxes < max_boxes and (seconds := left()) > 0:
+        while self.live.any() and len(self.queue) and self.boxes < max_boxes and (seconds := budget.left) > 0:
             count = min(self.bounder.batch, max_boxes - self.boxes)
             if self._pace:
                 count = min(count, (seconds + _OVERRUN) / self._pace)
             if count < 1:
                 return
-            start, before = time.monotonic(), self.boxes
+            start, before, live = time.monotonic(), self.boxes, int(self.live.sum())
+            proved = int(self.proved.sum())
             self._step(self.queue.pop(int(count)))
             if self.boxes > before:
                 self._pace = (time.monotonic() - start) / (self.boxes - before)
+            budget.gain((int(self.proved.sum()) - proved) / live)
 
     def close(self, goal: int) -> None:
         """Take note that a goal is proved, by whatever proof."""

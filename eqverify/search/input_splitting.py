@@ -13,9 +13,10 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray
 from eqverify.bounds.interval import Bounds, Interval
+from eqverify.budget import FOREVER, Budget
 from eqverify.network import Network
 from eqverify.search.box_queue import Boxes, SplitTree
-from eqverify.search.engine import BoxSearch, Constraints, seconds_from_now
+from eqverify.search.engine import BoxSearch, Constraints
 from eqverify.search.sign_bounder import SignBounder, Units, sign_goals
 
 
@@ -54,7 +55,7 @@ def split_bounds(
     below: Units | None = None,
     constraints: Constraints | None = None,
     max_boxes: int = 10_000,
-    seconds: float = float("inf"),
+    budget: Budget = FOREVER,
     batch: int = 256,
 ) -> SplitResult:
     """Prove signs of undecided units by splitting the input boxes.
@@ -69,7 +70,7 @@ def split_bounds(
         below: likewise for z < 0.
         constraints: linear constraints of each part; boxes that lie outside are dropped.
         max_boxes: at most so many boxes are bounded; with this limit alone the result is the same every time.
-        seconds: wall time after which no batch is begun.
+        budget: the time; no batch is begun after it.
         batch: boxes bounded together, at most; fewer where layers are wide, so that a few hundred MB are enough.
 
     Returns:
@@ -83,7 +84,7 @@ def split_bounds(
     bounder = SignBounder(network, goals, known or {}, constraints, batch)
     roots = Boxes.roots(lower, upper, units.count, len(goals))
     search = BoxSearch(bounder, roots, order="goals", constraints=constraints, rivals=goals.rivals, whole=True)
-    search.run(max_boxes, seconds_from_now(seconds))
+    search.run(max_boxes, budget)
     signs, still = np.zeros(units.count, dtype=np.int8), np.zeros(units.count, dtype=bool)
     signs[place[search.proved]] = -sign[search.proved]
     still[place[search.live | search.abandoned]] = True

@@ -32,12 +32,12 @@ from eqverify.bounds.interval import Bounds, Interval
 from eqverify.bounds.lp import lp_of
 from eqverify.bounds.pullback import PullbackContext, ancestors, relax
 from eqverify.bounds.slope_optimisation import FIRST_STEP, Ascent, Slopes
+from eqverify.budget import FOREVER, Budget
 from eqverify.domain import Assumption
 from eqverify.errors import UsageError
 from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error
 from eqverify.relaxation.model import restricted_model
 from eqverify.search.directions import input_slopes
-from eqverify.search.engine import seconds_from_now
 from eqverify.search.sign_tree import BranchResult, SignQuery, SignTree
 
 HOPELESS = 4.0
@@ -73,7 +73,7 @@ def prove_signs(
     *,
     assumed: Assumption | None = None,
     max_nodes: int = 1000,
-    seconds: float = float("inf"),
+    budget: Budget = FOREVER,
     iterations: int = 2,
     batch: int = 128,
     patience: float = HOPELESS,
@@ -87,7 +87,7 @@ def prove_signs(
         questions: what is to be proved; all of one node.
         assumed: constraints that hold where the claims are to hold; points without them refute nothing.
         max_nodes: tree nodes bounded per question at most; with this limit alone the result is the same every time.
-        seconds: wall time after which no batch is begun.
+        budget: the time; no batch is begun after it.  It is told what is proved.
         iterations: gradient steps per batch.
         batch: tree nodes bounded together.
         patience: questions that seem to need more than so many times `max_nodes` are given up.
@@ -104,7 +104,7 @@ def prove_signs(
     node = network.by_name.get(names[0])
     if len(names) > 1 or not isinstance(node, Affine):
         raise UsageError("usage/question", "signs are proved of one affine node at a time", value=", ".join(names))
-    return _Search(network, bounds, node, questions, assumed, max_nodes, patience).run(seconds, iterations, batch)
+    return _Search(network, bounds, node, questions, assumed, max_nodes, patience).run(budget, iterations, batch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,6 +157,10 @@ class _Progress:
     @property
     def worst(self) -> float:
         return max(self.settled, -self.todo[0][0]) if self.todo else self.settled
+
+    @property
+    def proved(self) -> bool:
+        return self.worst <= self.limit
 
     @property
     def live(self) -> bool:
@@ -268,15 +272,16 @@ class _Search:
         for number, state in enumerate(self.states):
             state.grow(-1, 0, _Leaf(number, 0, zero, alpha, beta, nu, guide=0), np.inf)
 
-    def run(self, seconds: float, iterations: int, batch: int) -> list[BranchResult]:
-        left = seconds_from_now(seconds)
+    def run(self, budget: Budget, iterations: int, batch: int) -> list[BranchResult]:
         batch = max(1, min(batch, CHUNK_NUMBERS // (8 * widest(self.network))))
-        while left() > 0:
+        while not budget.exhausted():
+            proved = sum(state.proved for state in self.states)
             leaves = self._choose(batch)
             if not leaves:
                 break
             roots = any(self.states[leaf.question].spent == 0 for leaf in leaves)
             self._expand(leaves, max(iterations, _ROOT_STEPS) if roots else iterations, roots)
+            budget.gain((sum(state.proved for state in self.states) - proved) / (len(self.states) - proved))
         columns = {name: self.part.original(name, own) for name, own in self.columns.items()}
         return [state.result(columns) for state in self.states]
 

@@ -13,6 +13,8 @@ from eqverify.attack.search import RowSearch
 from eqverify.bounds.assumed import assumed_node
 from eqverify.domain import Assumption, Case, Conjunction
 from eqverify.network import Network, Port
+from eqverify.problem import Problem
+from eqverify.stability.assumed import directed_problem
 
 _ROUNDS, _STARTS = 2, 64
 
@@ -51,6 +53,30 @@ class CounterexampleSearch:
     def holds(self, points: FloatArray) -> bool:
         """Whether one of the points (k, input_size) certainly satisfies the disjunct, or did before."""
         return self._replay(points)
+
+
+def find_counterexample(problem: Problem, seed: int, stop: Callable[[], bool]) -> FloatArray | None:
+    """A short search for an input that satisfies the output condition, shown to by exact replay.
+
+    Args:
+        problem: network and property.
+        seed: of random starts.
+        stop: asked between steps; True ends the search.
+
+    Returns:
+        (input_size,); None where none was found, or the outputs of the property are not those of the network.
+    """
+    if problem.tail is not None or problem.assumed is not None:
+        return None
+    for number, case in enumerate(problem.cases):
+        for index in range(len(case.unsafe)):
+            own = directed_problem(problem, number, index)
+            assert own.assumed is not None
+            search = CounterexampleSearch(own.network, own.cases[0], case.unsafe[index], own.assumed, seed)
+            search.search(stop)
+            if search.found is not None or stop():
+                return search.found
+    return None
 
 
 def _constraints(network: Network, assumed: Assumption) -> Network:

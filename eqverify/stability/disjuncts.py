@@ -139,7 +139,7 @@ def prove_directed(
         for index in range(len(case.unsafe))
     ]
     plan = REGION[:-1] if certified_only else REGION
-    budget = Budget(options.time_limit)
+    budget = Budget.of(options.time_limit).without_hope()
     if searched:
         plan = (*FIRST_LOOK, *plan)
     if searched or _first_look(regions, budget, progress):
@@ -228,7 +228,7 @@ class _Points(Falsifier):
         if len(points):
             self.search.try_points(points)
 
-    def sample(self, count: int = 0) -> None:
+    def sample(self, count: int = 0, stop: Callable[[], bool] = never) -> None:
         """Nothing: the search begins with points of its own."""
 
     def climb(self, stop: Callable[[], bool] = never) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any, TypeAlias
 
@@ -109,6 +110,7 @@ class Stage:
         name: ``falsify``, ``crown``, ``scip`` ...
         seconds: measured wall time.
         decided: units that got their status here.
+        stable: those of them that were proved stable.
         questions: solver calls, 0 for others.
         note: anything a reader should know, such as a limit that was reached.
     """
@@ -116,8 +118,13 @@ class Stage:
     name: str
     seconds: float
     decided: int
+    stable: int = 0
     questions: int = 0
     note: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """All measured numbers, for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,6 +195,11 @@ class Facts:
         return {kind.name.lower(): int((flat == kind).sum()) for kind in PROOFS}
 
     @property
+    def gained_nothing(self) -> float:
+        """Seconds of the stages that proved no unit stable."""
+        return sum(stage.seconds for stage in self.stages if not stage.stable)
+
+    @property
     def claimed(self) -> int:
         """How many undecided units a solver says are stable, which nothing shows."""
         return sum(layer.claims for layer in self.layers)
@@ -251,6 +263,9 @@ class FactTable:
         listeners: told of each claim: node, part, unit, whether z > 0 is excluded.
         weakest_evidence: the weakest evidence that any bound rests on.
         goals: open goals that are about no unit.
+
+    Args:
+        gained: told which share of the open units was decided.
     """
 
     def __init__(
@@ -261,12 +276,14 @@ class FactTable:
         asked: Asked | None = None,
         *,
         trusts: bool = False,
+        gained: Callable[[float], None] | None = None,
     ) -> None:
         self.network = network
         self.parts = parts
         self.enough = enough
         self.asked = asked
         self.trusts = trusts
+        self._gained = gained
         self.listeners: list[Callable[[str, int, int, bool], None]] = []
         self.bounds: dict[str, Interval] = {}
         self.above: dict[str, BoolArray] = {}
@@ -344,7 +361,22 @@ class FactTable:
         """(n,) `Evidence` of the stable units of a node, `NONE` for others."""
         return self._evidence[name]
 
+    @contextmanager
+    def _counted(self, name: str) -> Iterator[None]:
+        """Tell who wants to know which share of the open units was decided, in a change that is about one node."""
+        if self._gained is None:
+            yield
+            return
+        before = int(self.open(name).sum())
+        yield
+        if decided := before - int(self.open(name).sum()):
+            self._gained(decided / (decided + sum(int(self.open(node).sum()) for node in self.bounds)))
+
     def _take(self, name: str, interval: Interval, evidence: Evidence) -> None:
+        with self._counted(name):
+            self._enter(name, interval, evidence)
+
+    def _enter(self, name: str, interval: Interval, evidence: Evidence) -> None:
         old = self.bounds[name]
         if (interval.lower > old.lower).any() or (interval.upper < old.upper).any():
             self.rest_on(evidence)
@@ -359,8 +391,9 @@ class FactTable:
 
     def witness(self, name: str, above: BoolArray, below: BoolArray) -> None:
         """Take signs shown by inputs of the domain, (n,) masks."""
-        self.above[name] |= above
-        self.below[name] |= below
+        with self._counted(name):
+            self.above[name] |= above
+            self.below[name] |= below
         self._confront(name)
 
     def hull(self, name: str) -> tuple[FloatArray, FloatArray]:
@@ -381,6 +414,10 @@ class FactTable:
         """(n,) bool: the units of a pre-activation node that are to be decided and are not."""
         undecided = np.asarray(self.status(name) == Status.UNDECIDED)
         return undecided if self.asked is None else undecided & self.asked.get(name, np.zeros_like(undecided))
+
+    def stable(self) -> int:
+        """Units that are proved stable."""
+        return sum(int(np.isin(self.status(name), (Status.INACTIVE, Status.ACTIVE)).sum()) for name in self.bounds)
 
     def undecided(self) -> int:
         """Goals that are open, of units and others; 0 where what is known is enough."""

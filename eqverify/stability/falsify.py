@@ -25,7 +25,15 @@ _RESTARTS = 6
 _STARTS = 128
 """Starts of a search after the first, where fewer signs than that are missing."""
 
-_BATCH = 512
+Stop = Callable[[], bool]
+"""Whether to end early."""
+
+_BATCH, _LEAST = 512, 8
+"""Points evaluated together, at most and at least."""
+
+_PRODUCTS = 1 << 27
+"""Products of one batch."""
+
 _POOL = 1024
 """Points kept as possible starts."""
 
@@ -58,10 +66,14 @@ class Falsifier:
         """(k, input_size) the inputs that showed a sign first."""
         return np.concatenate(self._kept) if self._kept else np.empty((0, self.network.input_size))
 
-    def sample(self, count: int = 256) -> None:
-        """The centre, random points and random corners of every part."""
-        for sampler in self.samplers:
-            self.try_points(sampler.sample(max(5, count // len(self.samplers))))
+    def sample(self, count: int = 256, stop: Stop = lambda: False) -> None:
+        """The centre, random points and random corners of every part; `stop` is asked between batches."""
+        for sampler in self.samplers if self.network.relus else ():
+            points = sampler.sample(max(5, count // len(self.samplers)))
+            for chunk in self._chunks(len(points)):
+                if stop():
+                    return
+                self.try_points(points[chunk])
 
     def propose(self, part: int, point: FloatArray, name: str, up: IntArray, down: IntArray) -> None:
         """Take a solver's candidate for signs of units, and search next to it for those that it does not show.
@@ -96,7 +108,7 @@ class Falsifier:
 
     def _judge(self, points: FloatArray, network: Network) -> None:
         """Record signs at points of the domain in those layers that `network`, the whole or a prefix, has."""
-        for batch in (points[chunk] for chunk in _chunks(len(points))):
+        for batch in (points[chunk] for chunk in self._chunks(len(points))):
             values = evaluate_nodes(network, batch)
             errors = evaluation_error(network, values)
             useful = np.zeros(len(batch), dtype=bool)
@@ -114,39 +126,46 @@ class Falsifier:
             useful[np.argmax(new, axis=0)] = True
         self.table.witness(name, np.asarray(above.any(axis=0)), np.asarray(below.any(axis=0)))
 
-    def climb(self, stop: Callable[[], bool] = lambda: False) -> None:
+    def climb(self, stop: Stop = lambda: False) -> None:
         """Gradient search for the missing signs of every undecided unit, layer by layer, part by part.
 
         Args:
-            stop: asked between batches; True ends the search early.
+            stop: asked between steps; True ends the search early.
         """
         for node in self.network.relus:
             for part in range(len(self.domain.polytopes)):
                 self._climb_layer(node.source, part, stop)
 
-    def _climb_layer(self, name: str, part: int, stop: Callable[[], bool]) -> None:
+    def _climb_layer(self, name: str, part: int, stop: Stop) -> None:
         for restart in range(_RESTARTS):
             units, signs = self._missing(name)
             missing = units.size
             if restart and missing:
                 copies = max(1, _STARTS // missing)
                 units, signs = np.repeat(units, copies), np.repeat(signs, copies)
-            for chunk in _chunks(units.size):
+            for chunk in self._chunks(units.size):
                 if stop():
                     return
                 begin = self._starts(part, name, units[chunk], signs[chunk], restart)
-                self._climb(name, part, units[chunk], signs[chunk], begin, COARSE)
+                self._climb(name, part, units[chunk], signs[chunk], begin, COARSE, stop)
             if self._missing(name)[0].size == missing:
                 return
 
     def climb_from(self, name: str, part: int, units: IntArray, signs: FloatArray, points: FloatArray) -> None:
         """Gradient search for signs of units, (k,) each, from points (k, input_size) of a part."""
         points = self.samplers[part].pull(points)
-        for chunk in _chunks(units.size):
+        for chunk in self._chunks(units.size):
             self._climb(name, part, units[chunk], signs[chunk], points[chunk], COARSE)
 
     def _climb(
-        self, name: str, part: int, units: IntArray, signs: FloatArray, points: FloatArray, steps: tuple[float, ...]
+        self,
+        name: str,
+        part: int,
+        units: IntArray,
+        signs: FloatArray,
+        points: FloatArray,
+        steps: tuple[float, ...],
+        stop: Stop = lambda: False,
     ) -> None:
         """Each of `units` climbs `signs` times its pre-activation from its own point until that is known to occur."""
 
@@ -159,7 +178,7 @@ class Falsifier:
             units, signs = units[kept], signs[kept]
             return (kept, units, signs) if units.size else None
 
-        climb(self.prefix(name), self.samplers[part], points, look, steps)
+        climb(self.prefix(name), self.samplers[part], points, look, steps, stop)
 
     def _missing(self, name: str) -> tuple[IntArray, FloatArray]:
         """Undecided units with the sign each lacks; a unit that lacks both stands twice."""
@@ -186,6 +205,11 @@ class Falsifier:
         z = evaluate_nodes(self.prefix(name), self._pools[part])[name]
         return np.asarray(z.min(axis=0, initial=np.inf)), np.asarray(z.max(axis=0, initial=-np.inf))
 
+    def _chunks(self, size: int) -> Iterator[slice]:
+        """Batches of which a large network is not evaluated for long."""
+        step = max(_LEAST, min(_BATCH, _PRODUCTS // max(1, self.network.products)))
+        return (slice(start, start + step) for start in range(0, size, step))
+
     def _confirm(self, name: str, part: int, points: FloatArray) -> None:
         """Evaluate points that seem to show a sign in layer `name`, with error bounds; keep them as starts."""
         points = points[self.domain.polytopes[part].contains(points)]
@@ -196,7 +220,3 @@ class Falsifier:
 def _wanted(up: IntArray, down: IntArray) -> tuple[IntArray, FloatArray]:
     """Units that lack a sign, and which: (k,) each."""
     return np.concatenate([up, down]), np.concatenate([np.ones(up.size), -np.ones(down.size)])
-
-
-def _chunks(size: int) -> Iterator[slice]:
-    return (slice(start, start + _BATCH) for start in range(0, size, _BATCH))

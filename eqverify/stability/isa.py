@@ -80,7 +80,7 @@ class JointQuestions:
             return known()
 
         self.questions += 1
-        answer = solver.settle(replay, known(), self.budget.left)
+        answer = solver.settle(replay, known(), self.budget)
         if answer.reason:
             self.reasons.append(answer.reason)
         for never, above in ((answer.never_above, True), (answer.never_below, False)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from eqverify.budget import TimeLimit
 from eqverify.errors import UsageError
 from eqverify.execution import MAX_WORKERS
 from eqverify.options import require_seconds
@@ -23,7 +24,8 @@ class StabilityOptions(Trusting):
         engine: ``portfolio`` goes from cheap bounds to SCIP; ``crown`` stops after the bounds; ``leo`` and ``isa``
             are the methods of arXiv 2001.00218 and 2102.07804 on SCIP with interval bounds, as baselines: what they
             find are claims, and facts only where ``scip`` is trusted.
-        time_limit: seconds for the whole proof; what is open then stays undecided.
+        time_limit: seconds for the whole job; what is open then stays undecided.  ``auto`` is as long as the next
+            second is expected to decide units, at most a minute; with a node limit, a minute.
         unit_time_limit: seconds for one solver question.
         seed: of the falsifier's random points and of SCIP; equal seeds give equal questions.
         node_limit: branch-and-bound nodes for one solver question; answers are then reproducible, if time suffices.
@@ -36,7 +38,7 @@ class StabilityOptions(Trusting):
     """
 
     engine: Engine = "portfolio"
-    time_limit: float = 60.0
+    time_limit: TimeLimit = "auto"
     unit_time_limit: float = 5.0
     seed: int = 0
     node_limit: int | None = None

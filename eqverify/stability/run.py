@@ -100,13 +100,16 @@ class Run:
     def __post_init__(self) -> None:
         self._about = problem = self.problem
         options = self.options
-        self.budget = Budget(options.time_limit)
+        self.budget = Budget.of(options.time_limit)
+        if options.node_limit is not None:
+            self.budget = self.budget.without_hope()
         self.table = FactTable(
             problem.network,
             len(problem.domain.polytopes),
             lambda bounds: self.emptied is not None or self.enough(bounds),
             self.asked,
             trusts="scip" in options.believed,
+            gained=self.budget.gain,
         )
         self.table.goals = int(problem.assumed is not None)
         if self.table.trusts:
@@ -139,10 +142,12 @@ class Run:
     def work(self, plan: Sequence[StageSpec]) -> None:
         """The stages of a plan, as long as there is anything to decide."""
         for stage in plan:
-            late = self.problem.assumed is not None and self.budget.exhausted()
-            if stage.always or (self.table.undecided() and not late):
+            if stage.always or self.table.undecided():
                 with self._stage(stage.name):
-                    self._attempt(stage)
+                    if stage.always or self.budget.total_left > 0:
+                        self._attempt(stage)
+                    else:
+                        self.annotate(0, "time limit reached")
                 self.journal.flush(self.solver)
 
     def _attempt(self, stage: StageSpec) -> None:
@@ -182,11 +187,15 @@ class Run:
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         self.progress(name, 0, 1)
-        start, before = time.perf_counter(), self.table.undecided()
+        start, before, stable = time.perf_counter(), self.table.undecided(), self.table.stable()
         self.stages.append(Stage(name, 0.0, 0))
+        self.budget.renew()
         yield
         self.stages[-1] = replace(
-            self.stages[-1], seconds=time.perf_counter() - start, decided=before - self.table.undecided()
+            self.stages[-1],
+            seconds=time.perf_counter() - start,
+            decided=before - self.table.undecided(),
+            stable=self.table.stable() - stable,
         )
         self.progress(name, 1, 1)
 
@@ -221,7 +230,7 @@ class Run:
         start = time.monotonic()
 
         def late() -> bool:
-            return self.budget.exhausted() and time.monotonic() - start > _LATE
+            return self.budget.total_left <= 0 and time.monotonic() - start > _LATE
 
         self.bound(self.derived(), partial(_crown_of, late))
         self.proofs(DerivedProof("crown", known))

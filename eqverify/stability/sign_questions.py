@@ -156,7 +156,8 @@ class SignQuestions:
         """
         name = node.source
         program = self._program
-        model = self._model(node) if program is None else program.model
+        with self.budget.preparing():
+            model = self._model(node) if program is None else program.model
         z, columns = model.values[name], model.width(node) if program is None else model.basis.width
         before = self.table.undecided()
         share = self.budget.share(min(2, self._open_layers(node)))
@@ -175,7 +176,7 @@ class SignQuestions:
             self._grow(node, model)
         return self.table.undecided() < before
 
-    def claimed_empty(self, seconds: float) -> float | None:
+    def claimed_empty(self, budget: Budget) -> float | None:
         """Ask whether any input satisfies all assumed constraints; from then on the model has them.
 
         The question is about one constraint where the others hold.
@@ -188,7 +189,7 @@ class SignQuestions:
         self._add((model.matrix[1:], model.bound[1:]))
         replies: list[Reply] = []
         if model.bound.size:
-            task = UnitTask(0, (False,), ((0,),), model.matrix[0], float(model.bound[0]), seconds, seconds)
+            task = UnitTask(0, (False,), ((0,),), model.matrix[0], float(model.bound[0]), budget.left, budget)
             replies = outcome(self.executor.submit(ask_unit, self._recipe, task))
         self._add((model.matrix[:1], model.bound[:1]))
         for reply in replies:
@@ -241,12 +242,11 @@ class SignQuestions:
         for start in range(0, units.size, BATCH):
             report(start, units.size)
             batch = [int(unit) for unit in units[start : start + BATCH] if self._open(name, int(unit))]
-            futures = []
+            futures, round_, waves = [], share.part(1.0), self._wave(len(batch) - 1)
             for index, unit in enumerate(batch):
-                waves = -(-(len(batch) - index) // self.executor.workers)
                 if share.exhausted():
                     break
-                task = self._task(name, unit, z, columns, limit, share.left / waves)
+                task = self._task(name, unit, z, columns, limit, round_.until(self._wave(index) / waves))
                 futures.append(self.executor.submit(ask_unit, self._recipe, task))
             answers = [outcome(future) for future in futures]
             claims = []
@@ -257,11 +257,15 @@ class SignQuestions:
             if share.exhausted() or (self.policy.rounds and silent >= PATIENCE):
                 return
 
+    def _wave(self, index: int) -> int:
+        """How many questions a worker has asked by the end of one of a batch."""
+        return 1 + index // self.executor.workers
+
     def _open(self, name: str, unit: int) -> bool:
         undecided = self.table.open(name)[unit] and self.table.as_claimed(name)[unit] == Status.UNDECIDED
         return self.policy.thorough or bool(undecided)
 
-    def _task(self, name: str, unit: int, z: Expression, columns: int, limit: float, seconds: float) -> UnitTask:
+    def _task(self, name: str, unit: int, z: Expression, columns: int, limit: float, budget: Budget) -> UnitTask:
         interval = self.table.bounds[name]
         upper_first = bool(interval.upper[:, unit].max() <= -interval.lower[:, unit].min())
         directions, parts = [], []
@@ -272,7 +276,7 @@ class SignQuestions:
                 directions.append(above)
                 parts.append(tuple(int(part) for part in np.flatnonzero(bound)))
         row = np.ascontiguousarray(z.rows[unit, :columns])
-        return UnitTask(unit, tuple(directions), tuple(parts), row, float(z.error[unit]), limit, seconds)
+        return UnitTask(unit, tuple(directions), tuple(parts), row, float(z.error[unit]), limit, budget)
 
     def _settle(self, name: str, claims: list[SignClaim]) -> None:
         """Have claims proved; those that are not are noted as such."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from eqverify.arrays import FloatArray
+from eqverify.budget import Budget
 from eqverify.domain import Polytope
 from eqverify.execution import Shared
 from eqverify.milp.encoding import Answer, Solver, SolverFactory, Verdict
@@ -40,7 +41,7 @@ class UnitTask:
         row: (columns,) z as a row over the columns of the models.
         error: bound on |z - row . columns|.
         unit_limit: seconds for one question.
-        seconds: for all of them.
+        budget: the time for all of them.
     """
 
     unit: int
@@ -49,7 +50,7 @@ class UnitTask:
     row: FloatArray
     error: float
     unit_limit: float
-    seconds: float
+    budget: Budget
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,15 +92,13 @@ def forget(recipe: Recipe) -> None:
 def ask_unit(recipe: Recipe, task: UnitTask) -> list[Reply]:
     """Ask until one direction is excluded everywhere, or all are answered; a direction ends at its first open part."""
     models = warm_models(recipe)
-    start = time.monotonic()
     replies: list[Reply] = []
     for above, parts in zip(task.directions, task.parts, strict=True):
         for part in parts:
-            left = task.seconds - (time.monotonic() - start)
-            if left <= 0:
+            if task.budget.exhausted():
                 return replies
             row, before = task.row if above else -task.row, time.monotonic()
-            answer = models[part].exceeds(row, -task.error, min(task.unit_limit, left))
+            answer = models[part].exceeds(row, -task.error, min(task.unit_limit, task.budget.left))
             replies.append(Reply(part, above, answer, time.monotonic() - before))
             if answer.verdict is not Verdict.NEVER:
                 break

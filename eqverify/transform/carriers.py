@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
+from eqverify.budget import checkpoint
 from eqverify.network.expression import Basis, Expression, value_range
 from eqverify.normal_form.form import NormalForm
 from eqverify.transform.chain import Chain, Layer
@@ -72,6 +73,7 @@ def _interpolate(rows: FloatArray, tolerance: float) -> tuple[IntArray, FloatArr
     """
     if not rows.any():
         return np.arange(0), np.zeros((rows.shape[0], 0))
+    checkpoint(2.0 * rows.size * min(rows.shape))
     import scipy.linalg  # a fifth of a second at start-up
 
     scale = np.abs(rows).max()  # norms of columns must not overflow

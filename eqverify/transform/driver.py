@@ -4,9 +4,9 @@
 original's own graph without channels and units that show nothing.  Where a chain of dense layers would have more than
 `EXPLODED` weights, and more than the network, that graph is written instead.
 
-``auto`` takes, among all shapes whose eps is within its limit, the one with the least cost: number of weights plus
-`RELU_WEIGHTS` per ReLU.  A verifier's bounds cost a product per weight and an undecided ReLU costs it a case split; the
-exchange rate is a convention, not a measurement.
+``auto`` takes, among all shapes whose eps is within its limit, the one with the least cost: the products of an
+evaluation plus `RELU_PRODUCTS` per ReLU.  A verifier's bounds cost products (of a convolution many more than it has
+weights) and an undecided ReLU costs it a case split; the exchange rate is a convention, not a measurement.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ EXPLODED = 1 << 24
 _IMPOSSIBLE = ("transform/overflow", "transform/too-large", "network/too-large")
 """Errors of a shape that say only that it is none for this network."""
 
-RELU_WEIGHTS = 4096
-"""How many weights a ReLU counts for in the cost of ``auto``."""
+RELU_PRODUCTS = 4096
+"""How many products a ReLU counts for in the cost of ``auto``."""
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # nothing that a rewrite computes is trusted
@@ -76,29 +76,31 @@ def _candidates(work: Work) -> list[Transformed]:
     candidates = [REALISATIONS["structured"](work)] if work.keeps_weights and shape != "leo" else []
     if candidates and shape != "auto" and candidates[0].network.relu_count == 0 and not candidates[0].epsilon.any():
         return candidates  # nothing is better
-    refused: list[InputError] = []
+    refused: list[InputError | TimeoutError] = []
 
     def attempt(name: str) -> None:
         try:
             candidates.append(REALISATIONS[name](work))
-        except InputError as error:
-            if error.code not in _IMPOSSIBLE:
+        except (InputError, TimeoutError) as error:
+            if isinstance(error, InputError) and error.code not in _IMPOSSIBLE:
                 raise
             refused.append(error)
+            work.refused.append(f"no {name}: {error.message if isinstance(error, InputError) else 'time limit'}")
 
     if shape in ("sequential", "auto"):
         attempt("sequential")
-        if work.leo_is_cheap(bool(refused) or candidates[-1].worst > work.options.max_epsilon):
-            attempt("leo")
-    if shape == "leo":
+    if shape == "leo" or (shape != "residual" and _wants_leo(work, candidates, bool(refused))):
         attempt("leo")
     if shape in ("residual", "auto"):
         attempt("residual")
-    if not candidates:
-        if not work.keeps_weights:
-            raise refused[0]
-        candidates.append(unchanged(work.problem))
-    return candidates
+    if not candidates and not work.keeps_weights:
+        raise refused[0]
+    return candidates or [unchanged(work.problem)]
+
+
+def _wants_leo(work: Work, candidates: Sequence[Transformed], refused: bool) -> bool:
+    """Whether LEO's passes are worth a try; more so where there is no good chain."""
+    return work.leo_is_cheap(refused or candidates[-1].worst > work.options.max_epsilon)
 
 
 def _chosen(candidates: Sequence[Transformed], work: Work) -> Transformed:
@@ -106,18 +108,20 @@ def _chosen(candidates: Sequence[Transformed], work: Work) -> Transformed:
     limit = work.options.max_epsilon
 
     def order(candidate: Transformed) -> tuple[bool, int, float]:
-        relus, weights = candidate.network.relu_count, candidate.network.parameter_count
-        cost = weights + RELU_WEIGHTS * relus if work.options.shape == "auto" else relus
+        relus, products = candidate.network.relu_count, candidate.network.products
+        cost = products + RELU_PRODUCTS * relus if work.options.shape == "auto" else relus
         return candidate.worst > limit, cost, candidate.worst
 
-    best = min(candidates, key=order)
-    note = ""
     own = candidates[0]
+    room = work.options.density * work.problem.network.products
+    sparse = [c for c in candidates if c.network.products <= room]
+    best = min(sparse if work.keeps_weights and sparse else candidates, key=order)
+    note = "" if len(sparse) == len(candidates) else f"; left out: over {work.options.density:g} times the products"
     most = max(EXPLODED, work.problem.network.parameter_count)
     if work.options.shape == "sequential" and best.network.parameter_count > most and work.keeps_weights:
         note = f"; a chain would have {best.network.parameter_count} weights"
         best = own
-    others = "; ".join(_described(candidate) for candidate in candidates if candidate is not best)
+    others = "; ".join([*(_described(c) for c in candidates if c is not best), *work.refused])
     reason = best.shape + (f", rather than {others}" if others else "") + note
     avoided = [c for c in candidates if c.worst > limit and c.network.relu_count < best.network.relu_count]
     exempted = any(place.rewrite == ROUNDING for place in best.declined)
@@ -133,4 +137,5 @@ def _chosen(candidates: Sequence[Transformed], work: Work) -> Transformed:
 
 def _described(candidate: Transformed) -> str:
     network, eps = candidate.network, at_most(candidate.worst, 2)
-    return f"{candidate.shape}: {network.relu_count} ReLUs, {network.parameter_count} weights, eps {eps}"
+    counts = f"{network.relu_count} ReLUs, {network.parameter_count} weights, {network.products} products"
+    return f"{candidate.shape}: {counts}, eps {eps}"

@@ -61,12 +61,15 @@ class TransformOptions:
         dtype: type of the written weights.
         max_epsilon: results with a larger proved deviation are avoided; in LEO's passes, those that compute new weights
             then leave layers alone, from the first on, until the deviation is at most this.
+        density: products of an evaluation for each of the original, at most; what takes more is left out where the
+            original's graph can be written.
     """
 
     shape: Shape = "sequential"
     passes: tuple[str, ...] = PASSES
     dtype: Element = "float32"
     max_epsilon: float = 1e-4
+    density: float = float("inf")
 
     def __post_init__(self) -> None:
         shapes = get_args(Shape)
@@ -92,6 +95,7 @@ class Transformed:
         removed: units that went though the facts leave them open (for ``leo``: all that went), and how.
         declined: why others stayed, by pass.
         wants_float64: whether it is float32 weights that eps, or the number of ReLUs, is limited by.
+        handed_on: whether the file is the original's, byte for byte.
         seconds: measured wall time.
     """
 
@@ -104,7 +108,13 @@ class Transformed:
     removed: tuple[RemovedUnit, ...] = ()
     declined: tuple[Declined, ...] = ()
     wants_float64: bool = False
+    handed_on: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def gained_on(self, network: Network) -> bool:
+        """Whether there are fewer ReLUs or weights than in a network."""
+        own = self.network
+        return own.relu_count < network.relu_count or own.parameter_count < network.parameter_count
 
     @property
     def worst(self) -> float:

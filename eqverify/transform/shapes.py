@@ -6,7 +6,7 @@ To add one, write a function from a `Work` to a `Transformed` and enter it in `R
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -40,8 +40,8 @@ _LEO_ENTRIES = 2_000_000
 """LEO's passes are cheap where all layers together have at most so many weights as dense matrices, or twenty times as
 many where that is asked for."""
 
-_ROW_ENTRIES = 1 << 27
-"""Numbers in rows of the normal form (1 GB), which is copied a few times."""
+_ROW_ENTRIES = 1 << 26
+"""Numbers in rows of the normal form (512 MB), which is copied a few times."""
 
 Writer = Callable[[NormalForm, Network, Element], Written]
 
@@ -54,11 +54,13 @@ class Work:
         problem: network and domain.
         facts: about it.
         options: of the caller.
+        refused: which shapes could not be made, and why.
     """
 
     problem: Problem
     facts: Facts
     options: TransformOptions
+    refused: list[str] = field(default_factory=list)
 
     @cached_property
     def forms(self) -> tuple[Rewritten[NormalForm], ...]:
@@ -195,6 +197,15 @@ def unchanged(problem: Problem) -> Transformed:
     network, read = problem.network, read_nodes(problem.network)
     if len(read) < len(network.nodes):
         network = Network(network.inputs, tuple(read), network.outputs)
+    return _as_is(network)
+
+
+def whole(problem: Problem) -> Transformed:
+    """The network itself, with all nodes."""
+    return _as_is(problem.network)
+
+
+def _as_is(network: Network) -> Transformed:
     unit_maps = {relu.name: UnitMap((Group(relu.name, np.arange(network.sizes[relu.name])),)) for relu in network.relus}
     return Transformed(network, unit_maps, np.zeros(network.output_size), "unchanged")
 

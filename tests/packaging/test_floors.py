@@ -12,7 +12,13 @@ ROOT = Path(__file__).parents[2]
 def floors() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    needed = [*project["dependencies"], *extras["testing"], *extras["distributed"], *extras["marabou"]]
+    needed = [
+        *project["dependencies"],
+        *extras["testing"],
+        *extras["distributed"],
+        *extras["embedding"],
+        *extras["marabou"],
+    ]
     return sorted(re.sub(r"^([\w-]+)>=([\d.]+)(?:;.*)?$", r"\1==\2", requirement) for requirement in needed)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from eqverify.approximate import questions
 from eqverify.bounds import Interval, crown_bounds
 from eqverify.bounds.lp import lp_of
+from eqverify.budget import Budget
 from eqverify.deciding.question import Question
 from eqverify.deciding.scip_backend import ask_solver
 from eqverify.domain import Assumption, Box, Polytope
@@ -242,7 +243,7 @@ def test_what_a_true_point_shows_is_not_excluded(seed, solver):
         asked.add_units(block)
         joint.add_units(block)
         none = np.zeros(units.size, dtype=bool)
-        answer = joint.settle(lambda point, claimed, none=none: (none, none), (none, none), 10.0)
+        answer = joint.settle(lambda point, claimed, none=none: (none, none), (none, none), Budget(10.0))
         shown = np.array([values[relu.source][k] > 0 for k in units.tolist()], dtype=bool)
         assert not (answer.never_above & shown).any()
         assert not (answer.never_below & ~shown).any()
@@ -279,7 +280,7 @@ def test_no_model_whose_numbers_are_too_far_apart_is_asked(monkeypatch):
     joint = IsaSolver(part)
     for block in model.blocks():
         joint.add_units(block)
-    answer = joint.settle(lambda point, claimed: claimed, (np.zeros(3, dtype=bool),) * 2, 5.0)
+    answer = joint.settle(lambda point, claimed: claimed, (np.zeros(3, dtype=bool),) * 2, Budget(5.0))
     assert answer.reason == APART
     assert not (answer.never_above | answer.never_below).any()
     for kind in (ScipSolver, LeoSolver):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
+from eqverify.budget import FOREVER, Budget
 from eqverify.domain import Assumption, box_domain
 from eqverify.equivalence.goals import epsilon_goals
 from eqverify.equivalence.joint import make_joint
@@ -17,7 +18,7 @@ from eqverify.network import evaluate_exact, outputs_exact
 from eqverify.search.assumption_bounder import AssumptionBounder
 from eqverify.search.box_cover import cover_set
 from eqverify.search.box_queue import Boxes
-from eqverify.search.engine import Bounded, BoxSearch, forever
+from eqverify.search.engine import Bounded, BoxSearch
 from eqverify.search.input_splitting import split_bounds
 from eqverify.testing.chains import chain_network
 from eqverify.testing.drawing import Sizes
@@ -129,7 +130,7 @@ def test_limits_are_kept_and_a_search_goes_on():
     search.run(max_boxes=5)
     assert search.boxes == 5
     assert search.open.all()
-    search.run(left=lambda: 0.0)
+    search.run(budget=Budget(0.0))
     assert search.boxes == 5
     search.run()
     assert search.proved.all()
@@ -206,7 +207,7 @@ def test_a_cover_has_all_inputs_that_satisfy_constraints_and_their_values(data):
     assumed = Assumption(np.array([rows]), np.zeros((1, network.input_size)), np.array([bound]))
     known = crown_bounds(network, box.lower[None], box.upper[None])
     cover = cover_set(
-        network, box.lower, box.upper, assumed, known, max_boxes=60, left=forever, attempt=lambda points: False
+        network, box.lower, box.upper, assumed, known, max_boxes=60, budget=FOREVER, attempt=lambda points: False
     )
     held = [
         all(Fraction(lo) <= v <= Fraction(hi) for lo, v, hi in zip(low, x, high, strict=True))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from eqverify.api.loading import load_problem
 from eqverify.bounds import crown_bounds
+from eqverify.budget import Budget
 from eqverify.network import Affine, evaluate_exact, evaluate_nodes
 from eqverify.search.input_splitting import split_bounds
 from eqverify.testing.chains import chain_network
@@ -116,7 +117,7 @@ def test_equal_box_budgets_give_equal_results():
 def test_limits_are_kept_and_leave_goals_open():
     network = hidden_stable_network()
     lower, upper = -np.ones((1, 2)), np.ones((1, 2))
-    for limits in ({"max_boxes": 0}, {"seconds": 0.0}):
+    for limits in ({"max_boxes": 0}, {"budget": Budget(0.0)}):
         found = split_bounds(network, lower, upper, undecided=everything(network), **limits)
         assert not found.complete
         assert all(mask.all() for mask in found.open.values())

@@ -6,6 +6,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
+from eqverify.budget import Budget
 from eqverify.errors import UsageError
 from eqverify.network import Affine
 from eqverify.search.sign_branching import prove_signs
@@ -119,7 +120,7 @@ def test_a_false_claim_is_refuted_by_a_point():
 def test_limits_leave_the_question_open():
     network = absolute_sum(2.1)
     bounds = crown_bounds(network, -np.ones((1, 2)), np.ones((1, 2)))
-    for limits in ({"max_nodes": 0}, {"max_nodes": 1}, {"seconds": 0.0}):
+    for limits in ({"max_nodes": 0}, {"max_nodes": 1}, {"budget": Budget(0.0)}):
         assert not ask(network, bounds, "affine1", 0, 1, **limits).proved
 
 

@@ -40,7 +40,7 @@ class Infeasible:
     def exceeds(self, row, threshold, time_limit):
         return Answer(Verdict.NEVER)
 
-    def settle(self, replay, known, time_limit):
+    def settle(self, replay, known, budget):
         return JointAnswer(np.ones(self.units, dtype=bool), np.ones(self.units, dtype=bool))
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eqverify.budget import Budget
 from eqverify.domain import Box, Domain, Polytope
 from eqverify.errors import EqverifyError
 from eqverify.milp.encoding import Answer, JointAnswer, Verdict
@@ -134,7 +135,7 @@ def test_odd_statuses_prove_nothing(status):
     isa.add_units(block)
     isa._model = Renamed(isa._model, getStatus=status, getDualbound=1.0, getNSols=0)
     nothing = np.zeros(1, dtype=bool)
-    answer = isa.settle(lambda point, claimed: (nothing, nothing), (nothing, nothing), 10.0)
+    answer = isa.settle(lambda point, claimed: (nothing, nothing), (nothing, nothing), Budget(10.0))
     assert answer.reason == status
     assert not answer.never_above.any()
     assert not answer.never_below.any()
@@ -153,7 +154,7 @@ def test_a_claim_that_does_not_replay_is_neither_witnessed_nor_excluded():
     solver = IsaSolver(polytope)
     solver.add_units(block)
     nothing = np.zeros(1, dtype=bool)
-    answer = solver.settle(lambda point, claimed: (nothing, nothing), (nothing, nothing), 10.0)
+    answer = solver.settle(lambda point, claimed: (nothing, nothing), (nothing, nothing), Budget(10.0))
     assert answer.reason == ""
     assert not answer.never_above.any()
     assert not answer.never_below.any()
@@ -170,7 +171,7 @@ class Joint:
     def add_units(self, block):
         pass
 
-    def settle(self, replay, known, time_limit):
+    def settle(self, replay, known, budget):
         replay(self.point, (np.ones(known[0].size, dtype=bool), np.ones(known[0].size, dtype=bool)))
         size = known[0].size
         return JointAnswer(np.zeros(size, dtype=bool), np.zeros(size, dtype=bool), self.answer)

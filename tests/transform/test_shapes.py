@@ -138,9 +138,9 @@ def test_auto_takes_the_least_cost_and_says_so():
 
 
 def test_auto_prefers_few_weights_where_relus_are_cheap(monkeypatch):
-    monkeypatch.setattr(driver, "RELU_WEIGHTS", 0)
+    monkeypatch.setattr(driver, "RELU_PRODUCTS", 0)
     assert made(two_convolutions(), "auto").shape == "structured"
-    monkeypatch.setattr(driver, "RELU_WEIGHTS", 10**6)
+    monkeypatch.setattr(driver, "RELU_PRODUCTS", 10**6)
     assert made(two_convolutions(), "auto").shape != "structured"
 
 

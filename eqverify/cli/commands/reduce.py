@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from eqverify.budget import Clock
+from eqverify.budget import Clock, TimeLimit
 from eqverify.cli.commands.shared import Json, in_groups, local_problem_of, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.options import keywords_of
@@ -17,6 +17,9 @@ from eqverify.reduction.options import ReduceOptions, require_mode
 if TYPE_CHECKING:
     from eqverify.reduction.boxes import BoxReductions
     from eqverify.reduction.directed import DirectedReduction
+
+_LEAST = 1e-3
+"""Seconds that are left where reading took them all."""
 
 
 _WRITTEN = Group.create_ordered("What is written")
@@ -110,6 +113,7 @@ def reduce(
         problem = local_problem_of(network, query, radius, around)
         clock.lap("read")
         keywords = {**keywords_of(options), "certificate": certificate is not None, "progress": progress}
+        keywords["time_limit"] = _left(options.time_limit, clock.seconds["read"])
         result: eq.Reduction | BoxReductions | DirectedReduction
         if for_property:
             result = eq.reduce_for_property(problem, **keywords)
@@ -131,3 +135,8 @@ def reduce(
     render.print_reductions(result, files, saving, seconds)
     if explain:
         print(lines)
+
+
+def _left(limit: TimeLimit, spent: float) -> TimeLimit:
+    """What reading left of a limit."""
+    return limit if limit == "auto" else max(limit - spent, _LEAST)

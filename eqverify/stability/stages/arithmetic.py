@@ -51,7 +51,7 @@ def alpha(run: Run) -> None:
     undecided = sum(int((run.table.status(name) == Status.UNDECIDED).sum()) for name in run.table.bounds)
     expected = seconds * (1 + ALPHA_FACTOR * run.table.undecided() / max(1, undecided))
     assumed, stop = run.assumed, never if run.assumed is None else run.budget.exhausted
-    if run.options.node_limit is None and assumed is None and expected > run.budget.left:
+    if run.options.node_limit is None and assumed is None and expected > run.budget.total_left:
         run.annotate(0, f"left out: CROWN took {seconds:.2f} s")
         return
     table, before = run.table, dict(run.table.bounds)

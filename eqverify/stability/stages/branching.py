@@ -56,7 +56,7 @@ def branch(run: Run) -> None:
         return
     fixed, region = run.options.node_limit is not None, run.assumed is not None
     questions, factor, going = 0, FEWER if region else 1.0, True
-    budget = run.budget if fixed else Budget(run.budget.left * SHARE * factor)
+    budget = run.budget if fixed else run.budget.part(SHARE * factor)
     while going and run.table.undecided() and not budget.exhausted():
         before = run.table.undecided()
         questions += _round(run, budget, factor)
@@ -215,7 +215,7 @@ class Layer:
             prove_signs,
             assumed=run.problem.given(part),
             max_nodes=nodes,
-            seconds=budget.left,
+            budget=budget,
             patience=self.patience,
         )
         workers = 1 if run.options.node_limit is not None else min(run.executor.workers, len(questions))

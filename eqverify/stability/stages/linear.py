@@ -45,11 +45,13 @@ def lp(run: Run) -> None:
     """All layers in order, all parts of the domain."""
     whole = run.options.node_limit is not None or run.assumed is not None
     cut = any(not part.is_box for part in run.problem.domain.polytopes)
-    budget = run.budget if whole else Budget(run.budget.left * SHARE * (2 if cut else 1))
-    program = program_of(run)
+    budget = run.budget if whole else run.budget.part(SHARE * (2 if cut else 1))
+    with run.budget.preparing():
+        program = program_of(run)
     if run.assumed is not None and (program is None or _refuted(run, program)):
         return
-    session = _Session(run, budget, program)
+    with run.budget.preparing():
+        session = _Session(run, budget, program)
     note = ""
     for relu in run.problem.network.relus:
         if not run.table.undecided() or budget.exhausted():

@@ -9,10 +9,9 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.bounds.constrained import emptiness
 from eqverify.bounds.crown import open_units
-from eqverify.budget import Budget
+from eqverify.budget import FOREVER, Budget
 from eqverify.domain import Assumption, Box
 from eqverify.search.box_cover import cover_set
-from eqverify.search.engine import forever
 from eqverify.search.sign_branching import prove_signs
 from eqverify.search.sign_tree import Guide, SignQuery
 from eqverify.stability.assumed import with_rows
@@ -53,7 +52,7 @@ def cover(run: Run) -> None:
     if free > run.options.split_inputs or not len(region.assumed):
         run.annotate(0, f"left out: {free} free inputs" if len(region.assumed) else "")
         return
-    share, fixed = Budget(run.budget.left * SPLIT_SHARE), run.options.node_limit is not None
+    fixed = run.options.node_limit is not None
 
     def attempt(points: FloatArray) -> bool:
         run.falsifier.try_points(points)
@@ -66,7 +65,7 @@ def cover(run: Run) -> None:
         region.assumed,
         run.bounds_on(0),
         max_boxes=SPLIT_BOXES if fixed else 10 * SPLIT_BOXES,
-        left=forever if fixed else lambda: share.left,
+        budget=FOREVER if fixed else run.budget.part(SPLIT_SHARE),
         attempt=attempt,
     )
     run.proofs(CoverProof(found.tree))
@@ -108,7 +107,7 @@ def branch_rows(run: Run) -> None:
         run.annotate(0, "left out")
         return
     fixed = run.options.node_limit is not None
-    refute_rows(run, run.budget if fixed else Budget(run.budget.left * _BRANCH_SHARE), run.options.branch_nodes)
+    refute_rows(run, run.budget if fixed else run.budget.part(_BRANCH_SHARE), run.options.branch_nodes)
 
 
 def refute_rows(run: Run, budget: Budget, nodes: int) -> bool:
@@ -127,7 +126,7 @@ def refute_rows(run: Run, budget: Budget, nodes: int) -> bool:
         asked = SignQuery(name, 0, -1, limit=_BELOW_ZERO, guide=Guide.root())
         (found,) = prove_signs(
             network, bounds, [asked], assumed=others, max_nodes=nodes,
-            seconds=budget.share(rows.size - place).left, patience=float("inf"),
+            budget=budget.share(rows.size - place), patience=float("inf"),
         )  # fmt: skip
         if found.proved:
             run.empty(Evidence.TREE, "branching on signs")

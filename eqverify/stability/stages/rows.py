@@ -15,7 +15,6 @@ from typing import Literal
 
 import numpy as np
 
-from eqverify.budget import Budget
 from eqverify.network import Affine, Relu
 from eqverify.stability.facts import Enough, never_enough
 from eqverify.stability.run import Run
@@ -77,7 +76,7 @@ def branch_rows_alone(run: Run, share: float) -> None:
         run: the proof.
         share: of the time left.
     """
-    run.annotate(_rows(run).signs(Budget(run.budget.left * share)), "")
+    run.annotate(_rows(run).signs(run.budget.part(share)), "")
 
 
 def branch_for_rows(run: Run, few: Enough = never_enough) -> None:

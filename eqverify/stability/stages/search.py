@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from eqverify.budget import Budget
+from eqverify.budget import FOREVER
 from eqverify.search.input_splitting import split_bounds
 from eqverify.stability.facts import Evidence
+from eqverify.stability.falsify import Stop
 from eqverify.stability.proofs import SplitProof
 from eqverify.stability.run import Run
 
@@ -20,14 +21,19 @@ SPLIT_BOXES = 20_000
 
 def sample(run: Run) -> None:
     """Random points and corners."""
-    run.falsifier.sample()
+    run.falsifier.sample(stop=_stop(run, 1.0))
 
 
 def falsify(run: Run) -> None:
     """Random points and corners, then gradient steps."""
-    run.falsifier.sample()
-    share = Budget(run.budget.left * CLIMB_SHARE)
-    run.falsifier.climb(run.budget.exhausted if run.options.node_limit is not None else share.exhausted)
+    stop = _stop(run, CLIMB_SHARE)
+    run.falsifier.sample(stop=stop)
+    run.falsifier.climb(stop)
+
+
+def _stop(run: Run, share: float) -> Stop:
+    """Ends a search when a share of the time is over; with a node limit, where time must not matter, all of it."""
+    return (run.budget if run.options.node_limit is not None else run.budget.part(share)).exhausted
 
 
 def split(run: Run) -> None:
@@ -50,7 +56,7 @@ def split(run: Run) -> None:
         below=table.below,
         constraints=[(part.matrix, part.bound) for part in domain.polytopes] if cut else None,
         max_boxes=SPLIT_BOXES if fixed else 1_000_000,
-        seconds=float("inf") if fixed else run.budget.left * SPLIT_SHARE,
+        budget=FOREVER if fixed else run.budget.part(SPLIT_SHARE),
     )
     run.falsifier.try_points(found.points)
     table.learn(found.bounds, run.at_least(Evidence.TREE))

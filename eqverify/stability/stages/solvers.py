@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 
 from eqverify.bounds.constrained import ConstrainedLp
-from eqverify.budget import Budget
 from eqverify.network import Affine
 from eqverify.search.sign_tree import SignQuery
 from eqverify.stability.facts import Evidence
@@ -67,9 +66,9 @@ def prove_claims(run: Run, name: str, claims: Sequence[SignClaim]) -> None:
     layer, fixed = Layer(run, name, patience=float("inf")), run.options.node_limit is not None
     for part in sorted({claim.part for claim in claims}):
         own = [claim for claim in claims if claim.part == part]
-        seconds = run.budget.left if fixed else min(max(sum(claim.seconds for claim in own), _LEAST), run.budget.left)
+        took = float("inf") if fixed else max(sum(claim.seconds for claim in own), _LEAST)
         questions = [SignQuery(name, claim.unit, 1 if claim.above else -1, guide=claim.guide) for claim in own]
-        layer.ask(part, questions, Budget(seconds), _FIXED_NODES if fixed else _NODES)
+        layer.ask(part, questions, run.budget.part(1.0, took), _FIXED_NODES if fixed else _NODES)
     run.journal.flush(run.solver)
 
 
@@ -81,11 +80,12 @@ def _ask(
     program: ConstrainedLp | None = None,
 ) -> SignQuestions:
     parts = run.problem, run.table, run.falsifier, run.factory, run.budget, policy
-    session = SignQuestions(*parts, executor=run.executor, prove=prove, program=program)
+    with run.budget.preparing():
+        session = SignQuestions(*parts, executor=run.executor, prove=prove, program=program)
     run.solver = session.description
     try:
         if program is not None:
-            _prove_empty(run, session.claimed_empty(run.budget.left / 2))
+            _prove_empty(run, session.claimed_empty(run.budget.share(2)))
         for node in run.problem.network.relus:
             if run.budget.exhausted() or not run.table.undecided():
                 break
@@ -102,7 +102,7 @@ def _prove_empty(run: Run, seconds: float | None) -> None:
     """Search for a proof of a claim that a region is empty, in the time that it took; None for no claim."""
     if seconds is None or not run.table.undecided():
         return
-    if refute_rows(run, Budget(min(max(seconds, _LEAST), run.budget.left)), _NODES):
+    if refute_rows(run, run.budget.part(1.0, max(seconds, _LEAST)), _NODES):
         return
     run.claimed_empty = True
     if run.table.trusts:
