@@ -34,7 +34,8 @@ class Problem:
     (120, 64)
 
     Attributes:
-        network: the network; where there is a tail, the part before it, whose outputs are the tensors at the cut.
+        network: the network, normalised where it was read from a file (M-6); where there is a tail, the part before
+            it, whose outputs are the tensors at the cut.
         specification: what the property file says; its arity fits the network.  Where there is a tail, its outputs are
             those of the whole model and are not compared.
         tail: what follows the network in its file, None for nothing.
@@ -92,6 +93,11 @@ class Problem:
         network, count = self.network, sum(len(case.unsafe) for case in self.cases)
         sizes = f"{network.input_size} inputs, {network.output_size} outputs"
         return f"<Problem: {network.relu_count} ReLUs, {sizes}, {count} disjuncts>"
+
+    @property
+    def relu_count(self) -> int:
+        """ReLUs before anything was done: of the file where the network was read from one."""
+        return self.network.relu_count + self.reading.folded
 
     @property
     def cases(self) -> tuple[Case, ...]:

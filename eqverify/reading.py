@@ -25,6 +25,7 @@ class Reading:
         rounded: tensors of the file whose numbers no float64 can hold: they mean the nearest ones instead, and so does
             what is said about the network (specs/onnx.md).
         model: gives the bytes of the file; None where there is none.
+        folded: ReLUs of the file that the network does without, being superfluous for all inputs (M-6).
     """
 
     probe: Probe | None = field(default=None, repr=False, compare=False)
@@ -32,6 +33,7 @@ class Reading:
     reason: str = "the network was made in memory"
     rounded: tuple[str, ...] = ()
     model: Model | None = field(default=None, repr=False, compare=False)
+    folded: int = 0
 
     def compare(self, points: FloatArray) -> None:
         """Compare at further points.
@@ -56,11 +58,13 @@ class Reading:
             "points": self.points,
             "reason": self.reason or None,
             "rounded": list(self.rounded),
+            "folded": self.folded,
         }
 
     def __str__(self) -> str:
         shown = ", ".join(self.rounded[:3]) + (", ..." if len(self.rounded) > 3 else "")
         rounded = f"; numbers mean the nearest float64 in {shown}" if self.rounded else ""
+        rounded += f"; {self.folded} ReLUs less, exactly, for all inputs" if self.folded else ""
         if not self.points:
             return f"NOT compared with onnxruntime: {self.reason or 'no points'}{rounded}"
         left = f"; not everywhere: {self.reason}" if self.reason else ""

@@ -10,6 +10,7 @@ from eqverify.arrays import IEEE
 from eqverify.checker import Arithmetic, Verdict, check_bytes
 from eqverify.errors import LimitError, Place, UsageError
 from eqverify.files import contents, read_limited
+from eqverify.kernels import numpy_alone
 
 _MOST_BYTES = 1 << 31
 """Of each file that is checked."""
@@ -56,7 +57,8 @@ def check(
     first, second, last = (_bytes(Path(path)) for path in (network, query, certificate))
     second, last = contents(second, MAX_TEXT_BYTES), contents(last, _MOST_BYTES)
     written = None if reduced is None else whole_bytes(_bytes(Path(reduced)), reduced)
-    verdict = check_bytes(whole_bytes(first, network), second, written, last, arithmetic)
+    with numpy_alone():
+        verdict = check_bytes(whole_bytes(first, network), second, written, last, arithmetic)
     if not verdict.verified:
         return verdict
     domain = lower(load_query(query)).domain

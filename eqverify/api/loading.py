@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 from eqverify.arrays import IEEE
 from eqverify.bounds import interval_bounds
 from eqverify.domain import Domain, Specification, box_domain
-from eqverify.errors import EqverifyError, InputError, Place
+from eqverify.errors import ContradictionError, EqverifyError, InputError, Place
 from eqverify.files import Source, contents, source_name
-from eqverify.network import Network
+from eqverify.network import Network, evaluate_nodes, evaluation_error, join_outputs
 from eqverify.numerals import round_down, round_up
 from eqverify.problem import Problem, domain_problem
 from eqverify.reading import Reading
@@ -91,11 +91,13 @@ def compared(file: Source, front: Front, domain: Domain | None) -> Reading:
     Raises:
         InputError: `read/differs`; `read/beyond-type` where a bound at the end of a type was read as none and values
             may be beyond it on the domain.
+        ContradictionError: `read/normalised` where the normalised network differs from the stored one.
     """
     from eqverify.export.comparison import probe_points
 
-    network = front.network
-    reading = Reading(partial(_compare, file, network), reason="", rounded=front.rounded)
+    network = front.as_stored
+    folded = network.relu_count - front.network.relu_count
+    reading = Reading(partial(_compare, file, front), reason="", rounded=front.rounded, folded=folded)
     if front.open_ends and domain is not None and domain.size == network.input_size:
         _require_range(file, front, domain)
     if domain is None or domain.size == network.input_size:
@@ -105,7 +107,7 @@ def compared(file: Source, front: Front, domain: Domain | None) -> Reading:
 
 def _require_range(file: Source, front: Front, domain: Domain) -> None:
     """Raise where values may be beyond the numbers of the network's type on the domain."""
-    network = front.network
+    network = front.as_stored
     most = np.finfo(network.element).max
     hull = domain.hull
     for name, interval in interval_bounds(network, hull.lower[None], hull.upper[None]).items():
@@ -120,11 +122,28 @@ def _require_range(file: Source, front: Front, domain: Domain) -> None:
             )
 
 
-def _compare(path: Source, network: Network, points: FloatArray) -> tuple[int, str]:
+def _compare(path: Source, front: Front, points: FloatArray) -> tuple[int, str]:
     from eqverify.export.comparison import compare_reading
     from eqverify.frontend.onnx import read_bytes
 
-    return compare_reading(read_bytes(path), network, points, source_name(path))
+    if front.network is not front.as_stored:
+        _require_same(front, points, path)
+    return compare_reading(read_bytes(path), front.as_stored, points, source_name(path))
+
+
+def _require_same(front: Front, points: FloatArray, path: Source) -> None:
+    """Raise where the normalised network differs from the stored one by more than the rounding of both."""
+    sides = [(network, evaluate_nodes(network, points)) for network in (front.as_stored, front.network)]
+    one, other = (join_outputs(network, values) for network, values in sides)
+    allowed = sum(join_outputs(network, evaluation_error(network, values)) for network, values in sides)
+    with np.errstate(invalid="ignore"):
+        if (np.abs(one - other) > allowed).any():
+            raise ContradictionError(
+                "read/normalised",
+                "the normalised network computes something else than the one that was read",
+                place=Place(file=source_name(path)),
+                hint="a defect of eqverify; please report it with the file",
+            )
 
 
 def load_query(path: str | Path) -> Query:

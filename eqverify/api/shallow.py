@@ -96,7 +96,7 @@ class ShallowReport:
             "units": {name: list(pair) for name, pair in self.units().items()},
             "ramps_apart": self.shallow.ramps_apart,
             "carriers": self.shallow.carriers,
-            "relus_before": self.problem.network.relu_count,
+            "relus_before": self.problem.relu_count,
             "relus_after": self.shallow.network.relu_count,
             "epsilon_inside": float(self.shallow.epsilon.max(initial=0.0)),
             "error_bound": float(self.shallow.bound.max(initial=0.0)),

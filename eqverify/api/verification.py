@@ -76,7 +76,7 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, _named(parsed, networks), options)
     problem, data = _load(parsed, specification, networks)
-    options.counted(problem.network.relu_count)
+    options.counted(problem.relu_count)
     return run.decide(problem, data)
 
 
@@ -130,6 +130,9 @@ def _named(query: Query, networks: Model | Mapping[str, Model]) -> dict[str, Mod
     """The networks by declared name."""
     declared = [network.name for network in query.networks]
     given = dict(networks) if isinstance(networks, Mapping) else {"": networks}
+    for network in query.networks:  # may be given once more, as the same file
+        if network.equal_to in given and _same_file(given.get(network.name), given[network.equal_to]):
+            del given[network.name]
     wanted = [network.name for network in query.networks if network.equal_to is None]
     if len(declared) == len(given) == 1 and (query.version == "1.0" or "" in given):
         return {declared[0]: next(iter(given.values()))}
@@ -142,6 +145,11 @@ def _named(query: Query, networks: Model | Mapping[str, Model]) -> dict[str, Mod
             hint="give --network NAME=FILE once for each declared network that is not equal-to another",
         )
     return given
+
+
+def _same_file(one: Model | None, other: Model) -> bool:
+    paths = [Path(path) for path in (one, other) if isinstance(path, str | Path)]
+    return len(paths) == 2 and all(path.is_file() for path in paths) and paths[0].samefile(paths[1])
 
 
 def _check_elements(query: Query, network: Network) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds.interval import Bounds, Interval, centred
+from eqverify.kernels import kernels
 from eqverify.network import UNIT_ROUNDOFF, Affine, Dense, LinearMap, Network, Relu, gamma
 from eqverify.network.evaluate import UNDERFLOW, lost_coefficients
 
@@ -239,7 +240,8 @@ class Pullback:
         bias, error = node.bias, self.ground.affine_error(node)
         if row.columns is not None:
             bias, error = bias[row.columns], error[:, row.columns]
-        self._shift(row.values @ bias, _times(np.abs(row.values), error))
+        form = kernels(numbers=row.values.size).rows
+        self._shift(*form.measured(row.values, bias[None, None], error[:, None]))
         for term in node.terms:
             columns = self.ground.columns(term.source) if isinstance(term.map, Dense) else None
             self.error = self.error + self.ground.lost(term.source)
@@ -247,13 +249,12 @@ class Pullback:
 
     def _through_relu(self, node: Relu, row: Row) -> None:
         relaxation = self.ground.relaxations[node.name]
-        alpha, lam, offset = (_columns(a, row.columns) for a in (relaxation.alpha, relaxation.lam, relaxation.offset))
-        reach = _columns(self.ground.bounds[node.source].magnitude, row.columns)
-        positive = np.maximum(row.values, 0.0)
-        negative = row.values - positive
-        lift = _times(positive, offset) if offset.ndim == 2 else np.asarray((positive * offset).sum(axis=2))
-        pulled = positive * per_row(lam) + negative * per_row(alpha)
-        rounding = gamma(row.values.shape[-1] + 2) * lift + 2 * UNIT_ROUNDOFF * _times(np.abs(pulled), reach)
+        lines = (relaxation.alpha, relaxation.lam, relaxation.offset)
+        alpha, lam, offset = (per_row(_columns(a, row.columns)) for a in lines)
+        reach = per_row(_columns(self.ground.bounds[node.source].magnitude, row.columns))
+        form = kernels(numbers=2 * row.values.size).rows
+        pulled, lift, size = form.through(row.values, alpha, lam, offset, reach)
+        rounding = gamma(row.values.shape[-1] + 2) * lift + 2 * UNIT_ROUNDOFF * size
         self._shift(lift, rounding + self.ground.lost(node.source))
         self.add(node.source, Row(pulled, row.columns))
 
@@ -265,9 +266,10 @@ class Pullback:
                 continue
             rows = inputs[port.name] = row.full(port.size)
             centre, radius = centred(self.ground.bounds[port.name])
-            size = np.abs(rows)
-            amount = _times(rows, centre) + _times(size, radius)
-            self._shift(amount, gamma(port.size + 4) * _times(size, np.abs(centre) + radius))
+            form, middle, spread = kernels(numbers=rows.size).rows, centre[:, None], radius[:, None]
+            along, size = form.measured(rows, middle, np.abs(middle) + spread)
+            _, across = form.measured(rows, middle, spread)
+            self._shift(along + across, gamma(port.size + 4) * size)
         result = np.nextafter(self.constant + self.error * _SAFETY + UNDERFLOW, np.inf)
         result = np.where(np.isnan(result), np.inf, result)
         return LinearBound(np.broadcast_to(result, (self.ground.boxes, result.shape[1])), inputs, entering)

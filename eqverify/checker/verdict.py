@@ -19,6 +19,7 @@ from eqverify.frontend.onnx import parse_network, unpacked
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.frontend.vnnlib.reader import decode
 from eqverify.network import Network, Relu
+from eqverify.network.normalise import normalised
 from eqverify.reading import Reading
 
 Arithmetic = Literal["float", "exact"]
@@ -100,7 +101,7 @@ def check_bytes(
     if arithmetic not in ("float", "exact"):
         raise UsageError("usage/arithmetic", "unknown arithmetic", value=arithmetic, hint="use float or exact")
     try:
-        original, specification = _model(network), lower(parse_query(decode(query)))
+        original, specification = normalised(_model(network)), lower(parse_query(decode(query)))
         numbers = Floats() if arithmetic == "float" else Rationals()
         reader, files = Reader(certificate, original), {"network": network, "property": query}
         if len(specification.networks) != 1 or specification.domain.size != original.input_size:

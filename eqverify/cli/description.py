@@ -42,12 +42,12 @@ def describe_network(path: Path, query: Path | None = None) -> Pairs:
         pairs.append(("behind the cut", f"{about.cut.copied} nodes, copied"))
     if not about.unsupported or about.cut is not None:
         front = read_front(path)
-        network = front.network
+        network = front.as_stored
         specification = None if query is None else lower(load_query(query))
         pairs.append(("read", compared(path, front, None if specification is None else specification.domain)))
     if not about.unsupported:
         sizes = ", ".join(str(network.sizes[node.name]) for node in network.relus)
-        pairs += [("ReLU layers", sizes or "none"), ("ReLUs", network.relu_count), ("digest", network.digest)]
+        pairs += [("ReLU layers", sizes or "none"), ("ReLUs", network.relu_count), ("digest", front.network.digest)]
     return pairs
 
 

@@ -123,7 +123,7 @@ def _claim(result: Reduction) -> str:
 
 def print_reduction(result: Reduction, output: object, seconds: Mapping[str, float]) -> None:
     """The table of a reduction and what is proved about it."""
-    before, after = result.problem.network.relu_count, result.network.relu_count
+    before, after = result.problem.relu_count, result.network.relu_count
     _print_table(_layer_table(result.layers))
     _print_stages(result.facts, seconds)
     share = f" ({100 * (before - after) / before:.1f} % removed)" if before else ""
@@ -184,7 +184,7 @@ def print_disjuncts(
     counts = ", ".join(f"{n} {name}" for name, n in result.counts.items() if n)
     pairs: list[tuple[str, object]] = [
         ("verdict", f"{result.verdict} ({counts})"),
-        ("ReLUs", f"{result.problem.network.relu_count} in the original"),
+        ("ReLUs", f"{result.problem.relu_count} in the original"),
         ("read", result.problem.reading),
         ("seconds", _times(seconds)),
     ]
@@ -203,7 +203,7 @@ def print_boxes(result: BoxReductions, files: Sequence[Sequence[Path]], seconds:
         relus, eps = str(reduction.network.relu_count), at_most(reduction.epsilon)
         table.add_row(str(number), relus, eps, Text(", ".join(map(str, own))))
     _print_table(table)
-    before = result.problem.network.relu_count
+    before = result.problem.relu_count
     read = ("read", result.problem.reading)
     advice = _advice(result.reductions)
     print_pairs([("ReLUs", f"{before} in the original"), read, ("seconds", _times(seconds)), *advice])

@@ -25,7 +25,7 @@ from eqverify.deciding.context import (
 )
 from eqverify.deciding.nearness import Reached
 from eqverify.deciding.options import VerifyOptions
-from eqverify.deciding.presolve import output_bounds, positive_rows
+from eqverify.deciding.presolve import left_open, output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
 from eqverify.deciding.settling import REASONS, settle, settle_end
 from eqverify.deciding.signs import branch_question
@@ -132,6 +132,7 @@ class VerifyRun:
             return self._answer("unknown", "")
         stop = self.budget.exhausted
         cases = [case for case in problem.cases if case.written is None or not case.written.is_empty(stop)]
+        cases = left_open(problem.network, cases, stop) if self.reduction else cases
         if len(cases) < len(problem.cases):
             self.evidence[_BOUNDS] = None
         try:
@@ -521,7 +522,7 @@ class VerifyRun:
             verdict = "unknown"
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
-        before = self.problem.network.relu_count
+        before = self.problem.relu_count
         claimed = 0 if verdict == "sat" else len(self.claimed) + self.accepted
         return Verification(
             verdict,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from eqverify.domain.polytope import Domain, Polytope
@@ -103,11 +104,15 @@ class Specification:
     version: str = "1.0"
     source: str | None = field(default=None)
 
-    @property
+    @cached_property
     def domain(self) -> Domain:
         """The union of the cases' polytopes, each listed once."""
-        parts = {id(case.polytope): case.polytope for case in self.cases}
-        written = tuple(tuple(c.written for c in self.cases if c.polytope is p and c.written) for p in parts.values())
+        parts: dict[int, Polytope] = {}
+        limits: dict[int, list[Written]] = {}
+        for case in self.cases:
+            parts[id(case.polytope)] = case.polytope
+            limits.setdefault(id(case.polytope), []).extend([case.written] if case.written else [])
+        written = tuple(map(tuple, limits.values()))
         meant = any(case.written is None for case in self.cases)
         return Domain(tuple(parts.values()), () if meant else written)
 

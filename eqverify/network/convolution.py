@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from types import ModuleType
 from typing import TypeVar
 
 import numpy as np
@@ -14,12 +15,11 @@ import numpy.typing as npt
 
 from eqverify.arrays import ExactArray, FloatArray, IntArray, frozen
 from eqverify.errors import InputError
-from eqverify.network.linear import LinearMap
+from eqverify.kernels import FEW_ROWS, kernels, windows_numpy
+from eqverify.kernels.windows_numpy import Window
+from eqverify.network.linear import LinearMap, Real, Vectors
 
 Scalar = TypeVar("Scalar", np.float64, np.object_)
-
-_CHUNK_NUMBERS = 1 << 17
-"""Padded numbers worked on at a time: 1 MB, so that they stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,27 +90,17 @@ class Convolution(LinearMap):
     def positions(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
         """Each position of the window, with the padded inputs it reads."""
         for position in np.ndindex(*self.window):
-            axes = zip(position, self.dilations, self.strides, self.output_extents, strict=True)
-            yield position, tuple(slice(p * d, p * d + s * (n - 1) + 1, s) for p, d, s, n in axes)
+            yield position, self._geometry.reads(position)
 
     def _windows(self) -> Iterator[tuple[slice, ...]]:
         """As `positions`, for padded batches with channels."""
         for _, read in self.positions():
             yield (slice(None), slice(None), *read)
 
-    def _padded_shape(self, batch: int) -> tuple[int, ...]:
-        axes = zip(self.extents, self.before, self.after, strict=True)
-        return (batch, self.channels, *(n + b + a for n, b, a in axes))
-
-    @property
-    def _inside(self) -> tuple[slice, ...]:
-        """Where the input lies in its padded form."""
-        return (slice(None), slice(None), *(slice(b, b + n) for b, n in zip(self.before, self.extents, strict=True)))
-
     def _padded(self, x: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """(batch, in) -> (batch, channels, *padded extents)."""
-        padded = np.zeros(self._padded_shape(len(x)), dtype=x.dtype)
-        padded[self._inside] = x.reshape(len(x), self.channels, *self.extents)
+        padded = np.zeros(self._geometry.padded(len(x), self.channels), dtype=x.dtype)
+        padded[self._geometry.inside] = x.reshape(len(x), self.channels, *self.extents)
         return padded
 
     def _unfolded(self, x: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
@@ -124,42 +114,37 @@ class Convolution(LinearMap):
         """The transpose of `_unfolded`."""
         batch = len(columns)
         parts = columns.reshape(batch, self.channels, math.prod(self.window), *self.output_extents)
-        padded = np.zeros(self._padded_shape(batch), dtype=columns.dtype)
+        padded = np.zeros(self._geometry.padded(batch, self.channels), dtype=columns.dtype)
         for index, read in enumerate(self._windows()):
             padded[read] += parts[:, :, index]
-        return padded[self._inside].reshape(batch, -1)
-
-    def _chunks(self, rows: int) -> Iterator[slice]:
-        step = max(1, _CHUNK_NUMBERS // math.prod(self._padded_shape(1)))
-        return (slice(start, start + step) for start in range(0, rows, step))
+        return padded[self._geometry.inside].reshape(batch, -1)
 
     @cached_property
-    def _taps(self) -> FloatArray:
-        """The kernel by position of the window: (window, groups, out channels per group, in channels per group)."""
-        taps = self.kernel.reshape(self.groups, -1, self.kernel.shape[1], math.prod(self.window))
-        return np.ascontiguousarray(taps.transpose(3, 0, 1, 2))
+    def _geometry(self) -> Window:
+        return Window(
+            self.extents, self.output_extents, self.strides, self.dilations, self.before, self.after, self.groups
+        )
 
-    def forward(self, x: FloatArray) -> FloatArray:
+    @cached_property
+    def _single(self) -> npt.NDArray[np.float32]:
+        return self.kernel.astype(np.float32)
+
+    def _form(self, rows: int) -> ModuleType:
+        """The loops for so many rows; those that are compiled know two axes at most."""
+        form = kernels(products=float(rows) * self.shape[0] * self.fan_in)
+        return form.windows if rows >= FEW_ROWS and len(self.extents) <= 2 else windows_numpy
+
+    def forward(self, x: Vectors[Real]) -> Vectors[Real]:
         rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-        result = np.empty((len(rows), self.shape[0]))
-        for chunk in self._chunks(len(rows)):
-            padded = self._padded(rows[chunk])
-            total = np.zeros((len(padded), self.groups, self._taps.shape[2], math.prod(self.output_extents)))
-            for tap, read in zip(self._taps, self._windows(), strict=True):
-                total += tap @ padded[read].reshape(len(padded), self.groups, self.kernel.shape[1], -1)
-            result[chunk] = total.reshape(len(padded), -1)
-        return result.reshape(*x.shape[:-1], self.shape[0])
+        kernel = self._single if x.dtype == np.float32 else self.kernel
+        product: Vectors[Real] = self._form(len(rows)).forward(rows, kernel, self._geometry)
+        return product.reshape(*x.shape[:-1], self.shape[0])
 
-    def backward(self, y: FloatArray) -> FloatArray:
+    def backward(self, y: Vectors[Real]) -> Vectors[Real]:
         rows = y.reshape(math.prod(y.shape[:-1]), y.shape[-1])
-        result = np.empty((len(rows), self.shape[1]))
-        for chunk in self._chunks(len(rows)):
-            part = rows[chunk].reshape(-1, self.groups, self._taps.shape[2], math.prod(self.output_extents))
-            padded = np.zeros(self._padded_shape(len(part)))
-            for tap, read in zip(self._taps.transpose(0, 1, 3, 2), self._windows(), strict=True):
-                padded[read] += (tap @ part).reshape(len(part), self.channels, *self.output_extents)
-            result[chunk] = padded[self._inside].reshape(len(part), -1)
-        return result.reshape(*y.shape[:-1], self.shape[1])
+        kernel = self._single if y.dtype == np.float32 else self.kernel
+        product: Vectors[Real] = self._form(len(rows)).backward(rows, kernel, self._geometry)
+        return product.reshape(*y.shape[:-1], self.shape[1])
 
     @cached_property
     def _absolute(self) -> Convolution:
@@ -219,10 +204,10 @@ class TransposedConvolution(LinearMap):
     def fan_out(self) -> int:
         return self.convolution.fan_in
 
-    def forward(self, x: FloatArray) -> FloatArray:
+    def forward(self, x: Vectors[Real]) -> Vectors[Real]:
         return self.convolution.backward(x)
 
-    def backward(self, y: FloatArray) -> FloatArray:
+    def backward(self, y: Vectors[Real]) -> Vectors[Real]:
         return self.convolution.forward(y)
 
     @cached_property

@@ -11,7 +11,7 @@ import numpy as np
 
 from eqverify.arrays import ExactArray, FloatArray, IntArray, frozen
 from eqverify.errors import InputError
-from eqverify.network.linear import LinearMap, scattered
+from eqverify.network.linear import LinearMap, Real, Vectors, scattered
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +49,12 @@ class ScaledSelection(LinearMap):
         used = self.indices[self.scale != 0]
         return int(np.bincount(used, minlength=1).max(initial=1))
 
-    def forward(self, x: FloatArray) -> FloatArray:
-        return np.asarray(x[..., self.indices] * self.scale)
+    def forward(self, x: Vectors[Real]) -> Vectors[Real]:
+        return np.asarray(x[..., self.indices] * self.scale.astype(x.dtype))
 
-    def backward(self, y: FloatArray) -> FloatArray:
+    def backward(self, y: Vectors[Real]) -> Vectors[Real]:
         used = self.scale != 0
-        scaled = (y * self.scale)[..., used]
+        scaled = (y * self.scale.astype(y.dtype))[..., used]
         return scattered(scaled, self.indices[used], self.size, distinct=self.fan_out == 1)
 
     def absolute(self) -> LinearMap:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eqverify.arrays import FloatArray, frozen
+from eqverify.arrays import FloatArray, IntArray, frozen
 from eqverify.errors import InputError, Place
 from eqverify.network.linear import LinearMap
+
+_DIGESTED = 1 << 16
+"""Numbers that a digest takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +200,9 @@ class Network:
 
     def until(self, *names: str) -> Network:
         """The network that ends at nodes of these names, which are its outputs: only what they read."""
-        wanted, nodes = set(names), []
-        for node in reversed(self.nodes):
-            if node.name in wanted:
-                wanted.update(node.sources)
-                nodes.append(node)
+        nodes = needed_nodes(self.nodes, names)
         ports = tuple(Port(name, (self.sizes[name],), "float64", name) for name in names)
-        return Network(self.inputs, tuple(reversed(nodes)), ports)
+        return Network(self.inputs, nodes, ports)
 
     @cached_property
     def digest(self) -> str:
@@ -217,14 +217,30 @@ class Network:
         return state.hexdigest()
 
 
+def needed_nodes(nodes: Sequence[Node], names: Iterable[str]) -> tuple[Node, ...]:
+    """Those of some nodes in topological order that nodes of these names need, themselves among them."""
+    wanted, found = set(names), []
+    for node in reversed(nodes):
+        if node.name in wanted:
+            wanted.update(node.sources)
+            found.append(node)
+    return tuple(reversed(found))
+
+
 def _digest_affine(state: hashlib._Hash, node: Affine) -> None:
-    state.update(repr(node.bias.shape).encode())
-    state.update((node.bias + 0.0).astype("<f8").tobytes())
+    _digest_array(state, node.bias)
     for term in node.terms:
         state.update(repr((type(term.map).__name__, term.map.shape)).encode())
         for array in term.map.parameters():
-            state.update(repr(array.shape).encode())
-            state.update((array + 0).astype(array.dtype.newbyteorder("<")).tobytes())
+            _digest_array(state, array)
+
+
+def _digest_array(state: hashlib._Hash, array: FloatArray | IntArray) -> None:
+    """Shape and numbers, little-endian and without -0; piece by piece, since a copy of a large matrix takes long."""
+    state.update(repr(array.shape).encode())
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, _DIGESTED):
+        state.update((flat[start : start + _DIGESTED] + 0).astype(array.dtype.newbyteorder("<")).tobytes())
 
 
 def check_invariants(network: Network) -> None:

@@ -12,13 +12,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from eqverify.arrays import ExactArray, FloatArray, IntArray, frozen
 from eqverify.errors import InputError
 
 UNIT_ROUNDOFF = 2.0**-53
+
+Real = TypeVar("Real", np.float32, np.float64)
+Vectors = npt.NDArray[Real]
+"""float64 for bounds, float32 for what need not be one."""
 
 
 class LinearMap(ABC):
@@ -26,6 +32,7 @@ class LinearMap(ABC):
 
     Rounding contract, relied on by every bound: `forward` and `backward` return floating-point results whose error is
     at most gamma_k |W| |x| with k = `fan_in` + 2 (`fan_out` + 2), in any order of summation (Higham 2002, eq. 3.5).
+    That is for float64; float32 vectors are multiplied in float32, and nothing may rest on the result.
     """
 
     @property
@@ -54,11 +61,11 @@ class LinearMap(ABC):
         return False
 
     @abstractmethod
-    def forward(self, x: FloatArray) -> FloatArray:
+    def forward(self, x: Vectors[Real]) -> Vectors[Real]:
         """W x for each of a batch: (..., in) -> (..., out)."""
 
     @abstractmethod
-    def backward(self, y: FloatArray) -> FloatArray:
+    def backward(self, y: Vectors[Real]) -> Vectors[Real]:
         """W^T y for each of a batch: (..., out) -> (..., in)."""
 
     @abstractmethod
@@ -100,10 +107,10 @@ class Identity(LinearMap):
     def copies(self) -> bool:
         return True
 
-    def forward(self, x: FloatArray) -> FloatArray:
+    def forward(self, x: Vectors[Real]) -> Vectors[Real]:
         return x
 
-    def backward(self, y: FloatArray) -> FloatArray:
+    def backward(self, y: Vectors[Real]) -> Vectors[Real]:
         return y
 
     def absolute(self) -> LinearMap:
@@ -172,10 +179,10 @@ class Diagonal(LinearMap):
         powers_of_two = all(abs(math.frexp(float(d))[0]) == 0.5 for d in np.unique(self.divisor))
         return 0.0 if powers_of_two else UNIT_ROUNDOFF
 
-    def forward(self, x: FloatArray) -> FloatArray:
-        return np.asarray(x * self._ratio)
+    def forward(self, x: Vectors[Real]) -> Vectors[Real]:
+        return np.asarray(x * self._ratio.astype(x.dtype))
 
-    def backward(self, y: FloatArray) -> FloatArray:
+    def backward(self, y: Vectors[Real]) -> Vectors[Real]:
         return self.forward(y)
 
     def absolute(self) -> LinearMap:
@@ -192,13 +199,13 @@ class Diagonal(LinearMap):
         return self.scale, self.divisor
 
 
-def scattered(y: FloatArray, indices: IntArray, size: int, *, distinct: bool) -> FloatArray:
+def scattered(y: Vectors[Real], indices: IntArray, size: int, *, distinct: bool) -> Vectors[Real]:
     """(..., n) -> (..., size): the sums of what goes to each place; `distinct` where no place occurs twice."""
     if distinct:
-        result = np.zeros((*y.shape[:-1], size))
+        result = np.zeros((*y.shape[:-1], size), dtype=y.dtype)
         result[..., indices] = y
         return result
-    columns = np.zeros((size, *y.shape[:-1]))
+    columns = np.zeros((size, *y.shape[:-1]), dtype=y.dtype)
     np.add.at(columns, indices, np.moveaxis(y, -1, 0))
     return np.moveaxis(columns, 0, -1)
 
@@ -237,10 +244,10 @@ class Selection(LinearMap):
     def copies(self) -> bool:
         return True
 
-    def forward(self, x: FloatArray) -> FloatArray:
+    def forward(self, x: Vectors[Real]) -> Vectors[Real]:
         return np.asarray(x[..., self.indices])
 
-    def backward(self, y: FloatArray) -> FloatArray:
+    def backward(self, y: Vectors[Real]) -> Vectors[Real]:
         return scattered(y, self.indices, self.size, distinct=self.fan_out == 1)
 
     def absolute(self) -> LinearMap:
@@ -286,11 +293,11 @@ class Dense(LinearMap):
     def fan_out(self) -> int:
         return int(self.matrix.shape[0])
 
-    def forward(self, x: FloatArray) -> FloatArray:
-        return np.asarray(x @ self.matrix.T)
+    def forward(self, x: Vectors[Real]) -> Vectors[Real]:
+        return np.asarray(x @ self.matrix.astype(x.dtype, copy=False).T)
 
-    def backward(self, y: FloatArray) -> FloatArray:
-        return np.asarray(y @ self.matrix)
+    def backward(self, y: Vectors[Real]) -> Vectors[Real]:
+        return np.asarray(y @ self.matrix.astype(y.dtype, copy=False))
 
     @cached_property
     def _absolute(self) -> Dense:

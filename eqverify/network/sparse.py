@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from eqverify.arrays import ExactArray, FloatArray, IntArray, frozen
 from eqverify.errors import InputError
-from eqverify.network.linear import LinearMap
+from eqverify.network.linear import LinearMap, Real, Vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +91,22 @@ class Sparse(LinearMap):
 
         return csr_array((self.data, self.indices, self.starts), shape=self.shape)
 
-    def forward(self, x: FloatArray) -> FloatArray:
-        rows = x.reshape(-1, self.columns) if x.size else np.zeros((int(np.prod(x.shape[:-1])), self.columns))
-        return np.ascontiguousarray((self.matrix @ rows.T).T).reshape(*x.shape[:-1], self.shape[0])
+    @cached_property
+    def _single(self) -> Any:
+        return self.matrix.astype(np.float32)
 
-    def backward(self, y: FloatArray) -> FloatArray:
-        rows = y.reshape(-1, self.shape[0]) if y.size else np.zeros((int(np.prod(y.shape[:-1])), self.shape[0]))
-        return np.ascontiguousarray((self.matrix.T @ rows.T).T).reshape(*y.shape[:-1], self.columns)
+    def _in_precision(self, dtype: npt.DTypeLike) -> Any:
+        return self._single if dtype == np.float32 else self.matrix
+
+    def forward(self, x: Vectors[Real]) -> Vectors[Real]:
+        rows = x.reshape(int(np.prod(x.shape[:-1])), self.columns)
+        product = self._in_precision(x.dtype) @ rows.T
+        return np.ascontiguousarray(product.T).reshape(*x.shape[:-1], self.shape[0])
+
+    def backward(self, y: Vectors[Real]) -> Vectors[Real]:
+        rows = y.reshape(int(np.prod(y.shape[:-1])), self.shape[0])
+        product = self._in_precision(y.dtype).T @ rows.T
+        return np.ascontiguousarray(product.T).reshape(*y.shape[:-1], self.columns)
 
     @cached_property
     def _absolute(self) -> Sparse:

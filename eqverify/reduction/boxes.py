@@ -74,7 +74,7 @@ class BoxReductions(Reductions):
         """All measured numbers, for JSON."""
         return {
             "mode": "per-box",
-            "relus_before": self.problem.network.relu_count,
+            "relus_before": self.problem.relu_count,
             "reading": self.problem.reading.as_dict(),
             "boxes": [{"box": number, **r.as_dict()} for number, r in enumerate(self.reductions, 1)],
             "seconds": dict(self.seconds),

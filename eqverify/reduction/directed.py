@@ -96,7 +96,7 @@ class DirectedDisjunct:
         head = f"case {self.case + 1}, disjunct {self.index + 1}: {self.status}" + (f" by {basis}" if basis else "")
         if self.reduction is None:
             return head
-        kept, before = self.reduction.network.relu_count, self.reduction.problem.network.relu_count
+        kept, before = self.reduction.network.relu_count, self.reduction.problem.relu_count
         return f"{head}, {kept} of {before} ReLUs kept where it holds\n{self.reduction.explain()}"
 
 
@@ -203,7 +203,7 @@ class DirectedReduction(Reductions):
             "claim": DIRECTED_CLAIM,
             "verdict": self.verdict,
             "counts": self.counts,
-            "relus_before": self.problem.network.relu_count,
+            "relus_before": self.problem.relu_count,
             "certified": self.certified,
             "reading": self.problem.reading.as_dict(),
             "disjuncts": [disjunct.as_dict() for disjunct in self.disjuncts],

@@ -230,10 +230,11 @@ def _made(problem: Problem, facts: Facts, rewriting: TransformOptions, options: 
 
 
 def _handed_on(problem: Problem, transformed: Transformed, options: ReduceKeywords) -> Made | None:
-    """The original's file as it is; None where that is not at hand, or is not what was asked for."""
+    """The original's file as it is; None where that is not at hand, is not what was asked for, or is not normalised."""
     network, model = problem.network, problem.reading.model
     dtype = options.dtype or (None if options.for_ is None else PROFILES[options.for_].dtype)
-    if model is None or problem.assumed is not None or dtype not in (None, element_of(network)):
+    other = problem.reading.folded or problem.assumed is not None
+    if model is None or other or dtype not in (None, element_of(network)):
         return None
     if (data := model()) is None:
         return None

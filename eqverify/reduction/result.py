@@ -172,7 +172,7 @@ class Reduction:
         """All measured numbers, for JSON."""
         return {
             "claim": self.claim,
-            "relus_before": self.problem.network.relu_count,
+            "relus_before": self.problem.relu_count,
             "relus_after": self.network.relu_count,
             "layers": [row.as_dict() for row in self.layers],
             "witnessed_unstable": self.facts.count(Status.UNSTABLE),
@@ -232,7 +232,7 @@ class Reduction:
         plot_layers(self.layers, path, self._title())
 
     def _title(self) -> str:
-        before, after = self.problem.network.relu_count, self.network.relu_count
+        before, after = self.problem.relu_count, self.network.relu_count
         return f"{before} ReLUs before, {after} after; eps = {at_most(self.epsilon, 2)}"
 
     def files(self, path: Path, options: SaveOptions) -> Files:

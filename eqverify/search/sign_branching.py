@@ -27,6 +27,7 @@ from eqverify.bounds.active_subnetwork import Part, alive_part
 from eqverify.bounds.assumed import assumed_nodes
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
 from eqverify.bounds.duality import scaled, slopes_of
+from eqverify.bounds.gradient_steps import StepNetwork
 from eqverify.bounds.halfspaces import certainly_inside
 from eqverify.bounds.interval import Bounds, Interval
 from eqverify.bounds.lp import lp_of
@@ -257,6 +258,7 @@ class _Search:
         self.patience = patience
         relaxations = {relu.name: relax(own[relu.source]) for relu in self.network.relus}
         self.ground = PullbackContext(self.network, own, relaxations)
+        self.lines = StepNetwork(self.ground, self.node, self.assumed)
         before = ancestors(self.network, self.node.name)
         if self.far and self.assumed is not None:
             before |= assumed_nodes(self.network, self.assumed)
@@ -352,6 +354,7 @@ class _Search:
             assumed=self.assumed,
             limits=np.array([self.states[leaf.question].limit for leaf in leaves]),
             rate=FIRST_STEP if roots else _RATE,
+            lines=self.lines,
         )
 
     def _numbers(self, ascent: Ascent, slopes: Slopes) -> tuple[Numbers, Numbers]:
@@ -369,8 +372,8 @@ class _Search:
     def _splits(self, ascent: Ascent, leaves: list[_Leaf]) -> dict[int, _Split]:
         """By row that stayed open to the end: the unit that its guide names, else the one that costs most."""
         assert ascent.last is not None
-        scores, relus, units = [np.full((ascent.last_rows.size, 1), -0.5)], [np.full(1, -1)], [np.zeros(1, np.int64)]
-        entering, gaps = [np.zeros((ascent.last_rows.size, 1))], ascent.gaps()
+        scores, relus, units = [np.full((len(leaves), 1), -0.5)], [np.full(1, -1)], [np.zeros(1, np.int64)]
+        entering, gaps = [np.zeros((len(leaves), 1))], ascent.gaps()
         for name, columns in self.columns.items():
             if name not in ascent.last.entering or not columns.size:
                 continue
@@ -378,8 +381,8 @@ class _Search:
             offset = self.ground.relaxations[name].offset[0, columns]
             with np.errstate(over="ignore", invalid="ignore"):
                 most = np.where(row > 0, row, -0.5 * row) * offset
-                cost = np.nan_to_num(_score(gaps[name][0][:, columns], most))
-            fixed = ascent.sides[name][0][ascent.last_rows] != 0 if name in ascent.sides else np.zeros(row.shape, bool)
+                cost = np.nan_to_num(_score(gaps[name][0], most))
+            fixed = ascent.sides[name][0] != 0 if name in ascent.sides else np.zeros(row.shape, bool)
             scores.append(np.where(fixed, -1.0, cost))
             relus.append(np.full(columns.size, self.names.index(name)))
             units.append(np.arange(columns.size))
@@ -387,12 +390,12 @@ class _Search:
         score, relu, unit = np.concatenate(scores, axis=1), np.concatenate(relus), np.concatenate(units)
         best, rows = np.argmax(score, axis=1), np.concatenate(entering, axis=1)
         found = {}
-        for position, row in enumerate(ascent.last_rows.tolist()):
-            place, guide = int(best[position]), (-1, -1)
-            if (guided := self._guided(leaves[row])) is not None:
+        for row, leaf in enumerate(leaves):
+            place, guide = int(best[row]), (-1, -1)
+            if (guided := self._guided(leaf)) is not None:
                 at = np.flatnonzero((relu == guided[0]) & (unit == guided[1]))
                 place, guide = (int(at[0]), guided[2]) if at.size else (place, guide)
-            found[row] = _Split(int(relu[place]), int(unit[place]), float(rows[position, place]), guide)
+            found[row] = _Split(int(relu[place]), int(unit[place]), float(rows[row, place]), guide)
         return found
 
     def _guided(self, leaf: _Leaf) -> tuple[int, int, tuple[int, int]] | None:
@@ -515,11 +518,10 @@ class _Search:
         """Evaluate the corner that each question's first open row points to."""
         assert ascent.last is not None
         first: dict[int, int] = {}
-        for position, row in enumerate(ascent.last_rows):
-            leaf = leaves[int(row)]
+        for row, leaf in enumerate(leaves):
             state = self.states[leaf.question]
             if state.upper[leaf.index] > state.limit:
-                first.setdefault(leaf.question, position)
+                first.setdefault(leaf.question, row)
         if not first:
             return
         slopes, states = input_slopes(self.ground, ascent.last), [self.states[number] for number in first]

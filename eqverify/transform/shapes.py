@@ -196,7 +196,7 @@ def unchanged(problem: Problem) -> Transformed:
     """The network itself, without nodes that nothing reads."""
     network, read = problem.network, read_nodes(problem.network)
     if len(read) < len(network.nodes):
-        network = Network(network.inputs, tuple(read), network.outputs)
+        network = Network(network.inputs, read, network.outputs)
     return _as_is(network)
 
 

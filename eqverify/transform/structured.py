@@ -28,6 +28,7 @@ from eqverify.network import (
     select_columns,
     select_rows,
 )
+from eqverify.network.graph import needed_nodes
 from eqverify.normal_form.relation import Group
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts, Status
@@ -59,20 +60,14 @@ def structured_network(problem: Problem, facts: Facts) -> tuple[Network, Mapping
         rows = kept[node.name]
         terms = [Term(t.source, _restricted(t.map, rows, kept[t.source])) for t in node.terms if kept[t.source].size]
         nodes.append(Affine(node.name, tuple(terms), node.bias[rows]))
-    nodes = read_nodes(network, nodes)
-    shown = {node.name for node in nodes}
-    return Network(network.inputs, tuple(nodes), network.outputs), {k: m for k, m in unit_maps.items() if k in shown}
+    read = read_nodes(network, nodes)
+    shown = {node.name for node in read}
+    return Network(network.inputs, read, network.outputs), {k: m for k, m in unit_maps.items() if k in shown}
 
 
-def read_nodes(network: Network, nodes: Sequence[Node] | None = None) -> list[Node]:
+def read_nodes(network: Network, nodes: Sequence[Node] | None = None) -> tuple[Node, ...]:
     """The nodes, or some of them, that outputs depend on: a layer may be kept for the sake of what it is tied to."""
-    read = {port.source for port in network.outputs}
-    kept: list[Node] = []
-    for node in reversed(network.nodes if nodes is None else nodes):
-        if node.name in read:
-            kept.append(node)
-            read.update(node.sources)
-    return kept[::-1]
+    return needed_nodes(network.nodes if nodes is None else nodes, (port.source for port in network.outputs))
 
 
 def _restricted(linear: LinearMap, rows: IntArray, columns: IntArray) -> LinearMap:

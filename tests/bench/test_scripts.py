@@ -43,6 +43,35 @@ def test_an_instance_is_prepared_and_run(family, tmp_path, name, verdict):
     assert result.read_text().splitlines()[0] == verdict
 
 
+PAIR = """(vnnlib-version <2.0>)
+(declare-network f (declare-input X float32 [1,2]) (declare-output Y float32 [1,1]))
+(declare-network g {relation} (declare-input Z float32 [1,2]) (declare-output W float32 [1,1]))
+(assert (and (>= X[0,0] -1.0) (<= X[0,0] 1.0) (>= X[0,1] -1.0) (<= X[0,1] 1.0)))
+(assert (and (== Z[0,0] X[0,0]) (== Z[0,1] X[0,1])))
+(assert (>= Y[0,0] (+ W[0,0] 0.5)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("relation", ["", "(equal-to f)", "(isomorphic-to f)"])
+def test_networks_of_a_property_about_several_come_as_a_list(family, tmp_path, relation):
+    """Both packed, relative to a folder that is not that of the scripts."""
+    (tmp_path / "pair.vnnlib").write_text(PAIR.format(relation=relation))
+    networks, result = "[('f', 'family/onnx/net.onnx'), ('g', 'family/onnx/net.onnx')]", tmp_path / "out.txt"
+    assert call("prepare_instance.sh", "v1", "family", networks, "pair.vnnlib", cwd=tmp_path).returncode == 0
+    done = call("run_instance.sh", "v1", "family", networks, "pair.vnnlib", "out.txt", 30, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert result.read_text() == "unsat\n"
+
+
+@pytest.mark.parametrize("networks", ["[('f', 'none.onnx')]", "[1, 2]", "[('f', 3)]", "[]", "[('f',"])
+def test_a_list_that_names_no_files_is_an_error(family, tmp_path, networks):
+    query = family / "vnnlib" / "low.vnnlib"
+    assert call("prepare_instance.sh", "v1", "family", networks, query, cwd=tmp_path).returncode == 1
+    call("run_instance.sh", "v1", "family", networks, query, "out.txt", 30, cwd=tmp_path)
+    assert (tmp_path / "out.txt").read_text() == "error\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "says"), [("", "proved by bounds"), ("--trust command", "claim of command, trusted")]

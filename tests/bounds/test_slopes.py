@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from eqverify.bounds import crown_bounds
 from eqverify.bounds.alpha import optimise_slopes
 from eqverify.bounds.crown import open_units
+from eqverify.bounds.gradient_steps import StepNetwork
 from eqverify.bounds.interval import Interval
 from eqverify.bounds.pullback import PullbackContext, relax
 from eqverify.bounds.slope_optimisation import Ascent
@@ -155,29 +156,24 @@ def test_gradients_are_those_of_finite_differences():
     sides["relu1"][0, :, 0], sides["relu1"][1, 0, 1] = 1, -1
     assumed = Assumption(random.normal(size=(2, 3)), random.normal(size=(2, 4)), random.normal(size=2))
     ground, signs = PullbackContext(network, bounds, relaxations), np.array([1.0, -1.0, 1.0])
-    ascent = Ascent(ground, node, np.arange(3), signs, sides, assumed=assumed)
-    live = np.arange(3)
-    assert set(ascent.beta) == {"relu1"}
-    for variables in (ascent.alpha, ascent.beta, ascent.nu):
-        for name, values in variables.items():
-            variables[name] = random.uniform(0.2, 0.8, size=values.shape)
-
-    def value():
-        chosen = ascent._relaxations(live)
-        return chosen, ascent._pull(chosen, live)
-
+    lines = StepNetwork(ground, node, assumed, dtype=np.float64)
+    steps = Ascent(ground, node, np.arange(3), signs, sides, assumed=assumed, lines=lines).steps
+    assert {name for name, side in steps.side.items() if len(side)} == {"relu1"}
+    for variables in (*steps.numbers.values(), steps.nu):
+        variables[:] = random.uniform(0.2, 0.8, size=variables.shape)
+    for name, layer in lines.layers.items():  # those of stable units are no choice
+        chosen = np.repeat(layer.free, 3, axis=0)
+        steps.numbers[name][:] = np.where(chosen, steps.numbers[name], np.repeat(layer.alpha, 3, axis=0))
+    numbers, nu = steps.derivatives(steps.pull())
     step = 1e-6
-    for variables, gradients in zip((ascent.alpha, ascent.beta, ascent.nu), ascent._gradients(*value()), strict=True):
-        assert set(gradients) == set(variables)
-        for name, gradient in gradients.items():
-            values = variables[name]
-            for column in range(values.shape[2]):
-                values[:, :, column] += step
-                high = value()[1].upper
-                values[:, :, column] -= 2 * step
-                low = value()[1].upper
-                values[:, :, column] += step
-                assert np.allclose((high - low) / (2 * step), gradient[:, :, column], atol=1e-5), (name, column)
+    for values, gradient in [*((steps.numbers[name], numbers[name]) for name in numbers), (steps.nu, nu)]:
+        for column in range(values.shape[1]):
+            values[:, column] += step
+            high = steps.pull().upper
+            values[:, column] -= 2 * step
+            low = steps.pull().upper
+            values[:, column] += step
+            assert np.allclose((high - low) / (2 * step), gradient[:, column], atol=1e-5), column
 
 
 def test_witnessed_signs_are_not_worked_on():

@@ -34,6 +34,7 @@ VIOLATIONS = {
     "only-flint": ("certificate/build.py", "import flint"),
     "only-scip": ("milp/encoding.py", "import pyscipopt"),
     "only-highs": ("bounds/crown.py", "import highspy"),
+    "only-numba": ("bounds/crown.py", "import numba"),
     "only-filelock": ("stability/journal.py", "import filelock"),
     "only-pandas": ("stability/facts.py", "import pandas"),
     "only-z3": ("equivalence/encoding.py", "import z3"),

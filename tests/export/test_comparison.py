@@ -173,6 +173,7 @@ def test_a_reading_counts_and_gives_up():
         "points": 0,
         "reason": "onnxruntime rejects the model",
         "rounded": [],
+        "folded": 0,
     }
     assert "NOT compared" in str(reading)
     good = Reading(lambda points: (len(points), ""), reason="", rounded=("a", "b", "c", "d"))

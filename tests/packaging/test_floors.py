@@ -17,6 +17,7 @@ def floors() -> list[str]:
         *extras["testing"],
         *extras["distributed"],
         *extras["embedding"],
+        *extras["fast"],
         *extras["marabou"],
     ]
     return sorted(re.sub(r"^([\w-]+)>=([\d.]+)(?:;.*)?$", r"\1==\2", requirement) for requirement in needed)

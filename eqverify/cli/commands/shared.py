@@ -34,7 +34,9 @@ def in_groups(options: type) -> Parameter:
     Args:
         options: the class; what its docstring begins with is the heading.
     """
-    classes = {field.rstrip("_"): cls for cls in reversed(options.__mro__) for field in getattr(cls, "__annotations__", ())}
+    classes = {
+        field.rstrip("_"): cls for cls in reversed(options.__mro__) for field in getattr(cls, "__annotations__", ())
+    }
 
     def split(console: Any, settings: Any, panel: HelpPanel) -> None:
         from cyclopts.help import DefaultFormatter, HelpPanel

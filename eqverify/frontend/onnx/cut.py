@@ -19,6 +19,7 @@ from eqverify.frontend.onnx.ports import Extents, graph_inputs, input_tensor
 from eqverify.frontend.onnx.reader import declared_inputs, shown_output
 from eqverify.frontend.onnx.values import Constant, Tensor
 from eqverify.network import Network, Port
+from eqverify.network.normalise import normalised
 
 OPAQUE = frozenset(
     f"onnx/{code}"
@@ -100,10 +101,12 @@ class Front:
     Attributes:
         network: its outputs are the tensors at the cut, in the order in which the tail reads them, then outputs of the
             model that do not depend on opaque operators.  The whole model's outputs where there is no tail.
+            It is normalised: without units that others make superfluous everywhere (M-6).
         tail: None where nothing is opaque.
         cut: None where nothing is opaque.
         rounded: tensors whose numbers no float64 can hold, and that mean the nearest ones instead (specs/onnx.md).
         open_ends: tensors with a bound at the end of their type, read as none: right where no value is beyond.
+        stored: the same as `network`, node by node as the file says it; None where that is `network`.
     """
 
     network: Network
@@ -111,6 +114,12 @@ class Front:
     cut: Cut | None
     rounded: tuple[str, ...] = ()
     open_ends: tuple[str, ...] = ()
+    stored: Network | None = None
+
+    @property
+    def as_stored(self) -> Network:
+        """The network as the file says it, node by node."""
+        return self.network if self.stored is None else self.stored
 
 
 def read_front(path: Source) -> Front:
@@ -155,12 +164,13 @@ def parse_front(data: bytes, source: str | None = None) -> Front:
     if not outputs:  # the first operators are opaque already
         raise failures[0][1]
     nodes, outputs = fuse(lowering.builder.nodes, outputs)
-    network = Network(tuple(ports), tuple(nodes), tuple(outputs))
-    said = tuple(lowering.builder.rounded), tuple(lowering.builder.open_ends)
+    stored = Network(tuple(ports), tuple(nodes), tuple(outputs))
+    network = normalised(stored)
+    said = tuple(lowering.builder.rounded), tuple(lowering.builder.open_ends), stored
     if not tail_nodes:
         return Front(network, None, None, *said)
     opaque = _first_opaque(lowering, tail_nodes, failures)
-    cut = Cut(tuple(crossing), opaque, network.relu_count, len(tail_nodes))
+    cut = Cut(tuple(crossing), opaque, stored.relu_count, len(tail_nodes))
     return Front(network, _tail(model, opset, tail_nodes, read, network), cut, *said)
 
 

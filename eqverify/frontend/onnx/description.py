@@ -101,18 +101,27 @@ def _described(info: onnx.ValueInfoProto) -> TensorDescription:
 
 def _unsupported(model: onnx.ModelProto, source: str | None, data: bytes) -> tuple[Unsupported, ...]:
     """Nodes at which reading fails of itself, or else whatever else stops `parse_network`."""
+    try:
+        parse_network(data, source)
+    except InputError as error:
+        return _failures(model, source, error)
+    return ()
+
+
+def _failures(model: onnx.ModelProto, source: str | None, first: InputError) -> tuple[Unsupported, ...]:
+    """The nodes at which reading fails of itself; where there are none, the error that stopped it."""
     failures: Failures = []
     try:
         opset = supported_opset(model, source)
         ports = [input_port(info, source) for info in graph_inputs(model.graph)]
         walk = lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports}, failures)
-        if not failures:
-            parse_network(data, source)
     except InputError as error:
         return (_told(error.place.node or "", "", error),)
+    if not failures:
+        return (_told(first.place.node or "", "", first),)
     judged = {node.output[0]: error for node, error in failures}
     found = []
-    for node in needed_nodes(model.graph) if failures else ():
+    for node in needed_nodes(model.graph):
         if node.output[0] in walk.values and node.output[0] not in judged:
             continue
         failure = judged.get(node.output[0]) or operator_error(node, opset, source)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 from eqverify.network import Affine, Identity, Node, Port, Term
+from eqverify.network.graph import needed_nodes
 
 
 def fuse(nodes: list[Node], outputs: list[Port]) -> tuple[list[Node], list[Port]]:
@@ -21,7 +22,7 @@ def fuse(nodes: list[Node], outputs: list[Port]) -> tuple[list[Node], list[Port]
         Nodes and ports of the same function, each value the same polynomial in inputs and weights.
     """
     nodes, outputs = _drop_identities(nodes, outputs)
-    nodes = _drop_unread(nodes, outputs)
+    nodes = list(needed_nodes(nodes, (port.source for port in outputs)))
     return _merge_biases(nodes, outputs), outputs
 
 
@@ -50,16 +51,6 @@ def _redirected(node: Node, stands_for: dict[str, str]) -> Node:
 
 def _is_identity(node: Affine) -> bool:
     return len(node.terms) == 1 and isinstance(node.terms[0].map, Identity)
-
-
-def _drop_unread(nodes: list[Node], outputs: list[Port]) -> list[Node]:
-    needed = {port.source for port in outputs}
-    kept = []
-    for node in reversed(nodes):
-        if node.name in needed:
-            needed.update(node.sources)
-            kept.append(node)
-    return kept[::-1]
 
 
 def _merge_biases(nodes: list[Node], outputs: list[Port]) -> list[Node]:

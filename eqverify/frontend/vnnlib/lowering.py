@@ -112,8 +112,10 @@ def _cases(
     """One case per distinct set of inputs as written, in order of first appearance."""
     split = [_split(disjunct) for disjunct in mixed]
     unsafe: dict[int, tuple[Polytope, Written, dict[int, None]]] = {}
+    found, last = None, None
     for part, (k, (rows, _)) in product(domain, enumerate(split)):
-        found = region.refine((*part, *rows))
+        if last != (inputs := (*part, *rows)):  # disjuncts about the same inputs mostly follow each other
+            found, last = region.refine(inputs), inputs
         if found is not None:
             unsafe.setdefault(id(found[1]), (*found, {}))[2][k] = None
     conditions: dict[tuple[int, ...], tuple[Conjunction, ...]] = {}

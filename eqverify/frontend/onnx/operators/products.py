@@ -9,12 +9,12 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.frontend.onnx.builder import component_indices
 from eqverify.frontend.onnx.call import Call
-from eqverify.frontend.onnx.exact import exact_product
 from eqverify.frontend.onnx.limits import MAX_DENSE_ENTRIES
 from eqverify.frontend.onnx.operators.arithmetic import branch_and_constant, same_element, spread
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Constant, Tensor, Value
 from eqverify.network import Dense, Diagonal, LinearMap, Term
+from eqverify.network.proportional import exact_product
 
 Shape = tuple[int, ...]
 
