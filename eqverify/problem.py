@@ -92,7 +92,7 @@ class Problem:
     def __repr__(self) -> str:
         network, count = self.network, sum(len(case.unsafe) for case in self.cases)
         sizes = f"{network.input_size} inputs, {network.output_size} outputs"
-        return f"<Problem: {network.relu_count} ReLUs, {sizes}, {count} disjuncts>"
+        return f"<Problem: {self.relu_count} ReLUs, {sizes}, {count} disjuncts>"
 
     @property
     def relu_count(self) -> int:

@@ -44,7 +44,7 @@ class Ranges:
     True
 
     Attributes:
-        problem: network and domain.
+        problem: domain and network, as it was read: without units that others make superfluous everywhere (M-6).
         facts: the units: status, and bounds of their pre-activations z.  `evidence` is that of the status; bounds rest
             on its `weakest_evidence` at most.
         outputs: the flat outputs.
@@ -139,7 +139,7 @@ def prove_ranges(problem: Problem, options: StabilityKeywords) -> Ranges:
     array([ True])
 
     Args:
-        problem: network and domain.
+        problem: domain and network, as it was read: without units that others make superfluous everywhere (M-6).
         options: the keywords are those of `StabilityKeywords`; a tenth of the time is kept for the outputs.
 
     Returns:
