@@ -110,7 +110,8 @@ class Reduction:
 
     def __repr__(self) -> str:
         old, new = self.problem.network, self.network
-        sizes = f"{self.problem.relu_count} -> {new.relu_count} ReLUs, {old.parameter_count} -> {new.parameter_count} weights"
+        weights = f"{old.parameter_count} -> {new.parameter_count} weights"
+        sizes = f"{self.problem.relu_count} -> {new.relu_count} ReLUs, {weights}"
         return f"<Reduction: {sizes}, eps {at_most(self.epsilon)}, {self.transformed.shape}>"
 
     def _repr_html_(self) -> str:
