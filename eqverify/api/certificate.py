@@ -9,7 +9,7 @@ from eqverify.api.loading import load_compared, load_query
 from eqverify.arrays import IEEE
 from eqverify.checker import Arithmetic, Verdict, check_bytes
 from eqverify.errors import LimitError, Place, UsageError
-from eqverify.files import read_limited
+from eqverify.files import contents, read_limited
 from eqverify.kernels import numpy_alone
 
 _MOST_BYTES = 1 << 31
@@ -25,7 +25,15 @@ def check(
     *,
     arithmetic: Arithmetic = "float",
 ) -> Verdict:
-    """Re-establish what a certificate claims, with code that shares nothing with the prover.
+    """Re-establish what a certificate claims, with code that shares nothing with the prover; any file may be packed.
+
+    >>> import eqverify as eq
+    >>> network, query = eq.example_files()
+    >>> result = eq.reduce(network, query, engine="crown", certificate=True)
+    >>> [file.name for file in result.save("out.onnx", certificate="out.cert")]
+    ['out.onnx', 'out.cert']
+    >>> eq.check(network, query, "out.onnx", "out.cert").verified
+    True
 
     Args:
         network: the original ONNX file.
@@ -44,8 +52,10 @@ def check(
     """
     from eqverify.frontend.onnx import whole_bytes
     from eqverify.frontend.vnnlib import lower
+    from eqverify.frontend.vnnlib.reader import MAX_TEXT_BYTES
 
     first, second, last = (_bytes(Path(path)) for path in (network, query, certificate))
+    second, last = contents(second, MAX_TEXT_BYTES), contents(last, _MOST_BYTES)
     written = None if reduced is None else whole_bytes(_bytes(Path(reduced)), reduced)
     with numpy_alone():
         verdict = check_bytes(whole_bytes(first, network), second, written, last, arithmetic)

@@ -12,7 +12,7 @@ from eqverify.cli.commands.shared import Json, print_json
 def check(
     network: Path,
     query: Path,
-    reduced: Path,
+    reduced_or_certificate: Path,
     certificate: Path | None = None,
     /,
     *,
@@ -25,14 +25,18 @@ def check(
     CERTIFICATE`.  That a disjunct is unsat: `check NETWORK PROPERTY CERTIFICATE`.  Prints one line, `verified ...` or
     `rejected CODE ...`; the exit status is 0 only for the first.
 
+    For example
+
+        eqverify check NET.onnx PROP.vnnlib OUT.onnx OUT.cert
+
     Parameters
     ----------
     network:
         The original ONNX file.
     query:
         The VNN-LIB file.
-    reduced:
-        The reduced ONNX file; left out for a certificate that a disjunct is unsat.
+    reduced_or_certificate:
+        The reduced ONNX file, before its certificate; or a certificate alone, which says that a disjunct is unsat.
     certificate:
         What `eqverify reduce --certificate` wrote.
     arithmetic:
@@ -42,10 +46,11 @@ def check(
     """
     from eqverify.api.certificate import check as run
 
-    files = (None, reduced) if certificate is None else (reduced, certificate)
+    last = reduced_or_certificate
+    files = (None, last) if certificate is None else (last, certificate)
     verdict = run(network, query, *files, arithmetic=arithmetic)
     if json:
-        print_json(verdict.as_dict())
+        print_json("check", verdict.as_dict())
     else:
         print(verdict)
         for reading in verdict.readings:

@@ -29,10 +29,11 @@ _MOST_WORKERS = 4
 
 
 def verify(
-    query: Path,
+    network_or_query: Path,
+    query: Path | None = None,
     /,
     *,
-    network: Annotated[list[str], Parameter(consume_multiple=False)],
+    network: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
     serialise_assignments: Path | None = None,
     result_file: Path | None = None,
     backend: str = "scip",
@@ -41,13 +42,19 @@ def verify(
 ) -> None:
     """Decide whether an input satisfies a property: prints sat, unsat, unknown or timed-out, then the assignment.
 
+    For example
+
+        eqverify verify NET.onnx PROP.vnnlib --timeout 20
+        eqverify verify PROP.vnnlib --network f=F.onnx --network g=G.onnx
+
     Parameters
     ----------
+    network_or_query:
+        ONNX file, before the property; or the VNN-LIB file alone, with --network.
     query:
         VNN-LIB file, version 1.0 or 2.x.
     network:
-        NAME=FILE.onnx for each network that the property declares; version 1.0 takes any name, and =FILE.onnx stands
-        for the only one declared.
+        NAME=FILE.onnx for each network that the property declares; FILE.onnx, or =FILE.onnx, where there is only one.
     serialise_assignments:
         Write the assignment into this folder, one ONNX tensor per variable, instead of printing it.
     result_file:
@@ -59,7 +66,7 @@ def verify(
     json:
         Print one JSON object instead.
     """
-    networks = _named(network)
+    query, networks = _files(network_or_query, query, network or [])
     require_outputs({"--result-file": result_file}, (query, *map(Path, networks.values())))
     timeout = options.timeout
     left = max(timeout - since_start(), timeout / 2)
@@ -68,7 +75,7 @@ def verify(
     if announce is None:  # the run was ended at the limit
         answer = timed_out(timeout, relus.read(), claimed.read())
         if json:
-            print_json(answer.as_dict(), options)
+            print_json("verify", answer.as_dict(), options)
         else:
             print(answer.verdict, flush=True)
         _write(answer, result_file)
@@ -88,7 +95,7 @@ def verify(
     announce()
     _write(answer, result_file)
     if json:
-        print_json(answer.as_dict(), options)
+        print_json("verify", answer.as_dict(), options)
     else:
         _print(parsed, answer, serialise_assignments)
     print(_summary(answer), file=sys.stderr)
@@ -102,19 +109,26 @@ def _write(answer: Verification, result_file: Path | None) -> None:
         assignments.write_result(result_file, answer)
 
 
-def _named(options: list[str]) -> dict[str, str]:
-    """The networks by name.
+def _files(first: Path, second: Path | None, options: list[str]) -> tuple[Path, dict[str, str]]:
+    """The property, and the networks by name; an empty one stands for the only one declared.
 
     Raises:
         UsageError: `usage/networks`.
     """
-    networks: dict[str, str] = {}
+    networks = {} if second is None else {"": str(first)}
     for option in options:
-        name, found, path = option.partition("=")
-        if not found or not path or name in networks:
-            raise UsageError("usage/networks", "a network is given as NAME=FILE, each name once", value=option)
+        name, _, path = option.partition("=") if "=" in option else ("", "", option)
+        if not path or name in networks or second is not None:
+            raise UsageError(
+                "usage/networks",
+                "a network is given once: before the property, or as --network NAME=FILE, each name once",
+                value=option,
+            )
         networks[name] = path
-    return networks
+    if not networks:
+        hint = "eqverify verify NET.onnx PROP.vnnlib, or --network NAME=FILE for each network"
+        raise UsageError("usage/networks", "the network is missing", value=first, hint=hint)
+    return second or first, networks
 
 
 def _print(query: Query, answer: Verification, folder: Path | None) -> None:
