@@ -1,9 +1,9 @@
 """Verified reduction of ReLU networks.
 
 >>> import eqverify as eq
->>> problem = eq.load_problem("net.onnx", "prop.vnnlib")     # doctest: +SKIP
->>> result = eq.reduce(problem, time_limit=60)                # doctest: +SKIP
->>> result.save("out.onnx")                                   # doctest: +SKIP
+>>> network, query = eq.example_files()
+>>> eq.reduce(network, query, engine="crown")
+<Reduction: 120 -> 40 ReLUs, 5410 -> 1535 weights, eps 8.66e-07, sequential>
 
 Everything public is imported when it is first used: importing this package imports nothing heavy.
 """
@@ -17,21 +17,22 @@ if TYPE_CHECKING:
     from eqverify.api.certificate import check
     from eqverify.api.equivalence import decide_pair_query, equivalent, pair_query
     from eqverify.api.loading import load_network, load_problem, load_query
-    from eqverify.api.local import local_problem
+    from eqverify.api.local import ball, box, local_problem
+    from eqverify.api.ranges import Ranges, prove_ranges
+    from eqverify.api.reduction import reduce, reduce_for_property, reduce_per_box
     from eqverify.api.regions import RegionReport, find_regions
     from eqverify.api.shallow import ShallowReport, make_shallow
+    from eqverify.api.stability import prove_stability
     from eqverify.api.verification import verify
     from eqverify.deciding.answer import Verification
     from eqverify.deciding.pairs import PairAnswer
     from eqverify.equivalence.answer import Equivalence
     from eqverify.errors import EqverifyError
+    from eqverify.examples import example_files
+    from eqverify.network import Network
     from eqverify.problem import Problem
-    from eqverify.reduction.boxes import reduce_per_box
-    from eqverify.reduction.directed import reduce_for_property
-    from eqverify.reduction.pipeline import reduce
     from eqverify.reduction.result import Reduction
     from eqverify.stability.facts import Facts, Status
-    from eqverify.stability.proving import prove_stability
 
 __version__ = "0.2.0"
 
@@ -39,21 +40,22 @@ _HOMES = {
     "api.certificate": ("check",),
     "api.equivalence": ("decide_pair_query", "equivalent", "pair_query"),
     "api.loading": ("load_network", "load_problem", "load_query"),
-    "api.local": ("local_problem",),
+    "api.local": ("ball", "box", "local_problem"),
+    "api.ranges": ("Ranges", "prove_ranges"),
+    "api.reduction": ("reduce", "reduce_for_property", "reduce_per_box"),
     "api.regions": ("RegionReport", "find_regions"),
     "api.shallow": ("ShallowReport", "make_shallow"),
+    "api.stability": ("prove_stability",),
     "api.verification": ("verify",),
     "deciding.answer": ("Verification",),
     "deciding.pairs": ("PairAnswer",),
     "equivalence.answer": ("Equivalence",),
     "errors": ("EqverifyError",),
+    "examples": ("example_files",),
+    "network": ("Network",),
     "problem": ("Problem",),
-    "reduction.boxes": ("reduce_per_box",),
-    "reduction.directed": ("reduce_for_property",),
-    "reduction.pipeline": ("reduce",),
     "reduction.result": ("Reduction",),
     "stability.facts": ("Facts", "Status"),
-    "stability.proving": ("prove_stability",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -61,17 +63,22 @@ __all__ = [
     "Equivalence",
     "EqverifyError",
     "Facts",
+    "Network",
     "PairAnswer",
     "Problem",
+    "Ranges",
     "Reduction",
     "RegionReport",
     "ShallowReport",
     "Status",
     "Verification",
     "__version__",
+    "ball",
+    "box",
     "check",
     "decide_pair_query",
     "equivalent",
+    "example_files",
     "find_regions",
     "load_network",
     "load_problem",
@@ -79,6 +86,7 @@ __all__ = [
     "local_problem",
     "make_shallow",
     "pair_query",
+    "prove_ranges",
     "prove_stability",
     "reduce",
     "reduce_for_property",

@@ -6,7 +6,7 @@ released (`specs/errors.md` lists them all); messages may.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,17 @@ class Place:
 class EqverifyError(Exception):
     """Root of all errors that eqverify raises on purpose.
 
+    >>> import eqverify as eq
+    >>> try:
+    ...     eq.load_network("no.onnx")
+    ... except eq.EqverifyError as error:
+    ...     print(error.code, error.exit_status)
+    ...     print(error)
+    onnx/no-file 2
+    error[onnx/no-file]: there is no such model file
+      at no.onnx
+      hint: check the path
+
     Args:
         code: stable identifier, such as ``onnx/unsupported-operator``.
         message: one sentence for people.
@@ -85,6 +96,13 @@ class EqverifyError(Exception):
         if self.hint:
             lines.append(f"  hint: {self.hint}")
         return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        value = None if self.value is None else str(self.value)
+        place = {name: found for name, found in asdict(self.place).items() if found is not None}
+        about = {"place": place, "value": value, "hint": self.hint, "exit_status": self.exit_status}
+        return {"code": self.code, "message": self.message, **about}
 
     def __reduce__(self) -> tuple[object, ...]:
         state = {"place": self.place, "value": self.value, "hint": self.hint}

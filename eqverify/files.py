@@ -14,8 +14,27 @@ import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from eqverify.errors import Place, UsageError
+
+
+@runtime_checkable
+class Serialised(Protocol):
+    """What makes bytes of itself, as an ``onnx.ModelProto`` does."""
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
+        """The bytes."""
+
+
+Source: TypeAlias = str | Path | bytes | Serialised
+"""Where a model may come from: a file, or what a file holds."""
+
+
+def source_name(source: Source) -> str | None:
+    """What errors call a model: its path, if it has one."""
+    return str(source) if isinstance(source, str | Path) else None
+
 
 _CHUNK = 1 << 22
 _MOST_RATIO = 1032
@@ -53,6 +72,31 @@ def unpack(data: bytes, most: int) -> bytes | None:
     if len(data) * _MOST_RATIO > most and _holds_more(data, most):
         return None
     return gzip.decompress(data)
+
+
+def contents(data: bytes, most: int) -> bytes:
+    """What digests are of: what bytes in gzip hold, or the bytes themselves where they are not packed, or unreadable.
+
+    Args:
+        data: of a file.
+        most: bytes that are unpacked.
+    """
+    try:
+        held = unpack(data, most)
+    except (OSError, EOFError, zlib.error):
+        return data
+    return data if held is None else held
+
+
+def parts_of(path: Path) -> tuple[str, str]:
+    """A file's name without its suffix, and that, with what comes before ``.gz``.
+
+    >>> parts_of(Path("folder/out.onnx.gz"))
+    ('out', '.onnx.gz')
+    """
+    packed = ".gz" if path.suffix == ".gz" else ""
+    inner = Path(path.name.removesuffix(packed))
+    return inner.stem, inner.suffix + packed
 
 
 def _holds_more(data: bytes, most: int) -> bool:
@@ -104,7 +148,8 @@ def write_files(files: Mapping[Path, bytes | str]) -> None:
     """Write files that belong together: under temporary names in their folders, flushed to disk, then renamed.
 
     Args:
-        files: by path, bytes, or text to be written as UTF-8; existing files are replaced.
+        files: by path, bytes, or text to be written as UTF-8; packed where the path ends in ``.gz``.  Existing files
+            are replaced.
 
     Raises:
         UsageError: `files/no-folder`, `files/not-writable`; there is none of the new files then.
@@ -115,7 +160,8 @@ def write_files(files: Mapping[Path, bytes | str]) -> None:
         for path, data in files.items():
             require_place(path)
             with _told(path):
-                _write(temporary[path], data.encode() if isinstance(data, str) else data)
+                plain = data.encode() if isinstance(data, str) else data
+                _write(temporary[path], gzip.compress(plain, mtime=0) if path.suffix == ".gz" else plain)
         for path in files:
             with _told(path):
                 os.replace(temporary[path], path)

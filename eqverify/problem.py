@@ -28,6 +28,11 @@ from eqverify.reading import Reading
 class Problem:
     """A network, its input domain, and the output condition by parts of the domain.
 
+    >>> import eqverify as eq
+    >>> problem = eq.load_problem(*eq.example_files())
+    >>> problem.network.relu_count, problem.domain.size
+    (120, 64)
+
     Attributes:
         network: the network, normalised where it was read from a file (M-6); where there is a tail, the part before
             it, whose outputs are the tensors at the cut.
@@ -83,6 +88,11 @@ class Problem:
                     value=f"{declared} declared, {actual} in the network",
                     hint="check that property and network belong together",
                 )
+
+    def __repr__(self) -> str:
+        network, count = self.network, sum(len(case.unsafe) for case in self.cases)
+        sizes = f"{network.input_size} inputs, {network.output_size} outputs"
+        return f"<Problem: {self.relu_count} ReLUs, {sizes}, {count} disjuncts>"
 
     @property
     def relu_count(self) -> int:

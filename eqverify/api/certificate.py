@@ -10,7 +10,7 @@ from eqverify.api.loading import load_compared, load_query
 from eqverify.arrays import IEEE
 from eqverify.checker import Arithmetic, Verdict, check_bytes, check_several
 from eqverify.errors import LimitError, Place, UsageError
-from eqverify.files import read_limited
+from eqverify.files import contents, read_limited
 from eqverify.kernels import numpy_alone
 
 _MOST_BYTES = 1 << 31
@@ -27,7 +27,15 @@ def check(
     arithmetic: Arithmetic = "float",
     relaxed: str | Path | None = None,
 ) -> Verdict:
-    """Re-establish what a certificate claims, with code that shares nothing with the prover.
+    """Re-establish what a certificate claims, with code that shares nothing with the prover; any file may be packed.
+
+    >>> import eqverify as eq
+    >>> network, query = eq.example_files()
+    >>> result = eq.reduce(network, query, engine="crown", certificate=True)
+    >>> [file.name for file in result.save("out.onnx", certificate="out.cert")]
+    ['out.onnx', 'out.cert']
+    >>> eq.check(network, query, "out.onnx", "out.cert").verified
+    True
 
     Args:
         network: the original ONNX file; for the proof of a verdict about several, files by declared name.
@@ -48,14 +56,17 @@ def check(
     """
     from eqverify.frontend.onnx import whole_bytes
     from eqverify.frontend.vnnlib import lower
+    from eqverify.frontend.vnnlib.reader import MAX_TEXT_BYTES
 
     if isinstance(network, Mapping):
         several = {name: whole_bytes(_bytes(Path(path)), path) for name, path in network.items()}
+        text, proof = contents(_bytes(Path(query)), MAX_TEXT_BYTES), contents(_bytes(Path(certificate)), _MOST_BYTES)
         with numpy_alone():
-            found = check_several(several, _bytes(Path(query)), _bytes(Path(certificate)), arithmetic)
+            found = check_several(several, text, proof, arithmetic)
         paths = network.values() if found.verified else ()
         return replace(found, readings=tuple(load_compared(path, None)[1] for path in paths))
     first, second, last = (_bytes(Path(path)) for path in (network, query, certificate))
+    second, last = contents(second, MAX_TEXT_BYTES), contents(last, _MOST_BYTES)
     written = None if reduced is None else whole_bytes(_bytes(Path(reduced)), reduced)
     told = None if relaxed is None else _bytes(Path(relaxed))
     with numpy_alone():

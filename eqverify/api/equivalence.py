@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eqverify.api.loading import PathOrNetwork, load_compared, load_query
+from eqverify.api.loading import Inputs, Model, given_inputs, load_compared, load_query
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.attack.replay import holding
 from eqverify.deciding.pairs import PairAnswer, answer_query
@@ -29,13 +29,18 @@ from eqverify.progress import Progress, silent
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
 
-    Inputs = str | Path | Query | Specification | Domain
-
 
 @keywords(EquivalenceKeywords)
 @IEEE
-def equivalent(f: PathOrNetwork, g: PathOrNetwork, domain: Inputs, options: EquivalenceKeywords) -> Equivalence:
+def equivalent(f: Model, g: Model, domain: Inputs, options: EquivalenceKeywords) -> Equivalence:
     """Decide whether two networks are equivalent on a domain: |f_i - g_i| <= epsilon_i for all outputs, or equal top-1.
+
+    >>> import numpy as np
+    >>> import eqverify as eq
+    >>> from eqverify.testing.chains import chain_network
+    >>> network = chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    >>> eq.equivalent(network, network, eq.ball([0, 0], 1), epsilon=0)
+    <Equivalence: equivalent, eps 0>
 
     Args:
         f: path or network.
@@ -66,13 +71,9 @@ def load_domain(domain: Inputs) -> Domain:
         InputError: `equivalence/inputs` for a property of two networks that does not equate their inputs, or of
             more.
     """
-    from eqverify.frontend.vnnlib import lower
-
-    if isinstance(domain, Domain):
-        return domain
-    if isinstance(domain, str | Path):
-        domain = load_query(domain)
-    specification = domain if isinstance(domain, Specification) else lower(domain)
+    specification = given_inputs(domain)
+    if isinstance(specification, Domain):
+        return specification
     if len(specification.networks) == 1:
         return specification.domain
     cases = shared_cases(specification)
@@ -86,7 +87,7 @@ def load_domain(domain: Inputs) -> Domain:
     return Domain(tuple(case.part for case in cases))
 
 
-def _replay(*networks: PathOrNetwork) -> Callable[[PairGoals], Confirm] | None:
+def _replay(*networks: Model) -> Callable[[PairGoals], Confirm] | None:
     """Both files by onnxruntime at an input; None where one of them is no file."""
     from eqverify.export.runtime import run_model
     from eqverify.frontend.onnx import read_bytes
@@ -117,10 +118,17 @@ class PairKeywords(EquivalenceOptions):
 
 @keywords(PairKeywords)
 @IEEE
-def decide_pair_query(
-    query: str | Path | Query, networks: Mapping[str, PathOrNetwork], options: PairKeywords
-) -> PairAnswer:
+def decide_pair_query(query: str | Path | Query, networks: Mapping[str, Model], options: PairKeywords) -> PairAnswer:
     """Answer a VNN-LIB 2 query about two networks or more.
+
+    >>> import numpy as np
+    >>> import eqverify as eq
+    >>> from eqverify.testing.chains import chain_network
+    >>> network = chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    >>> from eqverify.frontend.vnnlib import parse_query
+    >>> query = parse_query(eq.pair_query(network, network, eq.ball([0, 0], 1), epsilon=0.5))
+    >>> eq.decide_pair_query(query, {"f": network, "g": network})
+    <PairAnswer: unsat>
 
     Args:
         query: path or query.
@@ -142,14 +150,22 @@ def decide_pair_query(
 
 @IEEE
 def pair_query(
-    f: PathOrNetwork,
-    g: PathOrNetwork,
+    f: Model,
+    g: Model,
     domain: Inputs,
     *,
     epsilon: Epsilon | None = None,
     top1: bool = False,
 ) -> str:
     """The question of `equivalent` as a VNN-LIB 2 query about networks f and g: unsat means equivalent.
+
+    >>> import numpy as np
+    >>> import eqverify as eq
+    >>> from eqverify.testing.chains import chain_network
+    >>> network = chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    >>> query = eq.pair_query(network, network, eq.ball([0, 0], 1), top1=True)
+    >>> query.splitlines()[0]
+    '(vnnlib-version <2.0>)'
 
     Two plain declarations, since f and g need not have one architecture; inputs are equated by assertions.
 

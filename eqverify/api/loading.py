@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from eqverify.arrays import IEEE
 from eqverify.bounds import interval_bounds
-from eqverify.domain import Domain
+from eqverify.domain import Domain, Specification, box_domain
 from eqverify.errors import ContradictionError, EqverifyError, InputError, Place, UsageError
+from eqverify.files import Source, contents, source_name
 from eqverify.network import Network, evaluate_nodes, evaluation_error, join_outputs
-from eqverify.problem import Problem
+from eqverify.numerals import round_down, round_up
+from eqverify.problem import Problem, domain_problem
 from eqverify.reading import Reading
 
 if TYPE_CHECKING:
@@ -24,13 +28,23 @@ if TYPE_CHECKING:
     from eqverify.frontend.onnx import Front
     from eqverify.frontend.vnnlib import Query
 
-PathOrNetwork = str | Path | Network
-"""A path to an ONNX file, or a network."""
+Model: TypeAlias = Source | Network
+"""A path to an ONNX file, its bytes, an `onnx.ModelProto`, or a network."""
+
+Inputs: TypeAlias = "str | Path | Query | Specification | Domain | tuple[ArrayLike, ArrayLike]"
+"""A property, or inputs without a condition on outputs: a domain, or a pair of arrays (lower, upper)."""
 
 
 @IEEE
-def load_network(path: str | Path) -> Network:
-    """Read an ONNX file (``.onnx``, ``.onnx.gz``).
+def load_network(path: Source) -> Network:
+    """Read an ONNX model (``.onnx``, ``.onnx.gz``, or what such a file holds).
+
+    >>> import eqverify as eq
+    >>> network = eq.load_network(eq.example_files().network)
+    >>> network
+    <Network: 64 inputs, 120 ReLUs in 4 layers, 10 outputs, 5410 weights>
+    >>> network([0.5] * 64).shape
+    (10,)
 
     Raises:
         UsageError: there is no such file.
@@ -40,7 +54,7 @@ def load_network(path: str | Path) -> Network:
     return load_compared(path, None)[0]
 
 
-def load_compared(network: PathOrNetwork, domain: Domain | None) -> tuple[Network, Reading]:
+def load_compared(network: Model, domain: Domain | None) -> tuple[Network, Reading]:
     """A whole network, and how far it was compared with onnxruntime, on a domain or around zero.
 
     Raises:
@@ -52,7 +66,7 @@ def load_compared(network: PathOrNetwork, domain: Domain | None) -> tuple[Networ
     return front.network, compared(network, front, domain)
 
 
-def load_whole(path: str | Path) -> Front:
+def load_whole(path: Source) -> Front:
     """A file without opaque operators, not compared yet.
 
     Raises:
@@ -66,7 +80,7 @@ def load_whole(path: str | Path) -> Front:
     return front
 
 
-def compared(file: str | Path, front: Front, domain: Domain | None) -> Reading:
+def compared(file: Source, front: Front, domain: Domain | None) -> Reading:
     """A reading of a file, begun by comparing it with onnxruntime on a domain, or around zero.
 
     Args:
@@ -91,7 +105,7 @@ def compared(file: str | Path, front: Front, domain: Domain | None) -> Reading:
     return reading
 
 
-def _require_range(file: str | Path, front: Front, domain: Domain) -> None:
+def _require_range(file: Source, front: Front, domain: Domain) -> None:
     """Raise where values may be beyond the numbers of the network's type on the domain."""
     network = front.as_stored
     most = np.finfo(network.element).max
@@ -102,22 +116,22 @@ def _require_range(file: str | Path, front: Front, domain: Domain) -> None:
             raise InputError(
                 "read/beyond-type",
                 "a bound at the end of its type was read as none, and values may be beyond it on these inputs",
-                place=Place(file=str(file), node=name, unit=int(np.argmax(beyond))),
+                place=Place(file=source_name(file), node=name, unit=int(np.argmax(beyond))),
                 value=", ".join(front.open_ends[:3]),
                 hint="leave the bound out of the model, or give smaller inputs",
             )
 
 
-def _compare(path: str | Path, front: Front, points: FloatArray) -> tuple[int, str]:
+def _compare(path: Source, front: Front, points: FloatArray) -> tuple[int, str]:
     from eqverify.export.comparison import compare_reading
     from eqverify.frontend.onnx import read_bytes
 
     if front.network is not front.as_stored:
         _require_same(front, points, path)
-    return compare_reading(read_bytes(path), front.as_stored, points, str(path))
+    return compare_reading(read_bytes(path), front.as_stored, points, source_name(path))
 
 
-def _require_same(front: Front, points: FloatArray, path: str | Path) -> None:
+def _require_same(front: Front, points: FloatArray, path: Source) -> None:
     """Raise where the normalised network differs from the stored one by more than the rounding of both."""
     sides = [(network, evaluate_nodes(network, points)) for network in (front.as_stored, front.network)]
     one, other = (join_outputs(network, values) for network, values in sides)
@@ -127,13 +141,18 @@ def _require_same(front: Front, points: FloatArray, path: str | Path) -> None:
             raise ContradictionError(
                 "read/normalised",
                 "the normalised network computes something else than the one that was read",
-                place=Place(file=str(path)),
+                place=Place(file=source_name(path)),
                 hint="a defect of eqverify; please report it with the file",
             )
 
 
 def load_query(path: str | Path) -> Query:
     """Read a VNN-LIB file, version 1.0 or 2.x (``.vnnlib``, ``.vnnlib.gz``), as a typed query.
+
+    >>> import eqverify as eq
+    >>> query = eq.load_query(eq.example_files().query)
+    >>> query.version, [network.inputs[0].size for network in query.networks]
+    ('1.0', [64])
 
     Raises:
         UsageError: there is no such file.
@@ -145,44 +164,91 @@ def load_query(path: str | Path) -> Query:
 
 
 @IEEE
-def load_problem(network: PathOrNetwork, query: str | Path | Query) -> Problem:
+def load_problem(network: Model, query: Inputs) -> Problem:
     """A network with the property it is to be judged on.
+
+    >>> import eqverify as eq
+    >>> eq.load_problem(*eq.example_files())
+    <Problem: 120 ReLUs, 64 inputs, 10 outputs, 9 disjuncts>
+    >>> eq.load_problem(eq.example_files().network, ([0.0] * 64, [0.1] * 64))
+    <Problem: 120 ReLUs, 64 inputs, 10 outputs, 0 disjuncts>
 
     A file with operators that are not piecewise linear (Sigmoid, Softmax, ...) is cut before them: the problem's
     network is what comes before, and the rest is kept to be copied.
 
     Args:
-        network: path or network.
-        query: path or query.
+        network: path, bytes, `onnx.ModelProto` or network.
+        query: a property: path, query or specification; or inputs without a condition on outputs: a domain (`ball`),
+            or a pair of arrays (lower, upper), in row-major order, of whatever shape.  Numbers that are no float64
+            are rounded outwards.
 
     Raises:
         UsageError, InputError: as `load_network` and `load_query`; `problem/...` where the two do not fit;
-            `read/differs` where onnxruntime computes something else on the property's inputs.
+            `read/differs` where onnxruntime computes something else on the property's inputs; `domain/...` for pairs
+            that are no boxes.
     """
     from eqverify.frontend.onnx import read_front
-    from eqverify.frontend.vnnlib import lower
 
-    specification = lower(load_query(query) if isinstance(query, str | Path) else query)
+    specification = given_inputs(query)
     if isinstance(network, Network):
-        return Problem(network, specification, files=_digests(property=query))
+        return _problem(network, specification, files=_digests(property=query))
     front = read_front(network)  # first: what cannot be read has an error of its own
     files = _digests(network=network, property=query)
-    problem = Problem(front.network, specification, front.tail, files=files)
+    problem = _problem(front.network, specification, tail=front.tail, files=files)
     reading = compared(network, front, problem.domain)
     return replace(problem, reading=replace(reading, model=partial(_same_bytes, network, files["network"])))
 
 
-def _same_bytes(path: str | Path, digest: str) -> bytes | None:
+def _same_bytes(model: Source, digest: str) -> bytes | None:
     """The bytes of a model, if they still have this digest."""
     from eqverify.frontend.onnx import read_bytes
 
     try:
-        return read_bytes(path) if _digests(network=path)["network"] == digest else None
+        data = read_bytes(model)
     except (EqverifyError, OSError):
         return None
+    return data if hashlib.sha256(data).hexdigest() == digest else None
 
 
-def digests_of(networks: Mapping[str, PathOrNetwork], query: Query) -> dict[str, str]:
+def given_inputs(where: Inputs) -> Specification | Domain:
+    """What callers may give for the inputs that count.
+
+    Raises:
+        UsageError, InputError: as `load_problem`.
+    """
+    from eqverify.frontend.vnnlib import lower
+
+    if isinstance(where, Specification | Domain):
+        return where
+    if isinstance(where, tuple):
+        low, high = where
+        return box_domain(rounded(low, round_down), rounded(high, round_up))
+    return lower(load_query(where) if isinstance(where, str | Path) else where)
+
+
+def rounded(values: ArrayLike, way: Callable[[Fraction], float]) -> FloatArray:
+    """(n,) numbers as float64: themselves where they are that, or else rounded one way.
+
+    Raises:
+        InputError: `domain/not-finite` for what is no finite number.
+    """
+    array = np.asarray(values).reshape(-1)
+    if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
+        return array.astype(np.float64)
+    try:
+        return np.array([way(Fraction(value)) for value in array.tolist()], dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        value = f"{type(error).__name__}: {error}"
+        raise InputError("domain/not-finite", "a bound of the input box is not a finite number", value=value) from error
+
+
+def _problem(network: Network, where: Specification | Domain, **about: Any) -> Problem:
+    if isinstance(where, Domain):
+        where = domain_problem(network, where).specification
+    return Problem(network, where, **about)
+
+
+def digests_of(networks: Mapping[str, Model], query: Query) -> dict[str, str]:
     """The digests of the files that networks and a query were read from, for a proof.
 
     Args:
@@ -209,11 +275,14 @@ def digests_of(networks: Mapping[str, PathOrNetwork], query: Query) -> dict[str,
 
 
 def _digests(**sources: object) -> dict[str, str]:
-    """SHA-256 (hex) of the bytes of those that are paths; of a network, with the weights that are stored beside it."""
-    from eqverify.frontend.onnx import whole_bytes
+    """SHA-256 (hex) of the unpacked bytes of a model, with weights stored beside it, and of a property's file."""
+    from eqverify.frontend.onnx import read_bytes
+    from eqverify.frontend.vnnlib.reader import MAX_TEXT_BYTES
 
-    paths = {name: Path(path) for name, path in sources.items() if isinstance(path, str | Path)}
-    contents = {name: path.read_bytes() for name, path in paths.items()}
-    if "network" in paths:
-        contents["network"] = whole_bytes(contents["network"], paths["network"])
-    return {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    digests = {}
+    for name, path in sources.items():
+        if name == "network":
+            digests[name] = hashlib.sha256(read_bytes(cast(Source, path))).hexdigest()
+        elif isinstance(path, str | Path):
+            digests[name] = hashlib.sha256(contents(Path(path).read_bytes(), MAX_TEXT_BYTES)).hexdigest()
+    return digests

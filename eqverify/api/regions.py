@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eqverify.api.jobs import on_problems
 from eqverify.approximate.options import Method
 from eqverify.approximate.regions import LinearRegions, RegionKeywords
 from eqverify.approximate.regions import find_regions as find
@@ -27,6 +28,14 @@ _MOST_REGIONS = 32
 class RegionReport:
     """What was found about the linear regions of a problem's network on its domain.
 
+    >>> import numpy as np
+    >>> import eqverify as eq
+    >>> from eqverify.testing.chains import chain_network
+    >>> network = chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    >>> report = eq.find_regions(network, eq.ball([0, 0], 1))
+    >>> report
+    <RegionReport: 4 linear regions, all>
+
     Attributes:
         problem: network and domain.
         found: regions and bounds on their number.
@@ -36,6 +45,11 @@ class RegionReport:
     problem: Problem
     found: LinearRegions
     method: Method
+
+    def __repr__(self) -> str:
+        found = self.found
+        bounds = "all" if found.complete else f"at most {found.upper}"
+        return f"<RegionReport: {len(found.regions)} linear regions, {bounds}>"
 
     def as_dict(self) -> dict[str, object]:
         """All numbers, for JSON."""
@@ -82,10 +96,18 @@ class RegionReport:
         plot_regions(grid, plane, path, f"{bound}{count} linear regions, {shown}")
 
 
+@on_problems
 @keywords(RegionKeywords)
 @IEEE
 def find_regions(problem: Problem, options: RegionKeywords) -> RegionReport:
     """Count and list the full-dimensional linear regions of a problem's network on its domain.
+
+    >>> import numpy as np
+    >>> import eqverify as eq
+    >>> from eqverify.testing.chains import chain_network
+    >>> network = chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    >>> eq.find_regions(network, ([-1, 0.5], [1, 1]))
+    <RegionReport: 2 linear regions, all>
 
     Args:
         problem: network and domain.

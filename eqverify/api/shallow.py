@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eqverify.api.jobs import on_problems
 from eqverify.approximate.forms import Frame, make_frame
 from eqverify.approximate.measure import Measured, measure
 from eqverify.approximate.options import Patterns, ShallowOptions
@@ -34,6 +35,13 @@ MAX_ALL = 16
 class ShallowReport:
     """The approximation as it will be written, with what is proved and what was measured about it.
 
+    >>> import numpy as np
+    >>> import eqverify as eq
+    >>> from eqverify.testing.chains import chain_network
+    >>> network = chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    >>> eq.make_shallow(network, eq.ball([0, 0], 1)).as_dict()["claim"]
+    'approximation, not equivalent'
+
     Attributes:
         problem: the original.
         regions: its linear regions on the box or polytope it was followed on.
@@ -53,6 +61,10 @@ class ShallowReport:
     measured: Measured
     data: bytes
     seconds: float
+
+    def __repr__(self) -> str:
+        first, second = self.units()["written"]
+        return f"<ShallowReport: {first} + {second} units, an approximation>"
 
     def units(self) -> dict[str, tuple[int, int]]:
         """Units of the two hidden layers, without the carriers.
@@ -112,10 +124,18 @@ class ShallowKeywords(ShallowOptions):
     progress: Progress = silent
 
 
+@on_problems
 @keywords(ShallowKeywords)
 @IEEE
 def make_shallow(problem: Problem, options: ShallowKeywords) -> ShallowReport:
     """A network with two hidden layers that equals the original in the delta-interiors of its linear regions.
+
+    >>> import numpy as np
+    >>> import eqverify as eq
+    >>> from eqverify.testing.chains import chain_network
+    >>> network = chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    >>> eq.make_shallow(network, eq.ball([0, 0], 1)).regions.complete
+    True
 
     Between them it is bounded, and in general far off: it is an approximation.  A property with several input sets is
     followed on the box around them.

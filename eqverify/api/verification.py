@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eqverify.api.loading import PathOrNetwork, compared, digests_of, load_query
+from eqverify.api.loading import Model, compared, digests_of, load_query
 from eqverify.arrays import IEEE
 from eqverify.attack.replay import Witness
 from eqverify.deciding.answer import Verification
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
 @keywords(VerifyKeywords)
 @IEEE
-def verify(
-    query: str | Path | Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork], options: VerifyKeywords
-) -> Verification:
+def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], options: VerifyKeywords) -> Verification:
     """Decide whether an input satisfies a property (for a counterexample query: whether there is a counterexample).
+
+    >>> import eqverify as eq
+    >>> network, query = eq.example_files()
+    >>> eq.verify(query, network, timeout=60).verdict
+    'unsat'
 
     Gradient steps look for such an input first; then bounds, and a reduction directed by each disjunct of the output
     condition (`reduce_for_property`), decide what they can; the backend is asked about one disjunct that is left after
@@ -83,7 +86,7 @@ def verify(
     return run.decide(problem, data)
 
 
-def _decide_pair(query: Query, networks: Mapping[str, PathOrNetwork], options: VerifyKeywords) -> Verification:
+def _decide_pair(query: Query, networks: Mapping[str, Model], options: VerifyKeywords) -> Verification:
     """The answer about several networks: by `decide_pair_query`, whatever the backend."""
     from eqverify.api.equivalence import decide_pair_query
 
@@ -105,9 +108,7 @@ def _decide_pair(query: Query, networks: Mapping[str, PathOrNetwork], options: V
     return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), seconds, *told)
 
 
-def _load(
-    query: Query, specification: Specification, networks: PathOrNetwork | Mapping[str, PathOrNetwork]
-) -> tuple[Problem, bytes]:
+def _load(query: Query, specification: Specification, networks: Model | Mapping[str, Model]) -> tuple[Problem, bytes]:
     """The problem, and the bytes of the original model for onnxruntime."""
     from eqverify.export.onnx import write_network
     from eqverify.frontend.onnx import keeps_order, read_bytes, read_front
@@ -132,7 +133,7 @@ def _compares(case: Case) -> bool:
     )
 
 
-def _named(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) -> dict[str, PathOrNetwork]:
+def _named(query: Query, networks: Model | Mapping[str, Model]) -> dict[str, Model]:
     """The networks by declared name."""
     declared = [network.name for network in query.networks]
     given = dict(networks) if isinstance(networks, Mapping) else {"": networks}
@@ -153,7 +154,7 @@ def _named(query: Query, networks: PathOrNetwork | Mapping[str, PathOrNetwork]) 
     return given
 
 
-def _same_file(one: PathOrNetwork | None, other: PathOrNetwork) -> bool:
+def _same_file(one: Model | None, other: Model) -> bool:
     paths = [Path(path) for path in (one, other) if isinstance(path, str | Path)]
     return len(paths) == 2 and all(path.is_file() for path in paths) and paths[0].samefile(paths[1])
 

@@ -13,7 +13,7 @@ class BenchOptions(Trusting):
 
     Attributes:
         backend: As for verify.
-        match: Only instances whose "NETWORK PROPERTY" matches this pattern, as in "*256x2* *".
+        match: Only instances whose "NETWORK PROPERTY" matches this pattern, as in `*256x2* *`.
         timeout: Seconds for each instance, instead of those in the lists.
         workers: Instances at a time; with several, or on a scheduler, each is run by one process.
         scheduler: Address of a Dask scheduler, to run on its workers instead.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eqverify.cli import supervision
-from eqverify.cli.overview import told
+from eqverify.cli.overview import COMMANDS, told
 from eqverify.errors import ContradictionError, EqverifyError, LimitError, UsageError
 from eqverify.files import is_full, not_writable
 
@@ -43,7 +43,8 @@ def run(arguments: Sequence[str]) -> int:
     """
     warnings.filterwarnings("ignore", category=RuntimeWarning, append=True)  # numbers speak for themselves
     try:
-        status = 0 if told(arguments) else _command(arguments)
+        words = _understood(arguments)
+        status = 0 if told(words) else _command(words)
         _flush()
     except KeyboardInterrupt as error:
         return _interrupted(str(error) or _going_on(arguments, getattr(error, "journal", None)))
@@ -51,8 +52,28 @@ def run(arguments: Sequence[str]) -> int:
         _drop_output()
         return USAGE
     except Exception as error:  # noqa: BLE001 - each gets its exit status
-        return _ended(arguments) or _failed(_described(error))
+        return _ended(arguments) or _failed(_described(error), json="--json" in arguments)
     return status
+
+
+def _understood(arguments: Sequence[str]) -> list[str]:
+    """The words of a command line; ``help`` is one too.
+
+    Raises:
+        UsageError: `usage/command`.
+    """
+    words = list(arguments)
+    if not words or words[0].startswith("-") or words[0] in COMMANDS:
+        return words
+    if words[0] == "help":
+        return [*words[1:2], "--help"]
+    import difflib
+
+    close = difflib.get_close_matches(words[0], COMMANDS, 1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    raise UsageError(
+        "usage/command", "there is no such command", value=words[0], hint=f"{meant}eqverify --help lists what there is"
+    )
 
 
 def _command(arguments: Sequence[str]) -> int:
@@ -95,9 +116,13 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _failed(error: EqverifyError) -> int:
-    """Print an error after whatever else there is to print."""
+def _failed(error: EqverifyError, *, json: bool) -> int:
+    """Print an error after whatever else there is to print; to stdout too, where an object is waited for."""
     try:
+        if json:
+            from eqverify.cli.commands.shared import print_json
+
+            print_json("error", {"error": error.as_dict()})
         _flush()
     except (EqverifyError, OSError):
         _drop_output()

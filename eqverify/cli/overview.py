@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": "Reduce the shipped example, check the result, and draw it.",
     "info": "Print what a network and a property hold, and what of them is supported.",
     "stability": "Print which ReLU units are stable on the property's inputs, layer by layer.",
+    "bounds": "Write proved ranges and signs of all ReLU units and ranges of the outputs, for other programs.",
     "reduce": "Write a smaller network that is proved equivalent on the property's inputs, or one for each part of "
     "the question.",
     "passes": "List the passes that eqverify reduce --passes knows, those of other packages too.",
@@ -25,6 +26,7 @@ COMMANDS = {
     "shallow": "Write a network with two hidden layers that is exact inside the linear regions: an approximation.",
     "equiv": "Say whether two networks are equivalent on the inputs of a property: up to epsilon, or in their largest "
     "output.",
+    "completion": "Print a script that makes a shell complete commands and options.",
 }
 """Each command and how its own help begins."""
 

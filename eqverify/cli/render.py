@@ -16,19 +16,23 @@ from eqverify.reduction.boxes import BoxReductions
 from eqverify.reduction.directed import DirectedReduction
 from eqverify.reduction.result import Reduction, SaveOptions
 from eqverify.report.claims import DIRECTED_CLAIM
-from eqverify.report.layers import LayerRow
+from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import Facts
 from eqverify.transform.driver import FLOAT64_HINT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from eqverify.api.ranges import Ranges
     from eqverify.api.regions import RegionReport
     from eqverify.api.shallow import ShallowReport
     from eqverify.equivalence.answer import Equivalence
 
 _WIDEST = 10_000
 """Characters in a line of a table, at most."""
+
+_SHOWN = 10
+"""Outputs that a report lists, at most."""
 
 _NOTABLE = 0.5
 """Seconds that gained nothing are told from here on."""
@@ -50,6 +54,24 @@ def print_facts(facts: Facts, rows: Sequence[LayerRow], reading: Reading, second
     _print_table(_layer_table(rows))
     _print_stages(facts, seconds)
     print_pairs([("evidence", _evidence(facts)), ("read", reading)])
+
+
+def print_ranges(ranges: Ranges, output: object, seconds: float) -> None:
+    """A line per layer: how many units of each status, and the widest range; then the outputs."""
+    table = _table("layer", "units", "inactive", "active", "unstable", "undecided", "widest z")
+    table.columns[0].justify = "left"
+    for row, layer in zip(layer_rows(ranges.facts), ranges.facts.layers, strict=True):
+        counts = (row.units, row.inactive, row.active, row.unstable, row.undecided)
+        table.add_row(Text(row.name), *map(str, counts), f"{(layer.upper - layer.lower).max(initial=0.0):.3g}")
+    _print_table(table)
+    outputs = ranges.outputs
+    shown = [
+        f"[{at_least(a)}, {at_most(b)}]" for a, b in zip(outputs.lower[:_SHOWN], outputs.upper[:_SHOWN], strict=True)
+    ]
+    more = ["..."] if outputs.lower.size > _SHOWN else []
+    pairs: list[tuple[str, object]] = [("outputs", " ".join([*shown, *more])), ("evidence", _evidence(ranges.facts))]
+    pairs += [("read", ranges.problem.reading), ("seconds", f"{seconds:.2f}"), ("written", output)]
+    print_pairs(pairs)
 
 
 def reduction_dict(
@@ -105,17 +127,18 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     _print_table(_layer_table(result.layers))
     _print_stages(result.facts, seconds)
     share = f" ({100 * (before - after) / before:.1f} % removed)" if before else ""
-    weights = f"{result.problem.network.parameter_count} -> {result.network.parameter_count}"
+    old, new = result.problem.network.parameter_count, result.network.parameter_count
+    grown = "   more than before: --shape structured adds none" if new > old else ""
     pairs: list[tuple[str, object]] = [
         ("ReLUs", f"{before} -> {after}{share}"),
-        ("weights", weights),
+        ("weights", f"{old} -> {new}{grown}"),
         ("shape", result.transformed.choice),
         ("eps", f"{at_most(result.epsilon)}   proved: {_claim(result)}"),
         ("evidence", _evidence(result.facts)),
         ("read", result.problem.reading),
     ]
     if not result.transformed.handed_on:
-        agree = f"{result.runtime.points} points agree, largest deviation {result.runtime.largest_deviation:.2g}"
+        agree = f"{result.runtime.points} points agree, up to rounding by {result.runtime.largest_deviation:.2g}"
         pairs.append(("onnxruntime", agree))
     if result.witness is not None:
         pairs.append(("settled", f"an input satisfies the output condition: {result.witness.tolist()}"))

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 class Verification:
     """The answer about a property.
 
+    >>> import eqverify as eq
+    >>> network, query = eq.example_files()
+    >>> answer = eq.verify(query, network, timeout=60)
+    >>> answer
+    <Verification: unsat by reduction>
+    >>> answer.witness is None, answer.evidence
+    (True, ('bounds',))
+
     Attributes:
         verdict: `sat`, `unsat`, `unknown` or `timed-out`.
         backend: who gave the answer: ``attack`` for an input found by gradient steps, ``reduction`` where the proofs
@@ -49,6 +57,9 @@ class Verification:
     readings: tuple[Reading, ...] = ()
     claimed: int = 0
     proof: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"<Verification: {self.verdict}{f' by {self.backend}' if self.backend else ''}>"
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""

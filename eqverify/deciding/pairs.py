@@ -44,6 +44,16 @@ Loader = Callable[[Domain], tuple[Network, Reading]]
 class PairAnswer:
     """The answer to a query about two networks or more.
 
+    >>> import numpy as np
+    >>> import eqverify as eq
+    >>> from eqverify.testing.chains import chain_network
+    >>> network = chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    >>> from eqverify.frontend.vnnlib import parse_query
+    >>> query = parse_query(eq.pair_query(network, network, eq.ball([0, 0], 1), epsilon=0.5))
+    >>> answer = eq.decide_pair_query(query, {"f": network, "g": network})
+    >>> answer.answer, answer.inputs
+    ('unsat', {})
+
     Attributes:
         answer: ``sat``, ``unsat`` or ``unknown``.
         inputs: by network, the exact flat input of a satisfying assignment; empty unless sat.
@@ -65,6 +75,9 @@ class PairAnswer:
     readings: tuple[Reading, ...] = ()
     claimed: int = 0
     proof: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"<PairAnswer: {self.answer}>"
 
 
 def answer_query(

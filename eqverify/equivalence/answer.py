@@ -17,6 +17,7 @@ from eqverify.equivalence.portfolio import DecideOptions, Decision, Verdict, dec
 from eqverify.equivalence.witness import Confirm, Witness, WitnessSearch
 from eqverify.errors import UsageError
 from eqverify.network import Network
+from eqverify.numerals import at_most
 from eqverify.progress import Progress, silent
 from eqverify.reading import Reading
 
@@ -27,6 +28,14 @@ Epsilon = float | Fraction | Sequence[float | Fraction]
 @dataclass(frozen=True, slots=True, eq=False)
 class Equivalence:
     """The answer about two networks.
+
+    >>> import numpy as np
+    >>> import eqverify as eq
+    >>> from eqverify.testing.chains import chain_network
+    >>> network = chain_network([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    >>> answer = eq.equivalent(network, network, eq.ball([0, 0], 1), epsilon=0)
+    >>> answer.verdict, answer.epsilon
+    ('equivalent', 0.0)
 
     Attributes:
         verdict: ``equivalent``, ``different`` or ``unknown``.
@@ -50,6 +59,10 @@ class Equivalence:
     decision: Decision
     seconds: float
     readings: tuple[Reading, ...] = ()
+
+    def __repr__(self) -> str:
+        within = "" if self.epsilon is None else f", eps {at_most(self.epsilon)}"
+        return f"<Equivalence: {self.verdict}{within}>"
 
     @property
     def epsilon(self) -> float | None:
@@ -204,10 +217,14 @@ def _sum_above(epsilon: Fraction, reach: float) -> float:
 
 
 def _deviation(goals: PairGoals, decision: Decision) -> float | None:
-    """The largest |f - g| that was seen; None where nothing was looked at."""
+    """The largest |f - g| that was seen, up to rounding, which goes no further than what is proved.
+
+    None where nothing was looked at.
+    """
     if goals.epsilon is None or not np.isfinite(decision.closest).any():
         return None
-    return max(0.0, float((decision.closest + _twice(goals)).max()))
+    proved = max(_proved(goals, decision) or (np.inf,))
+    return min(proved, max(0.0, float((decision.closest + _twice(goals)).max())))
 
 
 def _twice(goals: PairGoals) -> FloatArray:

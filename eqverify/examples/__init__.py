@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from eqverify.errors import UsageError
 
@@ -15,8 +15,7 @@ NETWORK = "digits.onnx"
 DEFAULT_PROPERTY = "digits_ball.vnnlib"
 
 
-@dataclass(frozen=True, slots=True)
-class ExampleFiles:
+class ExampleFiles(NamedTuple):
     """Where the shipped files are.
 
     Attributes:
@@ -30,6 +29,11 @@ class ExampleFiles:
 
 def example_files(name: str = DEFAULT_PROPERTY) -> ExampleFiles:
     """The shipped network and one of its properties.
+
+    >>> import eqverify as eq
+    >>> network, query = eq.example_files()
+    >>> network.name, query.name
+    ('digits.onnx', 'digits_ball.vnnlib')
 
     Args:
         name: file name of the property, one of `property_names`.

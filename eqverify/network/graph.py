@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from eqverify.arrays import FloatArray, IntArray, frozen
 from eqverify.errors import InputError, Place
@@ -102,6 +103,13 @@ Node = Affine | Relu
 class Network:
     """A network: inputs, nodes in topological order, outputs.
 
+    >>> import eqverify as eq
+    >>> network = eq.load_network(eq.example_files().network)
+    >>> network.input_size, network.relu_count, network.output_size
+    (64, 120, 10)
+    >>> network([0.0] * 64).shape
+    (10,)
+
     The flat input vector x is the inputs one after the other, each in row-major order; likewise the output.
 
     Attributes:
@@ -119,6 +127,21 @@ class Network:
 
     def __post_init__(self) -> None:
         check_invariants(self)
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        """Outputs (..., output_size) at inputs (..., input_size), in float64: what it computes up to rounding.
+
+        Raises:
+            InputError: `network/arity`.
+        """
+        from eqverify.network.evaluate import evaluate
+
+        return evaluate(self, np.asarray(x, dtype=np.float64))
+
+    def __repr__(self) -> str:
+        units = f"{self.relu_count} ReLUs in {len(self.relus)} layers"
+        sizes = f"{self.input_size} inputs, {units}, {self.output_size} outputs"
+        return f"<Network: {sizes}, {self.parameter_count} weights>"
 
     @cached_property
     def sizes(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from eqverify.arrays import IEEE
 from eqverify.budget import Budget, Clock
+from eqverify.files import parts_of
 from eqverify.options import keywords, keywords_of
 from eqverify.problem import Problem
 from eqverify.reduction.options import require_mode
@@ -33,6 +34,10 @@ class BoxReductions(Reductions):
     reductions: tuple[Reduction, ...]
     seconds: Mapping[str, float]
 
+    def __repr__(self) -> str:
+        after = ", ".join(str(reduction.network.relu_count) for reduction in self.reductions)
+        return f"<BoxReductions: {self.problem.network.relu_count} -> {after} ReLUs>"
+
     @property
     def written(self) -> Sequence[Reduction]:
         """All."""
@@ -45,7 +50,7 @@ class BoxReductions(Reductions):
         ``lower``, ``upper`` (the box), ``matrix``, ``bound`` (linear constraints that cut it) and ``epsilon``.
         """
         entries = [json.dumps(self._entry(index, own), allow_nan=False) for index, own in enumerate(files)]
-        return {path.with_suffix(".boxes.json"): ("[\n" + ",\n".join(entries) + "\n]\n").encode()}
+        return {path.with_name(f"{parts_of(path)[0]}.boxes.json"): ("[\n" + ",\n".join(entries) + "\n]\n").encode()}
 
     def explain(self) -> str:
         """For each part what was tried, and for every kept unit a line that says why it is still there."""
@@ -80,6 +85,10 @@ class BoxReductions(Reductions):
 @IEEE
 def reduce_per_box(problem: Problem, options: ReduceKeywords) -> BoxReductions:
     """Make one reduced network per part of the problem's input set.
+
+    >>> import eqverify as eq
+    >>> eq.reduce_per_box(*eq.example_files(), engine="crown")
+    <BoxReductions: 120 -> 40 ReLUs>
 
     A unit that is unstable on a union may well be stable on each part, so these are smaller than the one network that
     `reduce` makes for the union.

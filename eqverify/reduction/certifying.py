@@ -72,25 +72,20 @@ class Rechecked:
     unconfirmed: int
 
 
-def recheck(problem: Problem, facts: Facts, *, certified_only: bool, files: bool, seconds: float) -> Rechecked:
+def recheck(problem: Problem, facts: Facts, *, certified_only: bool, seconds: float) -> Rechecked:
     """Run the steps of a proof through the checker.
 
     Args:
         problem: what the facts are about.
         facts: with their steps.
         certified_only: whether the words of solvers are left out.
-        files: whether a certificate will be written.
         seconds: for finding checkable proofs of what only a solver showed.
 
     Raises:
-        UsageError: `certificate/no-files` where the problem was not read from files.
-        InputError: `certificate/opaque` for a network that ends in operators that are not piecewise linear.
-            `certificate/empty-domain` where the checker finds that no input satisfies the property.
+        InputError: `certificate/empty-domain` where the checker finds that no input satisfies the property.
         EmptySetError: the checker finds that no input satisfies the disjunct that the problem assumes.
     """
     facts.require(problem)
-    if files:
-        require_files(problem)
     repeated = _Repeated(problem)
 
     def found() -> Facts:
@@ -206,7 +201,7 @@ def require_files(problem: Problem) -> None:
         raise UsageError(
             "certificate/no-files",
             "a certificate is about files, and the problem was not read from two",
-            hint="load the problem with load_problem(path, path)",
+            hint="give both as files, and inputs by the property alone",
         )
 
 

@@ -116,6 +116,10 @@ class DirectedReduction(Reductions):
     seconds: Mapping[str, float]
     with_certificates: bool = False
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
+        return f"<DirectedReduction: {self.verdict} ({counts})>"
+
     @property
     def verdict(self) -> Literal["unsat", "open", "sat"]:
         """What is proved about the whole property: ``unsat`` if all disjuncts are, ``sat`` if one is."""
@@ -216,6 +220,10 @@ def _listed(signs: ByteArray) -> list[list[int]]:
 @IEEE
 def reduce_for_property(problem: Problem, options: ReduceKeywords) -> DirectedReduction:
     """Decide each disjunct of the output condition, or make a network for just that disjunct.
+
+    >>> import eqverify as eq
+    >>> eq.reduce_for_property(*eq.example_files())
+    <DirectedReduction: unsat (9 unsat)>
 
     A disjunct and the inputs of its case are the query "is there an x with these constraints on x and f(x)?".  Let D'
     be the set of those x.  If D' is proved empty, the disjunct is ``unsat``.  Otherwise units that have one sign on D'

@@ -70,6 +70,9 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         "--certificate": "a certificate is about all inputs of a property: write one network for all boxes, or split "
         "the property into one file per box",
     },
+    "--fold-property": {
+        "--certificate": "a certificate is about a network with the original's outputs: leave one of the two out",
+    },
 }
 """By mode, the options that it cannot honour, and what to do instead."""
 
@@ -78,7 +81,7 @@ def require_mode(mode: str, options: ReduceOptions, **others: object) -> None:
     """Raise where an option does not go with the mode: nothing that was asked for is left out in silence.
 
     Args:
-        mode: ``--for-property`` or ``--per-box``; for others everything goes.
+        mode: a key of `REFUSED`; for others everything goes.
         options: those that differ from their defaults count as given.
         others: further ones, which count where they are true.
 

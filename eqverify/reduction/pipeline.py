@@ -30,7 +30,7 @@ from eqverify.stability.proving import prove_stability
 from eqverify.transform.deviation import rewriting_seconds
 from eqverify.transform.driver import transform
 from eqverify.transform.result import Transformed, TransformOptions, named_passes
-from eqverify.transform.shapes import unchanged, whole
+from eqverify.transform.shapes import require_shape, unchanged, whole
 
 if TYPE_CHECKING:
     from eqverify.equivalence.answer import Equivalence
@@ -77,6 +77,14 @@ class ReduceKeywords(ReduceOptions):
 def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
     """Make a smaller network that agrees with the problem's network on its domain up to a proved eps.
 
+    >>> import eqverify as eq
+    >>> network, query = eq.example_files()
+    >>> result = eq.reduce(network, query, engine="crown")
+    >>> result.network.relu_count, result.epsilon < 1e-6
+    (40, True)
+    >>> eq.reduce(network, eq.ball([0.5] * 64, 0.01), engine="crown").problem
+    <Problem: 120 ReLUs, 64 inputs, 10 outputs, 0 disjuncts>
+
     Args:
         problem: network and domain.
         options: the keywords are those of `ReduceKeywords`.  A cross-check by ``z3`` looks for a difference over the
@@ -89,7 +97,7 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
     Raises:
         UsageError: `usage/pass` for a pass that nobody registered; `certificate/no-files` where a certificate is asked
             for and the problem was not read from files; `reduce/cross-check-directed` for a cross-check of a network
-            for one disjunct.
+            for one disjunct; `usage/shape` for one that cannot be written.
         InputError: the network cannot be reduced or written; `certificate/opaque`.
         ContradictionError: two proofs, or a proof and onnxruntime, contradict each other.
         RejectedError: `reduce/refuted` where the cross-check found a deviation above eps.
@@ -98,9 +106,8 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
     from eqverify.export.joining import join
     from eqverify.export.runtime import RuntimeComparison
 
-    if options.cross_check is not None:
-        _require_whole_domain(problem)
     rewriting = _rewriting(problem.network, options)
+    _require_possible(problem, options, rewriting)
     clock, progress, budget = Clock(), options.progress, _budget(options.time_limit)
     facts, witness = _proved(problem, options, budget)
     clock.lap("stability")
@@ -113,7 +120,6 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
             problem,
             facts,
             certified_only=options.certified_only,
-            files=options.certificate,
             seconds=min(options.tree_time_limit, budget.left / 2),
         )
         facts = checked.facts
@@ -355,8 +361,14 @@ def _points(problem: Problem, facts: Facts, most: int) -> FloatArray:
     return points[domain.contains(points)]
 
 
-def _require_whole_domain(problem: Problem) -> None:
-    if problem.assumed is not None:
+def _require_possible(problem: Problem, options: ReduceKeywords, rewriting: TransformOptions) -> None:
+    """Raise before the proof where what is asked for cannot be had."""
+    require_shape(problem, rewriting)
+    if options.certificate:
+        from eqverify.reduction.certifying import require_files
+
+        require_files(problem)
+    if options.cross_check is not None and problem.assumed is not None:
         raise UsageError(
             "reduce/cross-check-directed",
             "the cross-check compares networks on whole domains",

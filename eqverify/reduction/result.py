@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.errors import InputError, UsageError
-from eqverify.files import write_files
+from eqverify.files import parts_of, write_files
+from eqverify.frames import frame
 from eqverify.network import Network
 from eqverify.network.tail import OpaqueTail
 from eqverify.numerals import at_most
@@ -55,6 +56,11 @@ class SaveOptions:
     property_version: Version | None = None
     certificate: str | Path | None = None
 
+    def __post_init__(self) -> None:
+        if self.fold_property and self.property is None:
+            hint = "name the file for the property too (--property-out)"
+            raise UsageError("usage/fold-property", "a folded property needs a place of its own", hint=hint)
+
     def numbered(self, count: int) -> list[SaveOptions]:
         """Those of each of several networks, without certificates."""
         properties = [None] * count if self.property is None else numbered(Path(self.property), count)
@@ -64,6 +70,16 @@ class SaveOptions:
 @dataclass(frozen=True, slots=True, eq=False)
 class Reduction:
     """A reduced network, as it will be written, with what is proved about it.
+
+    >>> import eqverify as eq
+    >>> result = eq.reduce(*eq.example_files(), engine="crown")
+    >>> result
+    <Reduction: 120 -> 40 ReLUs, 5410 -> 1535 weights, eps 8.66e-07, sequential>
+    >>> result.epsilon < 1e-6, result.claim
+    (True, 'equivalent')
+    >>> centre = result.problem.domain.hull.centre
+    >>> bool((abs(result.network(centre) - result.problem.network(centre)) < 1e-6).all())
+    True
 
     Attributes:
         problem: the original network on its domain.
@@ -91,6 +107,30 @@ class Reduction:
     certificate: Certified | None
     seconds: Mapping[str, float]
     witness: FloatArray | None = None
+
+    def __repr__(self) -> str:
+        old, new = self.problem.network, self.network
+        weights = f"{old.parameter_count} -> {new.parameter_count} weights"
+        sizes = f"{self.problem.relu_count} -> {new.relu_count} ReLUs, {weights}"
+        return f"<Reduction: {sizes}, eps {at_most(self.epsilon)}, {self.transformed.shape}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the picture of `plot`, and the table of layers."""
+        from eqverify.report.plot import layers_figure, svg
+        from eqverify.report.sweep import table
+
+        rows = [list(row.as_dict().values()) for row in self.layers]
+        header = list(self.layers[0].as_dict()) if self.layers else ["no layers"]
+        return svg(layers_figure(self.layers, self._title())) + table(header, rows)
+
+    def to_frame(self) -> Any:
+        """A `pandas.DataFrame` with a row per layer of the original: its table.
+
+        Raises:
+            UsageError: `usage/no-pandas`.
+        """
+        rows = [row.as_dict() for row in self.layers]
+        return frame({name: [row[name] for row in rows] for name in (rows[0] if rows else ())})
 
     @property
     def epsilon(self) -> float:
@@ -190,8 +230,11 @@ class Reduction:
         """Write a picture of the layers before and after (.svg, .png, .pdf)."""
         from eqverify.report.plot import plot_layers
 
+        plot_layers(self.layers, path, self._title())
+
+    def _title(self) -> str:
         before, after = self.problem.relu_count, self.network.relu_count
-        plot_layers(self.layers, path, f"{before} ReLUs before, {after} after; eps = {at_most(self.epsilon, 2)}")
+        return f"{before} ReLUs before, {after} after; eps = {at_most(self.epsilon, 2)}"
 
     def files(self, path: Path, options: SaveOptions) -> Files:
         """What `save` writes; same errors."""
@@ -202,7 +245,10 @@ class Reduction:
                 "there is no certificate of what is to be written",
                 hint="reduce with certificate=True, and write the property without folding it",
             )
-        files = _folded_files(self, path, options) if options.fold_property else _files(self, path, options)
+        if options.fold_property and options.property is not None:
+            files = _folded_files(self, path, Path(options.property), options.property_version)
+        else:
+            files = _files(self, path, options)
         if options.certificate is not None and certificate is not None:
             files[Path(options.certificate)] = certificate.data
         return files
@@ -250,22 +296,19 @@ def _files(reduction: Reduction, network: Path, options: SaveOptions) -> Files:
 
 
 @IEEE
-def _folded_files(reduction: Reduction, network: Path, options: SaveOptions) -> Files:
+def _folded_files(reduction: Reduction, network: Path, property: Path, version: Version | None) -> Files:
     """A network with the output condition folded into it, and its property, for each case (P-2)."""
     from eqverify.export.vnnlib import format_specification
 
     problem = reduction.problem
-    if options.property is None:
-        hint = "name the file for the property too (--property-out)"
-        raise UsageError("usage/fold-property", "a folded property needs a place of its own", hint=hint)
     if problem.tail is not None:
         raise _opaque(problem.tail)
     files: Files = {}
-    places = [numbered(path, len(problem.cases)) for path in (network, Path(options.property))]
+    places = [numbered(path, len(problem.cases)) for path in (network, property)]
     for case, place, query in zip(problem.cases, *places, strict=True):
         folded = fold_case(reduction.network, case, reduction.exact_epsilons, reduction.dtype)
         files[place] = folded_bytes(problem.network, folded, case, reduction.dtype)
-        files[query] = format_specification(folded.specification, options.property_version or "1.0")
+        files[query] = format_specification(folded.specification, version or "1.0")
     return files
 
 
@@ -328,9 +371,10 @@ class Reductions(ABC):
 def numbered(path: Path, count: int) -> tuple[Path, ...]:
     """`path` itself for one file, ``STEM-1.SUFFIX``, ``STEM-2.SUFFIX``, ... for several, none for none.
 
-    >>> [str(file) for file in numbered(Path("out.onnx"), 2)]
-    ['out-1.onnx', 'out-2.onnx']
+    >>> [str(file) for file in numbered(Path("out.onnx.gz"), 2)]
+    ['out-1.onnx.gz', 'out-2.onnx.gz']
     """
     if count == 1:
         return (path,)
-    return tuple(path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(1, count + 1))
+    stem, suffix = parts_of(path)
+    return tuple(path.with_name(f"{stem}-{k}{suffix}") for k in range(1, count + 1))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eqverify.errors import Place, UsageError
 from eqverify.report.layers import LayerRow
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _KINDS = (
     ("inactive", "#b8c4ce", "inactive (removed)"),
@@ -17,7 +22,7 @@ _KINDS = (
 
 
 def plot_layers(rows: Sequence[LayerRow], path: str | Path, title: str) -> None:
-    """Draw per layer a bar of its units by kind and beside it a bar of what was kept.
+    """Write the picture of `layers_figure`.
 
     Args:
         rows: the table; `kept` set.
@@ -27,9 +32,19 @@ def plot_layers(rows: Sequence[LayerRow], path: str | Path, title: str) -> None:
     Raises:
         UsageError: `usage/picture-format`, or the folder cannot be written to.
     """
+    path = picture_path(path)
+    save_figure(layers_figure(rows, title), path)
+
+
+def layers_figure(rows: Sequence[LayerRow], title: str) -> Figure:
+    """Per layer a bar of its units by kind and beside it a bar of what was kept.
+
+    Args:
+        rows: the table; `kept` set.
+        title: heading.
+    """
     from matplotlib.figure import Figure
 
-    path = picture_path(path)
     figure = Figure(figsize=(max(5.0, 1.2 * len(rows) + 2.5), 3.6), layout="constrained")
     axes = figure.add_subplot()
     places = range(len(rows))
@@ -41,12 +56,25 @@ def plot_layers(rows: Sequence[LayerRow], path: str | Path, title: str) -> None:
     kept = [row.kept or 0 for row in rows]
     bars = axes.bar([p + 0.2 for p in places], kept, 0.38, color="#3d405b", label="kept")
     axes.bar_label(bars, fontsize=8)
-    axes.set_xticks(list(places), [row.name for row in rows], rotation=20 if len(rows) > 4 else 0)
+    axes.set_ylim(0, 1.12 * max(1, *base, *kept))  # room for the numbers below the title
+    names = [row.name for row in rows]
+    axes.set_xticks(list(places), names, rotation=20 if sum(map(len, names)) > 40 else 0)
     axes.set_ylabel("ReLU units")
     axes.set_title(title, fontsize=10)
-    axes.legend(fontsize=8, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    figure.legend(fontsize=8, frameon=False, ncols=3 if len(rows) < 5 else len(_KINDS) + 1, loc="outside lower center")
     axes.spines[["top", "right"]].set_visible(False)
-    save_figure(figure, path)
+    return figure
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an element of HTML, the same each time."""
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "eqverify", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
 
 
 def picture_path(path: str | Path) -> Path:
@@ -67,12 +95,10 @@ def picture_path(path: str | Path) -> Path:
     return path
 
 
-def save_figure(figure: object, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure of matplotlib; an existing file is replaced in one step."""
-    import io
-
     from eqverify.files import atomic_write
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix.lower()[1:], dpi=150)  # type: ignore[attr-defined]
+    figure.savefig(buffer, format=path.suffix.lower()[1:], dpi=150)
     atomic_write(path, buffer.getvalue())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Iterable, Mapping, Sequence
+
+from eqverify.report.plot import svg
 
 _COLOURS = ("#3d405b", "#e07a5f", "#7fb77e", "#f2cc8f", "#5b8db8", "#b8c4ce")
 _SHORTEST = 0.01
@@ -34,7 +35,7 @@ def cactus(times: Mapping[str, Sequence[float]], limit: float) -> str:
     axes.set_xlabel("seconds")
     axes.set_ylabel("instances solved")
     axes.legend(frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def scatter(pairs: Sequence[tuple[float, float]], names: tuple[str, str], limit: float) -> str:
@@ -49,7 +50,7 @@ def scatter(pairs: Sequence[tuple[float, float]], names: tuple[str, str], limit:
         getattr(axes, f"set_{name}lim")(*reach)
     axes.set_xlabel(f"seconds, {names[0]}")
     axes.set_ylabel(f"seconds, {names[1]}")
-    return _svg(figure)
+    return svg(figure)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], marked: Iterable[int] = ()) -> str:
@@ -109,13 +110,3 @@ def _axes(width: float, height: float):  # type: ignore[no-untyped-def]
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
-
-
-def _svg(figure: object) -> str:
-    import matplotlib as mpl
-
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "eqverify", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})  # type: ignore[attr-defined]
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, frozen
 from eqverify.bounds import Interval
 from eqverify.errors import ContradictionError, Place, UsageError
+from eqverify.frames import frame
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.stability.proofs import Proof, SolverClaim
@@ -20,7 +21,13 @@ from eqverify.trust import NOBODY, Trust
 
 
 class Status(IntEnum):
-    """The four answers for a unit with pre-activation z on a domain D (specs/semantics.md)."""
+    """The four answers for a unit with pre-activation z on a domain D (specs/semantics.md).
+
+    >>> import eqverify as eq
+    >>> facts = eq.prove_stability(*eq.example_files(), engine="crown")
+    >>> facts.count(eq.Status.ACTIVE)
+    88
+    """
 
     UNDECIDED = 0
     INACTIVE = 1  # z <= 0 on D
@@ -124,6 +131,14 @@ class Stage:
 class Facts:
     """The table of units of one network on one domain.
 
+    >>> import eqverify as eq
+    >>> facts = eq.prove_stability(*eq.example_files(), engine="crown")
+    >>> facts
+    <Facts: 120 units, 26 inactive, 88 active, 5 unstable, 1 undecided>
+    >>> layer = facts.layers[0]
+    >>> bool((layer.lower <= layer.upper).all())
+    True
+
     Attributes:
         network_digest: the network these facts are about.
         domain_digest: the domain.
@@ -143,6 +158,27 @@ class Facts:
     solver: str = ""
     proofs: tuple[Proof, ...] = ()
     trust: Trust = NOBODY
+
+    def __repr__(self) -> str:
+        counts = self.summary()
+        kinds = ", ".join(f"{counts[kind]} {kind}" for kind in ("inactive", "active", "unstable", "undecided"))
+        return f"<Facts: {counts['units']} units, {kinds}>"
+
+    def to_frame(self) -> Any:
+        """A `pandas.DataFrame` with a row per unit: layer, unit, proved lower and upper bounds, status, evidence.
+
+        Raises:
+            UsageError: `usage/no-pandas`.
+        """
+        columns: dict[str, list[Any]] = {name: [] for name in ("layer", "unit", "lower", "upper", "status", "evidence")}
+        for layer in self.layers:
+            columns["layer"] += [layer.name] * layer.size
+            columns["unit"] += range(layer.size)
+            columns["lower"] += layer.lower.tolist()
+            columns["upper"] += layer.upper.tolist()
+            columns["status"] += [Status(status).name.lower() for status in layer.status.tolist()]
+            columns["evidence"] += [Evidence(kind).name.lower() for kind in layer.evidence.tolist()]
+        return frame(columns)
 
     def by_name(self) -> Mapping[str, LayerFacts]:
         """The layers by ReLU node."""

@@ -121,8 +121,8 @@ def _chosen(candidates: Sequence[Transformed], work: Work) -> Transformed:
     if work.options.shape == "sequential" and best.network.parameter_count > most and work.keeps_weights:
         note = f"; a chain would have {best.network.parameter_count} weights"
         best = own
-    listed = [best, *(c for c in candidates if c is not best)]
-    reason = "; ".join([*map(_described, listed), *work.refused]) + note
+    others = "; ".join([*(_described(c) for c in candidates if c is not best), *work.refused])
+    reason = best.shape + (f", rather than {others}" if others else "") + note
     avoided = [c for c in candidates if c.worst > limit and c.network.relu_count < best.network.relu_count]
     exempted = any(place.rewrite == ROUNDING for place in best.declined)
     if best.worst > limit:

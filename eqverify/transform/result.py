@@ -90,7 +90,7 @@ class Transformed:
         unit_maps: by its ReLU nodes, what their units stand for.
         epsilon: (output_size,) proved bounds on |original - reduced| over the domain.
         shape: how it was made; ``unchanged`` where nothing gained anything.
-        choice: why that way and not the other, in one clause.
+        choice: that way, with its reasons: what the other ones would have given.
         relations: what units without a counterpart equal, as far as the proof needs it.
         removed: units that went though the facts leave them open (for ``leo``: all that went), and how.
         declined: why others stayed, by pass.

@@ -98,14 +98,10 @@ class Work:
                 hint="--shape structured keeps the network's own graph",
             )
 
-    @property
+    @cached_property
     def keeps_weights(self) -> bool:
-        """Whether the network's own graph can be written in the wanted type; onnxruntime has no float64 convolution."""
-        if self.options.dtype == "float32":
-            return is_single(self.problem.network)
-        affine = [node for node in self.problem.network.nodes if isinstance(node, Affine)]
-        maps = [term.map for node in affine for term in node.terms]
-        return not any(isinstance(linear, Convolution | TransposedConvolution) for linear in maps)
+        """Whether the network's own graph can be written in the wanted type."""
+        return _kept(self.problem.network, self.options.dtype)
 
     def leo_is_cheap(self, needed: bool) -> bool:
         """Whether the network is a chain whose layers are small enough as dense matrices; `needed` allows for more."""
@@ -113,6 +109,31 @@ class Work:
         sizes = [network.input_size, *(network.sizes[node.name] for node in network.relus), network.output_size]
         entries = sum(a * b for a, b in pairwise(sizes))
         return is_chain(network) and entries <= _LEO_ENTRIES * (20 if needed else 1)
+
+
+def _kept(network: Network, element: Element) -> bool:
+    """Whether a network's weights are of a type, and onnxruntime runs it so: it has no float64 convolution."""
+    if element == "float32":
+        return is_single(network)
+    affine = [node for node in network.nodes if isinstance(node, Affine)]
+    maps = [term.map for node in affine for term in node.terms]
+    return not any(isinstance(linear, Convolution | TransposedConvolution) for linear in maps)
+
+
+def require_shape(problem: Problem, options: TransformOptions) -> None:
+    """Raise where the shape that is asked for cannot be written, whatever is proved.
+
+    Raises:
+        UsageError: `usage/shape`.
+    """
+    if options.shape == "structured" and not _kept(problem.network, options.dtype):
+        raise UsageError(
+            "usage/shape",
+            "the structured shape keeps the network's weights, which cannot be written in this type",
+            value=options.dtype,
+            hint="LeakyReLU and the like stand for weights that are no float32 numbers, and convolutions are run in "
+            "float32 only: choose another shape, or type",
+        )
 
 
 def _from_form(work: Work, made: Made, write: Writer) -> Transformed:
@@ -158,16 +179,10 @@ def _structured(work: Work) -> Transformed:
     """The original's graph without channels and units that show nothing; the network itself where that is all.
 
     Raises:
-        UsageError: `usage/dtype` where it cannot be written in the wanted type.
+        UsageError: as `require_shape`.
     """
     problem, network = work.problem, work.problem.network
-    if not work.keeps_weights:
-        raise UsageError(
-            "usage/dtype",
-            "the structured shape keeps weights and convolutions, which cannot be written in this type",
-            value=work.options.dtype,
-            hint="float32 weights stay float32, and convolutions are run in float32 only; choose another type or shape",
-        )
+    require_shape(problem, work.options)
     reduced, unit_maps = structured_network(problem, work.facts)
     if reduced.parameter_count == network.parameter_count and reduced.relu_count == network.relu_count:
         return unchanged(problem)

@@ -132,7 +132,7 @@ def test_a_sweep_says_what_is_claimed_and_who_is_trusted(tmp_path, capsys):
     assert run(command) == 0
     assert "2 of 2 solved, 0 wrong, 0 claimed" in capsys.readouterr().out
     assert run([*command, "--trust", "command", "--json"]) == 0
-    sums = json.loads(capsys.readouterr().out)
+    sums = json.loads(capsys.readouterr().out)["runs"]
     ((name, found),) = sums.items()
     assert name == f"command:{tool}, without reduction, trusting command"
     assert (found["solved"], found["claimed"]) == (2, 1)
@@ -211,7 +211,7 @@ def test_the_command_writes_results_and_a_report(tmp_path, capsys):
         "http://creativecommons.org", ""
     )
     assert run([*command, "--json", "--match", "*net* *"]) == 0
-    sums = json.loads(capsys.readouterr().out)
+    sums = json.loads(capsys.readouterr().out)["runs"]
     assert sums["scip, with reduction"]["solved"] == 2
 
 
@@ -223,7 +223,7 @@ def test_the_page_is_made_again_of_the_results(instances, tmp_path, capsys, list
     lists = [str(tmp_path / "family" / "instances.csv")] if listed else []
     command = ["bench", *lists, "-o", str(tmp_path), "--report-only", "--timeout", "1", "--json"]
     assert run(command) == (1 if listed else 0)
-    ((name, found),) = json.loads(capsys.readouterr().out).items()
+    ((name, found),) = json.loads(capsys.readouterr().out)["runs"].items()
     assert (name, found["instances"], found["solved"]) == ("scip-with", 4, 3 if listed else 4)
     assert found["par2"] == ((3 * 1.0 + 2 * 30.0) / 4 if listed else 1.0)
     assert "Instances solved over time" in (tmp_path / "report.html").read_text()

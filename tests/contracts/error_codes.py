@@ -26,16 +26,12 @@ STATUS = {
     if isinstance(value, type) and issubclass(value, eqverify.errors.EqverifyError)
 }
 
-PRINTED = {
-    "usage/arguments": (2, "what the command line parser says", "see eqverify --help, and --help after a command")
-}
-"""Codes that the command line prints without raising."""
-
 MEANINGS = {
     "network/too-large": "a matrix, or the product of two maps, would have too many entries",
     "export/not-expressible": "this version of VNN-LIB cannot say it",
     "onnx/constant-folding": "an operator on constants cannot be computed",
     "onnx/shape-mismatch": "shapes of inputs, attributes and outputs do not fit together",
+    "usage/arguments": "what the command line parser says",
     "vnnlib/duplicate-network": "two networks have one name",
 }
 """Of codes whose messages are put together elsewhere, or are too many."""
@@ -144,9 +140,7 @@ def _uses(path: Path, tree: ast.Module, known: dict[str, list[Maker]]) -> Iterat
 
 def rows() -> list[tuple[str, str, str, str]]:
     """Code, exit status, meaning, hint: one row per code, sorted."""
-    table: dict[str, tuple[set[int], list[str], list[str]]] = {
-        code: ({status}, [message], [hint]) for code, (status, message, hint) in PRINTED.items()
-    }
+    table: dict[str, tuple[set[int], list[str], list[str]]] = {}
     for use in uses():
         statuses, messages, hints = table.setdefault(use.code, (set(), [], []))
         statuses.add(use.status)

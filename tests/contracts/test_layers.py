@@ -36,6 +36,7 @@ VIOLATIONS = {
     "only-highs": ("bounds/crown.py", "import highspy"),
     "only-numba": ("bounds/crown.py", "import numba"),
     "only-filelock": ("stability/journal.py", "import filelock"),
+    "only-pandas": ("stability/facts.py", "import pandas"),
     "only-z3": ("equivalence/encoding.py", "import z3"),
     "only-lark": ("export/vnnlib.py", "import lark"),
     "only-onnx": ("cli/main.py", "import onnx.helper"),

@@ -45,7 +45,8 @@ class Ran:
     def json(self) -> dict | None:
         """The object that was printed; None where there is none."""
         try:
-            return json.loads(self.out) if self.status in (0, 1, 4) else None
+            answer = json.loads(self.out) if self.status in (0, 1, 4) else None
+            return None if answer is None or "error" in answer else answer
         except ValueError:
             return None
 

@@ -19,7 +19,7 @@ from eqverify.cli.commands.shared import Json, print_json
 from eqverify.errors import RejectedError, UsageError
 
 if TYPE_CHECKING:
-    from eqverify.bench.instances import Row
+    from eqverify.bench.instances import Instance, Row
     from eqverify.bench.running import Settings
     from eqverify.bench.sweep import Pool
 
@@ -34,8 +34,12 @@ def bench(
     options: Annotated[BenchOptions, Parameter(name="*", negative_iterable=())] = BenchOptions(),
     report_only: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
-) -> None:
+) -> int:
     """Run `verify` on lists of instances; a sweep that was interrupted goes on where it was.
+
+    For example
+
+        eqverify bench folder/instances.csv -o results --with-reduction --without-reduction --match "*256x2* *"
 
     Results go to the output folder: one CSV file per run in the competition's format, what runs said besides (.jsonl),
     and report.html with sums, plots and all instances.  With --report-only the page is made of the results in the
@@ -70,7 +74,7 @@ def bench(
             "usage/instances", "no list of instances is given", hint="eqverify bench INSTANCES.csv -o FOLDER"
         )
     listed = [instance for path in lists for instance in read_instances(path, options.timeout)]
-    instances = [instance for instance in listed if fnmatchcase(f"{instance.network} {instance.query}", options.match)]
+    instances = _matching(listed, options.match)
     both = with_reduction == without_reduction
     modes = [True, False] if with_reduction and both else [not without_reduction or with_reduction]
     make_folder(output)
@@ -97,14 +101,37 @@ def bench(
         sums = {name: score(instances, rows, expected) for name, rows in runs.items()}
         atomic_write(page, sweep_page(instances, runs, expected, details, shlex.join(["eqverify", *sys.argv[1:]])))
     if json:
-        print_json({name: {**asdict(s), "wrong": [list(key) for key in s.wrong]} for name, s in sums.items()})
+        told = {name: {**asdict(s), "wrong": [list(key) for key in s.wrong]} for name, s in sums.items()}
+        print_json("bench", {"runs": told})
     else:
         for name, s in sums.items():
             found = f"{s.solved} of {s.instances} solved, {len(s.wrong)} wrong, {s.claimed} claimed"
             print(f"{name}: {found}, PAR-2 {s.par2:.2f} s")
     wrong = ["/".join(key) for s in sums.values() for key in s.wrong]
-    if wrong:
-        raise RejectedError("bench/wrong", "verdicts differ from the expected ones", value=", ".join(wrong))
+    if not wrong:
+        return 0
+    print(
+        RejectedError("bench/wrong", "verdicts differ from the expected ones", value=", ".join(wrong)), file=sys.stderr
+    )
+    return RejectedError.exit_status
+
+
+def _matching(listed: list[Instance], pattern: str) -> list[Instance]:
+    """Those whose names match.
+
+    Raises:
+        UsageError: `bench/no-match`.
+    """
+    instances = [instance for instance in listed if fnmatchcase(f"{instance.network} {instance.query}", pattern)]
+    if listed and not instances:
+        raise UsageError(
+            "bench/no-match",
+            "no instance matches the pattern",
+            value=pattern,
+            hint=f'it must match the whole of "NETWORK PROPERTY", such as "{listed[0].network} {listed[0].query}": '
+            "put * where anything may stand",
+        )
+    return instances
 
 
 @contextmanager

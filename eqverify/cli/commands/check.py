@@ -30,6 +30,10 @@ def check(
     Of a reduction, for the whole property or for one disjunct of its output condition: `check NETWORK PROPERTY REDUCED
     CERTIFICATE`.  Prints one line, `verified ...` or `rejected CODE ...`; the exit status is 0 only for the first.
 
+    For example
+
+        eqverify check NET.onnx PROP.vnnlib OUT.onnx OUT.cert
+
     Parameters
     ----------
     network:
@@ -37,7 +41,7 @@ def check(
     query:
         The VNN-LIB file.
     reduced:
-        The reduced ONNX file; left out for proofs of unsat and sat.
+        The reduced ONNX file, before its certificate; or the proof, where that is all there is.
     certificate:
         What `eqverify verify --proof` or `eqverify reduce --certificate` wrote.
     arithmetic:
@@ -64,7 +68,7 @@ def check(
         files = (None, reduced) if certificate is None else (reduced, certificate)
         verdict = run(network, query, *files, arithmetic=arithmetic, relaxed=relaxed)
     if json:
-        print_json(verdict.as_dict())
+        print_json("check", verdict.as_dict())
     else:
         print(verdict)
         for reading in verdict.readings:

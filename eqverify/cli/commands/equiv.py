@@ -34,6 +34,10 @@ def equiv(
 ) -> int:
     """Say whether two networks are equivalent on the inputs of a property: up to epsilon, or in their largest output.
 
+    For example
+
+        eqverify equiv F.onnx G.onnx PROP.vnnlib --epsilon 0.001
+
     Exit status 0 for equivalent, 1 for different, 4 for unknown.
 
     Parameters
@@ -67,7 +71,7 @@ def equiv(
     with shown_progress(options.timeout) as progress:
         answer = eq.equivalent(f, g, domain, epsilon=allowed, top1=top1, progress=progress, **keywords_of(options))
     if json:
-        print_json(answer.as_dict(), options)
+        print_json("equiv", answer.as_dict(), options)
     else:
         render.print_equivalence(answer)
     return {"equivalent": 0, "different": 1, "unknown": 4}[answer.verdict]

@@ -10,6 +10,10 @@ from eqverify.cli.commands.shared import Json, print_json
 def info(network: Path, query: Path | None = None, /, *, json: Json = False) -> None:
     """Print what a network and a property hold, and what of them is supported.
 
+    For example
+
+        eqverify info NET.onnx PROP.vnnlib
+
     Parameters
     ----------
     network:
@@ -25,6 +29,12 @@ def info(network: Path, query: Path | None = None, /, *, json: Json = False) -> 
 
     pairs = describe_network(network, query) + (describe_query(query) if query is not None else [])
     if json:
-        print_json({name: value.as_dict() if isinstance(value, Reading) else value for name, value in pairs})
+        found = {_key(name): value.as_dict() if isinstance(value, Reading) else value for name, value in pairs}
+        print_json("info", found)
     else:
         render.print_pairs(pairs)
+
+
+def _key(name: str) -> str:
+    """A name of a line as a key of an object."""
+    return name.lower().replace(" ", "_")

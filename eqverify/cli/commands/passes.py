@@ -18,7 +18,7 @@ def passes(*, json: Json = False) -> None:
 
     rows = pass_table()
     if json:
-        print_json(rows)
+        print_json("passes", {"passes": rows})
         return
     render.print_pairs(
         (name, f"{row['summary']} [{row['rewrites']}, {row['statement']}{', default' if row['default'] else ''}]")

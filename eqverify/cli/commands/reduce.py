@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from eqverify.budget import Clock, TimeLimit
-from eqverify.cli.commands.shared import Json, print_json, require_outputs
+from eqverify.cli.commands.shared import Json, in_groups, local_problem_of, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
-from eqverify.errors import UsageError
 from eqverify.options import keywords_of
 from eqverify.reduction.options import ReduceOptions, require_mode
 
 if TYPE_CHECKING:
-    from eqverify.problem import Problem
     from eqverify.reduction.boxes import BoxReductions
     from eqverify.reduction.directed import DirectedReduction
 
@@ -25,26 +22,38 @@ _LEAST = 1e-3
 """Seconds that are left where reading took them all."""
 
 
+_WRITTEN = Group.create_ordered("What is written")
+_INPUTS = Group.create_ordered("For which inputs")
+_TOLD = Group.create_ordered("What is told")
+
+
 def reduce(
     network: Path,
     query: Path | None = None,
     /,
     *,
-    output: Annotated[Path, Parameter(alias="-o")],
-    property_out: Path | None = None,
-    fold_property: Annotated[bool, Parameter(negative="")] = False,
-    property_version: Literal["1.0", "2.0"] | None = None,
-    for_property: Annotated[bool, Parameter(negative="")] = False,
-    per_box: Annotated[bool, Parameter(negative="")] = False,
-    radius: float | None = None,
-    around: str | None = None,
-    options: Annotated[ReduceOptions, Parameter(name="*", negative_bool=())] = ReduceOptions(),
-    picture: Path | None = None,
-    certificate: Path | None = None,
-    explain: Annotated[bool, Parameter(negative="")] = False,
-    json: Json = False,
+    output: Annotated[Path, Parameter(alias="-o", group=_WRITTEN)],
+    property_out: Annotated[Path | None, Parameter(group=_WRITTEN)] = None,
+    fold_property: Annotated[bool, Parameter(negative="", group=_WRITTEN)] = False,
+    property_version: Annotated[Literal["1.0", "2.0"] | None, Parameter(group=_WRITTEN)] = None,
+    certificate: Annotated[Path | None, Parameter(group=_WRITTEN)] = None,
+    picture: Annotated[Path | None, Parameter(group=_WRITTEN)] = None,
+    for_property: Annotated[bool, Parameter(negative="", group=_INPUTS)] = False,
+    per_box: Annotated[bool, Parameter(negative="", group=_INPUTS)] = False,
+    radius: Annotated[float | None, Parameter(group=_INPUTS)] = None,
+    around: Annotated[str | None, Parameter(group=_INPUTS)] = None,
+    options: Annotated[ReduceOptions, in_groups(ReduceOptions)] = ReduceOptions(),
+    explain: Annotated[bool, Parameter(negative="", group=_TOLD)] = False,
+    json: Annotated[Json, Parameter(group=_TOLD)] = False,
 ) -> None:
     """Write a smaller network that is proved equivalent on the property's inputs, or one for each part of the question.
+
+    For example
+
+        eqverify reduce NET.onnx PROP.vnnlib -o OUT.onnx
+        eqverify reduce NET.onnx PROP.vnnlib -o OUT.onnx --certificate OUT.cert --picture layers.svg
+        eqverify reduce NET.onnx PROP.vnnlib -o OUT.onnx --property-out OUT.vnnlib --for-property
+        eqverify reduce NET.onnx -o OUT.onnx --around 0.1,0.2,0.3 --radius 0.05
 
     Parameters
     ----------
@@ -96,9 +105,12 @@ def reduce(
     require_outputs(outputs, (network, query, None if around is None else Path(around)))
     mode = "--for-property" if for_property else "--per-box" if per_box else ""
     require_mode(mode, options, per_box=per_box, certificate=certificate is not None)
+    if fold_property and not for_property:
+        require_mode("--fold-property", options, certificate=certificate is not None)
+    saving = SaveOptions(property_out, fold_property, property_version, certificate)
     clock, start = Clock(), time.perf_counter()
     with shown_progress(options.time_limit) as progress:
-        problem = _problem(network, query, radius, around)
+        problem = local_problem_of(network, query, radius, around)
         clock.lap("read")
         keywords = {**keywords_of(options), "certificate": certificate is not None, "progress": progress}
         keywords["time_limit"] = _left(options.time_limit, clock.seconds["read"])
@@ -109,7 +121,6 @@ def reduce(
             result = eq.reduce_per_box(problem, **keywords)
         else:
             result = eq.reduce(problem, **keywords)
-    saving = SaveOptions(property_out, fold_property, property_version, certificate)
     files = result.save(output, **keywords_of(saving))
     if picture is not None:
         result.plot(picture)
@@ -119,7 +130,7 @@ def reduce(
     if json:
         found = render.reduction_dict(result, files, saving, output)
         told = {"explain": lines.splitlines()} if explain else {}
-        print_json({**found, "seconds": seconds, **told}, options)
+        print_json("reduce", {**found, "seconds": seconds, **told}, options)
         return
     render.print_reductions(result, files, saving, seconds)
     if explain:
@@ -129,22 +140,3 @@ def reduce(
 def _left(limit: TimeLimit, spent: float) -> TimeLimit:
     """What reading left of a limit."""
     return limit if limit == "auto" else max(limit - spent, _LEAST)
-
-
-def _problem(network: Path, query: Path | None, radius: float | None, around: str | None) -> Problem:
-    """The problem of the files, on a ball where that is asked for."""
-    from eqverify.api.loading import compared, load_problem, load_whole
-    from eqverify.api.local import local_problem
-
-    if (radius is None) != (around is None):
-        raise UsageError("usage/radius", "--radius and --around go together", hint="give both")
-    if query is None and radius is None:
-        raise UsageError(
-            "usage/no-property", "a property is needed", hint="give a VNN-LIB file, or --radius and --around"
-        )
-    if query is None:
-        front = load_whole(network)
-        ball = local_problem(front.network, float(radius or 0), str(around))
-        return replace(ball, reading=compared(network, front, ball.domain))
-    problem = load_problem(network, query)
-    return problem if radius is None or around is None else local_problem(problem, radius, around)

@@ -27,6 +27,10 @@ def regions(
 ) -> int:
     """Count the linear regions of the network on the property's inputs.
 
+    For example
+
+        eqverify regions NET.onnx PROP.vnnlib --list regions.csv --picture regions.svg
+
     Exit status 4 where none was found within the time limit.
 
     Parameters
@@ -62,7 +66,7 @@ def regions(
         result.plot(picture, points)
     seconds = {"regions": result.found.seconds, "total": time.perf_counter() - start}
     if json:
-        print_json({**result.as_dict(), "seconds": seconds}, options)
+        print_json("regions", {**result.as_dict(), "seconds": seconds}, options)
     else:
         render.print_regions(result, seconds)
     return 0 if result.found.regions else 4

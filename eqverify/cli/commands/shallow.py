@@ -25,6 +25,10 @@ def shallow(
 ) -> None:
     """Write a network with two hidden layers that is exact inside the linear regions: an approximation.
 
+    For example
+
+        eqverify shallow NET.onnx PROP.vnnlib -o OUT.onnx
+
     Parameters
     ----------
     network:
@@ -49,6 +53,6 @@ def shallow(
     result.save(output)
     seconds = {"shallow": result.seconds, "total": time.perf_counter() - start}
     if json:
-        print_json({**result.as_dict(), "output": str(output), "seconds": seconds}, options)
+        print_json("shallow", {**result.as_dict(), "output": str(output), "seconds": seconds}, options)
     else:
         render.print_shallow(result, output, seconds)

@@ -7,22 +7,60 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from eqverify.errors import Place, UsageError
-from eqverify.files import require_place
+from eqverify.files import parts_of, require_place, version
 from eqverify.options import keywords_of
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel
+
+    from eqverify.problem import Problem
 
 Json = Annotated[bool, Parameter(negative="")]
 
+_SCHEMA = 1
+"""The version of specs/output.schema.json: a larger one takes keys away or changes what they mean."""
 
-def print_json(value: Mapping[str, object], options: object = None) -> None:
-    """One JSON object on one line of stdout, with the options of the job; numbers that JSON has none for are null."""
+
+def in_groups(options: type) -> Parameter:
+    """How a command takes an options class that inherits from others: in its help a group for each class.
+
+    Args:
+        options: the class; what its docstring begins with is the heading.
+    """
+    classes = {
+        field.rstrip("_"): cls for cls in reversed(options.__mro__) for field in getattr(cls, "__annotations__", ())
+    }
+
+    def split(console: Any, settings: Any, panel: HelpPanel) -> None:
+        from cyclopts.help import DefaultFormatter, HelpPanel
+
+        for cls in dict.fromkeys(classes.values()):
+            own = [e for e in panel.entries if classes[e.positive_names[0][2:].replace("-", "_")] is cls]
+            title = (cls.__doc__ or "").partition(".")[0]
+            DefaultFormatter()(console, settings, HelpPanel(format=panel.format, title=title, entries=own))
+
+    group = Group.create_ordered("Options", help_formatter=split)
+    return Parameter(name="*", group=group, negative_bool=(), negative_iterable=())
+
+
+def print_json(kind: str, value: Mapping[str, object], options: object = None) -> None:
+    """One JSON object on one line of stdout, with the options of the job; numbers that JSON has none for are null.
+
+    Args:
+        kind: what it is, a definition of specs/output.schema.json.
+        value: the rest.
+        options: of the job.
+    """
     told = {} if options is None else {"options": keywords_of(options)}
-    print(json.dumps(_finite({**value, **told}), allow_nan=False))
+    head = {"schema": f"eqverify {kind} {_SCHEMA}", "eqverify": version()}
+    print(json.dumps(_finite({**head, **value, **told}), allow_nan=False))
 
 
 def _finite(value: object) -> object:
@@ -45,15 +83,20 @@ def require_outputs(outputs: Mapping[str, Path | str | None], inputs: Iterable[P
         inputs: files that are read.
 
     Raises:
-        UsageError: `files/no-folder`, `files/not-writable`, `usage/same-file`.
+        UsageError: `files/no-folder`, `files/not-writable`, `usage/same-file`, `usage/picture-format`.
     """
     taken = {_real(path): "a file that is read" for path in inputs if path is not None}
     for option, path in outputs.items():
         if path is None:
             continue
         require_place(Path(path))
+        if option == "--picture":
+            from eqverify.report.plot import picture_path
+
+            picture_path(path)
         real = _real(path)
-        numbered = re.compile(re.escape(real.stem) + r"-\d+" + re.escape(real.suffix))
+        stem, suffix = map(re.escape, parts_of(real))
+        numbered = re.compile(rf"{stem}-\d+{suffix}")
         for other, what in taken.items():
             if other == real or (other.parent == real.parent and numbered.fullmatch(other.name)):
                 raise UsageError(
@@ -83,3 +126,26 @@ def named_networks(options: list[str]) -> dict[str, str]:
 
 def _real(path: Path | str) -> Path:
     return Path(os.path.realpath(path))
+
+
+def local_problem_of(network: Path, query: Path | None, radius: float | None, around: str | None) -> Problem:
+    """The problem of the files, on a ball where that is asked for.
+
+    Raises:
+        UsageError: `usage/radius`, `usage/no-property`; as `load_problem` and `local_problem`.
+    """
+    from eqverify.api.loading import compared, load_problem, load_whole
+    from eqverify.api.local import local_problem
+
+    if (radius is None) != (around is None):
+        raise UsageError("usage/radius", "--radius and --around go together", hint="give both")
+    if query is None and radius is None:
+        raise UsageError(
+            "usage/no-property", "a property is needed", hint="give a VNN-LIB file, or --radius and --around"
+        )
+    if query is None:
+        front = load_whole(network)
+        ball = local_problem(front.network, float(radius or 0), str(around))
+        return replace(ball, reading=compared(network, front, ball.domain))
+    problem = load_problem(network, query)
+    return problem if radius is None or around is None else local_problem(problem, radius, around)

@@ -6,9 +6,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from eqverify.cli.commands.shared import Json, print_json, require_outputs
+from eqverify.cli.commands.shared import Json, in_groups, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.options import keywords_of
 from eqverify.stability.options import StabilityOptions
@@ -19,10 +17,14 @@ def stability(
     query: Path,
     /,
     *,
-    options: Annotated[StabilityOptions, Parameter(name="*")] = StabilityOptions(),
+    options: Annotated[StabilityOptions, in_groups(StabilityOptions)] = StabilityOptions(),
     json: Json = False,
 ) -> None:
     """Print which ReLU units are stable on the property's inputs, layer by layer.
+
+    For example
+
+        eqverify stability NET.onnx PROP.vnnlib --time-limit 20
 
     Parameters
     ----------
@@ -51,6 +53,7 @@ def stability(
         stages = {stage.name: stage.seconds for stage in facts.stages}
         about = {"trust": sorted(facts.trust), "reading": problem.reading.as_dict()}
         counts = {"evidence": facts.evidence_counts(), **facts.summary(), **about}
-        print_json({"layers": [r.as_dict() for r in rows], **counts, "seconds": {**seconds, **stages}}, options)
+        found = {"layers": [row.as_dict() for row in rows], **counts, "seconds": {**seconds, **stages}}
+        print_json("stability", found, options)
     else:
         render.print_facts(facts, rows, problem.reading, seconds)

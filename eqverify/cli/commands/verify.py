@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from eqverify.cli.commands.shared import Json, named_networks, print_json, require_outputs
+from eqverify.cli.commands.shared import Json, print_json, require_outputs
 from eqverify.cli.progress import shown_progress
 from eqverify.cli.supervision import Note, since_start, supervise
 from eqverify.deciding.answer import Verification, timed_out
@@ -30,10 +30,11 @@ _MOST_WORKERS = 4
 
 
 def verify(
-    query: Path,
+    network_or_query: Path,
+    query: Path | None = None,
     /,
     *,
-    network: Annotated[list[str], Parameter(consume_multiple=False)],
+    network: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
     serialise_assignments: Path | None = None,
     result_file: Path | None = None,
     proof: Path | None = None,
@@ -43,13 +44,19 @@ def verify(
 ) -> None:
     """Decide whether an input satisfies a property: prints sat, unsat, unknown or timed-out, then the assignment.
 
+    For example
+
+        eqverify verify NET.onnx PROP.vnnlib --timeout 20
+        eqverify verify PROP.vnnlib --network f=F.onnx --network g=G.onnx
+
     Parameters
     ----------
+    network_or_query:
+        ONNX file, before the property; or the VNN-LIB file alone, with --network.
     query:
         VNN-LIB file, version 1.0 or 2.x.
     network:
-        NAME=FILE.onnx for each network that the property declares; version 1.0 takes any name, and =FILE.onnx stands
-        for the only one declared.
+        NAME=FILE.onnx for each network that the property declares; FILE.onnx, or =FILE.onnx, where there is only one.
     serialise_assignments:
         Write the assignment into this folder, one ONNX tensor per variable, instead of printing it.
     result_file:
@@ -63,7 +70,7 @@ def verify(
     json:
         Print one JSON object instead.
     """
-    networks = named_networks(network)
+    query, networks = _files(network_or_query, query, network or [])
     require_outputs({"--result-file": result_file, "--proof": proof}, (query, *map(Path, networks.values())))
     timeout = options.timeout
     left = max(timeout - since_start(), timeout / 2)
@@ -72,7 +79,7 @@ def verify(
     if announce is None:  # the run was ended at the limit
         answer = timed_out(timeout, relus.read(), claimed.read())
         if json:
-            print_json(answer.as_dict(), options)
+            print_json("verify", answer.as_dict(), options)
         else:
             print(answer.verdict, flush=True)
         _write(answer, result_file)
@@ -95,7 +102,7 @@ def verify(
     if proof is not None and answer.proof is not None:
         write_files({proof: answer.proof})
     if json:
-        print_json(answer.as_dict(), options)
+        print_json("verify", answer.as_dict(), options)
     else:
         _print(parsed, answer, serialise_assignments)
     print(_summary(answer), file=sys.stderr)
@@ -107,6 +114,28 @@ def _write(answer: Verification, result_file: Path | None) -> None:
         from eqverify.cli import assignments
 
         assignments.write_result(result_file, answer)
+
+
+def _files(first: Path, second: Path | None, options: list[str]) -> tuple[Path, dict[str, str]]:
+    """The property, and the networks by name; an empty one stands for the only one declared.
+
+    Raises:
+        UsageError: `usage/networks`.
+    """
+    networks = {} if second is None else {"": str(first)}
+    for option in options:
+        name, _, path = option.partition("=") if "=" in option else ("", "", option)
+        if not path or name in networks or second is not None:
+            raise UsageError(
+                "usage/networks",
+                "a network is given once: before the property, or as --network NAME=FILE, each name once",
+                value=option,
+            )
+        networks[name] = path
+    if not networks:
+        hint = "eqverify verify NET.onnx PROP.vnnlib, or --network NAME=FILE for each network"
+        raise UsageError("usage/networks", "the network is missing", value=first, hint=hint)
+    return second or first, networks
 
 
 def _print(query: Query, answer: Verification, folder: Path | None) -> None:

@@ -7,11 +7,11 @@ model that is malformed or of wrong shapes is not cut; it is an error as ever.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import onnx
 from onnx import helper
 
+from eqverify.files import Source, source_name
 from eqverify.frontend.onnx.fuse import fuse
 from eqverify.frontend.onnx.load import load_model, read_bytes, supported_opset
 from eqverify.frontend.onnx.lowering import Failures, Lowering, lowered, names_read, needed_nodes
@@ -122,11 +122,11 @@ class Front:
         return self.network if self.stored is None else self.stored
 
 
-def read_front(path: str | Path) -> Front:
-    """Read a model file up to its opaque operators (`.onnx` or `.onnx.gz`).
+def read_front(path: Source) -> Front:
+    """Read a model up to its opaque operators (`.onnx` or `.onnx.gz`).
 
     Args:
-        path: the file.
+        path: the file, or what it holds.
 
     Raises:
         UsageError, InputError: as `read_network`, but operators that cannot be lowered are errors only where no output
@@ -134,7 +134,7 @@ def read_front(path: str | Path) -> Front:
 
     Trusted: as `read_network`.  That tail and front together are the model is tested, not proved.
     """
-    return parse_front(read_bytes(path), str(path))
+    return parse_front(read_bytes(path), source_name(path))
 
 
 def parse_front(data: bytes, source: str | None = None) -> Front:

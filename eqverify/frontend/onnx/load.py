@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from onnx import defs
 
 from eqverify.errors import InputError, Place, UsageError
-from eqverify.files import read_limited, unpack
+from eqverify.files import Serialised, Source, contents, read_limited, unpack
 from eqverify.frontend.onnx.external import with_outside_data
 from eqverify.frontend.onnx.functions import inlined
 from eqverify.frontend.onnx.limits import MAX_FILE_BYTES
@@ -19,13 +19,17 @@ from eqverify.frontend.onnx.table import OLDEST_OPSET
 DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
-def read_bytes(path: str | Path) -> bytes:
+def read_bytes(path: Source) -> bytes:
     """The bytes of a whole model: a file, unpacked where it is gzip by its content, with the weights beside it in it.
+
+    Bytes and models in memory are whole by themselves.
 
     Raises:
         UsageError: `onnx/no-file`, `onnx/unreadable`.
         InputError: `onnx/malformed` (damaged gzip), `onnx/too-large`, `onnx/external-data`.
     """
+    if isinstance(path, bytes | Serialised):
+        return unpacked(path if isinstance(path, bytes) else path.SerializeToString())
     place = Place(file=str(path))
     try:
         data = read_limited(path, MAX_FILE_BYTES)
@@ -40,7 +44,7 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def whole_bytes(stored: bytes, path: str | Path) -> bytes:
-    """What stands for a model file in digests: its own bytes, or those of the whole model where weights are beside it.
+    """What stands for a model file in digests: its bytes, unpacked, with the weights beside it in them.
 
     Args:
         stored: the bytes of the file, damaged ones too.
@@ -49,12 +53,7 @@ def whole_bytes(stored: bytes, path: str | Path) -> bytes:
     Raises:
         InputError: as `read_bytes`, for the weights beside it.
     """
-    try:
-        model = unpacked(stored, str(path))
-    except InputError:
-        return stored
-    whole = with_outside_data(model, path)
-    return stored if whole is model else whole
+    return with_outside_data(contents(stored, MAX_FILE_BYTES), path)
 
 
 def unpacked(data: bytes, source: str | None = None) -> bytes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import onnx
 
 from eqverify.errors import InputError, Place
+from eqverify.files import Source, source_name
 from eqverify.frontend.onnx import operators as _operators  # noqa: F401  (fills the table)
 from eqverify.frontend.onnx.fold import FOLDABLE
 from eqverify.frontend.onnx.fuse import fuse
@@ -20,11 +20,11 @@ from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor
 from eqverify.network import Network, Port
 
 
-def read_network(path: str | Path) -> Network:
+def read_network(path: Source) -> Network:
     """Read a model file (`.onnx` or `.onnx.gz`).
 
     Args:
-        path: the file.
+        path: the file, or what it holds.
 
     Returns:
         The network: stored weights as they are, batch dimension 1.
@@ -35,7 +35,7 @@ def read_network(path: str | Path) -> Network:
 
     Trusted: protobuf, `onnx.checker`, and onnx's reference evaluator for nodes that have only constant inputs.
     """
-    return parse_network(read_bytes(path), str(path))
+    return parse_network(read_bytes(path), source_name(path))
 
 
 def parse_network(data: bytes, source: str | None = None) -> Network:
