@@ -99,6 +99,13 @@ def _claim(result: Reduction) -> str:
     return "what is read at the cut differs by at most eps on every input; the outputs behind it are not bounded"
 
 
+def _runs(result: Reduction) -> str:
+    """What is proved of float32 runs."""
+    if result.epsilon_float32 is None:
+        return f"not bounded: {result.runs[1]}"
+    return f"{at_most(result.epsilon_float32)}   proved: |run of original - run of reduced| (specs/runtime.md)"
+
+
 def print_reduction(result: Reduction, output: object, seconds: Mapping[str, float]) -> None:
     """The table of a reduction and what is proved about it."""
     before, after = result.problem.relu_count, result.network.relu_count
@@ -111,6 +118,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         ("weights", weights),
         ("shape", result.transformed.choice),
         ("eps", f"{at_most(result.epsilon)}   proved: {_claim(result)}"),
+        ("eps float32", _runs(result)),
         ("evidence", _evidence(result.facts)),
         ("read", result.problem.reading),
     ]
