@@ -10,6 +10,7 @@ from eqverify.numerals import exact_text
 
 if TYPE_CHECKING:
     from eqverify.attack.replay import Witness
+    from eqverify.deciding.options import Semantics
     from eqverify.deciding.question import Verdict
     from eqverify.reading import Reading
     from eqverify.report.layers import LayerRow
@@ -33,6 +34,9 @@ class Verification:
         layers: its table of layers, empty where nothing was reduced.
         seconds: wall time by stage.
         readings: how far each network was compared with onnxruntime; none for a run that was ended at its limit.
+        semantics: ``real`` or ``float32``: what the answer is about.
+        run_error: for ``float32``, the largest bound on |run - network| that conditions were relaxed by; None where
+            there is none.
         claimed: disjuncts of which a solver says that they are unsat, and nothing else does; 0 for `sat`.
     """
 
@@ -47,11 +51,15 @@ class Verification:
     seconds: Mapping[str, float]
     readings: tuple[Reading, ...] = ()
     claimed: int = 0
+    semantics: Semantics = "real"
+    run_error: float | None = None
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
         return {
             "verdict": self.verdict,
+            "semantics": self.semantics,
+            "run_error": self.run_error,
             "backend": self.backend,
             "evidence": list(self.evidence),
             "reason": self.reason,

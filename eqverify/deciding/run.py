@@ -27,11 +27,13 @@ from eqverify.deciding.nearness import Reached
 from eqverify.deciding.options import VerifyOptions
 from eqverify.deciding.presolve import left_open, output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
+from eqverify.deciding.runs import why_no_runs
 from eqverify.deciding.settling import REASONS, settle, settle_end
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Polytope
 from eqverify.errors import ContradictionError, InputError
+from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.reduction.folding import element_of, fold_case
@@ -100,6 +102,7 @@ class VerifyRun:
 
     def __init__(self, options: VerifyKeywords) -> None:
         self.budget, self.clock, self.options = Budget(options.timeout), Clock(), options
+        self.runs = options.semantics == "float32"
         self.reduction, self.trust, self.progress = options.reduction, options.believed, options.progress
         backend = options.backend
         self.backend = make_backend(backend, self.trust) if isinstance(backend, str) else backend
@@ -130,15 +133,21 @@ class VerifyRun:
                 "behind them only comparisons of two outputs of one last Softmax are decided"
             )
             return self._answer("unknown", "")
+        if self.runs and (why := why_no_runs(problem)):
+            self.reasons.append(why)
+            return self._answer("unknown", "")
         stop = self.budget.exhausted
         cases = [case for case in problem.cases if case.written is None or not case.written.is_empty(stop)]
         cases = left_open(problem.network, cases, stop) if self.reduction else cases
         if len(cases) < len(problem.cases):
             self.evidence[_BOUNDS] = None
         try:
-            self.sides = [CaseContext(problem, case, data) for case in cases]
+            self.sides = [CaseContext(problem, case, data, self.runs) for case in cases]
         except InputError as error:  # numbers beyond the range of floats
             self.reasons.append(f"{error.code}: {error.message}")
+            return self._answer("unknown", "")
+        if not np.isfinite(self.run_error or 0.0):
+            self.reasons.append("numbers of a run may leave the range of float32")
             return self._answer("unknown", "")
         chosen = [(side, number) for side in self.sides for number in self._open(side)]
         self.clock.lap("presolve")
@@ -147,7 +156,7 @@ class VerifyRun:
                 break
         if self._met("attack"):
             return self._answer("sat", "attack")
-        if self.reduction:
+        if self.reduction and not self.runs:  # exact points and ends of ranges are no inputs of a run
             chosen = [(side, number) for side, number in chosen if not self._settled(side, number)]
         if self._met("exact"):
             return self._answer("sat", "exact")
@@ -160,6 +169,13 @@ class VerifyRun:
         """Whether an input was found, at the end of a stage."""
         self.clock.lap(stage)
         return self._witness is not None
+
+    @property
+    def run_error(self) -> float | None:
+        """The largest bound on |run - network|, where the question is about runs."""
+        if not self.runs:
+            return None
+        return max((float(s.errors.max(initial=0.0)) for s in self.sides if s.errors is not None), default=None)
 
     @property
     def _witness(self) -> Witness | None:
@@ -182,11 +198,11 @@ class VerifyRun:
         """Gradient steps towards all disjuncts of a case that are open, at once."""
         self.progress("attack", 0, 1)
         share = self.budget.part(_ATTACK_SHARE / len(self.sides))
-        part, members = side.case.polytope, side.members[numbers]
+        part, members = side.case.polytope, side.aims[numbers]
         reached, random = Reached(len(numbers), part.box.size), np.random.default_rng(self.options.seed)
         # points kept inside linear constraints, which are among the rows too, never lie on them
         for own in (part,) if part.is_box else (Polytope(part.box), part):
-            search = RowSearch(side.folded.network, own, side.replayer, members, note=reached.note, random=random)
+            search = RowSearch(side.aimed.network, own, side.replayer, members, note=reached.note, random=random)
             if numbers and search.search(share.exhausted):
                 return True
         for k in np.flatnonzero(reached.near).tolist():
@@ -520,6 +536,8 @@ class VerifyRun:
     def _answer(self, verdict: Verdict, backend: str) -> Verification:
         if verdict == "unsat" and self.unsettled:
             verdict = "unknown"
+        if verdict == "unknown" and self.run_error:
+            self.reasons.append(f"runs may be off by {at_most(self.run_error)}: the condition is missed or met by less")
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
         before = self.problem.relu_count
@@ -536,4 +554,6 @@ class VerifyRun:
             self.clock.seconds,
             (self.problem.reading,),
             claimed,
+            self.options.semantics,
+            self.run_error,
         )
