@@ -35,8 +35,8 @@ class Verification:
         seconds: wall time by stage.
         readings: how far each network was compared with onnxruntime; none for a run that was ended at its limit.
         semantics: ``real`` or ``float32``: what the answer is about.
-        run_error: for ``float32``, the largest bound on |run - network| that conditions were relaxed by; None where
-            there is none.
+        run_error: for ``float32``, how far runs may be from the network, in a row of the condition on all of a case; on
+            boxes of a split they are nearer.
         claimed: disjuncts of which a solver says that they are unsat, and nothing else does; 0 for `sat`.
     """
 

@@ -13,7 +13,7 @@ from eqverify.arrays import BoolArray, FloatArray
 from eqverify.attack.replay import Replay, shown_by
 from eqverify.bounds import Interval
 from eqverify.deciding.question import Known, Question
-from eqverify.deciding.runs import relaxed_by_runs
+from eqverify.deciding.runs import RunSlack, relaxed_by_runs
 from eqverify.domain import Case
 from eqverify.network import Network
 from eqverify.problem import Problem
@@ -52,9 +52,9 @@ class CaseContext:
         case: inputs and condition.
         folded: the original with all rows of the condition as outputs.
         members: (disjuncts, rows) bool: which rows each disjunct needs.
-        errors: (output_size,) how far runs may be from the network, where the question is about runs: `case` is then
-            relaxed by so much.
-        aimed, aims: as `folded` and `members`, of the condition as it was given.
+        asked: the case as it was given: `case` itself, unless the question is about runs.
+        relaxed: by how much rows of `case` are relaxed at most, where the question is about runs.
+        aimed, aims: as `folded` and `members`, of `asked`.
         replayer: takes candidates.
         exactly: (output_size,) the eps of the original: zero.
         facts: what is proved about the network on the case's inputs, once it is.
@@ -69,10 +69,10 @@ class CaseContext:
             problem.reading.compare(points)
             return run_model(data, points)
 
-        self.problem, self.network, self.case = problem, problem.network, case
-        self.errors: FloatArray | None = None
+        self.problem, self.network, self.case, self.asked = problem, problem.network, case, case
+        self.relaxed = 0.0
         if runs:
-            self.case, self.errors = relaxed_by_runs(problem, case)
+            self.case, self.relaxed = relaxed_by_runs(problem, case)
         self.exactly = [Fraction(0)] * problem.network.output_size
         self.folded = fold_case(problem.network, self.case, self.exactly, "float64")
         self.members = members_of(self.folded)[: len(case.unsafe)]
@@ -95,6 +95,12 @@ class CaseContext:
     def question(self, number: int) -> Question:
         """A disjunct about the original network."""
         return question_of(self.network, self.case, number, self.exactly)
+
+    def run_question(self, number: int) -> tuple[Question, RunSlack]:
+        """A disjunct as it was given, about the original network, and what runs relax its rows by on a box."""
+        case, dtype = replace(self.asked, unsafe=(self.asked.unsafe[number],)), element_of(self.network)
+        folded = fold_case(self.network, case, self.exactly, dtype)
+        return Question(folded.network, case.polytope.box, dtype), RunSlack(self.network, folded.rows)
 
     def ranged(self, number: int, facts: Facts) -> Question:
         """A disjunct about the original network, with the ranges that hold on its D'."""

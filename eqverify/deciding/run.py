@@ -56,6 +56,9 @@ _EXACT_SHARE, _EXACT_SECONDS = 0.2, 10.0
 """For deciding a disjunct in rationals that a search came near to meeting."""
 
 _SPLIT_SHARE = 0.1
+_RUN_SHARE = 0.6
+"""The same for runs, which are nearer to the network on smaller boxes; what follows asks about the whole box."""
+
 _REDUCTION_SHARE = 0.3
 _BRANCH_SHARE = 0.3
 """Of what is left after the proofs, for branching within the ranges that they proved."""
@@ -126,28 +129,8 @@ class VerifyRun:
         """
         self.problem = problem
         self.clock.lap("read")
-        if problem.tail is not None:
-            operators = ", ".join(dict.fromkeys(problem.tail.operators))
-            self.reasons.append(
-                f"the network has operators that are not piecewise linear: {operators}; "
-                "behind them only comparisons of two outputs of one last Softmax are decided"
-            )
-            return self._answer("unknown", "")
-        if self.runs and (why := why_no_runs(problem)):
+        if why := self._refused(data):
             self.reasons.append(why)
-            return self._answer("unknown", "")
-        stop = self.budget.exhausted
-        cases = [case for case in problem.cases if case.written is None or not case.written.is_empty(stop)]
-        cases = left_open(problem.network, cases, stop) if self.reduction else cases
-        if len(cases) < len(problem.cases):
-            self.evidence[_BOUNDS] = None
-        try:
-            self.sides = [CaseContext(problem, case, data, self.runs) for case in cases]
-        except InputError as error:  # numbers beyond the range of floats
-            self.reasons.append(f"{error.code}: {error.message}")
-            return self._answer("unknown", "")
-        if not np.isfinite(self.run_error or 0.0):
-            self.reasons.append("numbers of a run may leave the range of float32")
             return self._answer("unknown", "")
         chosen = [(side, number) for side in self.sides for number in self._open(side)]
         self.clock.lap("presolve")
@@ -165,6 +148,29 @@ class VerifyRun:
             return self._answer("sat", "reduction")
         return self._ask(parts)
 
+    def _refused(self, data: bytes) -> str:
+        """Take up the cases that have inputs, or say why nothing can be decided."""
+        problem = self.problem
+        if problem.tail is not None:
+            operators = ", ".join(dict.fromkeys(problem.tail.operators))
+            return (
+                f"the network has operators that are not piecewise linear: {operators}; "
+                "behind them only comparisons of two outputs of one last Softmax are decided"
+            )
+        if self.runs and (why := why_no_runs(problem)):
+            return why
+        stop = self.budget.exhausted
+        cases = [case for case in problem.cases if case.written is None or not case.written.is_empty(stop)]
+        if self.reduction and not self.runs:  # what the network refutes, a run may meet
+            cases = left_open(problem.network, cases, stop)
+        if len(cases) < len(problem.cases):
+            self.evidence[_BOUNDS] = None
+        try:
+            self.sides = [CaseContext(problem, case, data, self.runs) for case in cases]
+        except InputError as error:  # numbers beyond the range of floats
+            return f"{error.code}: {error.message}"
+        return "" if np.isfinite(self.run_error or 0.0) else "numbers of a run may leave the range of float32"
+
     def _met(self, stage: str) -> bool:
         """Whether an input was found, at the end of a stage."""
         self.clock.lap(stage)
@@ -172,10 +178,8 @@ class VerifyRun:
 
     @property
     def run_error(self) -> float | None:
-        """The largest bound on |run - network|, where the question is about runs."""
-        if not self.runs:
-            return None
-        return max((float(s.errors.max(initial=0.0)) for s in self.sides if s.errors is not None), default=None)
+        """By how much runs relax a row at most, where the question is about them."""
+        return max((side.relaxed for side in self.sides), default=0.0) if self.runs else None
 
     @property
     def _witness(self) -> Witness | None:
@@ -239,8 +243,9 @@ class VerifyRun:
         """Whether a short splitting of few free inputs refutes a disjunct; it may meet a witness too."""
         if side.free_inputs > SPLIT_INPUTS or side.replayer.witness is not None:
             return False
-        question = side.question(number)
-        proved = split_question(question, side.replayer, self.budget.part(_SPLIT_SHARE)).proved
+        question, slack = side.run_question(number) if self.runs else (side.question(number), None)
+        budget = self.budget.part(_RUN_SHARE if self.runs else _SPLIT_SHARE)
+        proved = split_question(question, side.replayer, budget, slack=slack).proved
         if proved:
             self.evidence[_BOUNDS] = None
         return proved
@@ -537,7 +542,8 @@ class VerifyRun:
         if verdict == "unsat" and self.unsettled:
             verdict = "unknown"
         if verdict == "unknown" and self.run_error:
-            self.reasons.append(f"runs may be off by {at_most(self.run_error)}: the condition is missed or met by less")
+            missed = f"the condition is met or missed by less than {at_most(self.run_error)}, which runs may be off by"
+            self.reasons.append(missed)
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
         before = self.problem.relu_count

@@ -1,6 +1,6 @@
-"""The distance between a run of a network and its meaning, on a box (specs/runtime.md, F-2).
+"""The distance between a run of a network and its meaning, on boxes (specs/runtime.md, F-2).
 
-The error of each node is an expression over symbols, as deviations are in the proof of eps: one symbol for what each
+The error of each node is a linear form over symbols, as deviations are in the proof of eps: one symbol for what each
 component rounds, carried on with its signs through the layers behind it, so that errors of opposite signs cancel where
 |W| |W| ... |W| would add them.  A ReLU makes s e of an error e, with s in [0, 1]: nothing where unit and run are both
 negative for certain, e where both are positive, else half of e and a symbol for the rest.
@@ -9,25 +9,27 @@ negative for certain, e where both are positive, else half of e and a symbol for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from eqverify.arrays import FloatArray
-from eqverify.bounds import Bounds, crown_bounds, interval_bounds
+from eqverify.arrays import BoolArray, FloatArray
+from eqverify.bounds import Bounds, Interval, crown_bounds, interval_bounds
 from eqverify.domain import Box, Domain, Polytope
-from eqverify.network import Affine, Network, Relu
+from eqverify.network import Affine, Dense, Network, Relu, Term, gamma
 from eqverify.network.arithmetic import Arithmetic, node_peak, node_rounding, node_size
-from eqverify.network.expression import Basis, Expression, affine_expression, value_range
+from eqverify.network.evaluate import UNDERFLOW, scaled_error
 
 _MOST_NUMBERS = 1 << 24
-"""Coefficients of one node's errors that are held; beyond it errors are carried as magnitudes."""
+"""Coefficients of one node's errors that are held: boxes are taken in chunks, and where one box alone has more, errors
+are carried as magnitudes."""
 
 _MOST_BOXES = 64
-"""Boxes that are looked at one by one; of more, their hull."""
+"""Boxes that are bounded one by one; of more, their hull."""
 
 _CROWN_WORK = 1 << 36
 """Products of CROWN's bounds that are affordable, about; beyond, intervals and what is known."""
+
+_ABOVE = 1 + 2.0**-50
 
 
 def domain_errors(network: Network, boxes: Sequence[Box], known: Bounds | None = None) -> FloatArray:
@@ -40,106 +42,179 @@ def domain_errors(network: Network, boxes: Sequence[Box], known: Bounds | None =
     """
     found = np.zeros(network.output_size)
     for box in boxes if len(boxes) <= _MOST_BOXES else [Domain(tuple(map(Polytope, boxes))).hull]:
-        lower, upper = box.lower[None], box.upper[None]
-        affordable = network.products * network.relu_count <= _CROWN_WORK
-        bounds = (crown_bounds if affordable else interval_bounds)(network, lower, upper, known)
-        found = np.maximum(found, runtime_errors(network, bounds))
+        found = np.maximum(found, runtime_errors(network, node_bounds(network, box, known))[0])
     return found
+
+
+def node_bounds(network: Network, box: Box, known: Bounds | None = None) -> Bounds:
+    """Intervals (1, n) of all nodes on a box, as good as is affordable."""
+    affordable = network.products * network.relu_count <= _CROWN_WORK
+    return (crown_bounds if affordable else interval_bounds)(network, box.lower[None], box.upper[None], known)
 
 
 def point_errors(network: Network, x: FloatArray) -> FloatArray:
     """(output_size,) bounds on |run - network| at one input x, (input_size,), that the network's type holds."""
-    return runtime_errors(network, interval_bounds(network, x[None], x[None]))
+    return np.asarray(runtime_errors(network, interval_bounds(network, x[None], x[None]))[0])
 
 
-def runtime_errors(network: Network, bounds: Bounds, element: str | None = None) -> FloatArray:
-    """(output_size,) bounds on |run - network| where `bounds`, (1, n) by node, hold of the network.
+@np.errstate(over="ignore", invalid="ignore")  # what leaves the range of float64 ends as an infinite bound
+def runtime_errors(
+    network: Network, bounds: Bounds, rows: FloatArray | None = None, element: str | None = None
+) -> FloatArray:
+    """(boxes, output_size) bounds on |run - network| where `bounds`, (boxes, n) by node, hold of the network.
 
     Infinite where numbers of a run may leave the range of its type.
 
     Args:
         network: what is run.
-        bounds: of all inputs and nodes, on the inputs in question.
+        bounds: of all inputs and nodes, on the inputs in question; those of other nodes are not looked at.
+        rows: (k, output_size) where given, (boxes, k) bounds on |rows (run - network)| are returned instead, in which
+            what outputs have in common may cancel.
         element: the type of the run; by default the network's.
 
     Trusted: `bounds`, float64 arithmetic, and that a run is one of the model's (specs/runtime.md).
     """
-    errors = _Errors(network, bounds, Arithmetic.of(element or network.element))
-    for node in network.nodes:
-        if isinstance(node, Relu):
-            errors.relu(node)
-        else:
-            errors.affine(node)
-    return np.concatenate([errors.sizes[port.source] for port in network.outputs])
+    sizes = [network.sizes[node.name] for node in network.nodes]
+    numbers = (2 * sum(sizes) + 1) * max(network.sizes.values())
+    step = max(1, _MOST_NUMBERS // numbers)
+    carrier = _Signed if numbers <= _MOST_NUMBERS else _Magnitudes
+    arithmetic, parts = Arithmetic.of(element or network.element), []
+    for start in range(0, len(bounds[network.inputs[0].name].lower), step):
+        part = {
+            name: Interval(z.lower[start : start + step], z.upper[start : start + step]) for name, z in bounds.items()
+        }
+        parts.append(carrier(network, part, arithmetic).of_outputs(rows))
+    return np.concatenate(parts)
 
 
-class _Errors:
-    """Errors of all nodes so far.
+class _Magnitudes:
+    """Errors of all nodes so far, as magnitudes.
 
     Attributes:
-        values: by name, the error as an expression over symbols.
-        sizes: by name, (n,) bounds on its magnitude.
-        ranges: by name, (lower, upper) of the run's values, (1, n) each.
+        bounds: of the network's nodes, (boxes, n).
+        boxes: how many.
+        arithmetic: of the run.
+        sizes: by name, (boxes, n) bounds on |run - network|.
+        ranges: by name, (lower, upper) of the run's values, (boxes, n) each.
     """
 
     def __init__(self, network: Network, bounds: Bounds, arithmetic: Arithmetic) -> None:
-        self.bounds, self.arithmetic = bounds, arithmetic
-        symbols = sum(network.sizes[node.name] for node in network.nodes)
-        self.symbolic = symbols * max(network.sizes.values()) <= _MOST_NUMBERS
-        width = 1 + symbols * self.symbolic  # the first column stands for 1, and is never used
-        self.basis = Basis(0, {}, np.zeros(width), np.zeros(width))
-        self.next_symbol = 1
-        self.values: dict[str, Expression] = {}
+        self.network, self.bounds, self.arithmetic = network, bounds, arithmetic
+        self.boxes = len(bounds[network.inputs[0].name].lower)
         self.sizes: dict[str, FloatArray] = {}
         self.ranges: dict[str, tuple[FloatArray, FloatArray]] = {}
         for port in network.inputs:
-            self._keep(port.name, Expression(np.zeros((port.size, width)), np.zeros(port.size)))
+            self.sizes[port.name] = np.zeros_like(bounds[port.name].lower)
             self.ranges[port.name] = bounds[port.name].lower, bounds[port.name].upper
 
-    def _keep(self, name: str, error: Expression) -> None:
-        lower, upper = value_range(error, self.basis)
-        self.values[name], self.sizes[name] = error, np.maximum(-lower, upper)
-
-    def _with_symbols(self, error: Expression, radius: FloatArray) -> Expression:
-        """The error with one more independent part in each component, no larger than `radius`, (n,)."""
-        if not self.symbolic:
-            return Expression(error.rows, (error.error + radius) * (1 + 2.0**-52))
-        units = np.flatnonzero(radius > 0)
-        symbols = self.next_symbol + np.arange(units.size)
-        self.next_symbol += units.size
-        radii, rows = self.basis.radius.copy(), error.rows.copy()
-        radii[symbols] = radius[units]
-        rows[units, symbols] = 1.0
-        self.basis = replace(self.basis, radius=radii)
-        return Expression(rows, error.error)
+    def of_outputs(self, rows: FloatArray | None) -> FloatArray:
+        """(boxes, k) the errors of all outputs, or of rows over them, which are not rounded."""
+        for node in self.network.nodes:
+            if isinstance(node, Relu):
+                self.relu(node)
+            else:
+                self.affine(node)
+        ports = self.network.outputs
+        if rows is None:
+            return np.concatenate([self.sizes[port.source] for port in ports], axis=1)
+        parts = np.split(rows, np.cumsum([port.size for port in ports])[:-1], axis=1)
+        terms = tuple(Term(port.source, Dense(part)) for port, part in zip(ports, parts, strict=True))
+        name = max(self.network.sizes, key=len) + "_"
+        self._set_affine(Affine(name, terms, np.zeros(len(rows))), np.zeros((1, len(rows))))
+        return self.sizes[name]
 
     def affine(self, node: Affine) -> None:
         """What the sources' errors become, and what is rounded here."""
         linear = Affine(node.name, node.terms, np.zeros(node.size))
-        carried = affine_expression(linear, self.values, self.basis)
+        self._set_affine(linear, self._rounded(node))
+        own, error = self.bounds[node.name], self.sizes[node.name]
+        self.ranges[node.name] = np.nextafter(own.lower - error, -np.inf), np.nextafter(own.upper + error, np.inf)
+
+    def _rounded(self, node: Affine) -> FloatArray:
+        """(boxes, n) what a run rounds in a node; infinite where sums may overflow."""
         ranges = {source: self.ranges[source] for source in node.sources}
         sizes = {source: np.maximum(-lower, upper) for source, (lower, upper) in ranges.items()}
         size = node_size(node, sizes)
         # what is zero for certain is added without rounding
-        summands = {source: int(np.count_nonzero(values)) for source, values in sizes.items()}
+        summands = {source: int((values != 0).any(axis=0).sum()) for source, values in sizes.items()}
         rounded = node_rounding(node, size, self.arithmetic, node_peak(node, ranges), summands)
-        rounded = np.where(size <= self.arithmetic.largest / 4, rounded, np.inf)[0]
-        self._keep(node.name, self._with_symbols(carried, rounded))
-        own, error = self.bounds[node.name], self.sizes[node.name]
-        self.ranges[node.name] = np.nextafter(own.lower - error, -np.inf), np.nextafter(own.upper + error, np.inf)
+        return np.where(size <= self.arithmetic.largest / 4, rounded, np.inf)
+
+    def _set_affine(self, linear: Affine, rounded: FloatArray) -> None:
+        """The error of a node that maps errors like `linear`, which has no bias, and rounds."""
+        carried = node_size(linear, {source: self.sizes[source] for source in linear.sources})
+        total = np.where(np.isnan(carried), np.inf, carried + rounded) * _ABOVE
+        self.sizes[linear.name] = np.broadcast_to(total, (self.boxes, linear.size))
 
     def relu(self, node: Relu) -> None:
         """s e with s in [0, 1]."""
-        z, size, error = self.bounds[node.source], self.sizes[node.source], self.values[node.source]
-        active = z.lower[0] >= size
-        most = np.minimum(size, np.nextafter(np.maximum(z.upper[0] + size, 0.0), np.inf))
-        off = z.upper[0] + size <= 0  # unit and run are both 0
-        inactive = z.upper[0] <= 0  # the unit is 0, the run at most `most`
-        factor = np.where(active, 1.0, np.where(inactive, 0.0, 0.5))
-        halved = Expression(error.rows * factor[:, None], error.error * factor)
-        rest = np.where(active | off, 0.0, np.where(inactive, most, size / 2))
-        made = self._with_symbols(halved, rest)
+        z, size = self.bounds[node.source], self.sizes[node.source]
+        active, inactive = z.lower >= size, z.upper <= 0
+        off = z.upper + size <= 0  # unit and run are both 0
+        over = np.minimum(size, np.nextafter(np.maximum(z.upper + size, 0.0), np.inf))  # a run where the unit is 0
+        flushed = np.where(off, 0.0, self.arithmetic.smallest_normal)
+        self._set_relu(node, active, inactive, np.where(off, 0.0, over), flushed)
         lower, upper = self.ranges[node.source]
         self.ranges[node.name] = np.maximum(lower, 0.0), np.where(off, 0.0, np.maximum(upper, 0.0))
-        flushed = np.where(off, 0.0, self.arithmetic.smallest_normal)
-        self._keep(node.name, Expression(made.rows, made.error + flushed))
+
+    def _set_relu(
+        self, node: Relu, active: BoolArray, inactive: BoolArray, over: FloatArray, flushed: FloatArray
+    ) -> None:
+        size = self.sizes[node.source]
+        self.sizes[node.name] = (np.where(inactive & ~active, over, size) + flushed) * _ABOVE
+
+
+class _Signed(_Magnitudes):
+    """Errors of all nodes, as linear forms over symbols.
+
+    Attributes:
+        rows: by name, (boxes, symbols so far, n) coefficients.
+        rest: by name, (boxes, n) bounds on what the form leaves out: the rounding of its own coefficients.
+        radius: (boxes, symbols) bounds on the symbols.
+    """
+
+    def __init__(self, network: Network, bounds: Bounds, arithmetic: Arithmetic) -> None:
+        super().__init__(network, bounds, arithmetic)
+        self.radius = np.zeros((self.boxes, 0))
+        self.rows = {port.name: np.zeros((self.boxes, 0, port.size)) for port in network.inputs}
+        self.rest = {port.name: np.zeros((self.boxes, port.size)) for port in network.inputs}
+
+    def _keep(self, name: str, rows: FloatArray, rest: FloatArray, own: FloatArray) -> None:
+        """Take the error of a node, with one more independent part in each component, no larger than `own`."""
+        units = np.flatnonzero((own > 0).any(axis=0))
+        new = np.zeros((self.boxes, units.size, rest.shape[1]))
+        new[:, np.arange(units.size), units] = 1.0
+        self.radius = np.concatenate([self.radius, np.broadcast_to(own, rest.shape)[:, units]], axis=1)
+        rows = np.concatenate([self._padded(rows, self.radius.shape[1] - units.size), new], axis=1)
+        self.rows[name], self.rest[name] = rows, rest
+        width = self.radius.shape[1]
+        reach = np.einsum("bwn,bw->bn", np.abs(rows), self.radius)
+        reach = (reach * (1 + 2 * gamma(width + 4)) + rest) * _ABOVE
+        self.sizes[name] = np.where(np.isnan(reach), np.inf, reach)
+
+    def _padded(self, rows: FloatArray, width: int) -> FloatArray:
+        missing = width - rows.shape[1]
+        return np.concatenate([rows, np.zeros((self.boxes, missing, rows.shape[2]))], axis=1) if missing else rows
+
+    def _set_affine(self, linear: Affine, rounded: FloatArray) -> None:
+        width = self.radius.shape[1]
+        count = sum(term.map.fan_in + 4 for term in linear.terms) + 4
+        rows = np.zeros((self.boxes, width, linear.size))
+        for term in linear.terms:
+            rows = rows + term.map.forward(self._padded(self.rows[term.source], width))
+        lost = UNDERFLOW * (1.0 + self.radius.sum(axis=1, keepdims=True))
+        inexact = {
+            source: scaled_error(2 * gamma(count), self.sizes[source]) + self.rest[source] for source in linear.sources
+        }
+        rest = node_size(linear, inexact)
+        rest = np.where(rest == 0, 0.0, rest * _ABOVE + lost)
+        self._keep(linear.name, rows, np.broadcast_to(rest, (self.boxes, linear.size)), rounded)
+
+    def _set_relu(
+        self, node: Relu, active: BoolArray, inactive: BoolArray, over: FloatArray, flushed: FloatArray
+    ) -> None:
+        size = self.sizes[node.source]
+        factor = np.where(active, 1.0, np.where(inactive, 0.0, 0.5))
+        own = np.where(active, 0.0, np.where(inactive, over, size / 2))
+        rest = (self.rest[node.source] * factor + flushed) * _ABOVE
+        self._keep(node.name, self.rows[node.source] * factor[:, None, :], rest, own)

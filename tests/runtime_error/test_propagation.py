@@ -183,7 +183,7 @@ def test_the_bound_is_that_of_the_type(element: str) -> None:
     for x in points:
         assert_within(network, x, run_of(network, x[None], element)[0], point_errors(network, x))
     small, large = (
-        runtime_errors(network, interval_bounds(network, points, points), e) for e in ("float32", "float16")
+        runtime_errors(network, interval_bounds(network, points, points), element=e) for e in ("float32", "float16")
     )
     assert (large > 1000 * small).all()
 
