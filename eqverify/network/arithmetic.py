@@ -106,10 +106,9 @@ def node_rounding(
         return np.zeros_like(size)
     most = {} if summands is None else summands
     sums = sum(min(term.map.fan_in, most.get(term.source, term.map.fan_in)) for term in node.terms)
-    plain = all(isinstance(term.map, Dense | Convolution) or term.map.copies for term in node.terms)
-    others = len(node.terms) + (_PRODUCT_ROUNDINGS if plain else _EXTRA_ROUNDINGS)
+    others = len(node.terms) + (_EXTRA_ROUNDINGS if scales(node) else _PRODUCT_ROUNDINGS)
     later = gamma(sums + others, arithmetic.unit)
-    lost = 2 * (sums + others) * arithmetic.smallest_normal * _largest_factor(node)
+    lost = 4 * (sums + others) * arithmetic.smallest_normal * largest_factor(node)
     with np.errstate(over="ignore", invalid="ignore"):
         reached = size if peak is None else np.minimum(peak, size)
         rounded = sums * (reached + later * size) + others * (1.0 + later) * size
@@ -121,7 +120,12 @@ def _count(node: Affine) -> int:
     return sum(term.map.fan_in + 2 for term in node.terms) + 4
 
 
-def _largest_factor(node: Affine) -> float:
+def scales(node: Affine) -> bool:
+    """Whether a node multiplies otherwise than in a sum of products: a run may do that before it adds."""
+    return not all(isinstance(term.map, Dense | Convolution) or term.map.copies for term in node.terms)
+
+
+def largest_factor(node: Affine) -> float:
     """What a number that underflows can be multiplied by before the node's value is there: at least 1."""
     arrays = [array for term in node.terms for array in term.map.parameters() if array.dtype == np.float64]
     divisors = [term.map.divisor for term in node.terms if isinstance(term.map, Diagonal)]

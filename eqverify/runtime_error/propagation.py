@@ -16,7 +16,7 @@ from eqverify.arrays import BoolArray, FloatArray
 from eqverify.bounds import Bounds, Interval, crown_bounds, interval_bounds
 from eqverify.domain import Box, Domain, Polytope
 from eqverify.network import Affine, Dense, Network, Relu, Term, gamma
-from eqverify.network.arithmetic import Arithmetic, node_peak, node_rounding, node_size
+from eqverify.network.arithmetic import Arithmetic, largest_factor, node_peak, node_rounding, node_size, scales
 from eqverify.network.evaluate import UNDERFLOW, scaled_error
 
 _MOST_NUMBERS = 1 << 24
@@ -95,6 +95,7 @@ class _Magnitudes:
         boxes: how many.
         arithmetic: of the run.
         sizes: by name, (boxes, n) bounds on |run - network|.
+        summed: by affine node, (boxes, 1) bounds on |sum of any of a component's summands|.
         ranges: by name, (lower, upper) of the run's values, (boxes, n) each.
     """
 
@@ -102,6 +103,7 @@ class _Magnitudes:
         self.network, self.bounds, self.arithmetic = network, bounds, arithmetic
         self.boxes = len(bounds[network.inputs[0].name].lower)
         self.sizes: dict[str, FloatArray] = {}
+        self.summed: dict[str, FloatArray] = {}
         self.ranges: dict[str, tuple[FloatArray, FloatArray]] = {}
         for port in network.inputs:
             self.sizes[port.name] = np.zeros_like(bounds[port.name].lower)
@@ -138,7 +140,11 @@ class _Magnitudes:
         # what is zero for certain is added without rounding
         summands = {source: int((values != 0).any(axis=0).sum()) for source, values in sizes.items()}
         rounded = node_rounding(node, size, self.arithmetic, node_peak(node, ranges), summands)
-        return np.where(size <= self.arithmetic.largest / 4, rounded, np.inf)
+        self.summed[node.name] = summed = size.max(axis=1, initial=0.0, keepdims=True)
+        if scales(node):  # what the nodes before it add may be multiplied first, and added then
+            sources = [self.summed.get(source, sizes[source].max(axis=1, keepdims=True)) for source in sizes]
+            summed = np.maximum(summed, largest_factor(node) * np.max(sources, axis=0))
+        return np.where(summed <= self.arithmetic.largest / 4, rounded, np.inf)
 
     def _set_affine(self, linear: Affine, rounded: FloatArray) -> None:
         """The error of a node that maps errors like `linear`, which has no bias, and rounds."""
