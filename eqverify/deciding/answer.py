@@ -79,7 +79,7 @@ def _witness_dict(witness: Witness) -> dict[str, object]:
     return {"x": [float(value) for value in witness.inputs], "y": witness.y.tolist(), "exact": exact}
 
 
-def timed_out(seconds: float, relus: int, claimed: int) -> Verification:
+def timed_out(seconds: float, relus: int, claimed: int, semantics: Semantics = "real") -> Verification:
     """The answer of a run on a network of so many ReLUs that was ended at its limit, with so many claims."""
     why, told = "ended at the limit", {"decide": seconds}
-    return Verification("timed-out", "", None, (), why, relus, None, (), told, claimed=claimed)
+    return Verification("timed-out", "", None, (), why, relus, None, (), told, claimed=claimed, semantics=semantics)

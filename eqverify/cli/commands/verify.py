@@ -67,7 +67,7 @@ def verify(
     relus, claimed = Note(), Note()
     announce = supervise(left + _GRACE)
     if announce is None:  # the run was ended at the limit
-        answer = timed_out(timeout, relus.read(), claimed.read())
+        answer = timed_out(timeout, relus.read(), claimed.read(), options.semantics)
         if json:
             print_json(answer.as_dict(), options)
         else:
