@@ -271,7 +271,8 @@ def print_equivalence(answer: Equivalence) -> None:
     pairs: list[tuple[str, object]] = [("verdict", answer.verdict)]
     if answer.epsilon is not None:
         proved = "proved, up to claims of a solver" if decision.trusted else "proved"
-        pairs.append(("eps", f"{answer.epsilon!r}   {proved}: |f - g| <= eps on every input of the property"))
+        of = "|f - g|" if answer.semantics == "real" else "|run of f - run of g|, in float32,"
+        pairs.append(("eps", f"{answer.epsilon!r}   {proved}: {of} <= eps on every input of the property"))
     if answer.deviation is not None:
         pairs.append(("deviation", f"{answer.deviation:.6g}   the largest that was seen"))
     if answer.witness is not None:

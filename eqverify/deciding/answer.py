@@ -10,8 +10,8 @@ from eqverify.numerals import exact_text
 
 if TYPE_CHECKING:
     from eqverify.attack.replay import Witness
-    from eqverify.deciding.options import Semantics
     from eqverify.deciding.question import Verdict
+    from eqverify.options import Semantics
     from eqverify.reading import Reading
     from eqverify.report.layers import LayerRow
 

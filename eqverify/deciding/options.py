@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from eqverify.options import require_seconds
+from eqverify.options import Semantics, require_seconds
 from eqverify.trust import NOBODY, Names, Trusting
-
-Semantics = Literal["real", "float32"]
-"""What an answer is about: the network, or its runs."""
 
 
 @dataclass(frozen=True, slots=True)
