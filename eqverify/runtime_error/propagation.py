@@ -26,6 +26,10 @@ are carried as magnitudes."""
 _MOST_BOXES = 64
 """Boxes that are bounded one by one; of more, their hull."""
 
+_SPLIT_INPUTS, _LEAVES, _LEAF_WORK = 12, 64, 1 << 32
+"""Boxes are halved where at most so many inputs are free, until there are so many, or so many products were made: about
+a second."""
+
 _CROWN_WORK = 1 << 36
 """Products of CROWN's bounds that are affordable, about; beyond, intervals and what is known."""
 
@@ -35,15 +39,37 @@ _ABOVE = 1 + 2.0**-50
 def domain_errors(network: Network, boxes: Sequence[Box], known: Bounds | None = None) -> FloatArray:
     """(output_size,) bounds on |run - network| over boxes, for every run of the model in the network's own type.
 
+    Boxes of few free inputs are halved where the bound is largest: on smaller boxes fewer units are open.
+
     Args:
         network: what is run.
         boxes: the inputs; a run gets those of them that its type holds.
-        known: proved intervals of some nodes on all of the boxes, (1, n).
+        known: proved intervals of some nodes on all inputs in question, (1, n).
     """
-    found = np.zeros(network.output_size)
-    for box in boxes if len(boxes) <= _MOST_BOXES else [Domain(tuple(map(Polytope, boxes))).hull]:
-        found = np.maximum(found, runtime_errors(network, node_bounds(network, box, known))[0])
-    return found
+    whole = list(boxes) if len(boxes) <= _MOST_BOXES else [Domain(tuple(map(Polytope, boxes))).hull]
+    lower, upper = np.array([box.lower for box in whole]), np.array([box.upper for box in whole])
+    found = np.concatenate([runtime_errors(network, node_bounds(network, box, known)) for box in whole])
+    widths = np.maximum((upper - lower).max(axis=0), np.finfo(float).tiny)
+    most = min(_LEAVES, _LEAF_WORK // max(1, network.products * sum(network.sizes.values())))
+    while 2 * len(found) <= most and ((upper > lower).sum(axis=1) <= _SPLIT_INPUTS).all():
+        worst = np.argsort(-found.max(axis=1, initial=0.0), kind="stable")[: max(1, len(found) // 2)]
+        halves = _halved(lower[worst], upper[worst], widths)
+        void = np.zeros(len(halves[0]), dtype=bool)  # halves on which what is known of the inputs cannot hold
+        errors = runtime_errors(network, crown_bounds(network, *halves, known, void=void))
+        errors = np.where(void[:, None], 0.0, np.minimum(errors, np.tile(found[worst], (2, 1))))
+        kept = np.delete(np.arange(len(found)), worst)
+        lower, upper = np.concatenate([lower[kept], halves[0]]), np.concatenate([upper[kept], halves[1]])
+        found = np.concatenate([found[kept], errors])
+    return np.asarray(found.max(axis=0))
+
+
+def _halved(lower: FloatArray, upper: FloatArray, widths: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The lower halves of boxes (k, n), then the upper ones, halved where they are widest for these widths (n,)."""
+    rows, dimension = np.arange(len(lower)), np.argmax((upper - lower) / widths, axis=1)
+    ends = lower[rows, dimension], upper[rows, dimension]
+    below, above = upper.copy(), lower.copy()
+    below[rows, dimension] = above[rows, dimension] = np.clip(ends[0] / 2 + ends[1] / 2, *ends)
+    return np.concatenate([lower, above]), np.concatenate([below, upper])
 
 
 def node_bounds(network: Network, box: Box, known: Bounds | None = None) -> Bounds:
