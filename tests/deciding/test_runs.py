@@ -101,6 +101,7 @@ def permuted_run(network: Network, x: np.ndarray, rng: np.random.Generator) -> n
     return values[network.outputs[0].source]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), shift=st.sampled_from([0.0, 1e-7, -1e-7, 1e-6, -1e-6, 0.5, -0.5]))
 def test_answers_hold_of_runs_in_any_order(tmp_path_factory, seed, shift):

@@ -27,6 +27,7 @@ def test_the_operators_of_the_model_are_read_and_drawn():
     assert not ROUNDED_AS_READ & {"Resize", "Upsample", "LpPool", "GlobalLpPool", "RNN", "HardSigmoid", "Pow"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_onnxruntime_is_within_the_bound(kind):
     @settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
