@@ -15,7 +15,7 @@ _ABOVE = 1 + 2.0**-50
 
 
 def run_epsilons(
-    problem: Problem, facts: Facts, network: Network, epsilons: FloatArray
+    problem: Problem, facts: Facts, network: Network, epsilons: FloatArray, late: bool = False
 ) -> tuple[FloatArray | None, str]:
     """Bounds on |run of the original - run of the reduced network| on the domain's inputs that float32 holds (F-3).
 
@@ -24,6 +24,7 @@ def run_epsilons(
         facts: about its units; believed, as they are for eps.
         network: the reduced network, as it was read back.
         epsilons: (output_size,) the proved eps.
+        late: whether there is no time for it.
 
     Returns:
         (output_size,) bounds for all float32 runs of the runtime model (specs/runtime.md), or None; and why there are
@@ -36,6 +37,8 @@ def run_epsilons(
         return None, "the networks do not both run in float32"
     if unmodelled:
         return None, f"how these are rounded is not known: {', '.join(unmodelled)}"
+    if late:
+        return None, "no time was left for it"
     boxes = [part.box for part in problem.domain.polytopes]
     known = {layer.source: Interval(layer.lower[None], layer.upper[None]) for layer in facts.layers}
     found = (epsilons + domain_errors(problem.network, boxes, known) + domain_errors(network, boxes)) * _ABOVE

@@ -23,6 +23,9 @@ _MOST_NUMBERS = 1 << 24
 """Coefficients of one node's errors that are held: boxes are taken in chunks, and where one box alone has more, errors
 are carried as magnitudes."""
 
+_SIGNED_WORK = 1 << 33
+"""Products of errors as forms on one box that are affordable, about: beyond, magnitudes."""
+
 _MOST_BOXES = 64
 """Boxes that are bounded one by one; of more, their hull."""
 
@@ -30,7 +33,7 @@ _SPLIT_INPUTS, _LEAVES, _LEAF_WORK = 12, 64, 1 << 32
 """Boxes are halved where at most so many inputs are free, until there are so many, or so many products were made: about
 a second."""
 
-_CROWN_WORK = 1 << 36
+_CROWN_WORK = 1 << 34
 """Products of CROWN's bounds that are affordable, about; beyond, intervals and what is known."""
 
 _ABOVE = 1 + 2.0**-50
@@ -103,7 +106,8 @@ def runtime_errors(
     sizes = [network.sizes[node.name] for node in network.nodes]
     numbers = (2 * sum(sizes) + 1) * max(network.sizes.values())
     step = max(1, _MOST_NUMBERS // numbers)
-    carrier = _Signed if numbers <= _MOST_NUMBERS else _Magnitudes
+    few = numbers <= _MOST_NUMBERS and network.products * sum(sizes) <= _SIGNED_WORK
+    carrier = _Signed if few else _Magnitudes
     arithmetic, parts = Arithmetic.of(element or network.element), []
     for start in range(0, len(bounds[network.inputs[0].name].lower), step):
         part = {
