@@ -81,9 +81,9 @@ def compared(file: str | Path, front: Front, domain: Domain | None) -> Reading:
     from eqverify.export.comparison import probe_points
 
     network = front.as_stored
-    told = {"rounded": front.rounded, "unmodelled": front.unmodelled}
     folded = network.relu_count - front.network.relu_count
-    reading = Reading(partial(_compare, file, front), reason="", folded=folded, **told)
+    probe, unmodelled = partial(_compare, file, front), front.unmodelled
+    reading = Reading(probe, reason="", rounded=front.rounded, folded=folded, unmodelled=unmodelled)
     if front.open_ends and domain is not None and domain.size == network.input_size:
         _require_range(file, front, domain)
     if domain is None or domain.size == network.input_size:
