@@ -72,7 +72,10 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
         for network in _named(parsed, networks).values():
             if not isinstance(network, Network):
                 read_front(network)
-        return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {})
+        return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {}, semantics=options.semantics)
+    if len(parsed.networks) > 1 and options.semantics != "real":
+        why = "runs of several networks are not judged together"
+        return Verification("unknown", "", None, (), why, 0, None, (), {}, semantics=options.semantics)
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, _named(parsed, networks), options)
     problem, data = _load(parsed, specification, networks)

@@ -27,11 +27,13 @@ from eqverify.deciding.nearness import Reached
 from eqverify.deciding.options import VerifyOptions
 from eqverify.deciding.presolve import left_open, output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
+from eqverify.deciding.runs import why_no_runs
 from eqverify.deciding.settling import REASONS, settle, settle_end
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Polytope
 from eqverify.errors import ContradictionError, InputError
+from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.reduction.folding import element_of, fold_case
@@ -54,6 +56,9 @@ _EXACT_SHARE, _EXACT_SECONDS = 0.2, 10.0
 """For deciding a disjunct in rationals that a search came near to meeting."""
 
 _SPLIT_SHARE = 0.1
+_RUN_SHARE = 0.6
+"""The same for runs, which are nearer to the network on smaller boxes; what follows asks about the whole box."""
+
 _REDUCTION_SHARE = 0.3
 _BRANCH_SHARE = 0.3
 """Of what is left after the proofs, for branching within the ranges that they proved."""
@@ -100,6 +105,7 @@ class VerifyRun:
 
     def __init__(self, options: VerifyKeywords) -> None:
         self.budget, self.clock, self.options = Budget(options.timeout), Clock(), options
+        self.runs = options.semantics == "float32"
         self.reduction, self.trust, self.progress = options.reduction, options.believed, options.progress
         backend = options.backend
         self.backend = make_backend(backend, self.trust) if isinstance(backend, str) else backend
@@ -123,22 +129,8 @@ class VerifyRun:
         """
         self.problem = problem
         self.clock.lap("read")
-        if problem.tail is not None:
-            operators = ", ".join(dict.fromkeys(problem.tail.operators))
-            self.reasons.append(
-                f"the network has operators that are not piecewise linear: {operators}; "
-                "behind them only comparisons of two outputs of one last Softmax are decided"
-            )
-            return self._answer("unknown", "")
-        stop = self.budget.exhausted
-        cases = [case for case in problem.cases if case.written is None or not case.written.is_empty(stop)]
-        cases = left_open(problem.network, cases, stop) if self.reduction else cases
-        if len(cases) < len(problem.cases):
-            self.evidence[_BOUNDS] = None
-        try:
-            self.sides = [CaseContext(problem, case, data) for case in cases]
-        except InputError as error:  # numbers beyond the range of floats
-            self.reasons.append(f"{error.code}: {error.message}")
+        if why := self._refused(data):
+            self.reasons.append(why)
             return self._answer("unknown", "")
         chosen = [(side, number) for side in self.sides for number in self._open(side)]
         self.clock.lap("presolve")
@@ -147,7 +139,7 @@ class VerifyRun:
                 break
         if self._met("attack"):
             return self._answer("sat", "attack")
-        if self.reduction:
+        if self.reduction and not self.runs:  # exact points and ends of ranges are no inputs of a run
             chosen = [(side, number) for side, number in chosen if not self._settled(side, number)]
         if self._met("exact"):
             return self._answer("sat", "exact")
@@ -156,10 +148,38 @@ class VerifyRun:
             return self._answer("sat", "reduction")
         return self._ask(parts)
 
+    def _refused(self, data: bytes) -> str:
+        """Take up the cases that have inputs, or say why nothing can be decided."""
+        problem = self.problem
+        if problem.tail is not None:
+            operators = ", ".join(dict.fromkeys(problem.tail.operators))
+            return (
+                f"the network has operators that are not piecewise linear: {operators}; "
+                "behind them only comparisons of two outputs of one last Softmax are decided"
+            )
+        if self.runs and (why := why_no_runs(problem)):
+            return why
+        stop = self.budget.exhausted
+        cases = [case for case in problem.cases if case.written is None or not case.written.is_empty(stop)]
+        if self.reduction and not self.runs:  # what the network refutes, a run may meet
+            cases = left_open(problem.network, cases, stop)
+        if len(cases) < len(problem.cases):
+            self.evidence[_BOUNDS] = None
+        try:
+            self.sides = [CaseContext(problem, case, data, self.runs) for case in cases]
+        except InputError as error:  # numbers beyond the range of floats
+            return f"{error.code}: {error.message}"
+        return "" if np.isfinite(self.run_error or 0.0) else "numbers of a run may leave the range of float32"
+
     def _met(self, stage: str) -> bool:
         """Whether an input was found, at the end of a stage."""
         self.clock.lap(stage)
         return self._witness is not None
+
+    @property
+    def run_error(self) -> float | None:
+        """By how much runs relax a row at most, where the question is about them."""
+        return max((side.relaxed for side in self.sides), default=0.0) if self.runs else None
 
     @property
     def _witness(self) -> Witness | None:
@@ -182,11 +202,11 @@ class VerifyRun:
         """Gradient steps towards all disjuncts of a case that are open, at once."""
         self.progress("attack", 0, 1)
         share = self.budget.part(_ATTACK_SHARE / len(self.sides))
-        part, members = side.case.polytope, side.members[numbers]
+        part, members = side.case.polytope, side.aims[numbers]
         reached, random = Reached(len(numbers), part.box.size), np.random.default_rng(self.options.seed)
         # points kept inside linear constraints, which are among the rows too, never lie on them
         for own in (part,) if part.is_box else (Polytope(part.box), part):
-            search = RowSearch(side.folded.network, own, side.replayer, members, note=reached.note, random=random)
+            search = RowSearch(side.aimed.network, own, side.replayer, members, note=reached.note, random=random)
             if numbers and search.search(share.exhausted):
                 return True
         for k in np.flatnonzero(reached.near).tolist():
@@ -223,8 +243,9 @@ class VerifyRun:
         """Whether a short splitting of few free inputs refutes a disjunct; it may meet a witness too."""
         if side.free_inputs > SPLIT_INPUTS or side.replayer.witness is not None:
             return False
-        question = side.question(number)
-        proved = split_question(question, side.replayer, self.budget.part(_SPLIT_SHARE)).proved
+        question, slack = side.run_question(number) if self.runs else (side.question(number), None)
+        budget = self.budget.part(_RUN_SHARE if self.runs else _SPLIT_SHARE)
+        proved = split_question(question, side.replayer, budget, slack=slack).proved
         if proved:
             self.evidence[_BOUNDS] = None
         return proved
@@ -520,6 +541,9 @@ class VerifyRun:
     def _answer(self, verdict: Verdict, backend: str) -> Verification:
         if verdict == "unsat" and self.unsettled:
             verdict = "unknown"
+        if verdict == "unknown" and self.run_error:
+            missed = f"the condition is met or missed by less than {at_most(self.run_error)}, which runs may be off by"
+            self.reasons.append(missed)
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
         before = self.problem.relu_count
@@ -536,4 +560,6 @@ class VerifyRun:
             self.clock.seconds,
             (self.problem.reading,),
             claimed,
+            self.options.semantics,
+            self.run_error,
         )
