@@ -103,7 +103,7 @@ class ComparisonPull(Pull):
 
     def _shown(self, region: Comparison, node: Relu, values: Numbers, meaning: Meaning) -> None:
         numbers, radius, carrier = region.numbers, region.numbers.of(meaning.radius), meaning.layers < 0
-        reach = np.where(carrier, np.maximum(values, 0), np.abs(values)) @ radius
+        reach = numbers.dot(np.where(carrier, np.maximum(values, 0), np.abs(values)), radius[None, None])
         self.shift(reach)
         self.error = self.error + numbers.gamma(radius.size + 2) * reach
         self.touch((values != 0) & (radius != 0))

@@ -160,7 +160,7 @@ class Region:
         """Bounds from those of the sources (B-1)."""
         numbers = self.numbers
         gamma = numbers.gamma(sum(term.map.fan_in + 2 for term in node.terms) + 3)
-        value = np.broadcast_to(numbers.of(node.bias), (self.boxes, node.size))
+        value = numbers.of(np.broadcast_to(node.bias, (self.boxes, node.size)))
         radius = gamma * np.abs(value)
         with np.errstate(invalid="ignore", over="ignore"):
             for term in node.terms:
@@ -240,7 +240,7 @@ class Pull:
     reached: float = 0.0
 
     def __post_init__(self) -> None:
-        self.constant = self.error = np.zeros((1, 1), self.region.numbers.dtype)
+        self.constant = self.error = self.region.numbers.zeros((1, 1))
 
     def start(self, target: str, units: IntArray, factors: FloatArray) -> None:
         """Add factors * z_units: units (boxes or 1, m), factors (m,)."""
@@ -253,7 +253,7 @@ class Pull:
                 alive = region.alive(term.source)
                 self.add(term.source, numbers.matrix(term.map)[:, alive][units] * scale[:, None], alive)
             return
-        rows = np.zeros((*units.shape, region.network.sizes[target]), numbers.dtype)
+        rows = numbers.zeros((*units.shape, region.network.sizes[target]))
         rows[np.arange(len(units))[:, None], np.arange(units.shape[1]), units] = scale
         self.add(target, rows, np.arange(rows.shape[2]))
 
@@ -270,7 +270,7 @@ class Pull:
 
     def full(self, name: str, values: Numbers, columns: IntArray) -> Numbers:
         """Rows on all components of a node."""
-        result = np.zeros((*values.shape[:2], self.region.network.sizes[name]), self.region.numbers.dtype)
+        result = self.region.numbers.zeros((*values.shape[:2], self.region.network.sizes[name]))
         result[:, :, columns] = values
         return result
 
@@ -319,8 +319,8 @@ class Pull:
             return
         given, factors = region.constraints, numbers.of(self.hints.mu)
         gamma, limit = numbers.gamma(len(given) + 2), numbers.of(given.bound)[None, None]
-        self.shift(_dot(factors, limit))
-        self.error = self.error + gamma * _dot(factors, np.abs(limit))
+        self.shift(numbers.dot(factors, limit))
+        self.error = self.error + gamma * numbers.dot(factors, np.abs(limit))
         for ports, matrix in ((region.network.outputs, given.outputs), (region.network.inputs, given.inputs)):
             start, amount = 0, numbers.product(factors, numbers.of(-matrix))
             for port in ports:
@@ -337,15 +337,15 @@ class Pull:
         numbers = self.region.numbers
         lower, upper = (numbers.of(bound[:, None, columns]) for bound in self.region.bounds[name])
         above, below = np.maximum(values, 0), np.minimum(values, 0)
-        self.shift(_dot(above, upper) + _dot(below, lower))
+        self.shift(numbers.dot(above, upper) + numbers.dot(below, lower))
         if numbers.unit:
-            size = _dot(above, np.abs(upper)) - _dot(below, np.abs(lower))
+            size = numbers.dot(above, np.abs(upper)) - numbers.dot(below, np.abs(lower))
             self.error = self.error + numbers.gamma(2 * columns.size + 4) * size
             self.touch(values)
 
     def _affine(self, node: Affine, values: Numbers, columns: IntArray) -> None:
         region, numbers = self.region, self.region.numbers
-        self.shift(_dot(values, numbers.of(node.bias[None, None, columns])))
+        self.shift(numbers.dot(values, numbers.of(node.bias[None, None, columns])))
         if numbers.unit:
             size = np.abs(values)
             if self.cancels and not any(term.map.entry_error for term in node.terms):  # a single 1 only copies
@@ -361,8 +361,7 @@ class Pull:
         numbers, lines = self.region.numbers, self.lines(node, values.shape[1])
         alpha, lam, offset = (one[:, :, columns] for one in lines)
         above, below = np.maximum(values, 0), np.minimum(values, 0)
-        lift, pulled = _dot(above, offset), above * lam
-        pulled += below * alpha
+        lift, pulled = numbers.dot(above, offset), above * lam + below * alpha
         self.shift(lift)
         if numbers.unit:
             self.error = self.error + numbers.gamma(columns.size + 2) * lift
@@ -406,10 +405,3 @@ def _chosen(node: Affine, wanted: BoolArray) -> IntArray:
         return np.flatnonzero(wanted.any(axis=0))[None]
     most = int(wanted.sum(axis=1).max(initial=0))
     return np.argsort(~wanted, axis=1, kind="stable")[:, :most]
-
-
-def _dot(rows: Numbers, vectors: Numbers) -> Numbers:
-    """Rows (boxes or 1, m, n) times vectors (boxes or 1, m or 1, n): (boxes or 1, m)."""
-    if vectors.shape[1] == 1:
-        return np.asarray(np.matmul(rows, vectors[:, 0, :, None])[:, :, 0])
-    return np.asarray((rows * vectors).sum(axis=2))
