@@ -17,7 +17,7 @@ import numpy as np
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.checker.numbers import Numbers
 from eqverify.checker.reader import Reader, reject
-from eqverify.checker.region import CHUNK, Interval, Lines, Pull, Region
+from eqverify.checker.region import Interval, Lines, Pull, Region
 from eqverify.network import Affine, Network, Relu, Term
 
 PREFIX = "\0"
@@ -63,7 +63,7 @@ class Comparison(Region):
     def maximum(self, *rows: tuple[str, IntArray, float]) -> FloatArray:
         """Upper bounds (m,) of sums of rows, each a node, components (m,) and a factor; 0 where they cancel."""
         result = np.empty(rows[0][1].size)
-        step = max(1, CHUNK // max(self.network.sizes.values()))
+        step = max(1, self.numbers.chunk // max(self.network.sizes.values()))
         for start in range(0, result.size, step):
             pull = ComparisonPull(self, cancels=True)
             for name, units, factor in rows:

@@ -35,8 +35,9 @@ _COLUMNS = 256
 class Floats:
     """float64.  Sums of products are off by at most gamma |A| |x| in any order of summation."""
 
-    exact = False
     unit: float = UNIT_ROUNDOFF
+    chunk = 1 << 22
+    """Coefficients held at a time on the widest node."""
 
     def gamma(self, terms: int) -> float:
         """The relative error of a sum of so many products."""
@@ -86,8 +87,8 @@ class Floats:
 class Exact(Floats):
     """Dyadic numbers, of which nothing is rounded.  Refuses what would take too long."""
 
-    exact = True
     unit = 0
+    chunk = 1 << 19
 
     def __init__(self) -> None:
         self._factors: dict[tuple[int, bool], tuple[LinearMap, Factor]] = {}
@@ -128,7 +129,8 @@ class Exact(Floats):
 
     def dot(self, rows: Dyadics, vectors: Dyadics) -> Dyadics:
         """Rows (boxes or 1, m, n) times vectors (boxes or 1, m or 1, n): (boxes or 1, m)."""
-        return (rows * vectors).sum(axis=2)
+        some = np.flatnonzero((vectors != 0).any(axis=(0, 1)))
+        return (rows[:, :, some] * vectors[:, :, some]).sum(axis=2)
 
     def up(self, value: Dyadics, error: Dyadics) -> FloatArray:
         """The smallest floats that are not below."""

@@ -17,9 +17,6 @@ from eqverify.checker.numbers import TINY, Floats, Numbers
 from eqverify.domain import Assumption
 from eqverify.network import Affine, Dense, Network, Node, Relu
 
-CHUNK = 1 << 22
-"""Coefficients held at a time on the widest node."""
-
 Lines = tuple[Numbers, Numbers, Numbers]
 """alpha z <= max(0, z) <= lam z + offset, (boxes, m or 1, n)."""
 
@@ -210,9 +207,9 @@ class Region:
         return np.asarray((found < 0).any(axis=1))
 
     def _chunks(self, rows: int) -> Iterator[tuple[slice, slice]]:
-        """Boxes and rows whose coefficients fit the limit; one box at a time where arithmetic is exact."""
-        most = max(1, CHUNK // max(self.network.sizes.values()))
-        height = 1 if self.numbers.exact else max(1, most // max(rows, 1))
+        """Boxes and rows whose coefficients fit the limit."""
+        most = max(1, self.numbers.chunk // max(self.network.sizes.values()))
+        height = max(1, most // max(rows, 1))
         for box in range(0, self.boxes, height):
             for row in range(0, rows, most):
                 yield slice(box, min(box + height, self.boxes)), slice(row, min(row + most, rows))
@@ -360,8 +357,9 @@ class Pull:
         """Through a ReLU: alpha z <= max(0, z) <= lam z + offset."""
         numbers, lines = self.region.numbers, self.lines(node, values.shape[1])
         alpha, lam, offset = (one[:, :, columns] for one in lines)
-        above, below = np.maximum(values, 0), np.minimum(values, 0)
-        lift, pulled = numbers.dot(above, offset), above * lam + below * alpha
+        positive = values > 0
+        above = np.where(positive, values, 0)
+        lift, pulled = numbers.dot(above, offset), values * np.where(positive, lam, alpha)
         self.shift(lift)
         if numbers.unit:
             self.error = self.error + numbers.gamma(columns.size + 2) * lift
