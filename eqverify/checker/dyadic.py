@@ -1,179 +1,200 @@
-"""Arrays of dyadic numbers: Python integers with one exponent of two for the whole array.  Nothing is rounded.
+"""Arrays of dyadic numbers, sums of 16-bit pieces (*limbs*), of which nothing is rounded.
 
-Every float64 is dyadic, and so are sums and products.  A divisor, one for the whole array too, takes the quotients by
-constants that networks may contain.  Matrices are multiplied by float64 products of 16-bit pieces of the integers
-(*limbs*): all partial sums are integers below 2^53, so that float64 holds them, in any order of summation.
+Every float64 is dyadic, and so are sums and products.  A divisor, one for a whole array, takes the quotients by
+constants that networks may contain.  Limbs are integers in arrays of float64, and all that is computed with them, matrix
+products too, are integers below 2^53 in size: float64 holds these, in any order of summation.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from eqverify.arrays import FloatArray, IntArray
+from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.errors import LimitError
 from eqverify.network.sparse import Sparse
 
-Objects = npt.NDArray[Any]
 LIMB = 16
-MOST_TERMS = 1 << (53 - 2 * LIMB)
-"""Products of two limbs, each below 2^16 in size, that float64 can add up exactly."""
+BASE = 2.0**LIMB
+MOST_TERMS = 1 << 20
+"""Products of two limbs, each at most 2^32 in size, that are added up; carries are far smaller."""
 
-_CHUNK = 1 << 22
-_SAME_SCALE = (np.add, np.subtract, np.maximum, np.minimum)
-_COMPARISONS = (np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal)
+_CHUNK = 1 << 20
+_SIGNS: dict[np.ufunc, Callable[[FloatArray], Any]] = {
+    np.equal: lambda sign: sign == 0,
+    np.not_equal: lambda sign: sign != 0,
+    np.less: lambda sign: sign < 0,
+    np.greater: lambda sign: sign > 0,
+}
 
 
 class Dyadics(NDArrayOperatorsMixin):
-    """ints * 2^exponent / divisor, for as many of numpy's functions as the checker uses.
+    """sum of limbs[i] * 2^(16 (place + i)) / divisor, for as many of numpy's functions as the checker uses.
 
     Attributes:
-        ints: Python integers, of any shape.
-        exponent, divisor: of all of them; the divisor is positive.
+        limbs: (count, *shape) integers from 0 to 2^16 - 1, the last of each number from -2^16, which has its sign.
+        place, divisor: of all of them; the divisor is positive.
     """
 
-    __slots__ = ("divisor", "exponent", "ints")
+    __slots__ = ("divisor", "limbs", "place")
 
-    def __init__(self, ints: Objects, exponent: int = 0, divisor: int = 1) -> None:
-        self.ints, self.exponent, self.divisor = ints, exponent, divisor
+    def __init__(self, parts: Sequence[FloatArray] | FloatArray, place: int = 0, divisor: int = 1) -> None:
+        """Of any integers below 2^53 in size in the place of limbs."""
+        count = len(parts) + 3  # what is carried beyond the last limb is below 2^38
+        limbs = np.zeros((count, *np.shape(parts)[1:]))
+        limbs[: len(parts)] = parts
+        for k in range(count - 1):
+            carry = np.floor(limbs[k] * (1 / BASE))
+            limbs[k + 1] += carry
+            limbs[k] -= carry * BASE
+        while count > 1 and limbs[count - 1].min(initial=0) >= -1 and limbs[count - 1].max(initial=0) <= 0:
+            count -= 1  # -1 is a sign that the limb before it can bear
+            limbs[count - 1] += limbs[count] * BASE
+        least = next((k for k in range(count) if limbs[k].any()), count - 1)
+        self.limbs, self.place, self.divisor = limbs[least:count], place + least, divisor
 
     @classmethod
     def of(cls, values: FloatArray) -> Dyadics:
-        """Finite floats, exactly, with the largest exponent that all of them have."""
-        fractions, exponents = np.frexp(values)
-        mantissas = np.ldexp(fractions, 53).astype(np.int64)
-        used = mantissas != 0
+        """Finite floats, exactly."""
+        rest, used = np.abs(values), values != 0
         if not used.any():
             return cls.zeros(values.shape)
-        twos = np.frexp((mantissas & -mantissas).astype(np.float64))[1] - 1  # trailing zeros
-        mantissas = np.where(used, mantissas >> np.maximum(twos, 0), 0)
-        exponents = np.where(used, exponents.astype(np.int64) - 53 + twos, 0)
-        least = int(exponents[used].min())
-        shifts = np.where(used, exponents - least, 0)
-        if (np.ceil(np.log2(np.abs(mantissas) + 1.0)) + shifts).max() < 62:
-            return cls((mantissas << shifts).astype(object), least)
-        return cls(np.asarray(mantissas.astype(object) << shifts.astype(object), dtype=object), least)
+        fractions, exponents = np.frexp(rest[used])
+        mantissas = np.ldexp(fractions, 53).astype(np.int64)
+        ends = np.frexp((mantissas & -mantissas).astype(np.float64))[1] + exponents.astype(np.int64) - 54
+        place, signs, parts = int(ends.min()) // LIMB, np.sign(values), []
+        for shift in range(int(exponents.max() - 1) // LIMB * LIMB, place * LIMB - 1, -LIMB):  # from the top
+            part = np.floor(np.ldexp(rest, -shift))
+            rest = rest - np.ldexp(part, shift)
+            parts.append(signs * part)
+        return cls(parts[::-1], place)
+
+    @classmethod
+    def integers(cls, values: Sequence[int], divisor: int = 1) -> Dyadics:
+        """Integers of any size, by a divisor."""
+        size = max((abs(v) for v in values), default=0).bit_length() // LIMB + 1
+        parts = [[(abs(v) >> (LIMB * k) & 0xFFFF) * (-1 if v < 0 else 1) for v in values] for k in range(size)]
+        return cls(np.array(parts, dtype=np.float64), 0, divisor)
 
     @classmethod
     def zeros(cls, shape: tuple[int, ...]) -> Dyadics:
         """All 0."""
-        return cls(np.zeros(shape, dtype=object))
+        return cls(np.zeros((1, *shape)))
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the array."""
-        return self.ints.shape
+        return self.limbs.shape[1:]
 
     @property
     def size(self) -> int:
         """How many."""
-        return self.ints.size
+        return math.prod(self.shape)
 
     @property
-    def T(self) -> Dyadics:
-        """Transposed."""
-        return self._with(self.ints.T)
+    def sign(self) -> FloatArray:
+        """-1, 0 or 1."""
+        return np.where(self.limbs[-1] < 0, -1.0, self.limbs.any(axis=0))
 
     def reshape(self, *shape: int) -> Dyadics:
         """In another shape."""
-        return self._with(self.ints.reshape(*shape))
+        return self._with(self.limbs.reshape(len(self.limbs), *shape))
 
     def any(self) -> bool:
         """Whether any is not 0."""
-        return bool(self.ints.any())
+        return bool(self.limbs.any())
 
     def sum(self, axis: int) -> Dyadics:
-        """Sums along an axis."""
-        return self._with(self.ints.sum(axis=axis))
+        """Sums along an axis, not counted from the end."""
+        return Dyadics(self.limbs.sum(axis=axis + 1), self.place, self.divisor)
 
-    def cut(self, bits: int) -> tuple[Dyadics, Dyadics]:
-        """Numbers not above these, with no more bits than that before them, and the most by which they are below, ()."""
-        excess = max(int(self.ints.max(initial=0)), -int(self.ints.min(initial=0))).bit_length() - bits
+    def dot(self, other: Dyadics, product: Callable[[Any, Any], Any], terms: int) -> Dyadics:
+        """What a product of float64 arrays that has sums of so many terms gives for these numbers."""
+        left, right = self.limbs, other.limbs
+        parts = _products(left, [one[None] for one in right], product, terms)
+        return Dyadics(parts, self.place + other.place, self.divisor * other.divisor)
+
+    def cut(self, count: int) -> tuple[Dyadics, Dyadics]:
+        """Numbers not above these, without limbs before the last so many, and the most by which they are below, ()."""
+        excess = len(self.limbs) - count
         if excess <= 0:
             return self, Dyadics.zeros(())
-        kept = Dyadics(self.ints >> excess, self.exponent + excess, self.divisor)
-        return kept, Dyadics(_scalar(1), self.exponent + excess, self.divisor)
+        unit = Dyadics(np.ones(1), self.place + excess, self.divisor)
+        return Dyadics(self.limbs[excess:], self.place + excess, self.divisor), unit
 
     def ceilings(self) -> FloatArray:
         """The smallest floats that are not below; +inf above all floats."""
-        values = [_ceiling(v, self.exponent, self.divisor) for v in self.ints.ravel().tolist()]
-        return np.array(values, dtype=np.float64).reshape(self.shape)
+        total = np.zeros(self.size, dtype=object)
+        for start in reversed(range(0, len(self.limbs), 3)):  # three limbs are less than 2^49 in size
+            word = sum(limb * BASE**k for k, limb in enumerate(self.limbs[start : start + 3]))
+            total = (total << 3 * LIMB) + np.ravel(word).astype(np.int64).astype(object)
+        found = [_ceiling(v, LIMB * self.place, self.divisor) for v in total.tolist()]
+        return np.array(found, dtype=np.float64).reshape(self.shape)
 
     def __getitem__(self, key: Any) -> Dyadics:
-        return self._with(self.ints[key])
+        return self._with(self.limbs[_behind(key)])
 
     def __setitem__(self, key: Any, values: Dyadics | int) -> None:
-        one, other = _aligned(self, _dyadic(values))
-        self.ints, self.exponent, self.divisor = one.ints, one.exponent, one.divisor
-        self.ints[key] = other.ints
+        (self.limbs, new), self.place, self.divisor = _aligned(self, _dyadic(values))
+        key = _behind(key)
+        self.limbs[key] = _raised(new, self.limbs[key].ndim)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         if method != "__call__" or options:
             return NotImplemented
-        if ufunc in (np.negative, np.absolute):
-            return self._with(ufunc(self.ints))
-        left, right = map(_dyadic, operands)
+        if ufunc is np.negative:
+            return Dyadics(-self.limbs, self.place, self.divisor)
+        if ufunc is np.absolute:
+            return Dyadics(np.where(self.limbs[-1] < 0, -self.limbs, self.limbs), self.place, self.divisor)
+        left, right = _pair(operands)
         if ufunc is np.multiply:
-            return Dyadics(left.ints * right.ints, left.exponent + right.exponent, left.divisor * right.divisor)
-        left, right = _aligned(left, right)
-        if ufunc in _COMPARISONS:
-            return ufunc(left.ints, right.ints)
-        return left._with(ufunc(left.ints, right.ints)) if ufunc in _SAME_SCALE else NotImplemented
+            return left.dot(right, np.multiply, 1)
+        if ufunc in _SIGNS:
+            return _SIGNS[ufunc]((left - right if right.any() else left).sign)
+        if ufunc in (np.maximum, np.minimum):
+            return np.where((left < right) == (ufunc is np.maximum), right, left)
+        if ufunc not in (np.add, np.subtract):
+            return NotImplemented
+        (one, other), place, divisor = _aligned(left, right)
+        return Dyadics(ufunc(one, other), place, divisor)
 
     def __array_function__(self, function: Any, types: Any, operands: Any, options: Any) -> Any:
         if function is not np.where:
             return NotImplemented
-        where, *values = operands
-        left, right = _aligned(*map(_dyadic, values))
-        return left._with(np.where(where, left.ints, right.ints))
+        (one, other), place, divisor = _aligned(*_pair(operands[1:]))
+        return Dyadics(np.where(operands[0], one, other), place, divisor)
 
-    def _with(self, ints: Any) -> Dyadics:
-        return Dyadics(ints if isinstance(ints, np.ndarray) else _scalar(ints), self.exponent, self.divisor)
-
-
-def limbs(numbers: Dyadics) -> list[FloatArray]:
-    """Integers as sums of limbs times 2^(16 i): limbs from 0 to 2^16 - 1, the last one from -2^15 to 2^15 - 1."""
-    ints = numbers.ints.ravel()
-    size = max(int(ints.max(initial=0)), -int(ints.min(initial=0))).bit_length() // LIMB + 1
-    if size <= 4:
-        words = ints.astype("<i8").view("<u2").reshape(-1, 4)[:, :size]
-    else:
-        data = b"".join([v.to_bytes(2 * size, "little", signed=True) for v in ints.tolist()])
-        words = np.frombuffer(data, dtype="<u2").reshape(-1, size)
-    pieces = [*words[:, :-1].T, words[:, -1].view("<i2") if words.size else words[:, -1]]
-    return [piece.astype(np.float64).reshape(numbers.shape) for piece in pieces]
+    def _with(self, limbs: FloatArray) -> Dyadics:
+        """The same numbers in another arrangement."""
+        result = object.__new__(Dyadics)
+        result.limbs, result.place, result.divisor = limbs, self.place, self.divisor
+        return result
 
 
 class Factor:
-    """A matrix as the right factor of products: limbs, each in a matrix of float64, dense or in compressed rows.
+    """A matrix as the right factor of products: its limbs, each a matrix of float64, dense or in compressed rows.
 
     Attributes:
-        limbs: of the integers, (k, n) each.
-        scale: numbers with their exponent and divisor.
+        limbs: (k, n) each.
+        scale: numbers with their place and divisor.
         shape: (k, n).
     """
 
     __slots__ = ("limbs", "scale", "shape")
 
-    def __init__(self, pieces: Sequence[Any], scale: Dyadics) -> None:
-        self.limbs, self.scale = pieces, scale
-        self.shape: tuple[int, int] = pieces[0].shape
-
-    @classmethod
-    def dense(cls, matrix: Dyadics) -> Factor:
-        """(k, n)."""
-        return cls(limbs(matrix), matrix)
+    def __init__(self, limbs: Sequence[Any], scale: Dyadics) -> None:
+        self.limbs, self.scale = limbs, scale
+        self.shape: tuple[int, int] = limbs[0].shape
 
     @classmethod
     def sparse(cls, rows: IntArray, columns: IntArray, entries: Dyadics, shape: tuple[int, int]) -> Factor:
         """(k, n) with some entries, no place twice."""
-        pieces = [Sparse.from_entries(rows, columns, one, shape).matrix for one in limbs(entries)]
-        return cls(pieces, entries)
+        return cls([Sparse.from_entries(rows, columns, one, shape).matrix for one in entries.limbs], entries)
 
     @property
     def work(self) -> int:
@@ -190,66 +211,79 @@ class Factor:
 
     def times(self, left: Dyadics) -> Dyadics:
         """left (m, k) times this."""
-        pieces, (terms, columns) = np.stack(limbs(left)), self.shape
-        if min(len(pieces), len(self.limbs)) * terms > MOST_TERMS:
-            raise LimitError("check/exact-too-large", "sums of limbs that float64 does not hold", value=terms)
-        depth, step = len(pieces) + len(self.limbs) - 1, max(1, _CHUNK // (len(pieces) * max(1, terms + columns)))
-        result = np.zeros((left.shape[0], columns), dtype=object)
-        for start in range(0, len(result), step):
-            some = pieces[:, start : start + step]
-            total = np.zeros((depth, some.shape[1], columns))
-            for place, matrix in enumerate(self.limbs):
-                product = some.reshape(some.shape[0] * some.shape[1], terms) @ matrix
-                total[place : place + len(some)] += product.reshape(*some.shape[:2], columns)
-            result[start : start + step] = _joined(total)
-        return Dyadics(result, left.exponent + self.scale.exponent, left.divisor * self.scale.divisor)
+        (count, rows, terms), columns = left.limbs.shape, self.shape[1]
+
+        def product(limbs: FloatArray, matrix: Any) -> FloatArray:
+            return np.asarray(limbs.reshape(-1, terms) @ matrix).reshape(len(limbs), -1, columns)
+
+        step = max(1, _CHUNK // (count * max(1, terms + columns)))
+        slices = [slice(start, start + step) for start in range(0, rows, step)] or [slice(0, 0)]
+        parts = [_products(left.limbs[:, some], self.limbs, product, terms) for some in slices]
+        place, divisor = left.place + self.scale.place, left.divisor * self.scale.divisor
+        return Dyadics(np.concatenate(parts, axis=1), place, divisor)
 
 
-def _joined(total: FloatArray) -> Objects:
-    """The sums of integers times 2^(16 i): the inverse of `limbs` for integers of any size below 2^53."""
-    shape, depth = total.shape[1:], len(total)
-    size = depth + 3  # a last carry below 2^37 in size needs three more limbs, a sign included
-    words, carry = np.empty((math.prod(shape), size), dtype="<u2"), np.zeros(math.prod(shape), dtype=np.int64)
-    for place in range(size):
-        if place < depth:
-            carry += total[place].reshape(-1).astype(np.int64)
-        words[:, place] = carry & 0xFFFF
-        carry >>= LIMB
-    if size <= 4:
-        wide = np.zeros((len(words), 4), dtype="<u2")
-        wide[:, :size], wide[:, size:] = words, np.where(words[:, -1:] >> 15, 0xFFFF, 0)
-        return wide.view("<i8").reshape(-1).astype(object).reshape(shape)
-    data, step = words.tobytes(), 2 * size
-    result = np.empty(len(words), dtype=object)
-    result[:] = [int.from_bytes(data[k : k + step], "little", signed=True) for k in range(0, len(data), step)]
-    return result.reshape(shape)
+def _products(left: FloatArray, right: Sequence[Any], product: Callable[[Any, Any], Any], terms: int) -> FloatArray:
+    """Sums of products of limbs, by place."""
+    if min(len(left), len(right)) * terms > MOST_TERMS:
+        raise LimitError("check/exact-too-large", "sums of limbs that float64 does not hold", value=terms)
+    first = product(left, right[0])
+    total = np.zeros((len(left) + len(right) - 1, *first.shape[1:]))
+    total[: len(left)] = first
+    for place, one in enumerate(right[1:], 1):
+        total[place : place + len(left)] += product(left, one)
+    return total
 
 
 def _dyadic(value: Any) -> Dyadics:
-    """Integers and truth values as numbers; floats must come from `Dyadics.of`, where it is seen that they are finite."""
+    """Integers and truth values as numbers; floats must come from `Dyadics.of`, where it is known that they are finite."""
     if isinstance(value, Dyadics):
         return value
     array = np.asarray(value)
     if array.dtype.kind not in "bi":
         raise TypeError(f"not an integer: {array.dtype}")
-    return Dyadics(np.asarray(array.astype(np.int64).astype(object), dtype=object))
+    return Dyadics(array[None].astype(np.float64))
 
 
-def _aligned(left: Dyadics, right: Dyadics) -> tuple[Dyadics, Dyadics]:
-    """The same numbers with one exponent and one divisor."""
-    exponent, divisor = min(left.exponent, right.exponent), math.lcm(left.divisor, right.divisor)
-    return _scaled(left, exponent, divisor), _scaled(right, exponent, divisor)
+def _pair(operands: Any) -> tuple[Dyadics, Dyadics]:
+    """Two arrays with as many dimensions."""
+    left, right = map(_dyadic, operands)
+    rank = max(left.limbs.ndim, right.limbs.ndim)
+    return left._with(_raised(left.limbs, rank)), right._with(_raised(right.limbs, rank))
 
 
-def _scaled(numbers: Dyadics, exponent: int, divisor: int) -> Dyadics:
-    factor = (divisor // numbers.divisor) << (numbers.exponent - exponent)
-    return numbers if factor == 1 else Dyadics(numbers.ints * factor, exponent, divisor)
+def _aligned(left: Dyadics, right: Dyadics) -> tuple[tuple[FloatArray, FloatArray], int, int]:
+    """Limbs of two arrays with one place and divisor, as many for both, which are copies; place and divisor."""
+    divisor = math.lcm(left.divisor, right.divisor)
+    left, right = (
+        one if one.divisor == divisor else one * Dyadics.integers([divisor // one.divisor])[0] for one in (left, right)
+    )
+    place = min(left.place, right.place)
+    end = max(left.place + len(left.limbs), right.place + len(right.limbs))
+    return (_extended(left, place, end), _extended(right, place, end)), place, divisor
 
 
-def _scalar(value: int) -> Objects:
-    result = np.empty((), dtype=object)
-    result[()] = value
+def _extended(numbers: Dyadics, place: int, end: int) -> FloatArray:
+    """Limbs from a place to another: zeros before, and the sign behind."""
+    first, count = numbers.place - place, len(numbers.limbs)
+    result = np.zeros((end - place, *numbers.shape))
+    result[first : first + count] = numbers.limbs
+    if first + count < len(result):
+        negative = numbers.limbs[-1] < 0
+        result[first + count - 1] += negative * BASE
+        result[first + count : -1] = negative * (BASE - 1)
+        result[-1] = -1.0 * negative
     return result
+
+
+def _raised(limbs: FloatArray, rank: int) -> FloatArray:
+    """With that many dimensions, those of the limbs first."""
+    return limbs.reshape(len(limbs), *(1,) * (rank - limbs.ndim), *limbs.shape[1:])
+
+
+def _behind(key: Any) -> tuple[Any, ...]:
+    """An index of an array as one of its limbs."""
+    return (slice(None), *key) if isinstance(key, tuple) else (slice(None), key)
 
 
 def _ceiling(mantissa: int, exponent: int, divisor: int) -> float:

@@ -28,6 +28,8 @@ SLACK = 1.0 + 1e-6
 """Covers the rounding of the error terms themselves: fewer than 10^9 operations, each off by 2^-53."""
 
 _EXACT_WORK = 2e12
+_LIMBS = 8
+"""Of a row on its way back: 113 bits at least."""
 _DIVISOR_BITS = 4096
 _COLUMNS = 256
 
@@ -78,6 +80,10 @@ class Floats:
             return np.asarray(np.matmul(rows, vectors[:, 0, :, None])[:, :, 0])
         return np.asarray((rows * vectors).sum(axis=2))
 
+    def cut(self, rows: Numbers, reach: FloatArray) -> tuple[Numbers, Numbers]:
+        """Rows with fewer bits, and the most by which they are below these on values of that size: float64 has few."""
+        return rows, self.zeros((1, 1))
+
     def up(self, value: Numbers, error: Numbers) -> FloatArray:
         """Floats not below value + error; +inf for NaN."""
         result = np.nextafter(value + error * SLACK + TINY, np.inf)
@@ -117,7 +123,7 @@ class Exact(Floats):
 
     def product(self, left: Dyadics, right: Dyadics) -> Dyadics:
         """(..., m, k) times (k, n)."""
-        return self._times(left, Factor.dense(right))
+        return self._times(left, Factor(right.limbs, right))
 
     def forward(self, linear: LinearMap, x: Dyadics, *, absolute: bool = False) -> Dyadics:
         """W x, or |W| x, for each of a batch (k, in)."""
@@ -130,7 +136,12 @@ class Exact(Floats):
     def dot(self, rows: Dyadics, vectors: Dyadics) -> Dyadics:
         """Rows (boxes or 1, m, n) times vectors (boxes or 1, m or 1, n): (boxes or 1, m)."""
         some = np.flatnonzero((vectors != 0).any(axis=(0, 1)))
-        return (rows[:, :, some] * vectors[:, :, some]).sum(axis=2)
+        return rows[:, :, some].dot(vectors[:, :, some], _rows_by_vectors, some.size)
+
+    def cut(self, rows: Dyadics, reach: FloatArray) -> tuple[Dyadics, Dyadics]:
+        """Rows with fewer bits, and the most by which they are below these on values of that size."""
+        shorter, rest = rows.cut(_LIMBS)
+        return shorter, rest * self.of(reach).sum(axis=0)
 
     def up(self, value: Dyadics, error: Dyadics) -> FloatArray:
         """The smallest floats that are not below."""
@@ -153,9 +164,18 @@ class Exact(Floats):
                 rows, columns, entries = _entries(linear)
             if absolute:
                 entries = np.abs(entries)
-            found = Factor.dense(entries) if rows is None else Factor.sparse(rows, columns, entries, linear.shape)
+            found = (
+                Factor(entries.limbs, entries) if rows is None else Factor.sparse(rows, columns, entries, linear.shape)
+            )
             self._factors[key] = linear, found
         return self._factors[key][1]
+
+
+def _rows_by_vectors(rows: FloatArray, vectors: FloatArray) -> FloatArray:
+    """As `dot`, for limbs: (count or 1, boxes or 1, m, n)."""
+    if vectors.shape[2] == 1:
+        return np.asarray(np.matmul(rows, vectors[:, :, 0, :, None])[..., 0])
+    return np.asarray((rows * vectors).sum(axis=3))
 
 
 def _entries(linear: LinearMap) -> tuple[IntArray, IntArray, Dyadics]:
@@ -176,7 +196,7 @@ def _entries(linear: LinearMap) -> tuple[IntArray, IntArray, Dyadics]:
     if divisor.bit_length() > _DIVISOR_BITS:
         raise _too_large("divisors")
     numerators = [q.numerator * (divisor // q.denominator) for q in quotients]
-    return rows, columns, Dyadics(np.array(numerators, dtype=object), 0, divisor)
+    return rows, columns, Dyadics.integers(numerators, divisor)
 
 
 def _too_large(value: object) -> LimitError:

@@ -361,6 +361,9 @@ class Pull:
         above = np.where(positive, values, 0)
         lift, pulled = numbers.dot(above, offset), values * np.where(positive, lam, alpha)
         self.shift(lift)
+        if not self.cancels:
+            pulled, rest = numbers.cut(pulled, self.region.reach(node.source)[columns])
+            self.shift(rest)
         if numbers.unit:
             self.error = self.error + numbers.gamma(columns.size + 2) * lift
             self.touch((above != 0) & (offset != 0))
@@ -371,7 +374,8 @@ class Pull:
     def lines(self, node: Relu, rows: int) -> Lines:
         """Valid lines with any slopes in [0, 1] (B-2).
 
-        By default the chord above and the side of smaller area below.
+        By default the chord above and the side of smaller area below; of nearly equal ones slope 1, so that bounds
+        which differ by roundings only give the same lines.
         """
         numbers, z = self.region.numbers, self.region.bounds[node.source]
         known = self.region.lines.get(node.name)
@@ -381,7 +385,8 @@ class Pull:
         lower, upper = z.lower[:, None], z.upper[:, None]
         chord = np.where(lower >= 0, 1.0, np.nan_to_num(upper / (upper - lower), nan=0.5))
         slopes = []
-        for own, usual in ((self.hints.alpha, (upper >= -lower).astype(np.float64)), (self.hints.lam, chord)):
+        below = (upper * (1 + 2.0**-14) >= -lower).astype(np.float64)
+        for own, usual in ((self.hints.alpha, below), (self.hints.lam, chord)):
             slope = usual
             if node.name in own:
                 columns, values = own[node.name]
