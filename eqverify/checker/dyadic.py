@@ -1,8 +1,8 @@
 """Arrays of dyadic numbers, sums of 16-bit pieces (*limbs*), of which nothing is rounded.
 
 Every float64 is dyadic, and so are sums and products.  A divisor, one for a whole array, takes the quotients by
-constants that networks may contain.  Limbs are integers in arrays of float64, and all that is computed with them, matrix
-products too, are integers below 2^53 in size: float64 holds these, in any order of summation.
+constants that networks may contain.  Limbs are integers in arrays of float64, and all that is computed with them,
+matrix products too, are integers below 2^53 in size: float64 holds these, in any order of summation.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from eqverify.arrays import BoolArray, FloatArray, IntArray
+from eqverify.arrays import FloatArray, IntArray
 from eqverify.errors import LimitError
 from eqverify.network.sparse import Sparse
 
@@ -147,10 +146,9 @@ class Dyadics(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         if method != "__call__" or options:
             return NotImplemented
-        if ufunc is np.negative:
-            return Dyadics(-self.limbs, self.place, self.divisor)
-        if ufunc is np.absolute:
-            return Dyadics(np.where(self.limbs[-1] < 0, -self.limbs, self.limbs), self.place, self.divisor)
+        if ufunc in (np.negative, np.absolute):
+            turned = (self.limbs[-1] < 0) | (ufunc is np.negative)
+            return Dyadics(np.where(turned, -self.limbs, self.limbs), self.place, self.divisor)
         left, right = _pair(operands)
         if ufunc is np.multiply:
             return left.dot(right, np.multiply, 1)
@@ -158,10 +156,8 @@ class Dyadics(NDArrayOperatorsMixin):
             return _SIGNS[ufunc]((left - right if right.any() else left).sign)
         if ufunc in (np.maximum, np.minimum):
             return np.where((left < right) == (ufunc is np.maximum), right, left)
-        if ufunc not in (np.add, np.subtract):
-            return NotImplemented
         (one, other), place, divisor = _aligned(left, right)
-        return Dyadics(ufunc(one, other), place, divisor)
+        return Dyadics(ufunc(one, other), place, divisor) if ufunc in (np.add, np.subtract) else NotImplemented
 
     def __array_function__(self, function: Any, types: Any, operands: Any, options: Any) -> Any:
         if function is not np.where:
@@ -192,7 +188,7 @@ class Factor:
         self.shape: tuple[int, int] = limbs[0].shape
 
     @classmethod
-    def sparse(cls, rows: IntArray, columns: IntArray, entries: Dyadics, shape: tuple[int, int]) -> Factor:
+    def sparse(cls, entries: Dyadics, rows: IntArray, columns: IntArray, shape: tuple[int, int]) -> Factor:
         """(k, n) with some entries, no place twice."""
         return cls([Sparse.from_entries(rows, columns, one, shape).matrix for one in entries.limbs], entries)
 
@@ -236,7 +232,7 @@ def _products(left: FloatArray, right: Sequence[Any], product: Callable[[Any, An
 
 
 def _dyadic(value: Any) -> Dyadics:
-    """Integers and truth values as numbers; floats must come from `Dyadics.of`, where it is known that they are finite."""
+    """Integers and truth values as numbers; floats must come from `Dyadics.of`, and be finite."""
     if isinstance(value, Dyadics):
         return value
     array = np.asarray(value)

@@ -27,7 +27,7 @@ TINY = 1e-300
 SLACK = 1.0 + 1e-6
 """Covers the rounding of the error terms themselves: fewer than 10^9 operations, each off by 2^-53."""
 
-_EXACT_WORK = 2e12
+_EXACT_WORK = 4e11
 _LIMBS = 8
 """Of a row on its way back: 113 bits at least."""
 _DIVISOR_BITS = 4096
@@ -158,15 +158,10 @@ class Exact(Floats):
         """W, or |W|, made once."""
         key = id(linear), absolute
         if key not in self._factors:
-            if isinstance(linear, Dense):
-                rows, columns, entries = None, None, self.matrix(linear)
-            else:
-                rows, columns, entries = _entries(linear)
-            if absolute:
-                entries = np.abs(entries)
-            found = (
-                Factor(entries.limbs, entries) if rows is None else Factor.sparse(rows, columns, entries, linear.shape)
-            )
+            dense = isinstance(linear, Dense)
+            entries, *places = (self.matrix(linear),) if dense else _entries(linear)
+            entries = np.abs(entries) if absolute else entries
+            found = Factor(entries.limbs, entries) if dense else Factor.sparse(entries, *places, linear.shape)
             self._factors[key] = linear, found
         return self._factors[key][1]
 
@@ -178,17 +173,16 @@ def _rows_by_vectors(rows: FloatArray, vectors: FloatArray) -> FloatArray:
     return np.asarray((rows * vectors).sum(axis=3))
 
 
-def _entries(linear: LinearMap) -> tuple[IntArray, IntArray, Dyadics]:
-    """The entries that are not 0: rows, columns, numbers.  The image of a unit vector is a column, without rounding."""
-    outputs, inputs = linear.shape
-    found = []
+def _entries(linear: LinearMap) -> tuple[Dyadics, IntArray, IntArray]:
+    """The entries that are not 0, rows, columns.  The image of a unit vector is a column, without rounding."""
+    inputs, found = linear.shape[1], []
     for start in range(0, inputs, _COLUMNS):
         units = np.eye(min(_COLUMNS, inputs - start), inputs, start)
         columns, rows = np.nonzero(image := linear.forward(units))
         found.append((rows, columns + start, image[columns, rows]))
     rows, columns, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if not linear.entry_error:
-        return rows, columns, Dyadics.of(values)
+        return Dyadics.of(values), rows, columns
     if linear.fan_in > 1:
         raise _too_large(linear.shape)
     quotients = linear.forward_exact(np.array([Fraction(1)] * inputs, dtype=object))[rows]
@@ -196,7 +190,7 @@ def _entries(linear: LinearMap) -> tuple[IntArray, IntArray, Dyadics]:
     if divisor.bit_length() > _DIVISOR_BITS:
         raise _too_large("divisors")
     numerators = [q.numerator * (divisor // q.denominator) for q in quotients]
-    return rows, columns, Dyadics.integers(numerators, divisor)
+    return Dyadics.integers(numerators, divisor), rows, columns
 
 
 def _too_large(value: object) -> LimitError:

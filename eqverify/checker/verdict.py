@@ -93,7 +93,7 @@ def check_bytes(
         arithmetic: ``float`` with a-priori error bounds, or ``exact``.
 
     Returns:
-        The verdict.  Trusted: numpy's (or python-flint's) arithmetic, the readers of both formats, this package.
+        The verdict.  Trusted: numpy's arithmetic, the readers of both formats, this package.
 
     Raises:
         UsageError: an unknown arithmetic.
