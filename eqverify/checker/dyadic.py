@@ -155,15 +155,12 @@ class Dyadics(NDArrayOperatorsMixin):
         if ufunc in _SIGNS:
             return _SIGNS[ufunc]((left - right if right.any() else left).sign)
         if ufunc in (np.maximum, np.minimum):
-            return np.where((left < right) == (ufunc is np.maximum), right, left)
+            return _where((left < right) == (ufunc is np.maximum), right, left)
         (one, other), place, divisor = _aligned(left, right)
         return Dyadics(ufunc(one, other), place, divisor) if ufunc in (np.add, np.subtract) else NotImplemented
 
     def __array_function__(self, function: Any, types: Any, operands: Any, options: Any) -> Any:
-        if function is not np.where:
-            return NotImplemented
-        (one, other), place, divisor = _aligned(*_pair(operands[1:]))
-        return Dyadics(np.where(operands[0], one, other), place, divisor)
+        return _where(operands[0], *_pair(operands[1:])) if function is np.where else NotImplemented
 
     def _with(self, limbs: FloatArray) -> Dyadics:
         """The same numbers in another arrangement."""
@@ -183,7 +180,7 @@ class Factor:
 
     __slots__ = ("limbs", "scale", "shape")
 
-    def __init__(self, limbs: Sequence[Any], scale: Dyadics) -> None:
+    def __init__(self, limbs: Sequence[Any] | FloatArray, scale: Dyadics) -> None:
         self.limbs, self.scale = limbs, scale
         self.shape: tuple[int, int] = limbs[0].shape
 
@@ -219,7 +216,9 @@ class Factor:
         return Dyadics(np.concatenate(parts, axis=1), place, divisor)
 
 
-def _products(left: FloatArray, right: Sequence[Any], product: Callable[[Any, Any], Any], terms: int) -> FloatArray:
+def _products(
+    left: FloatArray, right: Sequence[Any] | FloatArray, product: Callable[[Any, Any], Any], terms: int
+) -> FloatArray:
     """Sums of products of limbs, by place."""
     if min(len(left), len(right)) * terms > MOST_TERMS:
         raise LimitError("check/exact-too-large", "sums of limbs that float64 does not hold", value=terms)
@@ -239,6 +238,11 @@ def _dyadic(value: Any) -> Dyadics:
     if array.dtype.kind not in "bi":
         raise TypeError(f"not an integer: {array.dtype}")
     return Dyadics(array[None].astype(np.float64))
+
+
+def _where(chosen: Any, left: Dyadics, right: Dyadics) -> Dyadics:
+    (one, other), place, divisor = _aligned(left, right)
+    return Dyadics(np.where(chosen, one, other), place, divisor)
 
 
 def _pair(operands: Any) -> tuple[Dyadics, Dyadics]:

@@ -145,7 +145,8 @@ class Exact(Floats):
 
     def up(self, value: Dyadics, error: Dyadics) -> FloatArray:
         """The smallest floats that are not below."""
-        return (value + error).ceilings()
+        total: Dyadics = value + error
+        return total.ceilings()
 
     def _times(self, left: Dyadics, factor: Factor) -> Dyadics:
         self._work += factor.work * math.prod(left.shape[:-1])
@@ -158,10 +159,12 @@ class Exact(Floats):
         """W, or |W|, made once."""
         key = id(linear), absolute
         if key not in self._factors:
-            dense = isinstance(linear, Dense)
-            entries, *places = (self.matrix(linear),) if dense else _entries(linear)
-            entries = np.abs(entries) if absolute else entries
-            found = Factor(entries.limbs, entries) if dense else Factor.sparse(entries, *places, linear.shape)
+            if isinstance(linear, Dense):
+                matrix = abs(self.matrix(linear)) if absolute else self.matrix(linear)
+                found = Factor(matrix.limbs, matrix)
+            else:
+                entries, rows, columns = _entries(linear)
+                found = Factor.sparse(abs(entries) if absolute else entries, rows, columns, linear.shape)
             self._factors[key] = linear, found
         return self._factors[key][1]
 
