@@ -34,11 +34,14 @@ def truth_of(one):
 
 
 def attack(number, seed, arithmetic, folder):
-    """The verdict on one attempt: `rejected`, `verified`, or `wrong`; its files stay in the folder."""
+    """The verdict on one attempt: `rejected`, `verified`, `wrong` or `no mutant`; its files stay in the folder."""
     one = case(TINY[number % len(TINY)])
     for name, data in zip(NAMES, (one.network, one.query, one.reduced, one.certificate), strict=True):
         (folder / name).write_bytes(data)
-    mutate(folder, [f"{seed}-{number}"])
+    try:
+        mutate(folder, [f"{seed}-{number}"])
+    except ValueError:  # a second change of what the first one broke
+        return "no mutant"
     query, reduced, certificate = ((folder / f"bad{end}").read_bytes() for end in (".vnnlib", ".onnx", ".cert"))
     changed = replace(one, query=query, reduced=reduced, certificate=b"")
     verdict = changed.check(certificate, arithmetic=arithmetic)
