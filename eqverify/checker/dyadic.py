@@ -204,13 +204,14 @@ class Factor:
 
     def times(self, left: Dyadics) -> Dyadics:
         """left (m, k) times this."""
-        (count, rows, terms), columns = left.limbs.shape, self.shape[1]
+        (depth, height, terms), columns = left.limbs.shape, self.shape[1]
 
         def product(limbs: FloatArray, matrix: Any) -> FloatArray:
-            return np.asarray(limbs.reshape(-1, terms) @ matrix).reshape(len(limbs), -1, columns)
+            count, rows, _ = limbs.shape
+            return np.asarray(limbs.reshape(count * rows, terms) @ matrix).reshape(count, rows, columns)
 
-        step = max(1, _CHUNK // (count * max(1, terms + columns)))
-        slices = [slice(start, start + step) for start in range(0, rows, step)] or [slice(0, 0)]
+        step = max(1, _CHUNK // (depth * max(1, terms + columns)))
+        slices = [slice(start, start + step) for start in range(0, height, step)] or [slice(0, 0)]
         parts = [_products(left.limbs[:, some], self.limbs, product, terms) for some in slices]
         place, divisor = left.place + self.scale.place, left.divisor * self.scale.divisor
         return Dyadics(np.concatenate(parts, axis=1), place, divisor)

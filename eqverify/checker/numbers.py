@@ -149,10 +149,11 @@ class Exact(Floats):
         return total.ceilings()
 
     def _times(self, left: Dyadics, factor: Factor) -> Dyadics:
-        self._work += factor.work * math.prod(left.shape[:-1])
+        rows = math.prod(left.shape[:-1])
+        self._work += factor.work * rows
         if self._work > _EXACT_WORK:
             raise _too_large("work")
-        found = factor.times(left.reshape(-1, left.shape[-1]))
+        found = factor.times(left.reshape(rows, left.shape[-1]))
         return found.reshape(*left.shape[:-1], factor.shape[1])
 
     def _factor(self, linear: LinearMap, absolute: bool = False) -> Factor:

@@ -155,6 +155,13 @@ def test_sums_that_float64_might_not_hold_are_refused(monkeypatch):
         Exact().product(Dyadics.of(np.ones((1, 4))), Dyadics.of(np.ones((4, 1))))
 
 
+@pytest.mark.parametrize("shape", [(0, 3, 2), (2, 0, 3), (2, 3, 0), (0, 0, 0)])
+def test_products_of_nothing(shape):
+    rows, terms, columns = shape
+    found = Exact().product(Dyadics.of(np.ones((rows, terms))), Dyadics.of(np.ones((terms, columns))))
+    assert exact(found).tolist() == [[terms] * columns] * rows
+
+
 def test_the_largest_sums_of_limbs_are_exact():
     """As many terms as are allowed, of the largest limbs."""
     terms = 1 << 20
