@@ -9,7 +9,7 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, IntArray
 from eqverify.checker.deviation import deviations
-from eqverify.checker.numbers import Floats, Rationals
+from eqverify.checker.numbers import Exact, Floats
 from eqverify.checker.reader import Reader, reject
 from eqverify.checker.region import Interval
 from eqverify.checker.replay import Replay
@@ -93,7 +93,7 @@ def check_bytes(
         arithmetic: ``float`` with a-priori error bounds, or ``exact``.
 
     Returns:
-        The verdict.  Trusted: numpy's (or python-flint's) arithmetic, the readers of both formats, this package.
+        The verdict.  Trusted: numpy's arithmetic, the readers of both formats, this package.
 
     Raises:
         UsageError: an unknown arithmetic.
@@ -102,7 +102,7 @@ def check_bytes(
         raise UsageError("usage/arithmetic", "unknown arithmetic", value=arithmetic, hint="use float or exact")
     try:
         original, specification = normalised(_model(network)), lower(parse_query(decode(query)))
-        numbers = Floats() if arithmetic == "float" else Rationals()
+        numbers = Floats() if arithmetic == "float" else Exact()
         reader, files = Reader(certificate, original), {"network": network, "property": query}
         if len(specification.networks) != 1 or specification.domain.size != original.input_size:
             raise RejectedError("check/arity", "the property is about another network")
