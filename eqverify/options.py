@@ -13,6 +13,9 @@ from eqverify.errors import UsageError
 Element = Literal["float32", "float64"]
 """The type of written weights."""
 
+Semantics = Literal["real", "float32"]
+"""What an answer is about: the network over the real numbers, or its float32 runs."""
+
 P = ParamSpec("P")
 Options = TypeVar("Options")
 A = TypeVar("A")

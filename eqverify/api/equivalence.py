@@ -14,6 +14,7 @@ import numpy as np
 from eqverify.api.loading import Inputs, Model, given_inputs, load_compared, load_query
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.attack.replay import holding
+from eqverify.deciding.pair_runs import answer_pair_runs
 from eqverify.deciding.pairs import PairAnswer, answer_query
 from eqverify.domain import Box, Case, Declaration, Domain, NetworkSignature, Polytope, Specification
 from eqverify.equivalence.answer import Epsilon, Equivalence, EquivalenceKeywords, answer_pair, pair_goals
@@ -21,7 +22,7 @@ from eqverify.equivalence.goals import PairGoals
 from eqverify.equivalence.options import EquivalenceOptions
 from eqverify.equivalence.shared import shared_cases
 from eqverify.equivalence.witness import Confirm
-from eqverify.errors import ContradictionError, InputError, Place
+from eqverify.errors import ContradictionError, InputError, Place, UsageError
 from eqverify.network import Network, Port
 from eqverify.options import keywords
 from eqverify.progress import Progress, silent
@@ -61,7 +62,8 @@ def equivalent(f: Model, g: Model, domain: Inputs, options: EquivalenceKeywords)
     """
     where = load_domain(domain)
     (first, one), (second, other) = load_compared(f, where), load_compared(g, where)
-    return answer_pair((first, second), where, options, _replay(f, g), (one, other))
+    answer = answer_pair if options.semantics == "real" else answer_pair_runs
+    return answer((first, second), where, options, _replay(f, g), (one, other))
 
 
 def load_domain(domain: Inputs) -> Domain:
@@ -140,9 +142,14 @@ def decide_pair_query(query: str | Path | Query, networks: Mapping[str, Model], 
         Trusted for ``unsat``: as `equivalent`.
 
     Raises:
-        UsageError: `equivalence/timeout`, `equivalence/arity`; `equivalence/no-network` where a network is missing.
+        UsageError: `equivalence/timeout`, `equivalence/arity`; `equivalence/no-network` where a network is missing;
+            `equivalence/semantics` for other semantics than ``real``.
         InputError: `equivalence/networks`, or a file is malformed.
     """
+    if options.semantics != "real":
+        raise UsageError(
+            "equivalence/semantics", "queries about several networks are answered over the real numbers only"
+        )
     parsed = load_query(query) if isinstance(query, str | Path) else query
     given = {name: partial(load_compared, network) for name, network in networks.items()}
     return answer_query(parsed, given, options, options.progress, options.files)

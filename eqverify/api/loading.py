@@ -97,7 +97,8 @@ def compared(file: Source, front: Front, domain: Domain | None) -> Reading:
 
     network = front.as_stored
     folded = network.relu_count - front.network.relu_count
-    reading = Reading(partial(_compare, file, front), reason="", rounded=front.rounded, folded=folded)
+    probe, unmodelled = partial(_compare, file, front), front.unmodelled
+    reading = Reading(probe, reason="", rounded=front.rounded, folded=folded, unmodelled=unmodelled)
     if front.open_ends and domain is not None and domain.size == network.input_size:
         _require_range(file, front, domain)
     if domain is None or domain.size == network.input_size:

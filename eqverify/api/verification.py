@@ -62,6 +62,11 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
     from eqverify.frontend.onnx import read_front
     from eqverify.frontend.vnnlib import lower
 
+    if options.proof and options.semantics != "real":
+        hint = "leave out --proof, or --semantics float32"
+        raise UsageError(
+            "certificate/semantics", "proofs are about the network over the reals, not its runs", hint=hint
+        )
     run = VerifyRun(options)
     parsed = load_query(query) if isinstance(query, str | Path) else query
     try:
@@ -75,7 +80,10 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
         if options.proof:
             reason = "unsat, since the property allows no input at all; there is no proof for that"
             return Verification("unknown", "", None, (), reason, 0, None, (), {})
-        return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {})
+        return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {}, semantics=options.semantics)
+    if len(parsed.networks) > 1 and options.semantics != "real":
+        why = "runs of several networks are not judged together"
+        return Verification("unknown", "", None, (), why, 0, None, (), {}, semantics=options.semantics)
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, _named(parsed, networks), options)
     problem, data = _load(parsed, specification, networks)
@@ -104,8 +112,10 @@ def _decide_pair(query: Query, networks: Mapping[str, Model], options: VerifyKey
     verdict: Verdict = "timed-out" if late else found.answer
     reason = found.reason if verdict == "unknown" else ""
     seconds = {"decide": found.seconds}
-    told = found.readings, found.claimed, found.proof
-    return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), seconds, *told)
+    told = found.readings, found.claimed
+    return Verification(
+        verdict, "equivalence", witness, evidence, reason, 0, None, (), seconds, *told, proof=found.proof
+    )
 
 
 def _load(query: Query, specification: Specification, networks: Model | Mapping[str, Model]) -> tuple[Problem, bytes]:

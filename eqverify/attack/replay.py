@@ -125,6 +125,8 @@ class Replay:
         network: where the case's condition is judged.
         case: inputs and condition.
         confirm: a further test, such as `shown_by` a run of onnxruntime.
+        run_errors: where given, every run has to show it: bounds (output_size,) on |run - network| at an input, which
+            then has to be one of the network's type.
         witness: the first candidate that held.
         failures: candidates that hold, but failed the further test.
     """
@@ -132,6 +134,7 @@ class Replay:
     network: Network
     case: Case
     confirm: Confirm = lambda witness: witness
+    run_errors: Callable[[FloatArray], FloatArray] | None = None
     witness: Witness | None = None
     failures: int = 0
     _seconds: float = 0.0
@@ -155,7 +158,8 @@ class Replay:
         point = _nearest(x)
         if not np.isfinite(point).all():
             return False
-        return any(map(self._try, self._variants(point))) or self._try(list(x), within=False)
+        tried = any(map(self._try, self._variants(point)))
+        return tried or (self.run_errors is None and self._try(list(x), within=False))
 
     @cached_property
     def _inner(self) -> tuple[FloatArray, FloatArray, dict[int, Fraction]]:
@@ -180,6 +184,8 @@ class Replay:
         element = self.network.element
         if element != "float64" and all(port.element == element for port in self.network.inputs):
             floats.insert(0, nearest_of_type(x, lower, upper, element))
+        if self.run_errors is not None:
+            return [[Fraction(v) for v in floats[0].tolist()]]
         variants = [[other.get(i, Fraction(v)) for i, v in enumerate(values.tolist())] for values in floats]
         return variants + self._at_ends(point, variants[-1])
 
@@ -221,6 +227,10 @@ class Replay:
         values = evaluate_nodes(self.network, x[None])
         errors = evaluation_error(self.network, values, moved=_above(moved)[None] if any(moved) else None)
         y, error = (join_outputs(self.network, v)[0] for v in (values, errors))
+        if self.run_errors is not None:
+            if any(moved) or not np.array_equal(x, x.astype(self.network.element)):
+                return None
+            error, exactly = (error + self.run_errors(x)) * _ABOVE, False
         number, open_ = None, True
         if np.isfinite(y).all():
             number, open_ = holding(self.case.unsafe, exact, y.tolist(), error.tolist())
@@ -252,8 +262,8 @@ def shown_by(
         run: outputs of the original's file at points (k, input_size), by onnxruntime.
         network: the original.
         unsafe: the condition.
-        ordered: whether what is run gives other numbers that stand in the order of the network's (a Softmax behind
-            it): they then have to satisfy the condition to the letter.
+        ordered: whether its outputs have to satisfy the condition to the letter: where the question is about runs, and
+            where what is run gives other numbers that stand in the order of the network's (a Softmax behind it).
     """
     relaxed = [tuple(replace(row, bound=row.bound + TOLERANCE, strict=False) for row in rows) for rows in unsafe]
 

@@ -59,7 +59,7 @@ def relax(z: Interval, alpha: FloatArray | None = None, lam: FloatArray | None =
             lam = upper / (upper - lower)
         lam = np.where(np.isfinite(lam), lam, 0.5)
     if alpha is None:
-        alpha = np.where(upper >= -lower, 1.0, 0.0)
+        alpha = np.where(upper * (1 + 2.0**-14) >= -lower, 1.0, 0.0)  # as the checker's (B-2)
     lam = _slopes(lam, lower, upper)
     wide_lower, wide_upper = _like(lower, lam), _like(upper, lam)
     with np.errstate(invalid="ignore", over="ignore"):

@@ -17,7 +17,7 @@ import numpy as np
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.checker.numbers import Numbers
 from eqverify.checker.reader import Reader, reject
-from eqverify.checker.region import CHUNK, Interval, Lines, Pull, Region
+from eqverify.checker.region import Interval, Lines, Pull, Region
 from eqverify.network import Affine, Network, Relu, Term
 
 PREFIX = "\0"
@@ -63,7 +63,7 @@ class Comparison(Region):
     def maximum(self, *rows: tuple[str, IntArray, float]) -> FloatArray:
         """Upper bounds (m,) of sums of rows, each a node, components (m,) and a factor; 0 where they cancel."""
         result = np.empty(rows[0][1].size)
-        step = max(1, CHUNK // max(self.network.sizes.values()))
+        step = max(1, self.numbers.chunk // max(self.network.sizes.values()))
         for start in range(0, result.size, step):
             pull = ComparisonPull(self, cancels=True)
             for name, units, factor in rows:
@@ -103,7 +103,7 @@ class ComparisonPull(Pull):
 
     def _shown(self, region: Comparison, node: Relu, values: Numbers, meaning: Meaning) -> None:
         numbers, radius, carrier = region.numbers, region.numbers.of(meaning.radius), meaning.layers < 0
-        reach = np.where(carrier, np.maximum(values, 0), np.abs(values)) @ radius
+        reach = numbers.dot(np.where(carrier, np.maximum(values, 0), np.abs(values)), radius[None, None])
         self.shift(reach)
         self.error = self.error + numbers.gamma(radius.size + 2) * reach
         self.touch((values != 0) & (radius != 0))

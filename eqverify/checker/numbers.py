@@ -1,45 +1,53 @@
-"""The two arithmetics of the checker: float64 with a-priori error bounds, and exact rationals.
+"""The two arithmetics of the checker: float64 with a-priori error bounds, and exact dyadic numbers.
 
-Both work on numpy arrays with the same code: float64, or objects that are python-flint's `fmpq`.  `gamma` and `unit`
-are the relative errors of Higham (2002, eq. 3.5); in exact arithmetic they are 0.  Bounds that are kept are float64 in
-both, rounded outwards.
+Rules use both by the same code: arrays of float64, or `Dyadics`.  `gamma` and `unit` are the relative errors of Higham
+(2002, eq. 3.5); in exact arithmetic they are 0.  Bounds that are kept are float64 in both, rounded outwards.
 """
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
-import flint
 import numpy as np
-import numpy.typing as npt
 
 from eqverify.arrays import FloatArray, IntArray
+from eqverify.checker.dyadic import Dyadics, Factor
 from eqverify.errors import LimitError
 from eqverify.network import UNIT_ROUNDOFF, Dense, LinearMap
 from eqverify.network import gamma as float_gamma
 
-Numbers = npt.NDArray[Any]
+Numbers = Any
+"""An array of float64 or `Dyadics`."""
+
 TINY = 1e-300
 """Far above the sum of all underflow errors of a product; added wherever float64 rounds."""
 
 SLACK = 1.0 + 1e-6
 """Covers the rounding of the error terms themselves: fewer than 10^9 operations, each off by 2^-53."""
 
-_EXACT_ENTRIES = 1 << 21
-_EXACT_WORK = 40e9
+_EXACT_WORK = 4e11
+_LIMBS = 8
+"""Of a row on its way back: 113 bits at least."""
+_DIVISOR_BITS = 4096
+_COLUMNS = 256
 
 
 class Floats:
     """float64.  Sums of products are off by at most gamma |A| |x| in any order of summation."""
 
-    exact = False
-    dtype: type = np.float64
     unit: float = UNIT_ROUNDOFF
+    chunk = 1 << 22
+    """Coefficients held at a time on the widest node."""
 
     def gamma(self, terms: int) -> float:
         """The relative error of a sum of so many products."""
         return float_gamma(terms)
+
+    def zeros(self, shape: tuple[int, ...]) -> Numbers:
+        """All 0."""
+        return np.zeros(shape)
 
     def of(self, values: FloatArray) -> Numbers:
         """These floats as numbers."""
@@ -60,11 +68,21 @@ class Floats:
 
     def backward(self, linear: LinearMap, rows: Numbers, used: IntArray, wanted: IntArray) -> Numbers:
         """Rows (boxes, m, k) on the components `used`, times W; the columns `wanted`."""
-        if self.exact or isinstance(linear, Dense):
+        if isinstance(linear, Dense):
             return self.product(rows, self.matrix(linear)[used][:, wanted])
         full = np.zeros((*rows.shape[:2], linear.shape[0]))
         full[:, :, used] = rows
         return linear.backward(full)[:, :, wanted]
+
+    def dot(self, rows: Numbers, vectors: Numbers) -> Numbers:
+        """Rows (boxes or 1, m, n) times vectors (boxes or 1, m or 1, n): (boxes or 1, m)."""
+        if vectors.shape[1] == 1:
+            return np.asarray(np.matmul(rows, vectors[:, 0, :, None])[:, :, 0])
+        return np.asarray((rows * vectors).sum(axis=2))
+
+    def cut(self, rows: Numbers, reach: FloatArray) -> tuple[Numbers, Numbers]:
+        """Rows with fewer bits, and the most by which they are below these on values of that size: float64 has few."""
+        return rows, self.zeros((1, 1))
 
     def up(self, value: Numbers, error: Numbers) -> FloatArray:
         """Floats not below value + error; +inf for NaN."""
@@ -72,82 +90,113 @@ class Floats:
         return np.where(np.isnan(result), np.inf, result)
 
 
-class Rationals(Floats):
-    """Exact rationals; matrices are multiplied by python-flint.  Refuses what would take too long."""
+class Exact(Floats):
+    """Dyadic numbers, of which nothing is rounded.  Refuses what would take too long."""
 
-    exact = True
-    dtype = object
     unit = 0
+    chunk = 1 << 19
 
     def __init__(self) -> None:
-        self._matrices: dict[int, tuple[LinearMap, Numbers]] = {}
+        self._factors: dict[tuple[int, bool], tuple[LinearMap, Factor]] = {}
+        self._matrices: dict[int, tuple[LinearMap, Dyadics]] = {}
         self._work = 0.0
 
     def gamma(self, terms: int) -> float:
         """No error."""
         return 0
 
-    def of(self, values: FloatArray) -> Numbers:
+    def zeros(self, shape: tuple[int, ...]) -> Dyadics:
+        """All 0."""
+        return Dyadics.zeros(shape)
+
+    def of(self, values: FloatArray) -> Dyadics:
         """These floats, exactly."""
         if not np.isfinite(values).all():
             raise LimitError("check/exact-infinite", "a bound is infinite: exact arithmetic has no such number")
-        return _array([flint.fmpq(*v.as_integer_ratio()) for v in values.ravel().tolist()], values.shape)
+        return Dyadics.of(values)
 
-    def matrix(self, linear: LinearMap) -> Numbers:
-        """The matrix of a map, exactly; made once."""
+    def matrix(self, linear: LinearMap) -> Dyadics:
+        """The matrix of a dense map; made once."""
         if id(linear) not in self._matrices:
-            outputs, inputs = linear.shape
-            if max(outputs, inputs) * inputs > _EXACT_ENTRIES:
-                raise _too_large(linear.shape)
-            matrix = self.of(linear.dense())
-            if linear.entry_error:  # entries are quotients of floats
-                eye = np.array([[Fraction(i == j) for i in range(inputs)] for j in range(inputs)], dtype=object)
-                columns = [[flint.fmpq(v.numerator, v.denominator) for v in linear.forward_exact(e)] for e in eye]
-                matrix = _array([v for column in columns for v in column], (inputs, outputs)).T
-            self._matrices[id(linear)] = linear, matrix
+            self._matrices[id(linear)] = linear, self.of(linear.dense())
         return self._matrices[id(linear)][1]
 
-    def product(self, left: Numbers, right: Numbers) -> Numbers:
+    def product(self, left: Dyadics, right: Dyadics) -> Dyadics:
         """(..., m, k) times (k, n)."""
-        rows, inner, columns = int(np.prod(left.shape[:-1])), *right.shape
-        self._work += rows * inner * columns
+        return self._times(left, Factor(right.limbs, right))
+
+    def forward(self, linear: LinearMap, x: Dyadics, *, absolute: bool = False) -> Dyadics:
+        """W x, or |W| x, for each of a batch (k, in)."""
+        return self._times(x, self._factor(linear, absolute).transposed())
+
+    def backward(self, linear: LinearMap, rows: Dyadics, used: IntArray, wanted: IntArray) -> Dyadics:
+        """Rows (boxes, m, k) on the components `used`, times W; the columns `wanted`."""
+        return self._times(rows, self._factor(linear).chosen(used, wanted))
+
+    def dot(self, rows: Dyadics, vectors: Dyadics) -> Dyadics:
+        """Rows (boxes or 1, m, n) times vectors (boxes or 1, m or 1, n): (boxes or 1, m)."""
+        some = np.flatnonzero((vectors != 0).any(axis=(0, 1)))
+        return rows[:, :, some].dot(vectors[:, :, some], _rows_by_vectors, some.size)
+
+    def cut(self, rows: Dyadics, reach: FloatArray) -> tuple[Dyadics, Dyadics]:
+        """Rows with fewer bits, and the most by which they are below these on values of that size."""
+        shorter, rest = rows.cut(_LIMBS)
+        return shorter, rest * self.of(reach).sum(axis=0)
+
+    def up(self, value: Dyadics, error: Dyadics) -> FloatArray:
+        """The smallest floats that are not below."""
+        total: Dyadics = value + error
+        return total.ceilings()
+
+    def _times(self, left: Dyadics, factor: Factor) -> Dyadics:
+        rows = math.prod(left.shape[:-1])
+        self._work += factor.work * rows
         if self._work > _EXACT_WORK:
             raise _too_large("work")
-        if not rows * inner * columns:
-            return np.zeros((*left.shape[:-1], columns), object)
-        a, b = (
-            flint.fmpq_mat(rows, inner, left.ravel().tolist()),
-            flint.fmpq_mat(inner, columns, right.ravel().tolist()),
-        )
-        return _array((a * b).entries(), (*left.shape[:-1], columns))
+        found = factor.times(left.reshape(rows, left.shape[-1]))
+        return found.reshape(*left.shape[:-1], factor.shape[1])
 
-    def forward(self, linear: LinearMap, x: Numbers, *, absolute: bool = False) -> Numbers:
-        """W x, or |W| x, for each of a batch (k, in)."""
-        matrix = self.matrix(linear)
-        return self.product(x, (np.abs(matrix) if absolute else matrix).T)
+    def _factor(self, linear: LinearMap, absolute: bool = False) -> Factor:
+        """W, or |W|, made once."""
+        key = id(linear), absolute
+        if key not in self._factors:
+            if isinstance(linear, Dense):
+                matrix = abs(self.matrix(linear)) if absolute else self.matrix(linear)
+                found = Factor(matrix.limbs, matrix)
+            else:
+                entries, rows, columns = _entries(linear)
+                found = Factor.sparse(abs(entries) if absolute else entries, rows, columns, linear.shape)
+            self._factors[key] = linear, found
+        return self._factors[key][1]
 
-    def up(self, value: Numbers, error: Numbers) -> FloatArray:
-        """The smallest floats that are not below."""
-        return np.array([_ceiling(flint.fmpq(v)) for v in (value + error).ravel()]).reshape(value.shape)
+
+def _rows_by_vectors(rows: FloatArray, vectors: FloatArray) -> FloatArray:
+    """As `dot`, for limbs: (count or 1, boxes or 1, m, n)."""
+    if vectors.shape[2] == 1:
+        return np.asarray(np.matmul(rows, vectors[:, :, 0, :, None])[..., 0])
+    return np.asarray((rows * vectors).sum(axis=3))
+
+
+def _entries(linear: LinearMap) -> tuple[Dyadics, IntArray, IntArray]:
+    """The entries that are not 0, rows, columns.  The image of a unit vector is a column, without rounding."""
+    inputs, found = linear.shape[1], []
+    for start in range(0, inputs, _COLUMNS):
+        units = np.eye(min(_COLUMNS, inputs - start), inputs, start)
+        columns, rows = np.nonzero(image := linear.forward(units))
+        found.append((rows, columns + start, image[columns, rows]))
+    rows, columns, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if not linear.entry_error:
+        return Dyadics.of(values), rows, columns
+    if linear.fan_in > 1:
+        raise _too_large(linear.shape)
+    quotients = linear.forward_exact(np.array([Fraction(1)] * inputs, dtype=object))[rows]
+    divisor = math.lcm(*(q.denominator for q in quotients))
+    if divisor.bit_length() > _DIVISOR_BITS:
+        raise _too_large("divisors")
+    numerators = [q.numerator * (divisor // q.denominator) for q in quotients]
+    return Dyadics.integers(numerators, divisor), rows, columns
 
 
 def _too_large(value: object) -> LimitError:
     hint = "use --arithmetic float"
     return LimitError("check/exact-too-large", "exact arithmetic would take too long", value=value, hint=hint)
-
-
-def _array(values: list[Any], shape: tuple[int, ...]) -> Numbers:
-    result = np.empty(len(values), dtype=object)
-    result[:] = values
-    return result.reshape(shape)
-
-
-def _ceiling(value: Any) -> float:
-    """The smallest float that is not below a rational."""
-    p, q = int(value.p), int(value.q)
-    try:
-        near = p / q  # correctly rounded
-    except OverflowError:
-        return np.inf
-    a, b = near.as_integer_ratio()
-    return near if a * q >= p * b else float(np.nextafter(near, np.inf))

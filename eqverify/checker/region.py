@@ -17,9 +17,6 @@ from eqverify.checker.numbers import TINY, Floats, Numbers
 from eqverify.domain import Assumption
 from eqverify.network import Affine, Dense, Network, Node, Relu
 
-CHUNK = 1 << 22
-"""Coefficients held at a time on the widest node."""
-
 Lines = tuple[Numbers, Numbers, Numbers]
 """alpha z <= max(0, z) <= lam z + offset, (boxes, m or 1, n)."""
 
@@ -160,7 +157,7 @@ class Region:
         """Bounds from those of the sources (B-1)."""
         numbers = self.numbers
         gamma = numbers.gamma(sum(term.map.fan_in + 2 for term in node.terms) + 3)
-        value = np.broadcast_to(numbers.of(node.bias), (self.boxes, node.size))
+        value = numbers.of(np.broadcast_to(node.bias, (self.boxes, node.size)))
         radius = gamma * np.abs(value)
         with np.errstate(invalid="ignore", over="ignore"):
             for term in node.terms:
@@ -210,9 +207,9 @@ class Region:
         return np.asarray((found < 0).any(axis=1))
 
     def _chunks(self, rows: int) -> Iterator[tuple[slice, slice]]:
-        """Boxes and rows whose coefficients fit the limit; one box at a time where arithmetic is exact."""
-        most = max(1, CHUNK // max(self.network.sizes.values()))
-        height = 1 if self.numbers.exact else max(1, most // max(rows, 1))
+        """Boxes and rows whose coefficients fit the limit."""
+        most = max(1, self.numbers.chunk // max(self.network.sizes.values()))
+        height = max(1, most // max(rows, 1))
         for box in range(0, self.boxes, height):
             for row in range(0, rows, most):
                 yield slice(box, min(box + height, self.boxes)), slice(row, min(row + most, rows))
@@ -240,7 +237,7 @@ class Pull:
     reached: float = 0.0
 
     def __post_init__(self) -> None:
-        self.constant = self.error = np.zeros((1, 1), self.region.numbers.dtype)
+        self.constant = self.error = self.region.numbers.zeros((1, 1))
 
     def start(self, target: str, units: IntArray, factors: FloatArray) -> None:
         """Add factors * z_units: units (boxes or 1, m), factors (m,)."""
@@ -253,7 +250,7 @@ class Pull:
                 alive = region.alive(term.source)
                 self.add(term.source, numbers.matrix(term.map)[:, alive][units] * scale[:, None], alive)
             return
-        rows = np.zeros((*units.shape, region.network.sizes[target]), numbers.dtype)
+        rows = numbers.zeros((*units.shape, region.network.sizes[target]))
         rows[np.arange(len(units))[:, None], np.arange(units.shape[1]), units] = scale
         self.add(target, rows, np.arange(rows.shape[2]))
 
@@ -270,7 +267,7 @@ class Pull:
 
     def full(self, name: str, values: Numbers, columns: IntArray) -> Numbers:
         """Rows on all components of a node."""
-        result = np.zeros((*values.shape[:2], self.region.network.sizes[name]), self.region.numbers.dtype)
+        result = self.region.numbers.zeros((*values.shape[:2], self.region.network.sizes[name]))
         result[:, :, columns] = values
         return result
 
@@ -319,8 +316,8 @@ class Pull:
             return
         given, factors = region.constraints, numbers.of(self.hints.mu)
         gamma, limit = numbers.gamma(len(given) + 2), numbers.of(given.bound)[None, None]
-        self.shift(_dot(factors, limit))
-        self.error = self.error + gamma * _dot(factors, np.abs(limit))
+        self.shift(numbers.dot(factors, limit))
+        self.error = self.error + gamma * numbers.dot(factors, np.abs(limit))
         for ports, matrix in ((region.network.outputs, given.outputs), (region.network.inputs, given.inputs)):
             start, amount = 0, numbers.product(factors, numbers.of(-matrix))
             for port in ports:
@@ -337,15 +334,15 @@ class Pull:
         numbers = self.region.numbers
         lower, upper = (numbers.of(bound[:, None, columns]) for bound in self.region.bounds[name])
         above, below = np.maximum(values, 0), np.minimum(values, 0)
-        self.shift(_dot(above, upper) + _dot(below, lower))
+        self.shift(numbers.dot(above, upper) + numbers.dot(below, lower))
         if numbers.unit:
-            size = _dot(above, np.abs(upper)) - _dot(below, np.abs(lower))
+            size = numbers.dot(above, np.abs(upper)) - numbers.dot(below, np.abs(lower))
             self.error = self.error + numbers.gamma(2 * columns.size + 4) * size
             self.touch(values)
 
     def _affine(self, node: Affine, values: Numbers, columns: IntArray) -> None:
         region, numbers = self.region, self.region.numbers
-        self.shift(_dot(values, numbers.of(node.bias[None, None, columns])))
+        self.shift(numbers.dot(values, numbers.of(node.bias[None, None, columns])))
         if numbers.unit:
             size = np.abs(values)
             if self.cancels and not any(term.map.entry_error for term in node.terms):  # a single 1 only copies
@@ -360,10 +357,13 @@ class Pull:
         """Through a ReLU: alpha z <= max(0, z) <= lam z + offset."""
         numbers, lines = self.region.numbers, self.lines(node, values.shape[1])
         alpha, lam, offset = (one[:, :, columns] for one in lines)
-        above, below = np.maximum(values, 0), np.minimum(values, 0)
-        lift, pulled = _dot(above, offset), above * lam
-        pulled += below * alpha
+        positive = values > 0
+        above = np.where(positive, values, 0)
+        lift, pulled = numbers.dot(above, offset), values * np.where(positive, lam, alpha)
         self.shift(lift)
+        if not self.cancels:
+            pulled, rest = numbers.cut(pulled, self.region.reach(node.source)[columns])
+            self.shift(rest)
         if numbers.unit:
             self.error = self.error + numbers.gamma(columns.size + 2) * lift
             self.touch((above != 0) & (offset != 0))
@@ -374,7 +374,8 @@ class Pull:
     def lines(self, node: Relu, rows: int) -> Lines:
         """Valid lines with any slopes in [0, 1] (B-2).
 
-        By default the chord above and the side of smaller area below.
+        By default the chord above and the side of smaller area below; of nearly equal ones slope 1, so that bounds
+        which differ by roundings only give the same lines.
         """
         numbers, z = self.region.numbers, self.region.bounds[node.source]
         known = self.region.lines.get(node.name)
@@ -384,7 +385,8 @@ class Pull:
         lower, upper = z.lower[:, None], z.upper[:, None]
         chord = np.where(lower >= 0, 1.0, np.nan_to_num(upper / (upper - lower), nan=0.5))
         slopes = []
-        for own, usual in ((self.hints.alpha, (upper >= -lower).astype(np.float64)), (self.hints.lam, chord)):
+        below = (upper * (1 + 2.0**-14) >= -lower).astype(np.float64)
+        for own, usual in ((self.hints.alpha, below), (self.hints.lam, chord)):
             slope = usual
             if node.name in own:
                 columns, values = own[node.name]
@@ -406,10 +408,3 @@ def _chosen(node: Affine, wanted: BoolArray) -> IntArray:
         return np.flatnonzero(wanted.any(axis=0))[None]
     most = int(wanted.sum(axis=1).max(initial=0))
     return np.argsort(~wanted, axis=1, kind="stable")[:, :most]
-
-
-def _dot(rows: Numbers, vectors: Numbers) -> Numbers:
-    """Rows (boxes or 1, m, n) times vectors (boxes or 1, m or 1, n): (boxes or 1, m)."""
-    if vectors.shape[1] == 1:
-        return np.asarray(np.matmul(rows, vectors[:, 0, :, None])[:, :, 0])
-    return np.asarray((rows * vectors).sum(axis=2))

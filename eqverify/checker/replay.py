@@ -19,7 +19,6 @@ from eqverify.network import Network, Node, split_inputs
 DERIVED, DUAL, TREE, SOLVER = 1, 2, 3, 4
 """Kinds of evidence; what is established after a weaker step may rest on it."""
 
-_BATCH = 1 << 22
 _TREE_BYTES = 1 << 28
 ALL = slice(None)
 
@@ -356,7 +355,7 @@ class Replay:
 
     def _batches(self, index: IntArray) -> list[IntArray]:
         width = max((self.network.sizes[relu.name] for relu in self.network.relus), default=1)
-        size = 1 if self.numbers.exact else max(1, min(256, _BATCH // (2 * width * width)))
+        size = max(1, min(256, self.numbers.chunk // (2 * width * width)))
         return [index[start : start + size] for start in range(0, index.size, size)]
 
 

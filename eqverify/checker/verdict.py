@@ -11,7 +11,7 @@ import numpy as np
 from eqverify.arrays import BoolArray, IntArray
 from eqverify.checker.deviation import deviations
 from eqverify.checker.joint import side_by_side
-from eqverify.checker.numbers import Floats, Rationals
+from eqverify.checker.numbers import Exact, Floats
 from eqverify.checker.reader import Reader, reject
 from eqverify.checker.region import Interval
 from eqverify.checker.relaxed import require_relaxed
@@ -113,7 +113,7 @@ def check_bytes(
         relaxed: a property that was written for the reduced network, to be checked as well (K-15).
 
     Returns:
-        The verdict.  Trusted: numpy's (or python-flint's) arithmetic, the readers of both formats, this package.
+        The verdict.  Trusted: numpy's arithmetic, the readers of both formats, this package.
 
     Raises:
         UsageError: an unknown arithmetic.
@@ -191,7 +191,7 @@ def check_several(
 def _numbers(arithmetic: str) -> Floats:
     if arithmetic not in ("float", "exact"):
         raise UsageError("usage/arithmetic", "unknown arithmetic", value=arithmetic, hint="use float or exact")
-    return Floats() if arithmetic == "float" else Rationals()
+    return Floats() if arithmetic == "float" else Exact()
 
 
 def _rejected(error: EqverifyError) -> Verdict:

@@ -133,7 +133,7 @@ def one_input(network: Network, specification: Specification, numbers: Floats, r
     inside = inside and case.polytope.rows_hold(x) and (case.written is None or case.written.holds(x))
     if not inside:
         raise RejectedError("check/not-in-domain", "the input does not satisfy the property's constraints on inputs")
-    if not numbers.exact and _shown(network, case, numbers, x):
+    if numbers.unit and _shown(network, case, numbers, x):
         return
     products = sum(t.map.shape[0] * t.map.fan_in for n in network.nodes if isinstance(n, Affine) for t in n.terms)
     if products > _PRODUCTS:

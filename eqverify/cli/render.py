@@ -121,6 +121,13 @@ def _claim(result: Reduction) -> str:
     return "what is read at the cut differs by at most eps on every input; the outputs behind it are not bounded"
 
 
+def _runs(result: Reduction) -> str:
+    """What is proved of float32 runs."""
+    if result.epsilon_float32 is None:
+        return f"not bounded: {result.runs[1]}"
+    return f"{at_most(result.epsilon_float32)}   proved: |run of original - run of reduced| (specs/runtime.md)"
+
+
 def print_reduction(result: Reduction, output: object, seconds: Mapping[str, float]) -> None:
     """The table of a reduction and what is proved about it."""
     before, after = result.problem.relu_count, result.network.relu_count
@@ -134,6 +141,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
         ("weights", f"{old} -> {new}{grown}"),
         ("shape", result.transformed.choice),
         ("eps", f"{at_most(result.epsilon)}   proved: {_claim(result)}"),
+        ("eps float32", _runs(result)),
         ("evidence", _evidence(result.facts)),
         ("read", result.problem.reading),
     ]
@@ -286,7 +294,8 @@ def print_equivalence(answer: Equivalence) -> None:
     pairs: list[tuple[str, object]] = [("verdict", answer.verdict)]
     if answer.epsilon is not None:
         proved = "proved, up to claims of a solver" if decision.trusted else "proved"
-        pairs.append(("eps", f"{answer.epsilon!r}   {proved}: |f - g| <= eps on every input of the property"))
+        of = "|f - g|" if answer.semantics == "real" else "|run of f - run of g|, in float32,"
+        pairs.append(("eps", f"{answer.epsilon!r}   {proved}: {of} <= eps on every input of the property"))
     if answer.deviation is not None:
         pairs.append(("deviation", f"{answer.deviation:.6g}   the largest that was seen"))
     if answer.witness is not None:

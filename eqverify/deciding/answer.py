@@ -11,6 +11,7 @@ from eqverify.numerals import exact_text
 if TYPE_CHECKING:
     from eqverify.attack.replay import Witness
     from eqverify.deciding.question import Verdict
+    from eqverify.options import Semantics
     from eqverify.reading import Reading
     from eqverify.report.layers import LayerRow
 
@@ -41,6 +42,9 @@ class Verification:
         layers: its table of layers, empty where nothing was reduced.
         seconds: wall time by stage.
         readings: how far each network was compared with onnxruntime; none for a run that was ended at its limit.
+        semantics: ``real`` or ``float32``: what the answer is about.
+        run_error: for ``float32``, how far runs may be from the network, in a row of the condition on all of a case; on
+            boxes of a split they are nearer.
         claimed: disjuncts of which a solver says that they are unsat, and nothing else does; 0 for `sat`.
         proof: of the verdict, if it was asked for and there is one: the bytes of a file that the checker verifies.
     """
@@ -56,6 +60,8 @@ class Verification:
     seconds: Mapping[str, float]
     readings: tuple[Reading, ...] = ()
     claimed: int = 0
+    semantics: Semantics = "real"
+    run_error: float | None = None
     proof: bytes | None = None
 
     def __repr__(self) -> str:
@@ -65,6 +71,8 @@ class Verification:
         """For JSON."""
         return {
             "verdict": self.verdict,
+            "semantics": self.semantics,
+            "run_error": self.run_error,
             "backend": self.backend,
             "evidence": list(self.evidence),
             "reason": self.reason,
@@ -85,7 +93,7 @@ def _witness_dict(witness: Witness) -> dict[str, object]:
     return {"x": [float(value) for value in witness.inputs], "y": witness.y.tolist(), "exact": exact}
 
 
-def timed_out(seconds: float, relus: int, claimed: int) -> Verification:
+def timed_out(seconds: float, relus: int, claimed: int, semantics: Semantics = "real") -> Verification:
     """The answer of a run on a network of so many ReLUs that was ended at its limit, with so many claims."""
     why, told = "ended at the limit", {"decide": seconds}
-    return Verification("timed-out", "", None, (), why, relus, None, (), told, claimed=claimed)
+    return Verification("timed-out", "", None, (), why, relus, None, (), told, claimed=claimed, semantics=semantics)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,13 @@ from eqverify.arrays import BoolArray, FloatArray
 from eqverify.attack.replay import Replay, shown_by
 from eqverify.bounds import Interval
 from eqverify.deciding.question import Known, Question
+from eqverify.deciding.runs import RunSlack, relaxed_by_runs
 from eqverify.domain import Case
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.reduction.folding import element_of, fold_case
 from eqverify.report.layers import LayerRow
+from eqverify.runtime_error import point_errors
 from eqverify.stability.facts import Facts
 
 if TYPE_CHECKING:
@@ -49,6 +52,9 @@ class CaseContext:
         case: inputs and condition.
         folded: the original with all rows of the condition as outputs.
         members: (disjuncts, rows) bool: which rows each disjunct needs.
+        asked: the case as it was given: `case` itself, unless the question is about runs.
+        relaxed: by how much rows of `case` are relaxed at most, where the question is about runs.
+        aimed, aims: as `folded` and `members`, of `asked`.
         replayer: takes candidates.
         exactly: (output_size,) the eps of the original: zero.
         facts: what is proved about the network on the case's inputs, once it is.
@@ -56,20 +62,28 @@ class CaseContext:
         near: where a search came near to meeting a disjunct, by its number.
     """
 
-    def __init__(self, problem: Problem, case: Case, data: bytes) -> None:
+    def __init__(self, problem: Problem, case: Case, data: bytes, runs: bool = False) -> None:
         from eqverify.export.runtime import run_model
 
         def run(points: FloatArray) -> FloatArray:
             problem.reading.compare(points)
             return run_model(data, points)
 
-        self.problem, self.network, self.case = problem, problem.network, case
+        self.problem, self.network, self.case, self.asked = problem, problem.network, case, case
+        self.relaxed = 0.0
+        if runs:
+            self.case, self.relaxed = relaxed_by_runs(problem, case)
         self.exactly = [Fraction(0)] * problem.network.output_size
-        self.folded = fold_case(problem.network, case, self.exactly, "float64")
+        self.folded = fold_case(problem.network, self.case, self.exactly, "float64")
         self.members = members_of(self.folded)[: len(case.unsafe)]
+        self.aimed, self.aims = self.folded, self.members
+        if runs:
+            self.aimed = fold_case(problem.network, case, self.exactly, "float64")
+            self.aims = members_of(self.aimed)[: len(case.unsafe)]
         self.facts: Facts | None = None
         self.near: dict[int, Near] = {}
-        self.replayer = Replay(problem.network, case, shown_by(run, problem.network, case.unsafe, problem.ordered))
+        shown = shown_by(run, problem.network, case.unsafe, runs or problem.ordered)
+        self.replayer = Replay(problem.network, case, shown, partial(point_errors, problem.network) if runs else None)
         box = case.polytope.box
         self.free_inputs = int((box.upper > box.lower).sum())
 
@@ -81,6 +95,12 @@ class CaseContext:
     def question(self, number: int) -> Question:
         """A disjunct about the original network."""
         return question_of(self.network, self.case, number, self.exactly)
+
+    def run_question(self, number: int) -> tuple[Question, RunSlack]:
+        """A disjunct as it was given, about the original network, and what runs relax its rows by on a box."""
+        case, dtype = replace(self.asked, unsafe=(self.asked.unsafe[number],)), element_of(self.network)
+        folded = fold_case(self.network, case, self.exactly, dtype)
+        return Question(folded.network, case.polytope.box, dtype), RunSlack(self.network, folded.rows)
 
     def ranged(self, number: int, facts: Facts) -> Question:
         """A disjunct about the original network, with the ranges that hold on its D'."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eqverify.options import require_seconds
+from eqverify.options import Semantics, require_seconds
 from eqverify.trust import NOBODY, Names, Trusting
 
 
@@ -14,6 +14,8 @@ class VerifyOptions(Trusting):
 
     Attributes:
         timeout: Seconds in all, start-up included, of which half are for deciding at least.
+        semantics: Of the network over the real numbers, or of every float32 run of it: unsat then holds whatever the
+            order of its sums, and the input of sat satisfies the property in every run (specs/runtime.md).
         reduction: Reduce the network before the backend sees it.
         seed: Of random points.
         workers: Processes for what can be shared out; by default as many as there are cores, up to 4.
@@ -21,6 +23,7 @@ class VerifyOptions(Trusting):
     """
 
     timeout: float = 60.0
+    semantics: Semantics = "real"
     reduction: bool = True
     seed: int = 0
     workers: int | None = None

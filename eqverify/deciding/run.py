@@ -27,12 +27,14 @@ from eqverify.deciding.nearness import Reached
 from eqverify.deciding.options import VerifyOptions
 from eqverify.deciding.presolve import left_open, output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
+from eqverify.deciding.runs import why_no_runs
 from eqverify.deciding.settling import REASONS, settle, settle_end
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
 from eqverify.domain import Polytope, Specification
 from eqverify.errors import ContradictionError, InputError
 from eqverify.network import Network
+from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
 from eqverify.reduction.certifying import require_files
@@ -59,6 +61,9 @@ _PROOF_SHARE = 0.8
 """For a search whose steps are recorded; what is left may still find an input."""
 
 _SPLIT_SHARE = 0.1
+_RUN_SHARE = 0.6
+"""The same for runs, which are nearer to the network on smaller boxes; what follows asks about the whole box."""
+
 _REDUCTION_SHARE = 0.3
 _BRANCH_SHARE = 0.3
 """Of what is left after the proofs, for branching within the ranges that they proved."""
@@ -107,6 +112,7 @@ class VerifyRun:
 
     def __init__(self, options: VerifyKeywords) -> None:
         self.budget, self.clock, self.options = Budget(options.timeout), Clock(), options
+        self.runs = options.semantics == "float32"
         self.reduction, self.trust, self.progress = options.reduction, options.believed, options.progress
         backend = options.backend
         self.backend = make_backend(backend, self.trust) if isinstance(backend, str) else backend
@@ -133,7 +139,8 @@ class VerifyRun:
         if self.options.proof:
             require_files(problem)
         self.clock.lap("read")
-        if not self._begin(data):
+        if why := self._refused(data):
+            self.reasons.append(why)
             return self._answer("unknown", "")
         chosen = [(side, number) for side in self.sides for number in self._open(side)]
         self.clock.lap("presolve")
@@ -142,7 +149,7 @@ class VerifyRun:
                 break
         if self._met("attack"):
             return self._answer("sat", "attack")
-        if self.reduction:
+        if self.reduction and not self.runs:  # exact points and ends of ranges are no inputs of a run
             chosen = [(side, number) for side, number in chosen if not self._settled(side, number)]
         if self._met("exact"):
             return self._answer("sat", "exact")
@@ -154,28 +161,29 @@ class VerifyRun:
             return self._answer("sat", "reduction")
         return self._ask(parts)
 
-    def _begin(self, data: bytes) -> bool:
-        """Whether the question is one that can be asked; the cases that have inputs, then."""
+    def _refused(self, data: bytes) -> str:
+        """Take up the cases that have inputs, or say why nothing can be decided."""
         problem = self.problem
         if problem.tail is not None:
             operators = ", ".join(dict.fromkeys(problem.tail.operators))
-            self.reasons.append(
+            return (
                 f"the network has operators that are not piecewise linear: {operators}; "
                 "behind them only comparisons of two outputs of one last Softmax are decided"
             )
-            return False
+        if self.runs and (why := why_no_runs(problem)):
+            return why
         stop = self.budget.exhausted
         cases = [case for case in problem.cases if case.written is None or not case.written.is_empty(stop)]
-        if self.reduction and not self.options.proof:  # a proof is about every case
+        # what the network refutes, a run may meet; and a proof is about every case
+        if self.reduction and not (self.runs or self.options.proof):
             cases = left_open(problem.network, cases, stop)
         if len(cases) < len(problem.cases):
             self.evidence[_BOUNDS] = None
         try:
-            self.sides = [CaseContext(problem, case, data) for case in cases]
+            self.sides = [CaseContext(problem, case, data, self.runs) for case in cases]
         except InputError as error:  # numbers beyond the range of floats
-            self.reasons.append(f"{error.code}: {error.message}")
-            return False
-        return True
+            return f"{error.code}: {error.message}"
+        return "" if np.isfinite(self.run_error or 0.0) else "numbers of a run may leave the range of float32"
 
     def _met(self, stage: str) -> bool:
         """Whether an input was found, at the end of a stage."""
@@ -201,6 +209,11 @@ class VerifyRun:
         return self.problem.network, self.problem.specification, self.problem.files
 
     @property
+    def run_error(self) -> float | None:
+        """By how much runs relax a row at most, where the question is about them."""
+        return max((side.relaxed for side in self.sides), default=0.0) if self.runs else None
+
+    @property
     def _witness(self) -> Witness | None:
         """The input that was found, if one was."""
         return next((side.replayer.witness for side in self.sides if side.replayer.witness is not None), None)
@@ -221,11 +234,11 @@ class VerifyRun:
         """Gradient steps towards all disjuncts of a case that are open, at once."""
         self.progress("attack", 0, 1)
         share = self.budget.part(_ATTACK_SHARE / len(self.sides))
-        part, members = side.case.polytope, side.members[numbers]
+        part, members = side.case.polytope, side.aims[numbers]
         reached, random = Reached(len(numbers), part.box.size), np.random.default_rng(self.options.seed)
         # points kept inside linear constraints, which are among the rows too, never lie on them
         for own in (part,) if part.is_box else (Polytope(part.box), part):
-            search = RowSearch(side.folded.network, own, side.replayer, members, note=reached.note, random=random)
+            search = RowSearch(side.aimed.network, own, side.replayer, members, note=reached.note, random=random)
             if numbers and search.search(share.exhausted):
                 return True
         for k in np.flatnonzero(reached.near).tolist():
@@ -262,8 +275,9 @@ class VerifyRun:
         """Whether a short splitting of few free inputs refutes a disjunct; it may meet a witness too."""
         if side.free_inputs > SPLIT_INPUTS or side.replayer.witness is not None:
             return False
-        question = side.question(number)
-        proved = split_question(question, side.replayer, self.budget.part(_SPLIT_SHARE)).proved
+        question, slack = side.run_question(number) if self.runs else (side.question(number), None)
+        budget = self.budget.part(_RUN_SHARE if self.runs else _SPLIT_SHARE)
+        proved = split_question(question, side.replayer, budget, slack=slack).proved
         if proved:
             self.evidence[_BOUNDS] = None
         return proved
@@ -560,6 +574,9 @@ class VerifyRun:
         if verdict == "unsat" and self.unsettled and self.proof is None:
             verdict = "unknown"
         verdict = self._with_proof(verdict) if self.options.proof else verdict
+        if verdict == "unknown" and self.run_error:
+            missed = f"the condition is met or missed by less than {at_most(self.run_error)}, which runs may be off by"
+            self.reasons.append(missed)
         reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
         evidence = tuple(self.evidence) if verdict == "unsat" else ()
         before = self.problem.relu_count
@@ -576,6 +593,8 @@ class VerifyRun:
             self.clock.seconds,
             (self.problem.reading,),
             claimed,
+            self.options.semantics,
+            self.run_error,
             self.proof,
         )
 

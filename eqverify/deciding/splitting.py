@@ -11,7 +11,7 @@ from eqverify.budget import Budget
 from eqverify.deciding.question import Question, Replay
 from eqverify.domain import Assumption
 from eqverify.network import evaluate
-from eqverify.search.assumption_bounder import AssumptionBounder, Leaf
+from eqverify.search.assumption_bounder import AssumptionBounder, Leaf, Slack
 from eqverify.search.box_queue import Boxes
 from eqverify.search.engine import BoxSearch
 
@@ -37,7 +37,9 @@ class SplitOutcome:
     boxes: int
 
 
-def split_question(question: Question, replay: Replay, budget: Budget, leaf: Leaf | None = None) -> SplitOutcome:
+def split_question(
+    question: Question, replay: Replay, budget: Budget, leaf: Leaf | None = None, slack: Slack | None = None
+) -> SplitOutcome:
     """Prove that a question has no solution, or find one, by halving the box.
 
     Args:
@@ -45,6 +47,7 @@ def split_question(question: Question, replay: Replay, budget: Budget, leaf: Lea
         replay: tries candidates.
         budget: seconds; a batch that has begun is finished.
         leaf: decides boxes on which few units are open; of each batch, those nearest to being decided are tried.
+        slack: what rows are relaxed by on a box.
 
     Returns:
         The outcome; neither `proved` nor `found` where time ran out.  Trusted: float64 arithmetic.
@@ -57,7 +60,7 @@ def split_question(question: Question, replay: Replay, budget: Budget, leaf: Lea
         return bool(met.size) and replay(points[met[np.argsort(level[met])][:_TRIED]])
 
     rows, none = np.eye(network.output_size), np.zeros((network.output_size, network.input_size))
-    bounder = AssumptionBounder(network, Assumption(rows, none, np.zeros(len(rows))), attempt, leaf=leaf)
+    bounder = AssumptionBounder(network, Assumption(rows, none, np.zeros(len(rows))), attempt, leaf=leaf, slack=slack)
     roots = Boxes.roots(box.lower[None], box.upper[None], bounder.units.count, 1)
     search = BoxSearch(bounder, roots, order="newest")
     search.run(budget=budget)

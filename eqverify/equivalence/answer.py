@@ -18,6 +18,7 @@ from eqverify.equivalence.witness import Confirm, Witness, WitnessSearch
 from eqverify.errors import UsageError
 from eqverify.network import Network
 from eqverify.numerals import at_most
+from eqverify.options import Semantics
 from eqverify.progress import Progress, silent
 from eqverify.reading import Reading
 
@@ -48,6 +49,8 @@ class Equivalence:
         decision: how the portfolio got there.
         seconds: wall time.
         readings: how far each network was compared with onnxruntime.
+        semantics: what the answer and `epsilons` are about: the networks, or their float32 runs.
+        run_error: for runs, by how much those of both may be off together.
     """
 
     verdict: Verdict
@@ -59,6 +62,8 @@ class Equivalence:
     decision: Decision
     seconds: float
     readings: tuple[Reading, ...] = ()
+    semantics: Semantics = "real"
+    run_error: float | None = None
 
     def __repr__(self) -> str:
         within = "" if self.epsilon is None else f", eps {at_most(self.epsilon)}"
@@ -79,6 +84,8 @@ class Equivalence:
         decision = self.decision
         return {
             "verdict": self.verdict,
+            "semantics": self.semantics,
+            "run_error": self.run_error,
             "epsilon": self.epsilon,
             "epsilons": None if self.epsilons is None else list(self.epsilons),
             "asked": _plain(self.asked),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eqverify.errors import UsageError
+from eqverify.options import Semantics
 from eqverify.trust import NOBODY, Names, Trusting
 
 Method = Literal["splitting", "branching", "milp", "z3"]
@@ -19,6 +20,7 @@ class EquivalenceOptions(Trusting):
 
     Attributes:
         timeout: Seconds in all.
+        semantics: Of the networks over the real numbers, or of all float32 runs of both (specs/runtime.md).
         split_inputs: Split the input box first where at most so many inputs are free.
         seed: Of random points and solver.
         trust: Solvers whose claims are used where no proof of them was found, between commas: scip, z3. By default
@@ -26,6 +28,7 @@ class EquivalenceOptions(Trusting):
     """
 
     timeout: float = 60.0
+    semantics: Semantics = "real"
     split_inputs: int = 12
     seed: int = 0
     trust: Names = NOBODY

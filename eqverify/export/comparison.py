@@ -9,8 +9,9 @@ from eqverify.arrays import BoolArray, FloatArray
 from eqverify.attack.points import sample_boxes
 from eqverify.domain import Domain
 from eqverify.errors import InputError, Place
-from eqverify.export.runtime import UNITS, compare_with_runtime, rounded_points, run_model, run_tensors
+from eqverify.export.runtime import compare_with_runtime, rounded_points, run_model, run_tensors
 from eqverify.network import Network, evaluate
+from eqverify.network.arithmetic import Arithmetic
 
 _MOST_POINTS, _LEAST_POINTS = 96, 3
 _MULTIPLICATIONS = 1 << 28
@@ -99,7 +100,7 @@ def _far(data: bytes, network: Network, points: FloatArray) -> BoolArray:
         outputs = run_model(data, points, one_by_one=True)
     if outputs.shape != expected.shape:
         return np.ones(len(points), dtype=bool)
-    unit = UNITS[network.element]
+    unit = Arithmetic.of(network.element).unit
     with np.errstate(invalid="ignore", over="ignore"):
         near = np.abs(outputs - expected) <= _ULPS * unit * np.abs(expected).max(axis=0, initial=0.0)
     return np.asarray(~(near & np.isfinite(expected)).all(axis=1))

@@ -11,26 +11,15 @@ import onnx
 
 from eqverify.arrays import FloatArray
 from eqverify.errors import InputError, Place
-from eqverify.network import (
-    UNIT_ROUNDOFF,
-    Affine,
-    Diagonal,
-    Network,
-    Node,
-    evaluate,
-    gamma,
-    split_inputs,
-)
+from eqverify.network import Affine, Network, Node, evaluate, split_inputs
+from eqverify.network.arithmetic import Arithmetic, node_rounding, node_size
 
 if TYPE_CHECKING:
     import onnxruntime
 
-UNITS = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": UNIT_ROUNDOFF}
-"""Units roundoff of the types of runs."""
-_SMALLEST_NORMAL = {"float16": 2.0**-14, "float32": 2.0**-126, "float64": 2.0**-1022}
 _NUMPY = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
-_EXTRA_ROUNDINGS = 16
-"""Roundings per component allowed beyond those of our own nodes: Gemm's alpha and beta, scalings, means."""
+_ELEMENTS = ("float16", "float32", "float64")
+_FLOAT64 = Arithmetic.of("float64")
 _CHUNK_NUMBERS = 1 << 24
 """Numbers of a comparison held at a time: points are taken in chunks."""
 
@@ -209,7 +198,7 @@ def rounded_points(network: Network, points: FloatArray) -> FloatArray:
     parts = split_inputs(network, np.asarray(points, dtype=np.float64))
     rounded = []
     for port in network.inputs:
-        dtype = np.dtype(port.element if port.element in UNITS else "float64")
+        dtype = np.dtype(port.element if port.element in _ELEMENTS else "float64")
         largest = float(np.finfo(dtype).max)
         rounded.append(np.clip(parts[port.name], -largest, largest).astype(dtype).astype(np.float64))
     return np.concatenate(rounded, axis=1)
@@ -254,14 +243,14 @@ def _judged(network: Network, points: FloatArray, actual: dict[str, FloatArray])
     """Compare all values that the model shows with the network's."""
     if not len(points):
         return RuntimeComparison(0, 0.0, 0.0, 0.0, "", True)
-    element = network.element
+    arithmetic = Arithmetic.of(network.element)
     values = split_inputs(network, points)
     errors = {name: np.zeros_like(value) for name, value in values.items()}
     ratios: dict[str, float] = {}
     bounds: dict[str, float] = {}
     first: Difference | None = None
     for node in network.nodes:
-        value, error = _step(node, values, errors, element)
+        value, error = _step(node, values, errors, arithmetic)
         own = float(error.max(initial=0.0))
         bounds[node.name] = own if isinstance(node, Affine) else bounds.get(node.source, 0.0)
         if node.name in actual:
@@ -318,37 +307,24 @@ def _ratios(actual: FloatArray, expected: FloatArray, allowed: FloatArray) -> Fl
 
 
 def _step(
-    node: Node, values: dict[str, FloatArray], errors: dict[str, FloatArray], element: str
+    node: Node, values: dict[str, FloatArray], errors: dict[str, FloatArray], arithmetic: Arithmetic
 ) -> tuple[FloatArray, FloatArray]:
-    """The float64 value of one node, and a bound on its distance to the model's value.
-
-    Besides the rounding of both, results below the smallest normal number may be rounded or flushed to zero.
-    """
+    """The float64 value of one node, and a bound on its distance to the model's value: what either of them rounds."""
     if not isinstance(node, Affine):
         return np.maximum(values[node.source], 0.0), errors[node.source]
-    # Terms that are zero are added without rounding, so that only the others count (in any order of summation).
-    counts = (min(t.map.fan_in, _most_nonzero(values[t.source], errors[t.source])) for t in node.terms)
-    roundings = sum(count + 2 for count in counts) + 2 + _EXTRA_ROUNDINGS
-    constant = gamma(roundings, UNITS[element]) + gamma(roundings)
     batch = len(next(iter(values.values())))
     value = np.broadcast_to(node.bias, (batch, node.size))
     with np.errstate(over="ignore", invalid="ignore"):
-        error = np.abs(value) * constant + 2 * roundings * _SMALLEST_NORMAL[element] * _largest_factor(node)
         for term in node.terms:
-            source, carried = values[term.source], errors[term.source]
-            value = value + term.map.forward(source)
-            error = error + term.map.absolute().forward(constant * (np.abs(source) + carried) + carried)
-        error = error * (1.0 + 2 * gamma(roundings))
+            value = value + term.map.forward(values[term.source])
+        carried = {source: np.abs(errors[source]) for source in node.sources}
+        size = node_size(node, {source: np.abs(values[source]) + carried[source] for source in node.sources})
+        # Terms that are zero are added without rounding, so that only the others count (in any order of summation).
+        summands = {source: _most_nonzero(values[source], errors[source]) for source in node.sources}
+        own = node_rounding(node, size, arithmetic, summands=summands) + node_rounding(node, size, _FLOAT64)
+        linear = Affine(node.name, node.terms, np.zeros(node.size))
+        error = own + node_size(linear, carried)
     return value, np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
-
-
-def _largest_factor(node: Affine) -> float:
-    """What a result that underflows can be multiplied by before the node's value is there: at least 1."""
-    arrays = [array for term in node.terms for array in term.map.parameters() if array.dtype == np.float64]
-    divisors = [term.map.divisor for term in node.terms if isinstance(term.map, Diagonal)]
-    sizes = [max(float(array.max(initial=0.0)), -float(array.min(initial=0.0))) for array in arrays]
-    smallest = [float(np.abs(divisor).min(initial=1.0)) for divisor in divisors]
-    return max(1.0, *sizes, 0.0) / min(1.0, *smallest, 1.0)
 
 
 def _most_nonzero(values: FloatArray, errors: FloatArray) -> int:

@@ -21,9 +21,6 @@ UNDERFLOW = 1e-300
 
 Coefficients of rows that underflow count as often as the columns are large: see `lost_coefficients`."""
 
-_SINGLE_UNDERFLOW = 2.0**-125
-"""The same per summand of a float32 product, whether subnormal numbers are kept or flushed to zero."""
-
 
 def gamma(terms: int, unit: float = UNIT_ROUNDOFF) -> float:
     """An upper bound of gamma_n = n u / (1 - n u), itself rounded safely upwards (Higham 2002, section 3.1)."""
@@ -81,12 +78,9 @@ def evaluate(network: Network, x: FloatArray) -> FloatArray:
 
 
 def evaluation_error(
-    network: Network,
-    values: dict[str, FloatArray],
-    unit: float = UNIT_ROUNDOFF,
-    moved: FloatArray | None = None,
+    network: Network, values: dict[str, FloatArray], moved: FloatArray | None = None
 ) -> dict[str, FloatArray]:
-    """A bound on the rounding error of every value of a floating-point evaluation.
+    """A bound on the rounding error of every value of a float64 evaluation; of runs, see `eqverify.runtime_error`.
 
     Running error analysis (Higham 2002, section 3.3) with the a-priori constant per affine node, so that it holds for
     any order of summation and any fused operations, as BLAS and onnxruntime use.
@@ -94,38 +88,32 @@ def evaluation_error(
     Args:
         network: the network evaluated.
         values: float64 values by node, (batch, n), as from `evaluate_nodes`.
-        unit: unit roundoff of the arithmetic judged: 2^-53, or 2^-24 for float32.
         moved: (batch, input_size) how far the inputs that are meant are from those in `values`; not at all by default.
 
     Returns:
-        By name, (batch, n), infinite where a value overflowed: |exact - computed| for values computed with `unit`
-        (for 2^-53: with `values` as computed).
-        For a coarser unit this is the distance between a run in that arithmetic and the exact value.
+        By name, (batch, n), infinite where a value overflowed: |exact - values|.
     """
     errors = {port.name: np.zeros_like(values[port.name]) for port in network.inputs}
     if moved is not None:
         errors = split_inputs(network, moved)
     for node in network.nodes:
         if isinstance(node, Affine):
-            errors[node.name] = _affine_error(node, values, errors, unit)
+            errors[node.name] = _affine_error(node, values, errors)
         else:
             errors[node.name] = errors[node.source]
     return errors
 
 
-def _affine_error(
-    node: Affine, values: dict[str, FloatArray], errors: dict[str, FloatArray], unit: float
-) -> FloatArray:
+def _affine_error(node: Affine, values: dict[str, FloatArray], errors: dict[str, FloatArray]) -> FloatArray:
     terms = sum(term.map.fan_in + 2 for term in node.terms) + 2
-    constant = gamma(terms, unit) + (gamma(terms) if unit != UNIT_ROUNDOFF else 0.0)
+    constant = gamma(terms)
     value = values[node.name]
     with np.errstate(over="ignore", invalid="ignore"):
         size = np.broadcast_to(np.abs(node.bias), value.shape) * constant
         for term in node.terms:
             source, carried = np.abs(values[term.source]), errors[term.source]
             size = size + term.map.absolute().forward(scaled_error(constant, source + carried) + carried)
-        smallest = UNDERFLOW if unit == UNIT_ROUNDOFF else terms * _SINGLE_UNDERFLOW
-        error = size * (1.0 + 2 * gamma(terms)) + smallest
+        error = size * (1.0 + 2 * constant) + UNDERFLOW
     return np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
 
 

@@ -22,6 +22,7 @@ from eqverify.reduction.folding import element_of
 from eqverify.reduction.options import ReduceOptions
 from eqverify.reduction.profiles import PROFILES, Profile
 from eqverify.reduction.result import Reduction
+from eqverify.reduction.runs import run_epsilons
 from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.stability.counterexample import find_counterexample
 from eqverify.stability.facts import Facts
@@ -111,7 +112,7 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
     clock, progress, budget = Clock(), options.progress, _budget(options.time_limit)
     facts, witness = _proved(problem, options, budget)
     clock.lap("stability")
-    checked = None
+    checked = certified = None
     if options.certificate or options.certified_only:
         from eqverify.reduction.certifying import recheck
 
@@ -128,7 +129,6 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
     own = None if witness is None else _settled_as_is(problem, options)
     transformed, data, network, epsilons = own or _made(problem, facts, rewriting, options, budget)
     clock.lap("rewrite")
-    certified = None
     if options.certificate and checked is not None:
         from eqverify.reduction.certifying import certify
 
@@ -151,7 +151,8 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
         answer = confirm(problem, network, epsilons, options.cross_check_timeout)
         clock.lap("cross_check")
     made = problem, facts, transformed, data, network, epsilons
-    return Reduction(*made, runtime, answer, certified, clock.seconds, witness)
+    runs = run_epsilons(problem, facts, network, epsilons, budget.exhausted())
+    return Reduction(*made, runs, runtime, answer, certified, clock.seconds, witness)
 
 
 def _rewriting(network: Network, options: ReduceKeywords) -> TransformOptions:

@@ -89,6 +89,7 @@ class Reduction:
         network: the network read back from those bytes, without the tail.
         epsilons: (output_size,) proved bounds on |original - network| over the domain, or over those of its inputs that
             satisfy what the problem assumes; with a tail, at the cut.
+        runs: (output_size,) proved bounds on |run of the original - run of `network`| in float32, or None, and why.
         runtime: how onnxruntime's run of `data` compares with `network`.
         cross_check: the answer of Z3 or of the equivalence portfolio, where one was asked.
         certificate: the certificate with the checker's verdict, where one was asked for.
@@ -102,6 +103,7 @@ class Reduction:
     data: bytes
     network: Network
     epsilons: FloatArray
+    runs: tuple[FloatArray | None, str]
     runtime: RuntimeComparison
     cross_check: CrossCheck | Equivalence | None
     certificate: Certified | None
@@ -136,6 +138,11 @@ class Reduction:
     def epsilon(self) -> float:
         """The largest of `epsilons`."""
         return float(self.epsilons.max(initial=0.0))
+
+    @property
+    def epsilon_float32(self) -> float | None:
+        """The largest bound on the difference of float32 runs, None where there is none."""
+        return None if self.runs[0] is None else float(self.runs[0].max(initial=0.0))
 
     @property
     def exact_epsilons(self) -> list[Fraction]:
@@ -179,6 +186,9 @@ class Reduction:
             "witnessed_unstable": self.facts.count(Status.UNSTABLE),
             "epsilon": self.epsilon,
             "epsilons": self.epsilons.tolist(),
+            "epsilon_float32": self.epsilon_float32,
+            "epsilons_float32": None if self.runs[0] is None else self.runs[0].tolist(),
+            "no_epsilon_float32": self.runs[1] or None,
             "evidence": self.facts.evidence_counts(),
             "claimed": self.facts.claimed,
             "certified": self.certified,

@@ -17,7 +17,7 @@ from eqverify.bounds.crown import crown_bounds, most_boxes
 from eqverify.bounds.interval import Bounds, Interval
 from eqverify.bounds.pullback import LinearBound, Pullback, PullbackContext
 from eqverify.domain import Assumption, Box
-from eqverify.network import Network
+from eqverify.network import Network, gamma
 from eqverify.search.box_queue import Boxes
 from eqverify.search.directions import blamed, ground_of, input_slopes, steepness
 from eqverify.search.engine import Bounded
@@ -29,6 +29,10 @@ _LEAVES, _LEAF_UNITS = 8, 12
 
 Attempt: TypeAlias = Callable[[FloatArray], bool]
 """Tries inputs (k, input_size); whether one was found that satisfies the constraints."""
+
+Slack: TypeAlias = Callable[[Bounds], FloatArray]
+"""By how much each constraint is relaxed on boxes with these bounds of their nodes: (boxes, constraints), none
+negative, rounded upwards."""
 
 Leaf: TypeAlias = Callable[[Box, Mapping[str, Interval]], bool | None]
 """Decides a box with ranges (1, n) of its nodes exactly: True where nothing in it satisfies all constraints, False
@@ -44,6 +48,7 @@ class AssumptionBounder:
         attempt: tries inputs; the search is over once one is found.
         known: intervals (1, n) of nodes that hold where the constraints do: what excludes them misses.
         leaf: decides boxes on which few units are open; of each batch, those nearest to being decided are tried.
+        slack: what constraints are relaxed by, which may be less on smaller boxes; nothing by default.
         batch: boxes bounded together, at most.
 
     Attributes:
@@ -59,10 +64,11 @@ class AssumptionBounder:
         *,
         known: Bounds | None = None,
         leaf: Leaf | None = None,
+        slack: Slack | None = None,
         batch: int = 256,
     ) -> None:
         self.network, self.assumed, self.attempt = network, assumed, attempt
-        self.known, self.leaf = known or {}, leaf
+        self.known, self.leaf, self.slack = known or {}, leaf, slack
         self.batch = min(batch, most_boxes(network))
         self.units = UnitPlaces.of(network)
         self.found = False
@@ -70,11 +76,14 @@ class AssumptionBounder:
 
     def bound(self, boxes: Boxes) -> Bounded:
         """As `Bounder.bound`."""
-        inherited = self.units.told(boxes.signs)
+        # units of known sign get no bounds but intervals: a slack would be that of the box that gave the sign
+        inherited = None if self.slack is not None else self.units.told(boxes.signs)
         bounds = crown_bounds(self.network, boxes.lower, boxes.upper, inherited, alone=True)
         ground = ground_of(self.network, bounds)
         upper, slopes, weights = self._combine(ground, boxes)
         self.weights.append(weights)
+        if self.slack is not None:
+            upper = self._relaxed(upper, weights, bounds, self.slack)
         sizes = np.einsum("kr,krn->kn", weights, steepness(ground, self._rows(), len(self.assumed)))
         closed = upper < 0
         for name, told in self.known.items():
@@ -84,6 +93,18 @@ class AssumptionBounder:
         score = blamed(slopes, sizes, boxes.upper - boxes.lower)
         none = np.zeros(len(boxes), dtype=bool)
         return Bounded(closed[:, None], upper[:, None], score, slopes, signs, none, bounds)
+
+    def _relaxed(self, upper: FloatArray, weights: FloatArray, bounds: Bounds, slack: Slack) -> FloatArray:
+        """Upper bounds (k,) of combinations of relaxed constraints; as they are where they would not close a box."""
+        near = np.flatnonzero(upper < 0)
+        if not near.size:
+            return upper
+        own = {name: Interval(z.lower[near], z.upper[near]) for name, z in bounds.items()}
+        with np.errstate(invalid="ignore"):
+            added = (weights[near] * slack(own)).sum(axis=1) * (1 + gamma(len(self.assumed) + 4))
+        relaxed = upper.copy()
+        relaxed[near] = np.nextafter(upper[near] + np.where(np.isnan(added), np.inf, added), np.inf)
+        return relaxed
 
     def refuted(self, points: FloatArray, parts: IntArray) -> BoolArray:
         """As `Bounder.refuted`."""

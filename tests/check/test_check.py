@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import eqverify as eq
+from eqverify.bounds.interval import Interval as ProvedInterval
+from eqverify.bounds.pullback import relax
 from eqverify.checker import check_bytes
 from eqverify.checker.deviation import deviations
-from eqverify.checker.numbers import Floats, Rationals
+from eqverify.checker.numbers import Exact, Floats
 from eqverify.checker.reader import Reader
-from eqverify.checker.region import Hints, Interval, Region
+from eqverify.checker.region import Hints, Interval, Pull, Region
 from eqverify.checker.replay import Replay
 from eqverify.cli.main import run
 from eqverify.equivalence.exact import cross_check
@@ -81,7 +83,7 @@ def test_hand_solved_problems(handmade):
     assert one.check(arithmetic="exact").verified
 
 
-@pytest.mark.parametrize("numbers", [Floats(), Rationals()], ids=["float", "exact"])
+@pytest.mark.parametrize("numbers", [Floats(), Exact()], ids=["float", "exact"])
 @pytest.mark.parametrize("seed", range(8))
 def test_the_dual_rule_gives_bounds_whatever_the_hints(numbers, seed):
     """Against exact ranges: random slopes, and multipliers on linear constraints and on ranges, of later units too."""
@@ -148,10 +150,22 @@ def test_multipliers_on_ranges_of_later_units_are_valid_in_leaves():
 
 def test_exact_bounds_are_not_looser_than_float_bounds():
     network, domain = random_network(1, (3, 6, 6, 2)), box(3)
-    loose, tight = (Replay(network, domain, numbers).bounds for numbers in (Floats(), Rationals()))
+    loose, tight = (Replay(network, domain, numbers).bounds for numbers in (Floats(), Exact()))
     for name in loose:
         assert (tight[name].upper <= loose[name].upper).all()
         assert (tight[name].lower >= loose[name].lower).all()
+
+
+@pytest.mark.parametrize("numbers", [Floats(), Exact()], ids=["float", "exact"])
+@pytest.mark.parametrize("upper", [1 - 1e-6, 1 - 2**-53, 1.0, 1 + 2**-52])
+def test_ranges_that_are_symmetric_but_for_roundings_have_one_slope(numbers, upper):
+    """Else an arithmetic that rounds otherwise takes other lines, and what a certificate claims is not established."""
+    network = random_network(0, (2, 4, 1))
+    region, relu = Replay(network, box(2), numbers).region, network.relus[0]
+    region.bounds[relu.source] = Interval(np.full((1, 4), -1.0), np.full((1, 4), upper))
+    alpha, _, _ = Pull(region).lines(relu, 1)
+    assert (alpha == numbers.of(np.ones(1))).all()
+    assert (relax(ProvedInterval(np.full((1, 4), -1.0), np.full((1, 4), upper))).alpha == 1).all()
 
 
 def test_certified_only_trusts_no_solver():
@@ -221,7 +235,7 @@ def test_trees_on_a_network_without_relus_and_of_too_many_nodes(monkeypatch):
     assert other.check().code == "certificate/tree"
 
 
-@pytest.mark.parametrize("numbers", [Floats(), Rationals()], ids=["float", "exact"])
+@pytest.mark.parametrize("numbers", [Floats(), Exact()], ids=["float", "exact"])
 def test_a_deviation_that_underflows_is_not_zero(numbers):
     """1e-200 (1e-200 x) is no number of float64 but is not 0."""
     port = Port("x", (1,), "float64", "x")

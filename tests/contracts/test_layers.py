@@ -31,7 +31,6 @@ VIOLATIONS = {
     "oracle": ("testing/oracle.py", "import eqverify.transform.chain"),
     "checker": ("checker/region.py", "import eqverify.bounds.crown"),
     "checker-sealed": ("certificate/build.py", "import eqverify.checker.verdict"),
-    "only-flint": ("certificate/build.py", "import flint"),
     "only-scip": ("milp/encoding.py", "import pyscipopt"),
     "only-highs": ("bounds/crown.py", "import highspy"),
     "only-numba": ("bounds/crown.py", "import numba"),

@@ -21,7 +21,6 @@ from eqverify.network import (
     Node,
     Port,
     Relu,
-    Selection,
     Term,
     evaluate,
     evaluate_exact,
@@ -29,7 +28,7 @@ from eqverify.network import (
     evaluation_error,
     outputs_exact,
 )
-from eqverify.testing.strategies import any_networks, networks, residual_networks
+from eqverify.testing.strategies import any_networks
 
 SINGLE = 2.0**-24
 MODERATE = ("dyadic", "integer", "ordinary")
@@ -63,43 +62,6 @@ def test_float64_evaluation_is_within_its_error_of_the_exact_values(data: st.Dat
     x = inputs(data, network.input_size)
     values = evaluate_nodes(network, x)
     assert_within(network, values, evaluation_error(network, values), x)
-
-
-def forward_single(linear: LinearMap, x: np.ndarray) -> np.ndarray:
-    """One linear map in float32 arithmetic."""
-    if isinstance(linear, Dense):
-        return x @ linear.matrix.astype(np.float32).T
-    if isinstance(linear, Diagonal):
-        return x * linear.scale.astype(np.float32) / linear.divisor.astype(np.float32)
-    assert isinstance(linear, Identity | Selection)
-    return linear.forward(x)
-
-
-def evaluate_single(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
-    """A float32 run, as a runtime would do it."""
-    values, start = {}, 0
-    for port in network.inputs:
-        values[port.name] = x[:, start : start + port.size].astype(np.float32)
-        start += port.size
-    for node in network.nodes:
-        if isinstance(node, Relu):
-            values[node.name] = np.maximum(values[node.source], np.float32(0))
-            continue
-        total = np.broadcast_to(node.bias.astype(np.float32), (len(x), node.size))
-        for term in node.terms:
-            total = total + forward_single(term.map, values[term.source])
-        values[node.name] = total
-        assert total.dtype == np.float32
-    return values
-
-
-@given(st.data())
-def test_a_float32_run_is_within_the_single_precision_error(data: st.DataObject) -> None:
-    chains = networks(element="float32", kinds=MODERATE)
-    network = data.draw(chains | residual_networks(element="float32", kinds=MODERATE))
-    x = inputs(data, network.input_size, 32)
-    errors = evaluation_error(network, evaluate_nodes(network, x), unit=SINGLE)
-    assert_within(network, evaluate_single(network, x), errors, x)
 
 
 @given(st.data())
@@ -145,13 +107,6 @@ def test_error_covers_underflow_before_a_small_divisor() -> None:
     network, x = one_node(Diagonal(np.array([1e-200]), np.array([1e-200]))), np.array([[1e-150]])
     values = evaluate_nodes(network, x)
     assert_within(network, values, evaluation_error(network, values), x)
-
-
-def test_error_covers_underflow_in_single_precision() -> None:
-    tiny = float(np.float32(1e-30))
-    network, x = one_node(Dense(np.array([[tiny]]))), np.array([[tiny]])
-    errors = evaluation_error(network, evaluate_nodes(network, x), unit=SINGLE)
-    assert_within(network, evaluate_single(network, x), errors, x)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -17,6 +17,7 @@ from eqverify.deciding.answer import Verification, timed_out
 from eqverify.deciding.options import VerifyOptions
 from eqverify.errors import UsageError
 from eqverify.files import write_files
+from eqverify.numerals import at_most
 from eqverify.options import keywords_of
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def verify(
     relus, claimed = Note(), Note()
     announce = supervise(left + _GRACE)
     if announce is None:  # the run was ended at the limit
-        answer = timed_out(timeout, relus.read(), claimed.read())
+        answer = timed_out(timeout, relus.read(), claimed.read(), options.semantics)
         if json:
             print_json("verify", answer.as_dict(), options)
         else:
@@ -163,7 +164,11 @@ def _summary(answer: Verification) -> str:
     if answer.relus_after is not None:
         parts.append(f"{answer.relus_before} ReLUs, {answer.relus_after} left for the backend")
     parts += [f"read {reading}" for reading in answer.readings]
-    return f"{'; '.join(parts)}; {seconds:.2f} s; real arithmetic"
+    about = "real arithmetic"
+    if answer.semantics == "float32":
+        off = "" if answer.run_error is None else f", which are off by at most {at_most(answer.run_error)}"
+        about = f"float32 runs{off}"
+    return f"{'; '.join(parts)}; {seconds:.2f} s; {about}"
 
 
 def supports(

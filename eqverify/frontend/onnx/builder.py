@@ -21,6 +21,7 @@ class Builder:
         nodes: in topological order.
         rounded: tensors whose numbers no float64 can hold, and that mean the nearest ones instead.
         open_ends: tensors that have a bound at the end of their type, which was read as none.
+        unmodelled: operators that a run may round otherwise than the nodes that they became (specs/runtime.md).
     """
 
     def __init__(self, reserved: Iterable[str]) -> None:
@@ -28,6 +29,7 @@ class Builder:
         self.nodes: list[Node] = []
         self.rounded: list[str] = []
         self.open_ends: list[str] = []
+        self.unmodelled: list[str] = []
 
     def helper_name(self, name: str, purpose: str) -> str:
         """A new name for an intermediate result on the way to tensor `name`."""

@@ -107,6 +107,7 @@ class Front:
         rounded: tensors whose numbers no float64 can hold, and that mean the nearest ones instead (specs/onnx.md).
         open_ends: tensors with a bound at the end of their type, read as none: right where no value is beyond.
         stored: the same as `network`, node by node as the file says it; None where that is `network`.
+        unmodelled: operators whose rounding in a run the network's nodes do not tell (specs/runtime.md).
     """
 
     network: Network
@@ -115,6 +116,7 @@ class Front:
     rounded: tuple[str, ...] = ()
     open_ends: tuple[str, ...] = ()
     stored: Network | None = None
+    unmodelled: tuple[str, ...] = ()
 
     @property
     def as_stored(self) -> Network:
@@ -165,8 +167,10 @@ def parse_front(data: bytes, source: str | None = None) -> Front:
         raise failures[0][1]
     nodes, outputs = fuse(lowering.builder.nodes, outputs)
     stored = Network(tuple(ports), tuple(nodes), tuple(outputs))
-    network = normalised(stored)
-    said = tuple(lowering.builder.rounded), tuple(lowering.builder.open_ends), stored
+    network, builder = normalised(stored), lowering.builder
+    if network is not stored:  # a run computes what the file says, and rounds that
+        builder.unmodelled.append("what was simplified while reading")
+    said = tuple(builder.rounded), tuple(builder.open_ends), stored, tuple(dict.fromkeys(builder.unmodelled))
     if not tail_nodes:
         return Front(network, None, None, *said)
     opaque = _first_opaque(lowering, tail_nodes, failures)

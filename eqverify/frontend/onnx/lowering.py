@@ -15,7 +15,8 @@ from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.fold import FOLDABLE, fold
 from eqverify.frontend.onnx.load import DEFAULT_DOMAINS
 from eqverify.frontend.onnx.ports import graph_inputs
-from eqverify.frontend.onnx.table import Operator, find_operator
+from eqverify.frontend.onnx.rational import COMPUTED
+from eqverify.frontend.onnx.table import ROUNDED_AS_READ, Operator, find_operator
 from eqverify.frontend.onnx.tensors import tensor_array
 from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
 
@@ -115,6 +116,8 @@ class Lowering:
             folded, exact = fold(node, constants, self.opset, self.file)
             self.inexact = self.inexact or not exact
             if exact or self.rounding:
+                if node.op_type in COMPUTED and any(c.array.dtype.kind == "f" for c in folded):
+                    self.builder.unmodelled.append(f"{node.op_type} of stored numbers")
                 self.values.update((c.name, c) for c in folded)
                 self.builder.rounded += [] if exact else [c.name for c in folded]
                 return
@@ -136,6 +139,8 @@ class Lowering:
         results = entry.lower(call)
         results = results if isinstance(results, tuple) else (results,)
         self.values.update(zip(node.output, results, strict=False))
+        if node.op_type not in ROUNDED_AS_READ:
+            self.builder.unmodelled.append(node.op_type)
 
     def _lower_branch(self, node: onnx.NodeProto, condition: Constant) -> None:
         """The branch that a constant condition chooses, its tensors called `<output>/<name>`."""

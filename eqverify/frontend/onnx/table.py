@@ -44,6 +44,20 @@ class Operator:
         return self.since <= opset and (self.until is None or opset <= self.until)
 
 
+ROUNDED_AS_READ = frozenset(
+    (
+        *("Add", "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "Div", "Gemm", "GlobalAveragePool"),
+        *("LeakyRelu", "MatMul", "Mean", "Mul", "PRelu", "ReduceMean", "ReduceSum", "Sub", "Sum"),
+        # these choose numbers
+        *("Abs", "Clip", "GlobalMaxPool", "Max", "MaxPool", "Min", "Neg", "ReduceMax", "ReduceMin", "Relu", "Trilu"),
+        # and these move them
+        *("Cast", "CastLike", "Concat", "Constant", "DepthToSpace", "Dropout", "Expand", "Flatten", "Gather"),
+        *("GatherElements", "GatherND", "Identity", "Pad", "Reshape", "ReverseSequence", "Shape", "Size", "Slice"),
+        *("SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze", "Where"),
+    )
+)
+"""Operators whose result in a run is off by no more than what the nodes that they become round (specs/runtime.md)."""
+
 _TABLE: dict[str, list[Operator]] = {}
 
 

@@ -10,9 +10,10 @@ import onnxruntime
 from onnx.reference import ReferenceEvaluator
 
 from eqverify.errors import EqverifyError, InputError
-from eqverify.export.runtime import UNITS, compare_with_runtime, rounded_points
+from eqverify.export.runtime import compare_with_runtime, rounded_points
 from eqverify.frontend.onnx import parse_network
 from eqverify.network import Network, evaluate, evaluate_nodes, evaluation_error, join_outputs, split_inputs
+from eqverify.network.arithmetic import Arithmetic
 
 _EDGES = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, 1e-40, -1e-40, 1e30, -1e30, 3e38, -3e38])
 
@@ -84,5 +85,6 @@ def _reference(model: bytes, network: Network, points: np.ndarray) -> str:
     finite = np.isfinite(values).all(axis=1)
     errors = join_outputs(network, evaluation_error(network, evaluate_nodes(network, points)))
     scale = np.abs(read[finite]).max(axis=0, initial=0.0) + np.abs(points).max() * 1e-3
-    near = (np.abs(values - read)[finite] <= max(1e-4, 16 * UNITS[network.element]) * scale + errors[finite]).all()
+    unit = max(1e-4, 16 * Arithmetic.of(network.element).unit)
+    near = (np.abs(values - read)[finite] <= unit * scale + errors[finite]).all()
     return "agrees" if near else "WRONG reference computes something else"

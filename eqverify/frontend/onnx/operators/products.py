@@ -83,6 +83,8 @@ def gemm(call: Call) -> Value:
     weights = weights.T if weights_transposed else weights
     alpha = call.number("alpha", 1.0)
     folded = exact_product(weights, alpha)
+    if alpha != 1.0 or call.number("beta", 1.0) not in (0.0, 1.0):  # a sum may overflow before it is scaled
+        call.builder.unmodelled.append("Gemm with other scalings than 1")
     linear, shape = product_map(call, branch, weights if folded is None else folded, tensor_first=tensor_first)
     if folded is None:
         name = call.builder.helper_name(call.name, "product")
