@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from eqverify.api.loading import load_compared, load_query
 from eqverify.arrays import IEEE
-from eqverify.checker import Arithmetic, Verdict, check_bytes
+from eqverify.checker import Arithmetic, Verdict, check_bytes, check_several
 from eqverify.errors import LimitError, Place, UsageError
 from eqverify.files import contents, read_limited
 from eqverify.kernels import numpy_alone
@@ -18,12 +19,13 @@ _MOST_BYTES = 1 << 31
 
 @IEEE
 def check(
-    network: str | Path,
+    network: str | Path | Mapping[str, str | Path],
     query: str | Path,
     reduced: str | Path | None,
     certificate: str | Path,
     *,
     arithmetic: Arithmetic = "float",
+    relaxed: str | Path | None = None,
 ) -> Verdict:
     """Re-establish what a certificate claims, with code that shares nothing with the prover; any file may be packed.
 
@@ -36,11 +38,13 @@ def check(
     True
 
     Args:
-        network: the original ONNX file.
+        network: the original ONNX file; for the proof of a verdict about several, files by declared name.
         query: the VNN-LIB file.
-        reduced: the reduced ONNX file; None for a certificate that a disjunct of the output condition is ``unsat``.
+        reduced: the reduced ONNX file; None for the proof of a verdict, and for a certificate that a disjunct of the
+            output condition is ``unsat``.
         certificate: the certificate.
         arithmetic: ``float`` is float64 with a-priori error bounds, ``exact`` rational.
+        relaxed: the property that was written for the reduced network, which is then checked as well.
 
     Returns:
         The verdict; `verified` and `epsilon`, or the code of what is wrong.
@@ -54,11 +58,19 @@ def check(
     from eqverify.frontend.vnnlib import lower
     from eqverify.frontend.vnnlib.reader import MAX_TEXT_BYTES
 
+    if isinstance(network, Mapping):
+        several = {name: whole_bytes(_bytes(Path(path)), path) for name, path in network.items()}
+        text, proof = contents(_bytes(Path(query)), MAX_TEXT_BYTES), contents(_bytes(Path(certificate)), _MOST_BYTES)
+        with numpy_alone():
+            found = check_several(several, text, proof, arithmetic)
+        paths = network.values() if found.verified else ()
+        return replace(found, readings=tuple(load_compared(path, None)[1] for path in paths))
     first, second, last = (_bytes(Path(path)) for path in (network, query, certificate))
     second, last = contents(second, MAX_TEXT_BYTES), contents(last, _MOST_BYTES)
     written = None if reduced is None else whole_bytes(_bytes(Path(reduced)), reduced)
+    told = None if relaxed is None else _bytes(Path(relaxed))
     with numpy_alone():
-        verdict = check_bytes(whole_bytes(first, network), second, written, last, arithmetic)
+        verdict = check_bytes(whole_bytes(first, network), second, written, last, arithmetic, told)
     if not verdict.verified:
         return verdict
     domain = lower(load_query(query)).domain

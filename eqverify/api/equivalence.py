@@ -107,9 +107,15 @@ def _replay(*networks: Model) -> Callable[[PairGoals], Confirm] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairKeywords(EquivalenceOptions):
-    """Keywords of `decide_pair_query`; `progress` is called with stage, done, total."""
+    """Keywords of `decide_pair_query`.
+
+    Attributes:
+        progress: called with stage, done, total.
+        files: the digests of the files that are read, where the answer is to have a proof; None for no proof.
+    """
 
     progress: Progress = silent
+    files: Mapping[str, str] | None = None
 
 
 @keywords(PairKeywords)
@@ -146,7 +152,7 @@ def decide_pair_query(query: str | Path | Query, networks: Mapping[str, Model], 
         )
     parsed = load_query(query) if isinstance(query, str | Path) else query
     given = {name: partial(load_compared, network) for name, network in networks.items()}
-    return answer_query(parsed, given, options, options.progress)
+    return answer_query(parsed, given, options, options.progress, options.files)
 
 
 @IEEE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from eqverify.arrays import IEEE
 from eqverify.bounds import interval_bounds
 from eqverify.domain import Domain, Specification, box_domain
-from eqverify.errors import ContradictionError, EqverifyError, InputError, Place
+from eqverify.errors import ContradictionError, EqverifyError, InputError, Place, UsageError
 from eqverify.files import Source, contents, source_name
 from eqverify.network import Network, evaluate_nodes, evaluation_error, join_outputs
 from eqverify.numerals import round_down, round_up
@@ -247,6 +247,32 @@ def _problem(network: Network, where: Specification | Domain, **about: Any) -> P
     if isinstance(where, Domain):
         where = domain_problem(network, where).specification
     return Problem(network, where, **about)
+
+
+def digests_of(networks: Mapping[str, Model], query: Query) -> dict[str, str]:
+    """The digests of the files that networks and a query were read from, for a proof.
+
+    Args:
+        networks: by declared name; a single one under any name.
+        query: with its source.
+
+    Raises:
+        UsageError: `certificate/no-files` where one was not read from a file, or that has changed.
+    """
+    from eqverify.frontend.vnnlib import read_query
+
+    same = query.source is not None and Path(query.source).is_file() and read_query(query.source).text == query.text
+    if not same or any(isinstance(network, Network) for network in networks.values()):
+        raise UsageError(
+            "certificate/no-files",
+            "a proof is about files, and the problem was not read from files",
+            hint="give paths of the property and of each network",
+        )
+    several = len(query.networks) > 1
+    found = _digests(property=query.source)
+    for name, network in networks.items():
+        found[f"network {name}" if several else "network"] = _digests(network=network)["network"]
+    return found
 
 
 def _digests(**sources: object) -> dict[str, str]:

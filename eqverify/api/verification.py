@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eqverify.api.loading import Model, compared, load_query
+from eqverify.api.loading import Model, compared, digests_of, load_query
 from eqverify.arrays import IEEE
 from eqverify.attack.replay import Witness
 from eqverify.deciding.answer import Verification
@@ -52,7 +52,7 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
     Returns:
         The answer. `unsat` is proved by arithmetic, but for claims that `evidence` names; `sat` holds for the network
         over the reals, and for onnxruntime within the competition's tolerance. Trusted: float64 arithmetic, and whom
-        `trust` names.
+        `trust` names.  With `proof` it has the bytes of a proof that `eqverify.check` verifies, where there is one.
 
     Raises:
         UsageError: `usage/trust`, `usage/backend`, `usage/limit`; `usage/networks` where networks and declarations do
@@ -62,6 +62,11 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
     from eqverify.frontend.onnx import read_front
     from eqverify.frontend.vnnlib import lower
 
+    if options.proof and options.semantics != "real":
+        hint = "leave out --proof, or --semantics float32"
+        raise UsageError(
+            "certificate/semantics", "proofs are about the network over the reals, not its runs", hint=hint
+        )
     run = VerifyRun(options)
     parsed = load_query(query) if isinstance(query, str | Path) else query
     try:
@@ -72,6 +77,9 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
         for network in _named(parsed, networks).values():
             if not isinstance(network, Network):
                 read_front(network)
+        if options.proof:
+            reason = "unsat, since the property allows no input at all; there is no proof for that"
+            return Verification("unknown", "", None, (), reason, 0, None, (), {})
         return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {}, semantics=options.semantics)
     if len(parsed.networks) > 1 and options.semantics != "real":
         why = "runs of several networks are not judged together"
@@ -79,6 +87,9 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, _named(parsed, networks), options)
     problem, data = _load(parsed, specification, networks)
+    if options.proof:
+        (network,) = _named(parsed, networks).values()
+        problem = replace(problem, files=digests_of({"": network}, parsed))
     options.counted(problem.relu_count)
     return run.decide(problem, data)
 
@@ -88,7 +99,8 @@ def _decide_pair(query: Query, networks: Mapping[str, Model], options: VerifyKey
     from eqverify.api.equivalence import decide_pair_query
 
     shared = {name: getattr(options, name) for name in ("timeout", "seed", "trust", "progress")}
-    found = decide_pair_query(query, networks, **shared)
+    files = digests_of(networks, query) if options.proof else None
+    found = decide_pair_query(query, networks, files=files, **shared)
     late = found.answer == "unknown" and found.seconds >= options.timeout
     witness = None
     if found.answer == "sat":
@@ -101,7 +113,9 @@ def _decide_pair(query: Query, networks: Mapping[str, Model], options: VerifyKey
     reason = found.reason if verdict == "unknown" else ""
     seconds = {"decide": found.seconds}
     told = found.readings, found.claimed
-    return Verification(verdict, "equivalence", witness, evidence, reason, 0, None, (), seconds, *told)
+    return Verification(
+        verdict, "equivalence", witness, evidence, reason, 0, None, (), seconds, *told, proof=found.proof
+    )
 
 
 def _load(query: Query, specification: Specification, networks: Model | Mapping[str, Model]) -> tuple[Problem, bytes]:

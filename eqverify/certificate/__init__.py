@@ -1,9 +1,9 @@
-"""Certificates: what was proved about a reduction, written so that `eqverify.checker` can establish it again.
+"""Certificates: what was proved about a reduction or a property, so that `eqverify.checker` can establish it again.
 
 The format is in specs/certificate.md.
 """
 
-from eqverify.certificate.build import Claim, Refutation, build_certificate
+from eqverify.certificate.build import CaseProof, Claim, Refutation, build_certificate, build_sat, build_unsat
 from eqverify.certificate.trees import checkable_proofs
 
-__all__ = ["Claim", "Refutation", "build_certificate", "checkable_proofs"]
+__all__ = ["CaseProof", "Claim", "Refutation", "build_certificate", "build_sat", "build_unsat", "checkable_proofs"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
@@ -17,8 +18,10 @@ from eqverify.certificate.codec import Writer
 from eqverify.certificate.multipliers import leaf_slopes, line_slopes, pruned
 from eqverify.network import Network
 from eqverify.normal_form.relation import Relation
+from eqverify.numerals import exact_text
 from eqverify.problem import Problem
 from eqverify.search.box_queue import SplitTree
+from eqverify.search.sign_tree import SignTree
 from eqverify.stability.facts import LayerFacts, Status
 from eqverify.stability.proofs import (
     BranchProof,
@@ -26,6 +29,7 @@ from eqverify.stability.proofs import (
     DerivedProof,
     LinearProof,
     Proof,
+    RowProof,
     SlopesProof,
     SolverClaim,
     SplitProof,
@@ -92,23 +96,71 @@ def build_certificate(problem: Problem, proofs: Sequence[Proof], claim: Claim | 
     return _Builder(problem).build(proofs, claim)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CaseProof:
+    """That no input of a case satisfies its condition.
+
+    Attributes:
+        shared: the steps for all disjuncts.
+        asked: what they are about: the network with the rows of the condition behind it; None where there are none.
+        disjuncts: for each, what its steps are about, with the disjunct assumed, and the steps: none where the rows'
+            bounds exclude it, then.
+        rows: for each, the numbers of its rows among those of the condition.
+    """
+
+    shared: Sequence[Proof]
+    asked: Problem | None
+    disjuncts: Sequence[tuple[Problem | None, Sequence[Proof]]]
+    rows: Sequence[Sequence[int]]
+
+
+def build_unsat(files: Mapping[str, str], about: Mapping[str, str], cases: Sequence[CaseProof]) -> bytes:
+    """The bytes of a proof that no input satisfies a property: cases and disjuncts in the property's order."""
+    writer = Writer()
+
+    def steps(problem: Problem | None, proofs: Sequence[Proof], rows: Sequence[int] = ()) -> list[dict[str, Any]]:
+        return [] if problem is None else list(_Builder(problem, writer, rows).steps(proofs))
+
+    entries = [
+        {
+            "steps": steps(case.asked, case.shared),
+            "disjuncts": [
+                {"steps": steps(*disjunct, rows)} for disjunct, rows in zip(case.disjuncts, case.rows, strict=True)
+            ],
+        }
+        for case in cases
+    ]
+    return writer.bytes_with({**_opening("property-unsat", files, about), "cases": entries})
+
+
+def build_sat(files: Mapping[str, str], about: Mapping[str, str], case: int, inputs: Sequence[Fraction]) -> bytes:
+    """The bytes of a proof that an input of a case, numbered from 1, satisfies a property."""
+    head = {**_opening("property-sat", files, about), "case": case, "input": list(map(exact_text, inputs))}
+    return Writer().bytes_with(head)
+
+
+def _opening(claim: str, files: Mapping[str, str], about: Mapping[str, str]) -> dict[str, Any]:
+    start = {"format": "eqverify certificate", "version": FORMAT, "about": dict(about)}
+    return {**start, "claim": claim, "digests": dict(files)}
+
+
 class _Builder:
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, writer: Writer | None = None, rows: Sequence[int] = ()) -> None:
+        self.problem, self.rows = problem, rows
         self.network: Network = problem.network
-        self.writer = Writer()
+        self.writer = Writer() if writer is None else writer
         self.relus = {relu.name: index for index, relu in enumerate(self.network.relus)}
         self.targets = {relu.source: index for index, relu in reversed(list(enumerate(self.network.relus)))}
 
     def build(self, proofs: Sequence[Proof], claim: Claim | Refutation | None) -> bytes:
         head: dict[str, Any] = {"format": "eqverify certificate", "version": FORMAT}
         if isinstance(claim, Refutation):
-            head |= {"about": dict(claim.about), "claim": "unsat", "digests": dict(claim.digests)}
+            head |= _opening("unsat", claim.digests, claim.about)
         elif claim is not None:
             head |= self._claim(claim)
         if claim is not None and claim.disjunct is not None:
             head |= dict(zip(("case", "disjunct"), claim.disjunct, strict=True))
-        head["steps"] = list(self._steps(proofs))
+        head["steps"] = list(self.steps(proofs))
         return self.writer.bytes_with(head)
 
     def _claim(self, claim: Claim) -> dict[str, Any]:
@@ -149,7 +201,7 @@ class _Builder:
         factors = self.writer.array([r.factor for r in relations])
         return {**{name: self.writer.array(column, "i4") for name, column in columns}, "factor": factors}
 
-    def _steps(self, proofs: Sequence[Proof]) -> Iterator[dict[str, Any]]:
+    def steps(self, proofs: Sequence[Proof]) -> Iterator[dict[str, Any]]:
         """The steps; what says nothing new is left out, and multipliers of one layer become rows of one pass."""
         fresh = True  # a checker begins with a pass
         for _, group in groupby(proofs, _bundle):
@@ -177,11 +229,19 @@ class _Builder:
         if isinstance(proof, SplitProof):
             return {"kind": "box-tree", **self._boxes(proof.tree), "goals": self.writer.array(self._goals(proof), "i4")}
         if isinstance(proof, BranchProof):
-            return self._sign_tree(proof)
+            question = proof.result.question
+            return self._sign_tree(
+                self._sign(question.node, proof.part, question.unit, question.sign), proof.result.tree
+            )
+        if isinstance(proof, RowProof):
+            place = {"node": len(self.relus), "part": 0, "unit": self.rows[proof.row], "sign": -1}
+            tree = proof.result.tree
+            return self._sign_tree(place, replace(tree, nu=np.insert(tree.nu, proof.row, 0.0, axis=1)))
         if isinstance(proof, ZeroProof):
             return {"kind": "zero", **self._zero_hints(proof)}
         if isinstance(proof, CoverProof):
-            return {"kind": "cover", **self._boxes(proof.tree)}
+            mu = self.writer.array(_normal(proof.weights))
+            return {"kind": "cover", **self._boxes(proof.tree), "mu": mu}
         assert isinstance(proof, SolverClaim)
         return {"kind": "solver", **self._sign(proof.node, proof.part, proof.unit, proof.sign)}
 
@@ -274,16 +334,15 @@ class _Builder:
             "at": array(tree.at),
         }
 
-    def _sign_tree(self, proof: BranchProof) -> dict[str, Any]:
-        array, question = self.writer.array, proof.result.question
-        tree = pruned(proof.result.tree)
+    def _sign_tree(self, place: dict[str, Any], found: SignTree) -> dict[str, Any]:
+        array, tree = self.writer.array, pruned(found)
         alpha, tau = (
             {name: (tree.columns[name], values[:, None, :]) for name, values in one.items()}
             for one in leaf_slopes(tree, self.network)
         )
         return {
             "kind": "sign-tree",
-            **self._sign(question.node, proof.part, question.unit, question.sign),
+            **place,
             "parent": array(tree.parent, "i4"),
             "side": array(np.maximum(tree.side, 0), "i1"),
             "relu": array(tree.relu, "i4"),

@@ -6,6 +6,7 @@ with the network's own sizes, floats are finite, and whatever is not expected is
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -81,6 +82,12 @@ class Reader:
             self.arrays.append(array)
         if offset != len(body):
             reject("trailing", "the file holds more than its arrays", len(body) - offset)
+
+    def about(self, network: Network) -> Reader:
+        """The same file, read as about another network."""
+        other = copy.copy(self)
+        other.network = network
+        return other
 
     def compare(self, files: Mapping[str, bytes]) -> None:
         """Raise unless the certificate names these files."""
@@ -174,11 +181,16 @@ class Reader:
                     reject("duplicate", "two entries for one unit", node=relu.name)
                 found[name] = columns, self.floats(item, 2, (*shape, columns.size), low)
             slopes.append(found)
-        mu = None if self.field(entry, "mu") is None else self.floats(entry, "mu", (*shape, constraints), 0.0)
-        for values in (*(values for _, values in slopes[2].values()), mu):
-            if values is not None and ((values != 0) & (np.abs(values) < SMALLEST)).any():
-                reject("tiny", "a multiplier is so small that products with it could underflow")
+        mu = None if self.field(entry, "mu") is None else self.multipliers(entry, "mu", (*shape, constraints))
+        for _, values in slopes[2].values():
+            _require_size(values)
         return Hints(slopes[0], slopes[1], slopes[2], mu)
+
+    def multipliers(self, entry: object, key: str, shape: tuple[int, ...]) -> FloatArray:
+        """Multipliers on constraints, none of them negative (K-9)."""
+        mu = self.floats(entry, key, shape, 0.0)
+        _require_size(mu)
+        return mu
 
     def tree(self, entry: object, key: str, high: int) -> tuple[IntArray, IntArray, IntArray]:
         """Parents, sides, and what inner nodes split, from 0 to `high`, -1 for leaves; parents come first."""
@@ -194,6 +206,11 @@ class Reader:
         if ((children == 1) != (split >= 0)[:, None]).any():
             reject("tree", "a split without both halves, or a leaf with children")
         return parent, side, split
+
+
+def _require_size(multipliers: FloatArray) -> None:
+    if ((multipliers != 0) & (np.abs(multipliers) < SMALLEST)).any():
+        reject("tiny", "a multiplier is so small that products with it could underflow")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

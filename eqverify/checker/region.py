@@ -202,8 +202,8 @@ class Region:
         return result
 
     def excluded(self, mu: FloatArray) -> BoolArray:
-        """(boxes,): no point satisfies the constraints, as one of the multipliers (m, k) shows (B-9)."""
-        found = Pull(self, Hints(mu=np.repeat(mu[None], self.boxes, axis=0))).run()
+        """(boxes,): no point satisfies the constraints, as one of the multipliers (boxes, m, k) shows (B-9)."""
+        found = Pull(self, Hints(mu=mu)).run()
         return np.asarray((found < 0).any(axis=1))
 
     def _chunks(self, rows: int) -> Iterator[tuple[slice, slice]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,11 @@ class Boxes(NamedTuple):
     lower: FloatArray
     upper: FloatArray
 
+    def levels(self) -> list[IntArray]:
+        """The nodes by their distance from the root, from the top."""
+        order = np.argsort(self.depth, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(self.depth[order])) + 1)
+
 
 class Replay:
     """Repeats steps.
@@ -43,16 +49,22 @@ class Replay:
         region: the parts of the domain with the bounds established so far.
         evidence: by pre-activation node, (n,) the kind of step after which the unit's sign was known, 0 for none.
         words: units about which a solver was believed.
+        believes: whether a solver is believed at all.
+
+    Args:
+        known: bounds of nodes that are established already; by default of none.
     """
 
-    def __init__(self, network: Network, domain: Domain, numbers: Floats) -> None:
+    def __init__(
+        self, network: Network, domain: Domain, numbers: Floats, known: Mapping[str, Interval] | None = None
+    ) -> None:
         self.network, self.domain, self.numbers = network, domain, numbers
         no_outputs = [np.zeros((part.bound.size, network.output_size)) for part in domain.polytopes]
         self.constraints = [
             Assumption(zeros, part.matrix, part.bound) for zeros, part in zip(no_outputs, domain.polytopes, strict=True)
         ]
-        self.directed = False
-        self.region = Region(network, numbers, input_bounds(network, domain.lower, domain.upper))
+        self.directed, self.believes = False, True
+        self.region = Region(network, numbers, {**input_bounds(network, domain.lower, domain.upper), **(known or {})})
         self.columns: dict[str, slice] = {}  # by pre-activation node, its units among those of all layers
         start = 0
         for relu in network.relus:
@@ -62,13 +74,14 @@ class Replay:
         self._index = {node.name: index for index, node in enumerate(network.nodes)}
         self._kind = DERIVED
         self._stale = 0  # the first node before which something changed
-        for port in network.inputs:  # a ReLU may read one: its units have the signs that the domain gives them
-            self._set(port.name, self.region.bounds[port.name])
+        for name, bounds in dict(self.region.bounds).items():  # a ReLU may read an input: its units may have signs
+            self._set(name, bounds)
         for node in network.nodes:
-            self._refresh(node)
+            if node.name not in self.region.bounds:
+                self._refresh(node)
 
-    def run(self, reader: Reader) -> None:
-        """All steps of a certificate.
+    def run(self, reader: Reader, entry: object = None) -> None:
+        """All steps of a certificate, or of an entry in it.
 
         Raises:
             RejectedError: `check/...` where a step does not show what it should; `certificate/...`.
@@ -80,7 +93,9 @@ class Replay:
         }  # fmt: skip
         if self.directed:
             kinds |= {"zero": (DUAL, self._zero), "cover": (TREE, self._cover)}
-        for step in reader.items(reader.head, "steps"):
+        if not self.believes:
+            del kinds["solver"]
+        for step in reader.items(reader.head if entry is None else entry, "steps"):
             kind = reader.field(step, "kind")
             if not isinstance(kind, str) or kind not in kinds:
                 reject("step", "an unknown kind of step", str(kind)[:40])
@@ -102,6 +117,25 @@ class Replay:
     def assume(self, given: Assumption) -> None:
         """From here on only the inputs that satisfy these constraints are in question (B-9)."""
         self.constraints, self.directed = [given], True
+
+    def assuming(self, given: Assumption, name: str, rows: BoolArray) -> Replay:
+        """A copy where only the inputs that satisfy these constraints are in question.
+
+        Args:
+            given: all constraints.
+            name: an affine node.
+            rows: (n,) the units of it that are then at most 0.
+
+        Raises:
+            EmptySetError: no input is in question.
+        """
+        other = copy.copy(self)
+        other.region = Region(self.network, self.numbers, dict(self.region.bounds))
+        other.evidence, other.words = dict(self.evidence), set(self.words)
+        other.assume(given)
+        units = np.flatnonzero(rows)
+        other._learn(name, units, np.ones(units.size), np.zeros((1, units.size)))
+        return other
 
     def _set(self, name: str, new: Interval, void: BoolArray | bool = False) -> None:
         """Take bounds of a node on all parts, which are no wider than the old ones."""
@@ -239,8 +273,7 @@ class Replay:
         tree, units = self._halvings(reader, step), self.network.relu_count
         goals = np.isin(np.arange(units), reader.integers(step, "goals", None, 0, units - 1))
         known_signs, void = np.zeros((tree.part.size, units), dtype=np.int8), np.zeros(tree.part.size, dtype=bool)
-        order = np.argsort(tree.depth, kind="stable")
-        for level in np.split(order, np.flatnonzero(np.diff(tree.depth[order])) + 1):
+        for level in tree.levels():
             if tree.depth[level[0]]:
                 known_signs[level], void[level] = known_signs[tree.parent[level]], void[tree.parent[level]]
             for some in self._batches(level[~void[level] & (goals & (known_signs[level] == 0)).any(axis=1)]):
@@ -263,7 +296,7 @@ class Replay:
             region.constraints, own = self.constraints[number], part == number
             rows = np.eye(len(region.constraints))[~region.constraints.outputs.any(axis=1)]
             if len(rows):
-                void[own] = region.take(own).excluded(rows)
+                void[own] = region.take(own).excluded(np.repeat(rows[None], int(own.sum()), axis=0))
         for name, own in self.columns.items():
             if name not in self._index:
                 _note(known_signs, some, own, region.bounds[name])
@@ -279,23 +312,43 @@ class Replay:
         return void
 
     def _cover(self, reader: Reader, step: object) -> None:
-        """K-11: the hull of what holds on the leaves, each by itself, that do not miss the set in question (B-11)."""
-        tree, rows, hulls = self._halvings(reader, step), len(self.constraints[0]), []
-        for some in self._batches(np.flatnonzero(tree.leaf)):
-            region, void = self._region(tree, some), np.zeros(some.size, dtype=bool)
-            region.constraints = self.constraints[0]
-            for node in self.network.nodes:
-                void |= region.bound(node)
-            for name, known in self.region.bounds.items():
-                void |= region.bounds[name].meet(known)[1]
-            void |= region.excluded(np.vstack([np.eye(rows), np.ones((1, rows))]))
-            if not void.all():
-                hulls.append(region.take(~void).hull())
+        """K-11: the hull of what holds on the leaves that do not miss the set in question (B-11).
+
+        A box is bounded from itself and the signs found on boxes around it.
+        """
+        tree, rows, units = self._halvings(reader, step), len(self.constraints[0]), self.network.relu_count
+        mu = np.zeros((tree.part.size, 1, rows))
+        mu[tree.leaf, 0] = reader.multipliers(step, "mu", (int(tree.leaf.sum()), rows))
+        signs, void = np.zeros((tree.part.size, units), dtype=np.int8), np.zeros(tree.part.size, dtype=bool)
+        hulls: list[Region] = []
+        for level in tree.levels():
+            inner = level[tree.parent[level] >= 0]
+            signs[inner], void[inner] = signs[tree.parent[inner]], void[tree.parent[inner]]
+            for some in self._batches(level[~void[level]]):
+                region, void[some] = self._covered(tree, some, signs)
+                leaf = tree.leaf[some]
+                region.constraints = self.constraints[0]
+                void[some[leaf]] |= region.take(leaf).excluded(mu[some[leaf]])
+                stays = leaf & ~void[some]
+                if stays.any():
+                    hulls.append(region.take(stays).hull())
         if not hulls:
             raise EmptySetError("check/contradiction", "no box is left")
         for name, known in self.region.bounds.items():
             lower, upper = (np.vstack([one.bounds[name][side] for one in hulls]) for side in (0, 1))
             self._set(name, *known.meet(Interval(lower, upper).hull()))
+
+    def _covered(self, tree: Boxes, some: IntArray, signs: ByteArray) -> tuple[Region, BoolArray]:
+        """Boxes with their bounds, noting the signs that these show; and which of them miss the set in question."""
+        region, void = self._region(tree, some), np.zeros(some.size, dtype=bool)
+        for node in self.network.nodes:
+            own = self.columns.get(node.name)
+            void |= region.bound(node, None if own is None else _ranges(signs[some, own]))
+            if own is not None:
+                _note(signs, some, own, region.bounds[node.name])
+        for name, known in self.region.bounds.items():
+            void |= region.bounds[name].meet(known)[1]
+        return region, void
 
     def _region(self, tree: Boxes, some: IntArray) -> Region:
         return Region(self.network, self.numbers, input_bounds(self.network, tree.lower[some], tree.upper[some]))

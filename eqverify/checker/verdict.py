@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from eqverify.arrays import BoolArray, IntArray
 from eqverify.checker.deviation import deviations
+from eqverify.checker.joint import side_by_side
 from eqverify.checker.numbers import Exact, Floats
 from eqverify.checker.reader import Reader, reject
 from eqverify.checker.region import Interval
+from eqverify.checker.relaxed import require_relaxed
 from eqverify.checker.replay import Replay
-from eqverify.domain import Case, Domain, Specification, assume
+from eqverify.checker.whole import assumed, no_input, one_input
+from eqverify.domain import Case, Domain, Specification
 from eqverify.errors import EmptySetError, EqverifyError, Place, RejectedError, UsageError
 from eqverify.frontend.onnx import parse_network, unpacked
 from eqverify.frontend.vnnlib import lower, parse_query
@@ -24,6 +28,9 @@ from eqverify.reading import Reading
 
 Arithmetic = Literal["float", "exact"]
 
+WHOLE = {"property-unsat": no_input, "property-sat": one_input}
+"""Claims about a whole property, and what establishes them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -31,9 +38,10 @@ class Verdict:
 
     Attributes:
         verified: whether the claim was established.
-        claim: ``equivalent`` on the property's inputs up to `epsilon`; ``unsat``: no input of one case of the property
-            satisfies one disjunct of its output condition; ``equisatisfiable``: the networks are within `epsilon` of
-            each other on the inputs that do (specs/certificate.md, K-12).
+        claim: ``property-unsat``: no input satisfies the property; ``property-sat``: one does.  ``equivalent`` on the
+            property's inputs up to `epsilon`; ``unsat``: no input of one case of the property satisfies one disjunct of
+            its output condition; ``equisatisfiable``: the networks are within `epsilon` of each other on the inputs
+            that do (specs/certificate.md, K-12).
         epsilon: the largest of the claimed deviations; infinite where rejected, and for ``unsat``.
         epsilons: the claimed deviation of each output.
         solver_trusted: units whose sign rests on a solver's word.
@@ -42,6 +50,7 @@ class Verdict:
         exit_status: 0 verified, 1 rejected, 4 refused because it would take too long.
         case: number of the case, from 1, for claims about a disjunct.
         disjunct: number of the disjunct within it, from 1.
+        relaxed: whether the property that was written for the reduced network was seen to follow (K-15).
         readings: how far each model was compared with onnxruntime, where the caller did that.
     """
 
@@ -55,6 +64,7 @@ class Verdict:
     exit_status: int = 0
     case: int | None = None
     disjunct: int | None = None
+    relaxed: bool = False
     readings: tuple[Reading, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
@@ -62,10 +72,11 @@ class Verdict:
         return {
             "verdict": "verified" if self.verified else "rejected",
             "claim": self.claim or None,
-            "epsilon": self.epsilon if self.verified and self.claim != "unsat" else None,
+            "epsilon": self.epsilon if self.epsilons else None,
             "epsilons": list(self.epsilons),
             "case": self.case,
             "disjunct": self.disjunct,
+            "property_relaxed": self.relaxed,
             "solver_trusted": self.solver_trusted if self.verified else None,
             "code": self.code or None,
             "reason": self.reason or None,
@@ -76,14 +87,22 @@ class Verdict:
         if not self.verified:
             return f"rejected {self.code} {self.reason}"
         place = f"case={self.case} disjunct={self.disjunct}"
+        if self.claim in WHOLE:
+            return f"verified {self.claim.removeprefix('property-')}"
         if self.claim == "unsat":
             return f"verified unsat {place} solver-trusted units: {self.solver_trusted}"
         claim = f"equisatisfiable with signs, {place}" if self.claim == "equisatisfiable" else self.claim
-        return f"verified eps={self.epsilon!r} ({claim}) solver-trusted units: {self.solver_trusted}"
+        found = f"verified eps={self.epsilon!r} ({claim}) solver-trusted units: {self.solver_trusted}"
+        return f"{found}; the property of the reduced network follows" if self.relaxed else found
 
 
 def check_bytes(
-    network: bytes, query: bytes, reduced: bytes | None, certificate: bytes, arithmetic: Arithmetic = "float"
+    network: bytes,
+    query: bytes,
+    reduced: bytes | None,
+    certificate: bytes,
+    arithmetic: Arithmetic = "float",
+    relaxed: bytes | None = None,
 ) -> Verdict:
     """Re-establish the claim of a certificate.
 
@@ -91,6 +110,7 @@ def check_bytes(
         network, query, reduced, certificate: the bytes of the four files; models and properties may be packed by gzip.
             None for `reduced` where the claim is ``unsat``.
         arithmetic: ``float`` with a-priori error bounds, or ``exact``.
+        relaxed: a property that was written for the reduced network, to be checked as well (K-15).
 
     Returns:
         The verdict.  Trusted: numpy's arithmetic, the readers of both formats, this package.
@@ -98,16 +118,19 @@ def check_bytes(
     Raises:
         UsageError: an unknown arithmetic.
     """
-    if arithmetic not in ("float", "exact"):
-        raise UsageError("usage/arithmetic", "unknown arithmetic", value=arithmetic, hint="use float or exact")
+    numbers = _numbers(arithmetic)
     try:
         original, specification = normalised(_model(network)), lower(parse_query(decode(query)))
-        numbers = Floats() if arithmetic == "float" else Exact()
         reader, files = Reader(certificate, original), {"network": network, "property": query}
         if len(specification.networks) != 1 or specification.domain.size != original.input_size:
             raise RejectedError("check/arity", "the property is about another network")
         if reduced is None:
             reader.compare(files)
+            claim = reader.field(reader.head, "claim")
+            if isinstance(claim, str) and claim in WHOLE:
+                _require_outputs(original, specification)
+                WHOLE[claim](original, specification, numbers, reader)
+                return Verdict(True, claim)
             return refuted(original, specification, numbers, reader)
         written = _model(reduced)
         shapes = [[[port.size for port in ports] for ports in (n.inputs, n.outputs)] for n in (original, written)]
@@ -120,10 +143,70 @@ def check_bytes(
             if not np.array_equal(reader.floats(boxes, key, bound.shape), bound):
                 reject("domain", "the domain is not that of the property")
         replay.run(reader)
-        return conclude(replay, reader, written)
+        verdict = conclude(replay, reader, written)
+        return verdict if relaxed is None else _with_property(verdict, specification, relaxed)
     except EqverifyError as error:
-        reason = " ".join(str(part) for part in (error.message, error.place, error.value or "") if str(part))
-        return Verdict(False, code=error.code, reason=reason, exit_status=4 if error.exit_status == 4 else 1)
+        return _rejected(error)
+
+
+def check_several(
+    networks: Mapping[str, bytes], query: bytes, proof: bytes, arithmetic: Arithmetic = "float"
+) -> Verdict:
+    """Re-establish the verdict about a property of several networks (K-16).
+
+    Args:
+        networks: the bytes of their files, by declared name; one declared ``equal-to`` another may be left out.
+        query, proof, arithmetic: as for `check_bytes`.
+
+    Raises:
+        UsageError: an unknown arithmetic.
+    """
+    numbers = _numbers(arithmetic)
+    try:
+        specification, models = (
+            lower(parse_query(decode(query))),
+            {name: normalised(_model(data)) for name, data in networks.items()},
+        )
+        chosen: dict[str, Network] = {}
+        for declared in specification.networks:
+            same = models.pop(declared.name, None) or chosen.get(declared.equal_to or "")
+            sizes = [sum(one.size for one in part) for part in (declared.inputs, declared.outputs)]
+            if same is None or sizes != [same.input_size, same.output_size]:
+                raise RejectedError("check/arity", "the property is about other networks", value=declared.name)
+            chosen[declared.name] = same
+        if models or len(chosen) < 2:
+            raise RejectedError("check/arity", "the property is about other networks", value=", ".join(models))
+        whole = side_by_side(list(chosen.values()))
+        reader = Reader(proof, whole)
+        reader.compare({"property": query, **{f"network {name}": data for name, data in networks.items()}})
+        claim = reader.field(reader.head, "claim")
+        if not isinstance(claim, str) or claim not in WHOLE:
+            reject("claim", "not a claim about several networks", str(claim)[:40])
+        WHOLE[claim](whole, specification, numbers, reader)
+        return Verdict(True, claim)
+    except EqverifyError as error:
+        return _rejected(error)
+
+
+def _numbers(arithmetic: str) -> Floats:
+    if arithmetic not in ("float", "exact"):
+        raise UsageError("usage/arithmetic", "unknown arithmetic", value=arithmetic, hint="use float or exact")
+    return Floats() if arithmetic == "float" else Exact()
+
+
+def _rejected(error: EqverifyError) -> Verdict:
+    reason = " ".join(str(part) for part in (error.message, error.place, error.value or "") if str(part))
+    return Verdict(False, code=error.code, reason=reason, exit_status=4 if error.exit_status == 4 else 1)
+
+
+def _with_property(verdict: Verdict, specification: Specification, relaxed: bytes) -> Verdict:
+    """The verdict, if the property that was written follows."""
+    cases = specification.cases
+    if verdict.case is not None and verdict.disjunct is not None:
+        case = cases[verdict.case - 1]
+        cases = (replace(case, unsafe=(case.unsafe[verdict.disjunct - 1],)),)
+    require_relaxed(cases, lower(parse_query(decode(relaxed))), verdict.epsilons)
+    return replace(verdict, relaxed=True)
 
 
 def _model(data: bytes) -> Network:
@@ -211,10 +294,14 @@ def refuted(network: Network, specification: Specification, numbers: Floats, rea
 
 def _disjunct(network: Network, specification: Specification, reader: Reader) -> tuple[Case, int]:
     """The case that a certificate names, and the disjunct within it, from 0."""
-    if specification.output_size != network.output_size:
-        raise RejectedError("check/arity", "the property has another number of outputs than the network")
+    _require_outputs(network, specification)
     case = specification.cases[reader.integer(reader.head, "case", 1, len(specification.cases)) - 1]
     return case, reader.integer(reader.head, "disjunct", 1, len(case.unsafe)) - 1
+
+
+def _require_outputs(network: Network, specification: Specification) -> None:
+    if specification.output_size != network.output_size:
+        raise RejectedError("check/arity", "the property has another number of outputs than the network")
 
 
 def directed_replay(network: Network, case: Case, disjunct: int, numbers: Floats) -> Replay:
@@ -223,9 +310,6 @@ def directed_replay(network: Network, case: Case, disjunct: int, numbers: Floats
     The exact constraints imply the assumed ones, rounded with bounds on the outputs established here (S-3).  Those of
     the polytope come after those of the disjunct.
     """
-    polytope = case.polytope
-    replay = Replay(network, Domain((polytope,)), numbers)
-    outputs = np.concatenate([replay.region.reach(port.source) for port in network.outputs])
-    rows = assume(case.unsafe[disjunct], polytope.box.magnitude, outputs)
-    replay.assume(rows.with_inputs(polytope.matrix, polytope.bound))
+    replay = Replay(network, Domain((case.polytope,)), numbers)
+    replay.assume(assumed(replay, case, disjunct))
     return replay

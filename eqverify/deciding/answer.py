@@ -46,6 +46,7 @@ class Verification:
         run_error: for ``float32``, how far runs may be from the network, in a row of the condition on all of a case; on
             boxes of a split they are nearer.
         claimed: disjuncts of which a solver says that they are unsat, and nothing else does; 0 for `sat`.
+        proof: of the verdict, if it was asked for and there is one: the bytes of a file that the checker verifies.
     """
 
     verdict: Verdict
@@ -61,6 +62,7 @@ class Verification:
     claimed: int = 0
     semantics: Semantics = "real"
     run_error: float | None = None
+    proof: bytes | None = None
 
     def __repr__(self) -> str:
         return f"<Verification: {self.verdict}{f' by {self.backend}' if self.backend else ''}>"
@@ -75,6 +77,7 @@ class Verification:
             "evidence": list(self.evidence),
             "reason": self.reason,
             "claimed": self.claimed,
+            "proof_bytes": None if self.proof is None else len(self.proof),
             "relus_before": self.relus_before,
             "relus_after": self.relus_after,
             "layers": [row.as_dict() for row in self.layers],

@@ -12,19 +12,23 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.budget import Budget
+from eqverify.certificate import CaseProof
+from eqverify.deciding.proving import Search
 from eqverify.deciding.settling import settle_case
-from eqverify.domain import Box, Domain, Polytope, Specification
+from eqverify.domain import Box, Case, Domain, Polytope, Specification
 from eqverify.equivalence.options import EquivalenceOptions
 from eqverify.equivalence.portfolio import DecideOptions, Decision, decide
-from eqverify.equivalence.product import on_shared_inputs, side_by_side
+from eqverify.equivalence.product import on_shared_inputs, product_network, side_by_side
 from eqverify.equivalence.query import QueryCheck
 from eqverify.equivalence.shared import SharedCase, shared_cases
 from eqverify.equivalence.witness import Confirm, WitnessSearch
 from eqverify.errors import Place, UsageError
 from eqverify.network import Network, outputs_exact
 from eqverify.options import keywords_of
+from eqverify.problem import domain_problem
 from eqverify.progress import Progress
 from eqverify.reading import Reading
+from eqverify.stability.options import StabilityOptions
 
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
@@ -59,6 +63,7 @@ class PairAnswer:
         seconds: wall time.
         readings: how far each network that was given was compared with onnxruntime.
         claimed: parts of the question that a solver claims to be unsat, without a proof.
+        proof: of the answer, where one was asked for and found: the bytes of a file.
     """
 
     answer: Literal["sat", "unsat", "unknown"]
@@ -69,13 +74,18 @@ class PairAnswer:
     seconds: float = 0.0
     readings: tuple[Reading, ...] = ()
     claimed: int = 0
+    proof: bytes | None = None
 
     def __repr__(self) -> str:
         return f"<PairAnswer: {self.answer}>"
 
 
 def answer_query(
-    query: Query, networks: Mapping[str, Loader], options: EquivalenceOptions, progress: Progress
+    query: Query,
+    networks: Mapping[str, Loader],
+    options: EquivalenceOptions,
+    progress: Progress,
+    files: Mapping[str, str] | None = None,
 ) -> PairAnswer:
     """Answer a query about two networks or more.
 
@@ -84,6 +94,7 @@ def answer_query(
         networks: those given, by declared name.
         options: limits.
         progress: called with stage, done, total.
+        files: the digests of the files, where the answer is to have a proof.
 
     Raises:
         UsageError, InputError: as `eqverify.decide_pair_query`.
@@ -94,9 +105,11 @@ def answer_query(
     chosen, readings = _named(specification, networks)
     if len(chosen) < 2:
         shared_cases(specification)  # says so
-    specification, found = _settled(specification, chosen, budget)
+    left, found = _settled(specification, chosen, budget)
     if found is None:
-        found = _decided(specification, chosen, options, budget, progress)
+        found = _decided(left, chosen, options, budget if files is None else budget.share(2), progress)
+    if files is not None:
+        found = _with_proof(found, specification, chosen, files, budget, options, progress)
     if found.answer == "sat":
         for name, reading in readings.items():
             reading.compare(np.array([found.inputs[name]], dtype=np.float64))
@@ -126,6 +139,70 @@ def _decided(
         evidence = decision.evidence if decision.evidence != "bounds" else evidence
     reason = "; ".join(dict.fromkeys(reasons))
     return PairAnswer("unknown" if reasons else "unsat", {}, {}, evidence, reason, claimed=claimed)
+
+
+def _with_proof(
+    found: PairAnswer,
+    specification: Specification,
+    networks: list[Network],
+    files: Mapping[str, str],
+    budget: Budget,
+    options: EquivalenceOptions,
+    progress: Progress,
+) -> PairAnswer:
+    """The answer with a proof; one that has none is unknown, or says so where somebody is trusted."""
+    from eqverify.reduction.certifying import certify_input, certify_no_input
+
+    whole, proof = (side_by_side(networks), specification, files), None
+    if found.answer == "sat":
+        x = [value for signature in specification.networks for value in found.inputs[signature.name]]
+        allowed = [number for number, case in enumerate(specification.cases) if _allows(case, x)]
+        proofs = (certify_input(*whole, number, x) for number in allowed)
+        proof = next((one for one in proofs if one is not None), None)
+    else:
+        cases = _recorded(specification, networks, budget, options, progress)
+        proof = None if cases is None else certify_no_input(*whole, cases)
+        found = found if proof is None else PairAnswer("unsat", {}, {}, "bounds")
+    if proof is None and found.answer != "unknown":
+        if options.believed:
+            return replace(found, evidence=f"{found.evidence}, no proof")
+        return PairAnswer("unknown", {}, {}, reason=f"{found.answer}, but no proof was found that the checker verifies")
+    return replace(found, proof=proof)
+
+
+def _allows(case: Case, x: Sequence[Fraction]) -> bool:
+    """Whether an input is one of a case as it is written."""
+    return case.polytope.rows_hold(x) and (case.written is None or case.written.holds(x))
+
+
+def _recorded(
+    specification: Specification,
+    networks: list[Network],
+    budget: Budget,
+    options: EquivalenceOptions,
+    progress: Progress,
+) -> list[CaseProof] | None:
+    """The steps for each case, about one network that reads the shared inputs (K-16); None where one is open."""
+    proofs: list[CaseProof] = []
+    for number, case in enumerate(specification.cases):
+        for told in shared_cases(replace(specification, cases=(case,))):
+            f, g = _over_shared(told, networks)
+            problem = domain_problem(product_network(f, g), Domain((told.part,)))
+            own = replace(problem.specification, cases=(Case(told.part, told.goals.exact),))
+            stability = StabilityOptions(unit_time_limit=1.0, seed=options.seed, workers=1)
+            search = Search(replace(problem, specification=own), {0: _deaf}, stability, progress)
+            found = search.cases(budget.share(len(specification.cases) - number))
+            if found is None:
+                return None
+            proofs += found
+        if len(proofs) == number:  # its equations have no solution
+            proofs.append(CaseProof((), None, [(None, ())] * len(case.unsafe), [()] * len(case.unsafe)))
+    return proofs
+
+
+def _deaf(_: FloatArray) -> bool:
+    """Inputs were looked for before."""
+    return False
 
 
 def _settled(
@@ -158,11 +235,17 @@ def _decide_case(
     case: SharedCase, networks: list[Network], confirm: Confirm, options: DecideOptions, progress: Progress
 ) -> Decision:
     """The portfolio on one case, over the shared inputs."""
-    size, pair = case.part.box.size, (networks[0], side_by_side(networks[1:]))
-    f, g = (on_shared_inputs(n, where, size) for n, where in zip(pair, (case.first, case.second), strict=True))
+    f, g = _over_shared(case, networks)
     domain = Domain((case.part,))
     search = WitnessSearch(f, g, case.goals, domain, replay=confirm, seed=options.seed)
     return decide(f, g, case.goals, search, options, progress)
+
+
+def _over_shared(case: SharedCase, networks: list[Network]) -> tuple[Network, Network]:
+    """The first network, and all others side by side, over the shared inputs."""
+    size, pair = case.part.box.size, (networks[0], side_by_side(networks[1:]))
+    f, g = (on_shared_inputs(n, where, size) for n, where in zip(pair, (case.first, case.second), strict=True))
+    return f, g
 
 
 def _named(specification: Specification, networks: Mapping[str, Loader]) -> tuple[list[Network], dict[str, Reading]]:

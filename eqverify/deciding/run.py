@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -31,11 +31,13 @@ from eqverify.deciding.runs import why_no_runs
 from eqverify.deciding.settling import REASONS, settle, settle_end
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
-from eqverify.domain import Polytope
+from eqverify.domain import Polytope, Specification
 from eqverify.errors import ContradictionError, InputError
+from eqverify.network import Network
 from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
+from eqverify.reduction.certifying import require_files
 from eqverify.reduction.folding import element_of, fold_case
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.search.sign_tree import Guide
@@ -54,6 +56,9 @@ _ATTACK_SHARE = 0.02
 
 _EXACT_SHARE, _EXACT_SECONDS = 0.2, 10.0
 """For deciding a disjunct in rationals that a search came near to meeting."""
+
+_PROOF_SHARE = 0.8
+"""For a search whose steps are recorded; what is left may still find an input."""
 
 _SPLIT_SHARE = 0.1
 _RUN_SHARE = 0.6
@@ -88,12 +93,14 @@ class VerifyKeywords(VerifyOptions):
         counted: called with the number of the network's ReLUs once it is read, for who has to tell of a run that ends
             without an answer.
         claimed: likewise with the number of disjuncts that are claimed to be unsat and are not re-derived.
+        proof: whether the verdict is to have a proof: one that has none is `unknown`, unless somebody is trusted.
     """
 
     backend: str | Backend = "scip"
     progress: Progress = silent
     counted: Callable[[int], object] = lambda _: None
     claimed: Callable[[int], object] = lambda _: None
+    proof: bool = False
 
 
 class VerifyRun:
@@ -119,6 +126,7 @@ class VerifyRun:
         self.accepted = 0
         self.due = 0.0
         self.sides: list[CaseContext] = []
+        self.proof: bytes | None = None
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
         """All stages.
@@ -128,6 +136,8 @@ class VerifyRun:
             data: the network's file, for onnxruntime.
         """
         self.problem = problem
+        if self.options.proof:
+            require_files(problem)
         self.clock.lap("read")
         if why := self._refused(data):
             self.reasons.append(why)
@@ -143,6 +153,9 @@ class VerifyRun:
             chosen = [(side, number) for side, number in chosen if not self._settled(side, number)]
         if self._met("exact"):
             return self._answer("sat", "exact")
+        proved = self.options.proof and self._proved_all()
+        if self._met("prove") or proved:
+            return self._answer("unsat" if proved else "sat", "proof")
         parts = self._parts(chosen) if self.reduction else [self._original(*one) for one in chosen]
         if self._met("reduce"):
             return self._answer("sat", "reduction")
@@ -161,7 +174,8 @@ class VerifyRun:
             return why
         stop = self.budget.exhausted
         cases = [case for case in problem.cases if case.written is None or not case.written.is_empty(stop)]
-        if self.reduction and not self.runs:  # what the network refutes, a run may meet
+        # what the network refutes, a run may meet; and a proof is about every case
+        if self.reduction and not (self.runs or self.options.proof):
             cases = left_open(problem.network, cases, stop)
         if len(cases) < len(problem.cases):
             self.evidence[_BOUNDS] = None
@@ -175,6 +189,24 @@ class VerifyRun:
         """Whether an input was found, at the end of a stage."""
         self.clock.lap(stage)
         return self._witness is not None
+
+    def _proved_all(self) -> bool:
+        """Whether a recorded search shows that no input satisfies the property, and the checker agrees."""
+        from eqverify.deciding.proving import Search
+        from eqverify.reduction.certifying import certify_no_input
+
+        cases = self.problem.cases
+        replays = {k: side.replayer for side in self.sides for k, case in enumerate(cases) if case is side.case}
+        budget = self.budget.part(_PROOF_SHARE)
+        options = StabilityOptions(unit_time_limit=1.0, seed=self.options.seed, workers=self.options.workers or 1)
+        found = Search(self.problem, replays, options, self.progress).cases(budget)
+        self.proof = None if found is None else certify_no_input(*self._about, found)
+        return self.proof is not None
+
+    @property
+    def _about(self) -> tuple[Network, Specification, Mapping[str, str]]:
+        """What a proof is about."""
+        return self.problem.network, self.problem.specification, self.problem.files
 
     @property
     def run_error(self) -> float | None:
@@ -539,8 +571,9 @@ class VerifyRun:
         self.options.claimed(len(self.claimed) + self.accepted)
 
     def _answer(self, verdict: Verdict, backend: str) -> Verification:
-        if verdict == "unsat" and self.unsettled:
+        if verdict == "unsat" and self.unsettled and self.proof is None:
             verdict = "unknown"
+        verdict = self._with_proof(verdict) if self.options.proof else verdict
         if verdict == "unknown" and self.run_error:
             missed = f"the condition is met or missed by less than {at_most(self.run_error)}, which runs may be off by"
             self.reasons.append(missed)
@@ -562,4 +595,23 @@ class VerifyRun:
             claimed,
             self.options.semantics,
             self.run_error,
+            self.proof,
         )
+
+    def _with_proof(self, verdict: Verdict) -> Verdict:
+        """The verdict, where it has a proof; without one `unknown`, or evidence that says so where one is trusted."""
+        from eqverify.reduction.certifying import certify_input
+
+        for side in self.sides if verdict == "sat" else ():
+            if side.replayer.witness is not None:
+                number = next(k for k, case in enumerate(self.problem.cases) if case is side.case)
+                self.proof = certify_input(*self._about, number, side.replayer.witness.inputs)
+        if verdict in ("sat", "unsat") and self.proof is None:
+            if self.trust:
+                self.evidence["no proof"] = None
+            else:
+                self.reasons.append(f"{verdict}, but no proof was found that the checker verifies")
+                verdict = "unknown"
+        elif verdict == "unsat":
+            self.evidence = {_BOUNDS: None}
+        return verdict

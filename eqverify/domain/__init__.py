@@ -1,6 +1,6 @@
 """Input sets (boxes, polytopes, unions) and output conditions.  Knows nothing of networks."""
 
-from eqverify.domain.assumption import Assumption, assume, assumed_inputs
+from eqverify.domain.assumption import Assumption, assume, assumed_inputs, condition_rows, row_numbers
 from eqverify.domain.box import Box
 from eqverify.domain.condition import (
     Case,
@@ -29,4 +29,6 @@ __all__ = [
     "assume",
     "assumed_inputs",
     "box_domain",
+    "condition_rows",
+    "row_numbers",
 ]

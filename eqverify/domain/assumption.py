@@ -9,8 +9,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from eqverify.arrays import FloatArray, frozen
-from eqverify.domain.condition import HalfSpace
+from eqverify.arrays import BoolArray, FloatArray, frozen
+from eqverify.domain.condition import Conjunction, HalfSpace
 from eqverify.errors import InputError
 from eqverify.numerals import nearest_float, round_up
 
@@ -90,6 +90,44 @@ def assume(rows: Sequence[HalfSpace], inputs: FloatArray, outputs: FloatArray) -
         bound[k] = _up(exact)
     usable = np.isfinite(bound) & np.isfinite(on_outputs).all(axis=1) & np.isfinite(on_inputs).all(axis=1)
     return Assumption(on_outputs[usable], on_inputs[usable], bound[usable])
+
+
+def condition_rows(
+    disjuncts: Sequence[Conjunction], inputs: FloatArray, outputs: FloatArray
+) -> tuple[Assumption, BoolArray]:
+    """The rows of all disjuncts as `assume` makes them, each once in order of first occurrence, and whose they are.
+
+    A row that has no float form is 0 <= 1, and so is the only one where there are no others.
+
+    Args:
+        disjuncts: exact rows.
+        inputs, outputs: as for `assume`.
+
+    Returns:
+        The rows, and (disjuncts, rows) bool: which rows each disjunct has.
+    """
+    places = row_numbers(disjuncts)
+    pairs = [pair for own, rows in zip(places, disjuncts, strict=True) for pair in zip(own, rows, strict=True)]
+    exact = dict(pairs)
+    always = Assumption(np.zeros((1, outputs.size)), np.zeros((1, inputs.size)), np.ones(1))
+    found = [assume([exact[number]], inputs, outputs) for number in range(len(exact))]
+    each = [one if len(one) else always for one in found] or [always]
+    members = np.zeros((len(places), len(each)), dtype=bool)
+    for disjunct, own in enumerate(places):
+        members[disjunct, own] = True
+    parts = zip(*((one.outputs, one.inputs, one.bound) for one in each), strict=True)
+    return Assumption(*map(np.concatenate, parts)), members
+
+
+def row_numbers(disjuncts: Sequence[Conjunction]) -> list[list[int]]:
+    """For each row of each disjunct, its number among all rows of `condition_rows`."""
+    number: dict[object, int] = {}
+    return [[number.setdefault(_key(row), len(number)) for row in rows] for rows in disjuncts]
+
+
+def _key(row: HalfSpace) -> object:
+    """Equal for rows that say the same in the same numbers; strict or not, their float rows are one."""
+    return tuple(sorted(row.inputs.items())), tuple(sorted(row.outputs.items())), row.bound
 
 
 def _raised(bound: Fraction | float, rounded: float, exact: Fraction, reach: float) -> Fraction | float:

@@ -126,6 +126,10 @@ class Written:
         """Whether an input (size,) is allowed, exactly."""
         return all(self._within(i, value) for i, value in enumerate(x)) and self.rows_hold(x)
 
+    def holds_within(self, i: int, lower: Fraction, upper: Fraction) -> bool:
+        """Whether what is written of input i alone allows all of [lower, upper]."""
+        return self._within(i, lower) and self._within(i, upper)
+
     def rows_hold(self, x: Sequence[Fraction]) -> bool:
         """Whether the constraints on several inputs hold, exactly."""
         values = list(x)

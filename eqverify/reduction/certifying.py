@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eqverify.bounds import Bounds, Interval
-from eqverify.certificate import Claim, Refutation, build_certificate, checkable_proofs
+from eqverify.certificate import (
+    CaseProof,
+    Claim,
+    Refutation,
+    build_certificate,
+    build_sat,
+    build_unsat,
+    checkable_proofs,
+)
+from eqverify.domain import Specification
 from eqverify.errors import (
     ContradictionError,
     EmptySetError,
@@ -31,6 +41,8 @@ from eqverify.transform.unit_map import UnitMap
 
 if TYPE_CHECKING:
     from eqverify.checker import Verdict
+    from eqverify.checker.numbers import Floats
+    from eqverify.checker.reader import Reader
     from eqverify.checker.replay import Replay
 
 _KINDS = (Evidence.NONE, Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidence.SOLVER)
@@ -179,11 +191,11 @@ def require_files(problem: Problem) -> None:
         UsageError: `certificate/no-files`.
         InputError: `certificate/opaque`.
     """
-    if problem.tail is not None:
+    if problem.tail is not None or problem.ordered:
         raise InputError(
             "certificate/opaque",
             "no certificates are written for networks with operators that are not piecewise linear",
-            value=", ".join(dict.fromkeys(problem.tail.operators)),
+            value="" if problem.tail is None else ", ".join(dict.fromkeys(problem.tail.operators)),
         )
     if problem.files.keys() != {"network", "property"}:
         raise UsageError(
@@ -329,3 +341,51 @@ def certify_unsat(problem: Problem, proof: Directed) -> Refuted | None:
         return Refuted(data, refuted(problem.network, problem.specification, Floats(), Reader(data, problem.network)))
     except EqverifyError:
         return None
+
+
+def certify_no_input(
+    network: Network, specification: Specification, files: Mapping[str, str], cases: Sequence[CaseProof]
+) -> bytes | None:
+    """The proof that no input satisfies a property, checked.
+
+    Args:
+        network, specification: what it is about; several networks side by side.
+        files: the digests of their files.
+        cases: the steps for each case.
+
+    Returns:
+        None where the steps do not show it to the checker, since rounding decides.
+    """
+    from eqverify.checker.whole import no_input
+
+    return _seen(network, specification, build_unsat(files, {"eqverify": version()}, cases), no_input)
+
+
+def certify_input(
+    network: Network, specification: Specification, files: Mapping[str, str], case: int, inputs: Sequence[Fraction]
+) -> bytes | None:
+    """The proof that an input of a case, from 0, satisfies a property, checked; arguments as for `certify_no_input`.
+
+    Returns:
+        None where the checker does not see it: the network is too large for exact arithmetic.
+    """
+    from eqverify.checker.whole import one_input
+
+    return _seen(network, specification, build_sat(files, {"eqverify": version()}, case + 1, inputs), one_input)
+
+
+def _seen(
+    network: Network,
+    specification: Specification,
+    data: bytes,
+    claim: Callable[[Network, Specification, Floats, Reader], None],
+) -> bytes | None:
+    """A proof, if the checker verifies it."""
+    from eqverify.checker.numbers import Floats
+    from eqverify.checker.reader import Reader
+
+    try:
+        claim(network, specification, Floats(), Reader(data, network))
+    except EqverifyError:
+        return None
+    return data

@@ -47,11 +47,13 @@ class AssumptionBounder:
         assumed: the constraints, one at least.
         attempt: tries inputs; the search is over once one is found.
         known: intervals (1, n) of nodes that hold where the constraints do: what excludes them misses.
-        repeatable: whether a checker must find the same of a box by itself: without what its parents know, with bounds
-            that do not depend on other boxes, and without combinations of constraints but the sum.
         leaf: decides boxes on which few units are open; of each batch, those nearest to being decided are tried.
         slack: what constraints are relaxed by, which may be less on smaller boxes; nothing by default.
         batch: boxes bounded together, at most.
+
+    Attributes:
+        weights: (boxes, constraints) for each batch that was bounded, in order: those of the combination that gave the
+            bound.  With them a checker finds the same, since bounds do not depend on other boxes of the batch.
     """
 
     def __init__(
@@ -61,26 +63,25 @@ class AssumptionBounder:
         attempt: Attempt,
         *,
         known: Bounds | None = None,
-        repeatable: bool = False,
         leaf: Leaf | None = None,
         slack: Slack | None = None,
         batch: int = 256,
     ) -> None:
         self.network, self.assumed, self.attempt = network, assumed, attempt
-        self.known, self.repeatable, self.leaf = known or {}, repeatable, leaf
-        self.slack = slack
+        self.known, self.leaf, self.slack = known or {}, leaf, slack
         self.batch = min(batch, most_boxes(network))
         self.units = UnitPlaces.of(network)
         self.found = False
+        self.weights: list[FloatArray] = []
 
     def bound(self, boxes: Boxes) -> Bounded:
         """As `Bounder.bound`."""
         # units of known sign get no bounds but intervals: a slack would be that of the box that gave the sign
-        alone = self.repeatable or self.slack is not None
-        inherited = None if alone else self.units.told(boxes.signs)
-        bounds = crown_bounds(self.network, boxes.lower, boxes.upper, inherited, alone=self.repeatable)
+        inherited = None if self.slack is not None else self.units.told(boxes.signs)
+        bounds = crown_bounds(self.network, boxes.lower, boxes.upper, inherited, alone=True)
         ground = ground_of(self.network, bounds)
         upper, slopes, weights = self._combine(ground, boxes)
+        self.weights.append(weights)
         if self.slack is not None:
             upper = self._relaxed(upper, weights, bounds, self.slack)
         sizes = np.einsum("kr,krn->kn", weights, steepness(ground, self._rows(), len(self.assumed)))
@@ -145,13 +146,14 @@ class AssumptionBounder:
         found = self._pull(ground, each[None])
         slopes, best = input_slopes(ground, found), np.argmin(found.upper, axis=1)
         upper, slope, weights = found.upper[rows, best], slopes[rows, best], each[best]
-        if self.repeatable or count == 1 or (upper < 0).all():
+        if count == 1 or (upper < 0).all():
             return upper, slope, weights
-        weights = _weights(found.upper[:, :count], slopes[:, :count], boxes, weights)
-        joint = self._pull(ground, weights[:, None, :])
-        better = joint.upper[:, 0] < upper
+        mixed = _weights(found.upper[:, :count], slopes[:, :count], boxes, weights)
+        joint = self._pull(ground, mixed[:, None, :])
+        better = (joint.upper[:, 0] < upper)[:, None]
         joint_slope = input_slopes(ground, joint)[:, 0]
-        return np.minimum(upper, joint.upper[:, 0]), np.where(better[:, None], joint_slope, slope), weights
+        upper = np.minimum(upper, joint.upper[:, 0])
+        return upper, np.where(better, joint_slope, slope), np.where(better, mixed, weights)
 
 
 def _weights(upper: FloatArray, slopes: FloatArray, boxes: Boxes, start: FloatArray) -> FloatArray:

@@ -30,6 +30,7 @@ class Cover:
         bounds: by pre-activation node, (1, n) the hull of what holds on the boxes; empty without boxes.
         bounded: how many boxes were bounded.
         tree: the halvings; its leaves are the boxes, and those that miss the set.
+        weights: (leaves, constraints) of the combinations that exclude these; 0 for those that were not bounded.
     """
 
     lower: FloatArray
@@ -37,6 +38,7 @@ class Cover:
     bounds: Bounds
     bounded: int
     tree: SplitTree
+    weights: FloatArray
 
 
 def cover_set(
@@ -65,11 +67,14 @@ def cover_set(
     Returns:
         A cover of the set.  Trusted: float64 arithmetic, and `known`.
     """
-    bounder = AssumptionBounder(network, assumed, attempt, known=known, repeatable=True)
+    bounder = AssumptionBounder(network, assumed, attempt, known=known)
     roots = Boxes.roots(lower[None], upper[None], bounder.units.count, 1)
     search = BoxSearch(bounder, roots, order="goals")
     search.run(max_boxes, budget)
     search.record.add_leaves(search.queue.boxes)
+    tree = search.record.tree()
+    weights = np.zeros((tree.parent.size, len(assumed)))
+    weights[: search.boxes] = np.concatenate([np.zeros((0, len(assumed))), *bounder.weights])
     rest, kept, hull = search.left, [], dict[str, Interval]()
     for start in range(0, len(rest), bounder.batch):
         batch = rest.take(np.arange(start, min(start + bounder.batch, len(rest))))
@@ -83,4 +88,4 @@ def cover_set(
                 old = hull.get(name, Interval(low, high))
                 hull[name] = Interval(np.minimum(old.lower, low), np.maximum(old.upper, high))
     boxes = rest.take(np.zeros(len(rest), dtype=bool)).join(*kept)
-    return Cover(boxes.lower, boxes.upper, hull, search.boxes + len(rest), search.record.tree())
+    return Cover(boxes.lower, boxes.upper, hull, search.boxes + len(rest), tree, weights[tree.dimension < 0])

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from eqverify.arrays import FloatArray
 from eqverify.bounds import interval_bounds
 from eqverify.bounds.assumed import assumed_node
-from eqverify.domain import Assumption, assume
+from eqverify.domain import Assumption, Case, assume
 from eqverify.errors import InputError
 from eqverify.network import Network
 from eqverify.problem import Problem
@@ -33,10 +34,8 @@ def directed_problem(problem: Problem, case: int, index: int) -> Problem:
             hint="reduce without --for-property",
         )
     chosen = problem.cases[case]
-    rows, box = chosen.unsafe[index], chosen.polytope.box
-    bounds = interval_bounds(problem.network, box.lower[None], box.upper[None])
-    outputs = np.concatenate([bounds[port.source].magnitude[0] for port in problem.network.outputs])
-    assumed = assume(rows, box.magnitude, outputs)
+    rows = chosen.unsafe[index]
+    assumed = assume(rows, chosen.polytope.box.magnitude, output_reach(problem.network, chosen))
     specification = replace(problem.specification, cases=(replace(chosen, unsafe=(rows,)),))
     return replace(
         problem,
@@ -45,6 +44,13 @@ def directed_problem(problem: Problem, case: int, index: int) -> Problem:
         assumed=assumed,
         disjunct=(case + 1, index + 1),
     )
+
+
+def output_reach(network: Network, case: Case) -> FloatArray:
+    """(output_size,) bounds on |y| on the inputs of a case, by intervals."""
+    box = case.polytope.box
+    bounds = interval_bounds(network, box.lower[None], box.upper[None])
+    return np.concatenate([bounds[port.source].magnitude[0] for port in network.outputs])
 
 
 def with_rows(network: Network, assumed: Assumption) -> tuple[Network, str]:

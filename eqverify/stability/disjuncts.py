@@ -96,6 +96,7 @@ def prove_directed(
     solver_factory: SolverFactory | None = None,
     hints: Callable[[], HintSource | None] = lambda: None,
     record: bool = False,
+    row_proofs: bool = False,
     share: float = 1.0,
     searched: bool = False,
 ) -> tuple[Directed, ...]:
@@ -134,7 +135,7 @@ def prove_directed(
         )
     factory = solver_factory or ScipFactory(options.seed, -1 if options.node_limit is None else options.node_limit)
     regions = [
-        _Region(problem, (number, index), options, factory, hints, record=record)
+        _Region(problem, (number, index), options, factory, hints, record=record, row_proofs=row_proofs)
         for number, case in enumerate(problem.cases)
         for index in range(len(case.unsafe))
     ]
@@ -173,7 +174,7 @@ def _share_proofs(
         case = replace(case, unsafe=tuple(case.unsafe[one.place[1]] for one in own))
         asked = replace(problem, specification=replace(problem.specification, cases=(case,)))
         start = time.perf_counter()
-        found = _prove_rows(asked, budget.left * SHARED_SHARE / (len(numbers) - place), options, progress)
+        found = share_proof(asked, budget.left * SHARED_SHARE / (len(numbers) - place), options, progress)
         for one, closed in zip(own, found.closed, strict=True):
             one.learn(found, (time.perf_counter() - start) / len(own), closed=bool(closed))
             if one.status == "sat":
@@ -181,9 +182,14 @@ def _share_proofs(
     return True
 
 
-def _prove_rows(problem: Problem, seconds: float, options: StabilityOptions, progress: Progress) -> SharedProof:
+def share_proof(
+    problem: Problem, seconds: float, options: StabilityOptions, progress: Progress, *, quick: bool = False
+) -> SharedProof:
+    """One proof for all disjuncts of the one case of a problem, as `prove_rows`; it survives workers that die."""
     budget = Budget(max(seconds, _LEAST))
-    prove = partial(prove_rows, problem, seed=options.seed, progress=progress, node_limit=options.node_limit)
+    prove = partial(
+        prove_rows, problem, seed=options.seed, progress=progress, node_limit=options.node_limit, quick=quick
+    )
     try:
         return prove(budget.left, workers=options.workers)
     except LimitError:  # a worker process died: one that does without is slower, but lives
@@ -264,6 +270,7 @@ class _Region(Run):
         hints: Callable[[], HintSource | None],
         *,
         record: bool,
+        row_proofs: bool,
     ) -> None:
         self.place, own = place, directed_problem(problem, *place)
         (case,) = own.cases
@@ -273,6 +280,7 @@ class _Region(Run):
         super().__init__(
             own, options, silent, factory, IsaFactory(options.seed), SerialExecutor(), ignore,
             enough=lambda _: search.found is not None, make_falsifier=points, hints=hints, record=record,
+            row_proofs=row_proofs,
         )  # fmt: skip
         self.before: Facts | None = None
         self.shared: Facts | None = None

@@ -7,7 +7,7 @@ has a row that is positive.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,19 +15,22 @@ import numpy as np
 
 from eqverify.arrays import BoolArray
 from eqverify.bounds import Interval
-from eqverify.domain import Assumption, Domain, Polytope
+from eqverify.domain import Assumption, Domain, Polytope, condition_rows
 from eqverify.network import Network, Port, Relu
 from eqverify.problem import Problem, domain_problem
 from eqverify.progress import Progress
-from eqverify.stability.assumed import directed_problem, with_rows
+from eqverify.stability.assumed import output_reach, with_rows
 from eqverify.stability.facts import Evidence, Facts
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import WITHOUT_SOLVER, prove_stability
+from eqverify.stability.proofs import Proof
 from eqverify.stability.run import StageSpec
 from eqverify.stability.stages import rows
 
 _ROWS_SHARE = 0.2
 """Of the time, for the rows alone before anything is done for units, which costs more than rows need on many units."""
+
+_BOUNDS = (*WITHOUT_SOLVER[:2], WITHOUT_SOLVER[3])
 
 _PLAN = (
     *WITHOUT_SOLVER[:3],
@@ -46,11 +49,15 @@ class SharedProof:
         facts: about the units of the network, on the inputs of the case; they rest on arithmetic alone.  Some of the
             inputs that showed signs may satisfy a disjunct.
         evidence: what `closed` rests on.
+        asked: the network with the rows and a ReLU behind it, on the inputs of the case.
+        proofs: the steps, about `asked`.
     """
 
     closed: BoolArray
     facts: Facts
     evidence: Evidence
+    asked: Problem | None = None
+    proofs: tuple[Proof, ...] = ()
 
 
 def prove_rows(
@@ -61,6 +68,7 @@ def prove_rows(
     workers: int,
     progress: Progress,
     node_limit: int | None = None,
+    quick: bool = False,
 ) -> SharedProof:
     """Look for the signs of rows and units at once.
 
@@ -71,13 +79,13 @@ def prove_rows(
         workers: processes that branch on signs.
         progress: told of each stage.
         node_limit: not None where the result must be the same every time: stages are then ended by numbers of nodes.
+        quick: whether bounds are all that is tried.
 
     Returns:
         What was proved.  Trusted: float64 arithmetic.
     """
     (case,) = problem.cases
-    disjuncts = [directed_problem(problem, 0, index).assumed for index in range(len(case.unsafe))]
-    whole, members = _joined([assumed for assumed in disjuncts if assumed is not None])
+    whole, members = condition_rows(case.unsafe, case.polytope.box.magnitude, output_reach(problem.network, case))
     asked, source = _with_signs(problem.network, case.polytope, whole)
 
     def left(bounds: Mapping[str, Interval]) -> int:
@@ -92,7 +100,7 @@ def prove_rows(
 
     options = StabilityOptions(time_limit=seconds, seed=seed, workers=workers, node_limit=node_limit, split_inputs=0)
     branch = StageSpec("branch", partial(rows.branch_for_rows, few=few))
-    plan = (*_PLAN, branch) if node_limit is None else WITHOUT_SOLVER
+    plan = _BOUNDS if quick else (*_PLAN, branch) if node_limit is None else WITHOUT_SOLVER
     facts = prove_stability(asked, options, progress=progress, plan=plan, enough=enough)
     signs = facts.layers[-1]
     own = replace(
@@ -103,23 +111,7 @@ def prove_rows(
         proofs=(),
     )
     closed = np.asarray((members & (signs.lower > 0)).any(axis=1))
-    return SharedProof(closed, own, facts.weakest_evidence)
-
-
-def _joined(disjuncts: Sequence[Assumption]) -> tuple[Assumption, BoolArray]:
-    """All constraints of some disjuncts, each once, and (disjuncts, rows) which are whose.
-
-    One that always holds, 0 <= 1, is nobody's: there may be no others.
-    """
-    size = disjuncts[0].outputs.shape[1]
-    columns = [np.hstack([one.outputs, one.inputs, one.bound[:, None]]) for one in disjuncts]
-    always = np.zeros((1, columns[0].shape[1]))
-    always[0, -1] = 1.0
-    found, number = np.unique(np.concatenate([*columns, always]), axis=0, return_inverse=True)
-    owner = np.repeat(np.arange(len(disjuncts)), [len(one) for one in disjuncts])
-    members = np.zeros((len(disjuncts), len(found)), dtype=bool)
-    members[owner, number.ravel()[:-1]] = True
-    return Assumption(found[:, :size], found[:, size:-1], found[:, -1]), members
+    return SharedProof(closed, own, facts.weakest_evidence, asked, facts.proofs)
 
 
 def _with_signs(network: Network, polytope: Polytope, whole: Assumption) -> tuple[Problem, str]:

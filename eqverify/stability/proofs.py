@@ -115,9 +115,11 @@ class CoverProof:
 
     Attributes:
         tree: the boxes.
+        weights: (leaves, constraints) of the combinations that show that leaves miss these inputs.
     """
 
     tree: SplitTree
+    weights: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +134,19 @@ class BranchProof:
 
     known: Bounds
     part: int
+    result: BranchResult
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowProof:
+    """That a row of the disjunct is positive where its other constraints hold, by branching on signs.
+
+    Attributes:
+        row: its number among all constraints of the region, those on outputs first.
+        result: the bound, and tree with slopes and multipliers of the other constraints, in order.
+    """
+
+    row: int
     result: BranchResult
 
 
@@ -155,9 +170,8 @@ def claims_of(bounds: Bounds) -> list[Proof]:
     ]
 
 
-Proof: TypeAlias = (
-    DerivedProof | SlopesProof | SplitProof | LinearProof | BranchProof | SolverClaim | ZeroProof | CoverProof
-)
+Signs: TypeAlias = DerivedProof | SlopesProof | SplitProof | LinearProof | BranchProof
+Proof: TypeAlias = Signs | RowProof | SolverClaim | ZeroProof | CoverProof
 ProofListener: TypeAlias = Callable[[Proof], None]
 
 

@@ -74,6 +74,7 @@ class Run:
         make_falsifier: makes `falsifier` for the table; by default one that looks for signs.
         hints: makes a source of LP multipliers, or gives None for HiGHS.
         record: whether proofs are kept.
+        row_proofs: whether `RowProof`s may be among them.
         solver: name and version of the solver, once one was asked.
         emptied: what shows that the region is empty, and how; None as long as nothing does.
         claimed_empty: whether a solver says so.
@@ -91,6 +92,7 @@ class Run:
     make_falsifier: Callable[[FactTable], Falsifier] | None = None
     hints: Callable[[], HintSource | None] = lambda: None
     record: bool = True
+    row_proofs: bool = False
     proved: list[Proof] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
     solver: str = ""

@@ -142,9 +142,24 @@ def cut_cover(head, arrays):
 
 def root_only(head, arrays):
     (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
-    for key in ("parent", "side", "part", "dimension", "at"):
+    for key in ("parent", "side", "part", "dimension", "at", "mu"):
         arrays[tree[key]] = arrays[tree[key]][:1]
     arrays[tree["dimension"]][0] = -1
+
+
+def without_combinations(head, arrays):
+    (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
+    arrays[tree["mu"]].fill(0.0)
+
+
+def negative_combination(head, arrays):
+    (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
+    arrays[tree["mu"]].flat[-1] = -1.0
+
+
+def tiny_combination(head, arrays):
+    (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
+    arrays[tree["mu"]].flat[-1] = 1e-61
 
 
 def split_outside(head, arrays):
@@ -170,6 +185,9 @@ WRONG = [
     ("slopes", another_property, "certificate/digest"),
     ("cover", cut_cover, "certificate/tree"),
     ("cover", root_only, "check/not-empty"),
+    ("cover", without_combinations, "check/not-empty"),
+    ("cover", negative_combination, "certificate/negative"),
+    ("cover", tiny_combination, "certificate/tiny"),
     ("cover", split_outside, "check/tree-split"),
     ("cover", another_disjunct, "check/not-empty"),
 ]

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from eqverify.cli.commands.shared import Json, print_json
+from cyclopts import Parameter
+
+from eqverify.cli.commands.shared import Json, named_networks, print_json
+from eqverify.errors import UsageError
 
 
 def check(
     network: Path,
     query: Path,
-    reduced_or_certificate: Path,
+    reduced: Path | None = None,
     certificate: Path | None = None,
     /,
     *,
     arithmetic: Literal["float", "exact"] = "float",
+    relaxed: Path | None = None,
+    named: Annotated[list[str] | None, Parameter(name="--network", consume_multiple=False, negative="")] = None,
     json: Json = False,
 ) -> int:
-    """Verify a certificate, with code that shares nothing with the prover.
+    """Verify a certificate, or the proof of a verdict, with code that shares nothing with the prover.
 
+    That a property is unsat or sat (`verify --proof`), or that a disjunct is unsat: `check NETWORK PROPERTY PROOF`.
     Of a reduction, for the whole property or for one disjunct of its output condition: `check NETWORK PROPERTY REDUCED
-    CERTIFICATE`.  That a disjunct is unsat: `check NETWORK PROPERTY CERTIFICATE`.  Prints one line, `verified ...` or
-    `rejected CODE ...`; the exit status is 0 only for the first.
+    CERTIFICATE`.  Prints one line, `verified ...` or `rejected CODE ...`; the exit status is 0 only for the first.
 
     For example
 
@@ -35,20 +40,33 @@ def check(
         The original ONNX file.
     query:
         The VNN-LIB file.
-    reduced_or_certificate:
-        The reduced ONNX file, before its certificate; or a certificate alone, which says that a disjunct is unsat.
+    reduced:
+        The reduced ONNX file, before its certificate; or the proof, where that is all there is.
     certificate:
-        What `eqverify reduce --certificate` wrote.
+        What `eqverify verify --proof` or `eqverify reduce --certificate` wrote.
     arithmetic:
         float64 with a-priori error bounds, or exact rationals (slower).
+    relaxed:
+        The property that `eqverify reduce --property-out` wrote for REDUCED: see that it says no more than PROPERTY,
+        relaxed by eps.
+    named:
+        NAME=FILE for each network of a property about several: `check PROPERTY PROOF --network f=F --network g=G`.
     json:
         Print one JSON object instead of the line.
     """
     from eqverify.api.certificate import check as run
 
-    last = reduced_or_certificate
-    files = (None, last) if certificate is None else (last, certificate)
-    verdict = run(network, query, *files, arithmetic=arithmetic)
+    if named is not None:
+        if reduced is not None or certificate is not None or relaxed is not None:
+            raise UsageError(
+                "usage/networks", "with --network just a property and a proof are named", value=str(reduced)
+            )
+        verdict = run(named_networks(named), network, None, query, arithmetic=arithmetic)
+    elif reduced is None:
+        raise UsageError("usage/networks", "two files are a property and a proof, and --network is missing")
+    else:
+        files = (None, reduced) if certificate is None else (reduced, certificate)
+        verdict = run(network, query, *files, arithmetic=arithmetic, relaxed=relaxed)
     if json:
         print_json("check", verdict.as_dict())
     else:

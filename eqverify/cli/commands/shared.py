@@ -109,6 +109,21 @@ def require_outputs(outputs: Mapping[str, Path | str | None], inputs: Iterable[P
         taken[real] = f"that of {option}"
 
 
+def named_networks(options: list[str]) -> dict[str, str]:
+    """The networks by name.
+
+    Raises:
+        UsageError: `usage/networks`.
+    """
+    networks: dict[str, str] = {}
+    for option in options:
+        name, found, path = option.partition("=")
+        if not found or not path or name in networks:
+            raise UsageError("usage/networks", "a network is given as NAME=FILE, each name once", value=option)
+        networks[name] = path
+    return networks
+
+
 def _real(path: Path | str) -> Path:
     return Path(os.path.realpath(path))
 

@@ -16,6 +16,7 @@ from eqverify.cli.supervision import Note, since_start, supervise
 from eqverify.deciding.answer import Verification, timed_out
 from eqverify.deciding.options import VerifyOptions
 from eqverify.errors import UsageError
+from eqverify.files import write_files
 from eqverify.numerals import at_most
 from eqverify.options import keywords_of
 
@@ -37,6 +38,7 @@ def verify(
     network: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
     serialise_assignments: Path | None = None,
     result_file: Path | None = None,
+    proof: Path | None = None,
     backend: str = "scip",
     options: Annotated[VerifyOptions, Parameter(name="*", negative_iterable=())] = VerifyOptions(),
     json: Json = False,
@@ -60,6 +62,8 @@ def verify(
         Write the assignment into this folder, one ONNX tensor per variable, instead of printing it.
     result_file:
         Also write the answer as the competition wants it.
+    proof:
+        Write a proof of sat or unsat, which `eqverify check NETWORK PROPERTY PROOF` verifies; what has none is unknown.
     backend:
         scip[:milp], marabou, portfolio[:A,B], command:SCRIPT, or one of another package.
     options:
@@ -68,7 +72,7 @@ def verify(
         Print one JSON object instead.
     """
     query, networks = _files(network_or_query, query, network or [])
-    require_outputs({"--result-file": result_file}, (query, *map(Path, networks.values())))
+    require_outputs({"--result-file": result_file, "--proof": proof}, (query, *map(Path, networks.values())))
     timeout = options.timeout
     left = max(timeout - since_start(), timeout / 2)
     relus, claimed = Note(), Note()
@@ -92,9 +96,12 @@ def verify(
         decide = eq.verify  # loads all that it needs, which takes a while
         own = replace(options, timeout=max(left - (time.monotonic() - start), left / 2), workers=workers)
         told: dict[str, Any] = {"progress": progress, "counted": relus.write, "claimed": claimed.write}
+        told["proof"] = proof is not None
         answer = decide(parsed, networks, backend=backend, **keywords_of(own), **told)
     announce()
     _write(answer, result_file)
+    if proof is not None and answer.proof is not None:
+        write_files({proof: answer.proof})
     if json:
         print_json("verify", answer.as_dict(), options)
     else:

@@ -16,7 +16,7 @@ from eqverify.search.sign_branching import prove_signs
 from eqverify.search.sign_tree import Guide, SignQuery
 from eqverify.stability.assumed import with_rows
 from eqverify.stability.facts import Evidence
-from eqverify.stability.proofs import CoverProof, ZeroProof
+from eqverify.stability.proofs import CoverProof, RowProof, ZeroProof
 from eqverify.stability.run import Run
 from eqverify.stability.stages.arithmetic import alpha
 from eqverify.stability.stages.linear import lp
@@ -68,7 +68,7 @@ def cover(run: Run) -> None:
         budget=FOREVER if fixed else run.budget.part(SPLIT_SHARE),
         attempt=attempt,
     )
-    run.proofs(CoverProof(found.tree))
+    run.proofs(CoverProof(found.tree, found.weights))
     run.annotate(0, f"{found.bounded} boxes, {len(found.lower)} left")
     if not run.table.undecided():
         return
@@ -102,8 +102,8 @@ def _open_width(run: Run) -> float:
 
 
 def branch_rows(run: Run) -> None:
-    """Branching on signs for emptiness; certificates have no step for it."""
-    if not run.options.branch_nodes or run.record:
+    """Branching on signs for emptiness; certificates of single disjuncts have no step for it."""
+    if not run.options.branch_nodes or (run.record and not run.row_proofs):
         run.annotate(0, "left out")
         return
     fixed = run.options.node_limit is not None
@@ -129,6 +129,8 @@ def refute_rows(run: Run, budget: Budget, nodes: int) -> bool:
             budget=budget.share(rows.size - place), patience=float("inf"),
         )  # fmt: skip
         if found.proved:
+            if run.row_proofs:
+                run.proofs(RowProof(int(row), found))
             run.empty(Evidence.TREE, "branching on signs")
             return True
     return False

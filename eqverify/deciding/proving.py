@@ -1,0 +1,98 @@
+"""Verdicts with a proof: the search whose steps are recorded, case by case (specs/verification.md, V-9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from eqverify.arrays import FloatArray
+from eqverify.budget import Budget
+from eqverify.certificate import CaseProof
+from eqverify.deciding.splitting import SPLIT_INPUTS
+from eqverify.domain import Case, row_numbers
+from eqverify.problem import Problem
+from eqverify.progress import Progress
+from eqverify.stability.disjuncts import SHARED_SHARE, prove_directed, share_proof
+from eqverify.stability.joint_disjuncts import SharedProof
+from eqverify.stability.options import StabilityOptions
+from eqverify.stability.proofs import Proof
+
+Steps = tuple[Problem | None, Sequence[Proof]]
+
+_LEAST = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """A search for a proof that no input satisfies a property.
+
+    Attributes:
+        problem: network and property.
+        replays: by number of the case, what takes inputs (k, input_size) that may satisfy it; none for cases that are
+            known to have no input.
+        options: of the proofs of stability; their time is that of `cases`.
+        progress: told of what is done.
+    """
+
+    problem: Problem
+    replays: Mapping[int, Callable[[FloatArray], object]]
+    options: StabilityOptions
+    progress: Progress
+
+    def cases(self, budget: Budget) -> list[CaseProof] | None:
+        """The steps for each case; None where one is left open, or an input was met, which its replay knows."""
+        found = []
+        for number, case in enumerate(self.problem.cases):
+            proof = self._case(number, case, budget.share(len(self.problem.cases) - number))
+            if proof is None:
+                return None
+            found.append(proof)
+        return found
+
+    def _case(self, number: int, case: Case, budget: Budget) -> CaseProof | None:
+        every = list(range(len(case.unsafe)))
+        if not every:
+            return CaseProof((), None, (), ())
+        if number not in self.replays:
+            found = self._singly(number, case, every, budget, None)
+            return None if found is None else CaseProof((), None, list(found.values()), row_numbers(case.unsafe))
+        box = case.polytope.box
+        few = int((box.upper > box.lower).sum()) <= SPLIT_INPUTS
+        own = replace(self.problem, specification=replace(self.problem.specification, cases=(case,)))
+        shared = share_proof(own, budget.left * SHARED_SHARE, self.options, self.progress, quick=True)
+        if not (few or shared.closed.all()):  # bounds are quick, and often enough
+            shared = share_proof(own, budget.left * SHARED_SHARE, self.options, self.progress)
+        left = np.flatnonzero(~shared.closed).tolist()
+        found = self._singly(number, case, left, budget, shared) if left else {}
+        if found is None:
+            return None
+        useful = shared.closed.any() or not few
+        disjuncts = [found.get(k, (None, ())) for k in every]
+        steps = (shared.proofs, shared.asked) if useful else ((), None)
+        return CaseProof(*steps, disjuncts, row_numbers(case.unsafe))
+
+    def _singly(
+        self, number: int, case: Case, chosen: list[int], budget: Budget, shared: SharedProof | None
+    ) -> dict[int, Steps] | None:
+        """The steps for some disjuncts, each by itself, after what is shared."""
+        own = replace(case, unsafe=tuple(case.unsafe[k] for k in chosen))
+        problem = replace(self.problem, specification=replace(self.problem.specification, cases=(own,)))
+        steps: dict[int, Steps] = {}
+        for one in prove_directed(
+            problem,
+            replace(self.options, time_limit=max(budget.left, _LEAST)),
+            facts=None if shared is None else shared.facts,
+            certified_only=True,
+            progress=self.progress,
+            record=True,
+            row_proofs=True,
+            searched=number in self.replays,
+        ):
+            if one.point is not None and number in self.replays:
+                self.replays[number](one.point[None])
+            if one.status != "unsat":
+                return None
+            steps[chosen[one.index]] = one.problem, one.proofs
+        return steps
