@@ -1,7 +1,7 @@
 """A second producer of proofs of verdicts, written from specs/certificate.md: plain CROWN and halved boxes.
 
-It has a few lines of its own for ONNX (a chain of Gemm, MatMul, Add, Sub and Relu), VNN-LIB 1.0 (a box of inputs, rows
-c y <= d of outputs) and the file, and shares no code with eqverify.  It rounds nothing outwards; the checker does.
+It has a few lines of its own for ONNX (a chain of Gemm, MatMul, Add, Sub, Div and Relu), VNN-LIB 1.0 (a box of inputs,
+rows c y <= d of outputs) and the file, and shares no code with eqverify.  It rounds nothing outwards; the checker does.
 """
 
 import ast
@@ -39,6 +39,8 @@ def read_network(data):
             matrix, bias = first @ matrix, first @ bias + sum(told.get("beta", 1.0) * one.ravel() for one in more)
         elif node.op_type in ("Add", "Sub"):
             bias = bias + (1 if node.op_type == "Add" else -1) * first.ravel()
+        elif node.op_type == "Div":
+            matrix, bias = matrix / first.reshape(-1, 1), bias / first.ravel()
         elif node.op_type != "Flatten":
             raise ValueError(f"{node.op_type} is not read")
         value = node.output[0]
@@ -122,8 +124,7 @@ def cover_step(layers, box, own, arrays, most):
             boxes[-2][1, cut] = boxes[-1][0, cut] = nodes[number][4]
     columns = zip(("parent", "side", "part", "dimension", "at"), np.array(nodes).T, strict=True)
     tree = {key: add(arrays, "f8" if key == "at" else "i4", values) for key, values in columns}
-    leaves = sum(one[3] < 0 for one in nodes)
-    return {"kind": "cover", **tree, "mu": add(arrays, "f4", np.zeros((leaves, len(own))))}
+    return {"kind": "cover", **tree, "mu": add(arrays, "f4", np.zeros((len(nodes) // 2 + 1, len(own))))}
 
 
 def add(arrays, kind, values):

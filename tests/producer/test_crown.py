@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from eqverify.cli.main import run
 
-from ..vnncomp import vnncomp_root
+from ..vnncomp import OWN, vnncomp
 from . import crown
 
 MOST_LINES = 150
@@ -209,6 +209,21 @@ def test_wrong_files_are_rejected(change, checked):
     assert WRONG[change] in checked(network, properties["boxes"], changed(proof, change))
 
 
+NESTED = """(assert (or (>= Y_0 {0}) (and (>= Y_1 {1}) (or (<= Y_0 -{0}) (>= {2} Y_1) (>= Y_1 {1})))))
+(assert (or (and (>= Y_0 {0}) (>= Y_0 {0})) (and (or (>= Y_1 {1}) (<= {1} Y_1)))))
+"""
+
+
+def test_it_counts_and_orders_disjuncts_as_the_checker_does(checked):
+    """Nested, equal and repeated constraints, of which the first of each disjunct is the hard one."""
+    network, layers = chain(14)
+    first, second = (tops(layers) + 0.05).tolist()
+    query = (DECLARED + BOUNDS + NESTED.format(first, second, second - 0.5)).encode()
+    proof = crown.prove(network, query)
+    assert len(crown.read_property(query.decode())[1]) == 12
+    assert checked(network, query, proof) == "verified unsat"
+
+
 def test_its_heads_fit_the_schema():
     schema = jsonschema.Draft202012Validator(json.loads(Path("specs/certificate.schema.json").read_text("utf-8")))
     network, properties = closings(14)
@@ -234,6 +249,11 @@ def test_it_shares_no_code_and_is_small():
     ],
 )
 def test_it_proves_properties_of_the_competition(benchmark, model, query, checked):
-    found = [next((vnncomp_root() / benchmark).rglob(name)) for name in (f"{model}.onnx*", f"{query}.vnnlib*")]
+    found = [next(vnncomp(benchmark).rglob(name)) for name in (f"{model}.onnx*", f"{query}.vnnlib*")]
     network, text = (gzip.decompress(p.read_bytes()) if p.suffix == ".gz" else p.read_bytes() for p in found)
     assert checked(network, text, crown.prove(network, text)) == "verified unsat"
+
+
+def test_it_proves_a_property_of_a_trained_network(checked):
+    network, text = (path.read_bytes() for path in (OWN["tabular"].model, OWN["tabular"].properties[0]))
+    assert checked(network, text, crown.prove(network, text, most=5000)) == "verified unsat"
