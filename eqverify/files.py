@@ -37,6 +37,7 @@ def source_name(source: Source) -> str | None:
 
 
 _CHUNK = 1 << 22
+_NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
 _MOST_RATIO = 1032
 """Deflate packs at most so many bytes into one (zlib's technical notes)."""
 
@@ -174,6 +175,11 @@ def write_files(files: Mapping[Path, bytes | str]) -> None:
         for name in temporary.values():
             with contextlib.suppress(OSError):
                 name.unlink(missing_ok=True)
+
+
+def plain_name(name: str) -> str:
+    """A name that any file system allows."""
+    return "".join(c if c in _NAME_CHARACTERS else "_" for c in name)[:80]
 
 
 def make_folder(path: Path) -> None:

@@ -16,7 +16,8 @@ from eqverify.errors import InputError, Place, UsageError
 Key = tuple[str, str, str]
 """Category, network and property, as listed."""
 
-RESULTS = ("sat", "unsat", "unknown", "timeout", "error")
+SOLVED = ("sat", "unsat")
+RESULTS = (*SOLVED, "unknown", "timeout", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,23 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """The proof of a verdict, and what `eqverify check` says of it.
+
+    Attributes:
+        size: bytes.
+        seconds: wall time of the check, a process of its own.
+        verdict: what that says, "verified sat", "verified unsat" or "rejected CODE", or why it says nothing.
+    """
+
+    size: int
+    seconds: float
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """A result in the competition's format, and one column more.
+    """A result in the competition's format, and four columns more.
 
     Attributes:
         key: of the instance.
@@ -64,6 +80,7 @@ class Row:
         result: one of `RESULTS`.
         seconds: wall time of the run.
         claimed: disjuncts that a solver calls unsat and nothing else does; None where that is not known.
+        proof: of the result, where one was written.
     """
 
     key: Key
@@ -71,14 +88,23 @@ class Row:
     result: str
     seconds: float
     claimed: int | None = None
+    proof: Proof | None = None
+
+    @property
+    def proved(self) -> bool | None:
+        """Whether a proof of this very result is verified; None where `check` says nothing."""
+        if self.proof is None or not self.proof.verdict.startswith(("verified ", "rejected ")):
+            return None
+        return self.proof.verdict == f"verified {self.result}"
 
     def line(self) -> str:
         """As a line of a CSV file."""
         stream = io.StringIO()
-        claimed = "" if self.claimed is None else self.claimed
-        csv.writer(stream, lineterminator="\n").writerow(
-            [*self.key, f"{self.prepare:.3f}", self.result, f"{self.seconds:.3f}", claimed]
-        )
+        fields = [*self.key, f"{self.prepare:.3f}", self.result, f"{self.seconds:.3f}"]
+        fields.append("" if self.claimed is None else str(self.claimed))
+        if self.proof is not None:
+            fields += [str(self.proof.size), f"{self.proof.seconds:.3f}", self.proof.verdict]
+        csv.writer(stream, lineterminator="\n").writerow(fields)
         return stream.getvalue()
 
 
@@ -120,7 +146,7 @@ def read_expected(instances: Iterable[Instance]) -> dict[Key, str]:
 def read_results(path: Path) -> dict[Key, Row]:
     """The results in a file, the last of each instance; lines that are none, as a torn last one, are left out.
 
-    Lines without the last column, of earlier versions or of the competition, have results too.
+    Lines without the last columns, of earlier versions or of the competition, have results too.
     """
     rows: dict[Key, Row] = {}
     if not path.is_file():
@@ -128,11 +154,12 @@ def read_results(path: Path) -> dict[Key, Row]:
     text = path.read_text("utf-8", errors="replace")
     complete = text[: text.rfind("\n") + 1]
     for fields in csv.reader(io.StringIO(complete)):
-        if len(fields) in (6, 7) and fields[4] in RESULTS:
-            category, network, query, prepare, result, seconds, claimed = [*fields, ""][:7]
+        if len(fields) in (6, 7, 10) and fields[4] in RESULTS:
+            category, network, query, prepare, result, seconds, claimed, *proved = [*fields, ""][: max(7, len(fields))]
             key = category, network, query
             with contextlib.suppress(ValueError):
-                rows[key] = Row(key, float(prepare), result, float(seconds), int(claimed) if claimed else None)
+                proof = Proof(int(proved[0]), float(proved[1]), proved[2]) if proved else None
+                rows[key] = Row(key, float(prepare), result, float(seconds), int(claimed) if claimed else None, proof)
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from eqverify.trust import NOBODY, Names, Trusting
 
@@ -19,6 +20,7 @@ class BenchOptions(Trusting):
         scheduler: Address of a Dask scheduler, to run on its workers instead.
         seed: Of random points.
         trust: As for verify; such a run has results of its own.
+        proofs: Keep a proof of each verdict in this folder, and check it; such a run has results of its own.
     """
 
     backend: str = "scip"
@@ -28,3 +30,4 @@ class BenchOptions(Trusting):
     scheduler: str | None = None
     seed: int = 0
     trust: Names = NOBODY
+    proofs: Path | None = None

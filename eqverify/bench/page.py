@@ -6,8 +6,8 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
-from eqverify.bench.instances import Instance, Key, Row
-from eqverify.bench.scoring import SOLVED, is_wrong, score
+from eqverify.bench.instances import SOLVED, Instance, Key, Row
+from eqverify.bench.scoring import is_wrong, score
 from eqverify.report.sweep import cactus, layer_bars, page, scatter, table
 
 _LONGEST = 60
@@ -60,8 +60,9 @@ def _sums(instances: list[Instance], runs: Runs, expected: Mapping[Key, str]) ->
         own = [instance for instance in instances if category in (instance.category, "all")]
         for name, rows in runs.items():
             found = score(own, rows, expected)
-            lines.append([category, name, found.instances, found.solved, len(found.wrong), found.claimed, found.par2])
-    return table(["category", "run", "instances", "solved", "wrong", "claimed", "PAR-2"], lines)
+            counts = [found.instances, found.solved, len(found.wrong), found.claimed, found.par2]
+            lines.append([category, name, *counts, str(found.proofs or "")])
+    return table(["category", "run", "instances", "solved", "wrong", "claimed", "PAR-2", "proofs"], lines)
 
 
 def _instances(
@@ -76,7 +77,7 @@ def _instances(
         row = rows.get(instance.key)
         if row is None:
             continue
-        if is_wrong(row, expected):
+        if is_wrong(row, expected) or row.proved is False:
             wrong.append(len(lines))
         said = details.get(instance.key, {})
         after = said.get("relus_after")
@@ -84,9 +85,10 @@ def _instances(
         basis = ", ".join(said.get("evidence") or []) or said.get("reason", "")
         claimed = "" if row.claimed is None else row.claimed
         outcome = [expected.get(instance.key, ""), row.seconds, said.get("backend", ""), basis, claimed, relus]
-        lines.append([*instance.key, row.result, *outcome, layer_bars(said.get("layers") or [])])
+        proof = ["", "", ""] if row.proof is None else [row.proof.verdict, row.proof.size, row.proof.seconds]
+        lines.append([*instance.key, row.result, *outcome, layer_bars(said.get("layers") or []), *proof])
     header = ["category", "network", "property", "result", "expected", "seconds", "by", "basis", "claimed"]
-    return table([*header, "ReLUs", "kept"], lines, wrong)
+    return table([*header, "ReLUs", "kept", "proof", "bytes", "seconds of check"], lines, wrong)
 
 
 def _short(name: str) -> str:

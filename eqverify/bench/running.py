@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from eqverify.bench.instances import Instance, Row
+from eqverify.bench.instances import SOLVED, Instance, Key, Proof, Row
 from eqverify.deciding.child import run_group
 from eqverify.errors import EqverifyError
+from eqverify.files import make_folder, plain_name
 from eqverify.trust import NOBODY, Trust
 
 _GRACE = 5.0
 """Seconds after the limit until the process is killed; an answer after the limit counts as a timeout anyway."""
+
+_CHECK_SHARE = 2.0
+"""Of an instance's limit, that its check may take."""
 
 _COMPETITION = {"timed-out": "timeout"}
 
@@ -31,6 +37,7 @@ class Settings:
         seed: likewise.
         workers: processes of each run; None for as many as `verify` finds useful.
         trust: whose claims are used, as for `verify`.
+        proofs: absolute path of the folder for proofs, which the workers of a cluster share; None for no proofs.
     """
 
     backend: str
@@ -38,6 +45,7 @@ class Settings:
     seed: int = 0
     workers: int | None = None
     trust: Trust = NOBODY
+    proofs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +75,45 @@ def run_instance(instance: Instance, settings: Settings, stop: threading.Event |
     except EqverifyError as error:
         return Outcome(Row(instance.key, time.perf_counter() - start, "error", 0.0), {"reason": error.code})
     prepare = time.perf_counter() - start
-    command = [sys.executable, "-m", "eqverify", "verify", str(query), "--network", f"={network}", "--json"]
+    command = ["verify", str(query), "--network", f"={network}", "--json"]
     command += ["--timeout", str(instance.timeout), "--backend", settings.backend, "--seed", str(settings.seed)]
     command += [] if settings.reduction else ["--no-reduction"]
     command += [] if settings.workers is None else ["--workers", str(settings.workers)]
     command += ["--trust", ",".join(sorted(settings.trust))] if settings.trust else []
+    proof = None if settings.proofs is None else proof_file(Path(settings.proofs), instance.key)
+    if proof is not None:
+        make_folder(proof.parent)
+        proof.unlink(missing_ok=True)
+        command += ["--proof", str(proof)]
+    output, failure, seconds = _run(command, instance.timeout + _GRACE, stop)
+    result, details = _judge(output, failure, seconds > instance.timeout)
+    checked = None
+    if proof is not None and result in SOLVED and proof.is_file():
+        limit = _CHECK_SHARE * instance.timeout + _GRACE
+        output, failure, taken = _run(["check", str(network), str(query), str(proof)], limit, stop)
+        checked = Proof(proof.stat().st_size, taken, _checked(output, failure))
+    return Outcome(Row(instance.key, prepare, result, seconds, details.get("claimed"), checked), details)
+
+
+def proof_file(folder: Path, key: Key) -> Path:
+    """Where the proof of an instance is kept, by category; names of files can be alike, so that a digest is added."""
+    category, *names = key
+    plain = "-".join(Path(name).name.split(".")[0] for name in names)
+    digest = hashlib.sha256("\0".join(key).encode()).hexdigest()
+    return folder / plain_name(category) / f"{plain_name(plain)}-{digest[:8]}.proof"
+
+
+def _run(words: list[str], limit: float, stop: threading.Event | None) -> tuple[str, str, float]:
+    """What a command of ours writes, why it failed, and its wall time in seconds."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="eqverify-", ignore_cleanup_errors=True) as folder:
-        output, failure = run_group(command, instance.timeout + _GRACE, folder, stop=stop)
-    seconds = time.perf_counter() - start
-    result, details = _judge(output, failure, seconds > instance.timeout)
-    return Outcome(Row(instance.key, prepare, result, seconds, details.get("claimed")), details)
+        output, failure = run_group([sys.executable, "-m", "eqverify", *words], limit, folder, stop=stop)
+    return output, failure, time.perf_counter() - start
+
+
+def _checked(output: str, failure: str) -> str:
+    """What `check` says, "verified sat" or "rejected CODE", or why it says nothing."""
+    return " ".join(output.split()[:2]) if failure in ("", "exit status 1") else failure
 
 
 def _judge(output: str, failure: str, late: bool) -> tuple[str, dict[str, Any]]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from eqverify.cli.main import run
+
 from .bench_helpers import benchmark
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "vnncomp"
@@ -41,6 +43,22 @@ def test_an_instance_is_prepared_and_run(family, tmp_path, name, verdict):
     done = call("run_instance.sh", "v1", "family", *files, result, 30, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert result.read_text().splitlines()[0] == verdict
+
+
+def test_proofs_go_to_a_folder_and_verify(family, tmp_path):
+    """The name says what it is about; what was left there from an earlier run goes."""
+    files, result = (family / "onnx" / "net.onnx", family / "vnnlib" / "low.vnnlib"), tmp_path / "out.txt"
+    arguments, told = ("v1", "fam/ily", *files, result, 30), {"EQVERIFY_PROOFS": "my proofs"}
+    done = call("run_instance.sh", *arguments, cwd=tmp_path, **told)
+    assert result.read_text() == "unsat\n", done.stderr
+    (proof,) = tmp_path.glob("my proofs/*/*")
+    assert proof.parent.name == "fam_ily"
+    assert proof.name.startswith("net.onnx-low.vnnlib-")
+    assert proof.suffix == ".proof"
+    assert run(["check", *(f"{path}.gz" for path in files), str(proof)]) == 0
+    call("run_instance.sh", *arguments, cwd=tmp_path, **told, EQVERIFY_BACKEND="none")
+    assert result.read_text() == "error\n"
+    assert not proof.exists()
 
 
 PAIR = """(vnnlib-version <2.0>)

@@ -13,9 +13,9 @@ from dataclasses import replace
 import pytest
 
 from eqverify.bench import running, sweep
-from eqverify.bench.instances import Row, read_details, read_expected, read_instances, read_results
+from eqverify.bench.instances import Proof, Row, read_details, read_expected, read_instances, read_results
 from eqverify.bench.page import sweep_page
-from eqverify.bench.running import Outcome, Settings, run_instance
+from eqverify.bench.running import Outcome, Settings, proof_file, run_instance
 from eqverify.bench.scoring import score
 from eqverify.bench.sweep import LocalPool, run_sweep
 from eqverify.cli.main import run
@@ -302,3 +302,71 @@ def test_damaged_lines_of_results_are_left_out(tmp_path):
     assert [key[2] for key in read_results(path)] == ["c", "e"]
     path.write_bytes(b'[1]\n\xff\n{"key": ["a", "b", "c"], "limit": 1}\n{"key": 3}\n')
     assert list(read_details(path)) == [("a", "b", "c")]
+
+
+PROVED = Proof(1000, 2.0, "verified unsat")
+
+
+def proved(instances, *proofs):
+    """Results unsat in 4 s, each with its proof."""
+    return {i.key: Row(i.key, 0.0, "unsat", 4.0, 0, proof) for i, proof in zip(instances, proofs, strict=False)}
+
+
+def test_proofs_are_counted_by_what_check_says_of_them(instances):
+    too_slow = Proof(3000, 8.0, "time limit")
+    found = score(instances, proved(instances, PROVED, None, too_slow, PROVED), {}).proofs
+    assert (found.verified, found.none, found.open, found.rejected) == (2, 1, (instances[2].key,), ())
+    assert (found.median_bytes, found.largest_bytes) == (1000, 3000)
+    assert (found.median_ratio, found.largest_ratio) == (0.5, 2.0)
+    assert score(instances, proved(instances, None, None), {}).proofs is None
+
+
+@pytest.mark.parametrize("verdict", ["rejected check/not-empty", "verified sat"])
+def test_a_proof_that_is_rejected_or_shows_something_else_fails_the_command(instances, tmp_path, capsys, verdict):
+    rows = proved(instances, PROVED, replace(PROVED, verdict=verdict))
+    assert score(instances, rows, {}).proofs.rejected == (instances[1].key,)
+    (tmp_path / "r.csv").write_text("".join(row.line() for row in rows.values()))
+    limits = [json.dumps({"key": list(key), "limit": 30.0}) for key in rows]
+    (tmp_path / "r.jsonl").write_text("".join(f"{line}\n" for line in limits))
+    assert run(["bench", "-o", str(tmp_path), "--report-only"]) == 1
+    said = capsys.readouterr()
+    assert "1 proofs verified, 1 rejected, 0 not judged, 0 verdicts without" in said.out
+    assert "bench/rejected" in said.err
+    assert verdict in (tmp_path / "report.html").read_text()
+
+
+def test_results_with_proofs_are_read_as_they_are_written(instances, tmp_path):
+    rows = proved(instances, PROVED, None, Proof(3, 0.5, "rejected certificate/digest"))
+    (tmp_path / "r.csv").write_text("".join(row.line() for row in rows.values()) + "a,b,c,0.1,unsat,1.0,0,x,1.0,y\n")
+    assert read_results(tmp_path / "r.csv") == rows
+    assert [row.proved for row in rows.values()] == [True, None, False]
+
+
+def test_proofs_of_a_sweep_are_kept_and_checked(tmp_path, capsys):
+    """In a run of its own, whose proofs are what `check` verifies."""
+    lists, output, folder = benchmark(tmp_path / "family", ("low",)), tmp_path / "out", tmp_path / "proofs"
+    assert run(["bench", str(lists), "-o", str(output), "--proofs", str(folder)]) == 0
+    assert "scip, with reduction, with proofs: 1 proofs verified, 0 rejected" in capsys.readouterr().out
+    (row,) = read_results(output / "scip-with-proofs.csv").values()
+    proof = proof_file(folder / "scip-with", row.key)
+    assert row.proof.verdict == "verified unsat"
+    assert row.proof.size == proof.stat().st_size
+    network, query = tmp_path / "family" / "onnx" / "net.onnx.gz", tmp_path / "family" / "vnnlib" / "low.vnnlib.gz"
+    assert run(["check", str(network), str(query), str(proof)]) == 0
+
+
+def test_a_proof_of_an_earlier_run_is_not_taken_for_one_of_this(instances, tmp_path):
+    settings = replace(SETTINGS, backend="command:/none", proofs=str(tmp_path / "proofs"))
+    left = proof_file(tmp_path / "proofs", instances[0].key)
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"left over")
+    broken = replace(instances[0], timeout=1e-3)
+    outcome = run_instance(broken, settings)
+    assert outcome.row.proof is None
+    assert not left.exists()
+
+
+def test_proofs_of_instances_with_alike_names_have_files_of_their_own(tmp_path):
+    keys = [("a", "onnx/n.onnx", "v/p.vnnlib"), ("a", "other/n.onnx", "v/p.vnnlib"), ("a", "../n.onnx", "v/p.q.vnnlib")]
+    assert len({proof_file(tmp_path, key) for key in keys}) == 3
+    assert all(proof_file(tmp_path, key).parent == tmp_path / "a" for key in keys)

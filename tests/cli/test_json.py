@@ -22,7 +22,7 @@ CALLS = [
     "equiv net.onnx net.onnx prop.vnnlib --epsilon 0.5",
     "info net.onnx prop.vnnlib",
     "passes",
-    "bench list.csv -o results --without-reduction",
+    "bench list.csv -o results --without-reduction --proofs kept",
 ]
 
 

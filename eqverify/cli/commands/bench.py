@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,9 +21,8 @@ from eqverify.errors import RejectedError, UsageError
 if TYPE_CHECKING:
     from eqverify.bench.instances import Instance, Row
     from eqverify.bench.running import Settings
+    from eqverify.bench.scoring import Score
     from eqverify.bench.sweep import Pool
-
-_FILE_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
 
 
 def bench(
@@ -64,7 +63,6 @@ def bench(
     """
     from eqverify.bench.instances import read_details, read_expected, read_instances, read_results, recorded_instances
     from eqverify.bench.page import sweep_page
-    from eqverify.bench.running import Settings
     from eqverify.bench.scoring import score
     from eqverify.bench.sweep import run_sweep
     from eqverify.files import atomic_write, make_folder, sole_writer
@@ -84,10 +82,7 @@ def bench(
             files = {path.stem: path for path in sorted(output.glob("*.csv"))}
             runs = {name: read_results(path) for name, path in files.items()}
         else:
-            own = None if options.workers == 1 and options.scheduler is None else 1
-            settings = [
-                Settings(options.backend, reduction, options.seed, own, options.believed) for reduction in modes
-            ]
+            settings = _settings(options, modes)
             files = {_run_name(one): output / f"{_file_name(one)}.csv" for one in settings}
             pool = _pool(options)
             with _interruptible(output):
@@ -104,16 +99,41 @@ def bench(
         told = {name: {**asdict(s), "wrong": [list(key) for key in s.wrong]} for name, s in sums.items()}
         print_json("bench", {"runs": told})
     else:
-        for name, s in sums.items():
-            found = f"{s.solved} of {s.instances} solved, {len(s.wrong)} wrong, {s.claimed} claimed"
-            print(f"{name}: {found}, PAR-2 {s.par2:.2f} s")
+        _print(sums)
+    return _status(sums)
+
+
+def _settings(options: BenchOptions, modes: list[bool]) -> list[Settings]:
+    """One for each mode, with or without reduction; each keeps its proofs in a folder of its own."""
+    from eqverify.bench.running import Settings
+
+    own = None if options.workers == 1 and options.scheduler is None else 1
+    settings = [Settings(options.backend, reduction, options.seed, own, options.believed) for reduction in modes]
+    if options.proofs is None:
+        return settings
+    folder = options.proofs.absolute()
+    return [replace(one, proofs=str(folder / _file_name(one))) for one in settings]
+
+
+def _print(sums: dict[str, Score]) -> None:
+    for name, s in sums.items():
+        found = f"{s.solved} of {s.instances} solved, {len(s.wrong)} wrong, {s.claimed} claimed"
+        print(f"{name}: {found}, PAR-2 {s.par2:.2f} s")
+        if s.proofs is not None:
+            print(f"{name}: {s.proofs}")
+
+
+def _status(sums: dict[str, Score]) -> int:
+    """The exit status, that of an error where a verdict is wrong, or a proof; stderr says which."""
     wrong = ["/".join(key) for s in sums.values() for key in s.wrong]
-    if not wrong:
-        return 0
-    print(
-        RejectedError("bench/wrong", "verdicts differ from the expected ones", value=", ".join(wrong)), file=sys.stderr
-    )
-    return RejectedError.exit_status
+    rejected = ["/".join(key) for s in sums.values() if s.proofs is not None for key in s.proofs.rejected]
+    if wrong:
+        value = ", ".join(wrong)
+        print(RejectedError("bench/wrong", "verdicts differ from the expected ones", value=value), file=sys.stderr)
+    if rejected:
+        value = ", ".join(rejected)
+        print(RejectedError("bench/rejected", "proofs of verdicts are rejected", value=value), file=sys.stderr)
+    return RejectedError.exit_status if wrong or rejected else 0
 
 
 def _matching(listed: list[Instance], pattern: str) -> list[Instance]:
@@ -160,16 +180,16 @@ def _pool(options: BenchOptions) -> Pool:
 
 def _run_name(settings: Settings) -> str:
     trusted = f", trusting {','.join(sorted(settings.trust))}" if settings.trust else ""
-    return f"{settings.backend}, {'with' if settings.reduction else 'without'} reduction{trusted}"
+    proofs = "" if settings.proofs is None else ", with proofs"
+    return f"{settings.backend}, {'with' if settings.reduction else 'without'} reduction{trusted}{proofs}"
 
 
 def _file_name(settings: Settings) -> str:
-    trusted = f"-trusting-{_plain(','.join(sorted(settings.trust)))}" if settings.trust else ""
-    return f"{_plain(settings.backend)}-{'with' if settings.reduction else 'without'}{trusted}"
+    from eqverify.files import plain_name
 
-
-def _plain(name: str) -> str:
-    return "".join(c if c in _FILE_CHARACTERS else "_" for c in name)[:80]
+    trusted = f"-trusting-{plain_name(','.join(sorted(settings.trust)))}" if settings.trust else ""
+    proofs = "" if settings.proofs is None else "-proofs"
+    return f"{plain_name(settings.backend)}-{'with' if settings.reduction else 'without'}{trusted}{proofs}"
 
 
 def _report(row: Row, done: int, total: int, left: float) -> None:
