@@ -30,7 +30,7 @@ class Problem:
 
     >>> import eqverify as eq
     >>> problem = eq.load_problem(*eq.example_files())
-    >>> problem.network.relu_count, problem.domain.size
+    >>> problem.relu_count, problem.domain.size
     (120, 64)
 
     Attributes:
@@ -98,6 +98,11 @@ class Problem:
     def relu_count(self) -> int:
         """ReLUs before anything was done: of the file where the network was read from one."""
         return self.network.relu_count + self.reading.folded
+
+    @property
+    def parameter_count(self) -> int:
+        """Likewise weights."""
+        return self.network.parameter_count + self.reading.folded_weights
 
     @property
     def cases(self) -> tuple[Case, ...]:

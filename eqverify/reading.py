@@ -26,6 +26,7 @@ class Reading:
             what is said about the network (specs/onnx.md).
         model: gives the bytes of the file; None where there is none.
         folded: ReLUs of the file that the network does without, being superfluous for all inputs (M-6).
+        folded_weights: weights that went with them.
         unmodelled: operators of the file whose rounding in a run its network does not tell, so that nothing is said
             about runs (specs/runtime.md); a network made in memory has no run.
     """
@@ -36,6 +37,7 @@ class Reading:
     rounded: tuple[str, ...] = ()
     model: Model | None = field(default=None, repr=False, compare=False)
     folded: int = 0
+    folded_weights: int = 0
     unmodelled: tuple[str, ...] = ("no file",)
 
     def compare(self, points: FloatArray) -> None:

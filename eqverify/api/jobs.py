@@ -33,6 +33,15 @@ class OnProblems(Protocol[P, Result_co]):
 
 def on_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnProblems[P, Result_co]:
     """Decorates a job on a problem: it then takes what makes one, too."""
+    return _taking_models(job, as_stored=False)
+
+
+def on_stored_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnProblems[P, Result_co]:
+    """As `on_problems`, for a job that says something of single units: those of the file (M-6)."""
+    return _taking_models(job, as_stored=True)
+
+
+def _taking_models(job: Callable[Concatenate[Problem, P], Result_co], *, as_stored: bool) -> OnProblems[P, Result_co]:
 
     @wraps(job)
     def run(model: Problem | Model, inputs: Inputs | None = None, /, **chosen: Any) -> Result_co:
@@ -43,7 +52,9 @@ def on_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnProblems
                 value=f"{type(model).__name__} and {type(inputs).__name__}",
                 hint="eqverify.reduce(problem), or eqverify.reduce(model, property)",
             )
-        problem = model if isinstance(model, Problem) else load_problem(model, cast(Inputs, inputs))
+        problem = model
+        if not isinstance(problem, Problem):
+            problem = load_problem(problem, cast(Inputs, inputs), as_stored=as_stored)
         return cast(Callable[..., Result_co], job)(problem, **chosen)
 
     own = inspect.signature(job).parameters.values()

@@ -37,7 +37,7 @@ Inputs: TypeAlias = "str | Path | Query | Specification | Domain | tuple[ArrayLi
 
 @IEEE
 def load_network(path: Source) -> Network:
-    """Read an ONNX model (``.onnx``, ``.onnx.gz``, or what such a file holds).
+    """Read an ONNX model (``.onnx``, ``.onnx.gz``, or what such a file holds), with every unit that it has.
 
     >>> import eqverify as eq
     >>> network = eq.load_network(eq.example_files().network)
@@ -51,11 +51,13 @@ def load_network(path: Source) -> Network:
         InputError: it is malformed, or holds what is not supported; `read/differs` where onnxruntime computes something
             else at some points with components between -1 and 1.
     """
-    return load_compared(path, None)[0]
+    front = load_whole(path).unit_by_unit()
+    compared(path, front, None)
+    return front.network
 
 
 def load_compared(network: Model, domain: Domain | None) -> tuple[Network, Reading]:
-    """A whole network, and how far it was compared with onnxruntime, on a domain or around zero.
+    """A whole network, normalised (M-6), and how far it was compared with onnxruntime, on a domain or around zero.
 
     Raises:
         UsageError, InputError: as `load_network`.
@@ -96,9 +98,14 @@ def compared(file: Source, front: Front, domain: Domain | None) -> Reading:
     from eqverify.export.comparison import probe_points
 
     network = front.as_stored
-    folded = network.relu_count - front.network.relu_count
-    probe, unmodelled = partial(_compare, file, front), front.unmodelled
-    reading = Reading(probe, reason="", rounded=front.rounded, folded=folded, unmodelled=unmodelled)
+    reading = Reading(
+        partial(_compare, file, front),
+        reason="",
+        rounded=front.rounded,
+        folded=network.relu_count - front.network.relu_count,
+        folded_weights=network.parameter_count - front.network.parameter_count,
+        unmodelled=front.unmodelled,
+    )
     if front.open_ends and domain is not None and domain.size == network.input_size:
         _require_range(file, front, domain)
     if domain is None or domain.size == network.input_size:
@@ -165,7 +172,7 @@ def load_query(path: str | Path) -> Query:
 
 
 @IEEE
-def load_problem(network: Model, query: Inputs) -> Problem:
+def load_problem(network: Model, query: Inputs, *, as_stored: bool = False) -> Problem:
     """A network with the property it is to be judged on.
 
     >>> import eqverify as eq
@@ -182,6 +189,8 @@ def load_problem(network: Model, query: Inputs) -> Problem:
         query: a property: path, query or specification; or inputs without a condition on outputs: a domain (`ball`),
             or a pair of arrays (lower, upper), in row-major order, of whatever shape.  Numbers that are no float64
             are rounded outwards.
+        as_stored: whether the network has every unit of its file, as what is said about single units should; else units
+            that others make superfluous everywhere are gone (M-6), as is best where the network is to be reduced.
 
     Raises:
         UsageError, InputError: as `load_network` and `load_query`; `problem/...` where the two do not fit;
@@ -195,6 +204,8 @@ def load_problem(network: Model, query: Inputs) -> Problem:
         return _problem(network, specification, files=_digests(property=query))
     front = read_front(network)  # first: what cannot be read has an error of its own
     files = _digests(network=network, property=query)
+    if as_stored:
+        front = front.unit_by_unit()
     problem = _problem(front.network, specification, tail=front.tail, files=files)
     reading = compared(network, front, problem.domain)
     return replace(problem, reading=replace(reading, model=partial(_same_bytes, network, files["network"])))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eqverify.api.jobs import on_problems
+from eqverify.api.jobs import on_stored_problems
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.budget import LONGEST, Budget
 from eqverify.errors import Place, UsageError
@@ -125,7 +125,7 @@ def ranges_suffix(path: str | Path) -> str:
     return suffix
 
 
-@on_problems
+@on_stored_problems
 @keywords(StabilityKeywords)
 @IEEE
 def prove_ranges(problem: Problem, options: StabilityKeywords) -> Ranges:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eqverify.api.jobs import on_problems
+from eqverify.api.jobs import on_stored_problems
 from eqverify.approximate.options import Method
 from eqverify.approximate.regions import LinearRegions, RegionKeywords
 from eqverify.approximate.regions import find_regions as find
@@ -96,7 +96,7 @@ class RegionReport:
         plot_regions(grid, plane, path, f"{bound}{count} linear regions, {shown}")
 
 
-@on_problems
+@on_stored_problems
 @keywords(RegionKeywords)
 @IEEE
 def find_regions(problem: Problem, options: RegionKeywords) -> RegionReport:

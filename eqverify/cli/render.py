@@ -134,7 +134,7 @@ def print_reduction(result: Reduction, output: object, seconds: Mapping[str, flo
     _print_table(_layer_table(result.layers))
     _print_stages(result.facts, seconds)
     share = f" ({100 * (before - after) / before:.1f} % removed)" if before else ""
-    old, new = result.problem.network.parameter_count, result.network.parameter_count
+    old, new = result.problem.parameter_count, result.network.parameter_count
     grown = "   more than before: --shape structured adds none" if new > old else ""
     pairs: list[tuple[str, object]] = [
         ("ReLUs", f"{before} -> {after}{share}"),

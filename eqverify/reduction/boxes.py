@@ -36,7 +36,7 @@ class BoxReductions(Reductions):
 
     def __repr__(self) -> str:
         after = ", ".join(str(reduction.network.relu_count) for reduction in self.reductions)
-        return f"<BoxReductions: {self.problem.network.relu_count} -> {after} ReLUs>"
+        return f"<BoxReductions: {self.problem.relu_count} -> {after} ReLUs>"
 
     @property
     def written(self) -> Sequence[Reduction]:

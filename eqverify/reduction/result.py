@@ -111,8 +111,8 @@ class Reduction:
     witness: FloatArray | None = None
 
     def __repr__(self) -> str:
-        old, new = self.problem.network, self.network
-        weights = f"{old.parameter_count} -> {new.parameter_count} weights"
+        new = self.network
+        weights = f"{self.problem.parameter_count} -> {new.parameter_count} weights"
         sizes = f"{self.problem.relu_count} -> {new.relu_count} ReLUs, {weights}"
         return f"<Reduction: {sizes}, eps {at_most(self.epsilon)}, {self.transformed.shape}>"
 
@@ -194,7 +194,7 @@ class Reduction:
             "certified": self.certified,
             "trust": sorted(self.facts.trust),
             "solver": self.facts.solver or None,
-            "parameters_before": self.problem.network.parameter_count,
+            "parameters_before": self.problem.parameter_count,
             "parameters_after": self.network.parameter_count,
             "stages": [stage.as_dict() for stage in self.facts.stages],
             "gained_nothing": self.facts.gained_nothing,

@@ -129,7 +129,9 @@ def stability(arguments: Sequence[str]) -> int:
     import eqverify as eq
 
     network, query, engine, seconds = arguments
-    facts = eq.prove_stability(eq.load_problem(network, query), engine=engine, time_limit=float(seconds))
+    facts = eq.prove_stability(
+        eq.load_problem(network, query, as_stored=True), engine=engine, time_limit=float(seconds)
+    )
     names = {status: status.name.lower() for status in eq.Status}
     layers = [
         {

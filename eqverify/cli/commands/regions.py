@@ -58,7 +58,7 @@ def regions(
     points = None if slice_through is None else read_points(slice_through)
     start = time.perf_counter()
     with shown_progress(options.time_limit) as progress:
-        problem = eq.load_problem(network, query)
+        problem = eq.load_problem(network, query, as_stored=True)
         result = eq.find_regions(problem, **keywords_of(options), progress=progress)
     if list_to is not None:
         result.save_list(list_to)

@@ -128,7 +128,9 @@ def _real(path: Path | str) -> Path:
     return Path(os.path.realpath(path))
 
 
-def local_problem_of(network: Path, query: Path | None, radius: float | None, around: str | None) -> Problem:
+def local_problem_of(
+    network: Path, query: Path | None, radius: float | None, around: str | None, *, as_stored: bool = False
+) -> Problem:
     """The problem of the files, on a ball where that is asked for.
 
     Raises:
@@ -144,8 +146,8 @@ def local_problem_of(network: Path, query: Path | None, radius: float | None, ar
             "usage/no-property", "a property is needed", hint="give a VNN-LIB file, or --radius and --around"
         )
     if query is None:
-        front = load_whole(network)
+        front = load_whole(network).unit_by_unit() if as_stored else load_whole(network)
         ball = local_problem(front.network, float(radius or 0), str(around))
         return replace(ball, reading=compared(network, front, ball.domain))
-    problem = load_problem(network, query)
+    problem = load_problem(network, query, as_stored=as_stored)
     return problem if radius is None or around is None else local_problem(problem, radius, around)

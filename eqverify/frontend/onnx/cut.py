@@ -6,7 +6,7 @@ model that is malformed or of wrong shapes is not cut; it is an error as ever.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 from onnx import helper
@@ -122,6 +122,10 @@ class Front:
     def as_stored(self) -> Network:
         """The network as the file says it, node by node."""
         return self.network if self.stored is None else self.stored
+
+    def unit_by_unit(self) -> Front:
+        """The same without what was done to the network behind reading it."""
+        return replace(self, network=self.as_stored, stored=None)
 
 
 def read_front(path: Source) -> Front:
