@@ -57,8 +57,16 @@ def test_the_network_of_a_problem_is_the_normalised_one(files):
     assert problem.reading.folded == 8
     assert "8 ReLUs less" in str(problem.reading)
     assert problem.relu_count == 15
-    assert eq.load_network(split).relu_count == 7
+    assert eq.load_network(split).relu_count == 15
     assert eq.load_problem(original, query).reading.folded == 0
+
+
+def test_what_is_said_of_single_units_is_about_those_of_the_file(files):
+    _, split, query = files
+    stored = eq.load_problem(split, query, as_stored=True)
+    assert stored.network.relu_count == stored.relu_count == 15
+    assert sum(layer.size for layer in eq.prove_stability(split, query, engine="crown").layers) == 15
+    assert sum(layer.size for layer in eq.prove_ranges(split, query, engine="crown").facts.layers) == 15
 
 
 def test_what_was_read_node_by_node_is_kept_for_comparison(files):
