@@ -18,11 +18,15 @@ import numpy.typing as npt
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.checker.region import Hints
 from eqverify.errors import Place, RejectedError
+from eqverify.files import contents
 from eqverify.network import Network, Relu
 
 MAGIC = b"eqverify certificate 1\n"
 SMALLEST = 1e-60
 """Of multipliers that are not 0: a row may be scaled at will, and where products underflow, errors are not bounded."""
+
+_MOST_UNPACKED = 1 << 31
+"""Bytes of a file that digests are of."""
 
 _TYPES = {"f8": "<f8", "f4": "<f4", "i4": "<i4", "i1": "|i1"}
 
@@ -90,9 +94,10 @@ class Reader:
         return other
 
     def compare(self, files: Mapping[str, bytes]) -> None:
-        """Raise unless the certificate names these files."""
+        """Raise unless the certificate names what these files hold, packed or not."""
         for name, content in files.items():
-            if self.field(self.field(self.head, "digests"), name) != hashlib.sha256(content).hexdigest():
+            digest = hashlib.sha256(contents(content, _MOST_UNPACKED)).hexdigest()
+            if self.field(self.field(self.head, "digests"), name) != digest:
                 reject("digest", "it is about another file", name)
 
     def field(self, entry: object, key: str | int) -> Any:

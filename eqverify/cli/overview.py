@@ -17,7 +17,7 @@ COMMANDS = {
     "reduce": "Write a smaller network that is proved equivalent on the property's inputs, or one for each part of "
     "the question.",
     "passes": "List the passes that eqverify reduce --passes knows, those of other packages too.",
-    "check": "Verify a certificate, with code that shares nothing with the prover.",
+    "check": "Verify a certificate, or the proof of a verdict, with code that shares nothing with the prover.",
     "verify": "Decide whether an input satisfies a property: prints sat, unsat, unknown or timed-out, then the "
     "assignment.",
     "supports": 'Print one capability, as the VNN-LIB 2 standard asks for it (its section "The supports command").',

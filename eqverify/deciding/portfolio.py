@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from eqverify.arrays import IEEE
 from eqverify.budget import Budget
 from eqverify.deciding.question import Question, Replay, Reply
 from eqverify.errors import UsageError
@@ -141,6 +142,7 @@ def _leave(*_: object) -> None:
     sys.exit(1)
 
 
+@IEEE
 def _work(pipe: Connection[Any, Any], text: str, question: Question, seconds: float) -> None:
     """Runs in the process of a member."""
     from eqverify.deciding.backends import make_backend

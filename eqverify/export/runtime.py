@@ -321,7 +321,9 @@ def _step(
         size = node_size(node, {source: np.abs(values[source]) + carried[source] for source in node.sources})
         # Terms that are zero are added without rounding, so that only the others count (in any order of summation).
         summands = {source: _most_nonzero(values[source], errors[source]) for source in node.sources}
-        own = node_rounding(node, size, arithmetic, summands=summands) + node_rounding(node, size, _FLOAT64)
+        own = node_rounding(node, size, arithmetic, summands=summands, computed=True) + node_rounding(
+            node, size, _FLOAT64
+        )
         linear = Affine(node.name, node.terms, np.zeros(node.size))
         error = own + node_size(linear, carried)
     return value, np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)

@@ -39,10 +39,11 @@ _PLAIN = Kernels(rows_numpy, windows_numpy)
 
 
 class _Choice:
-    """The form that this process uses from now on, and how long numpy took until then."""
+    """The form that the job uses from now on, and how long numpy took until then."""
 
     seconds = 0.0
     form: Kernels | None = None
+    jobs = 0
 
 
 def kernels(*, numbers: float = 0.0, products: float = 0.0) -> Kernels:
@@ -71,6 +72,24 @@ def _compiled() -> Kernels:
     except (ImportError, RuntimeError):  # not installed, not for this numpy, or nowhere to keep machine code
         return _PLAIN
     return Kernels(rows_numba, windows_numba)
+
+
+@contextmanager
+def job() -> Iterator[None]:
+    """Within it, the form does not depend on what the process did before: the same job gives the same numbers.
+
+    A job that another one runs is a part of that.
+    """
+    before = _Choice.seconds, _Choice.form
+    if _Choice.jobs == 0:
+        _Choice.seconds, _Choice.form = 0.0, None
+    _Choice.jobs += 1
+    try:
+        yield
+    finally:
+        _Choice.jobs -= 1
+        if _Choice.jobs == 0:
+            _Choice.seconds, _Choice.form = before
 
 
 @contextmanager

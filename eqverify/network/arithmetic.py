@@ -89,6 +89,8 @@ def node_rounding(
     arithmetic: Arithmetic,
     peak: FloatArray | None = None,
     summands: Mapping[str, int] | None = None,
+    *,
+    computed: bool = False,
 ) -> FloatArray:
     """A bound on what a run rounds in one node, at the run's own values before it (F-1).
 
@@ -98,6 +100,7 @@ def node_rounding(
         arithmetic: of the run.
         peak: (batch, n) `node_peak` at bounds on those values; by default `size`.
         summands: by source, how many of its components need not be zero; others are added without rounding.
+        computed: whether the run may have computed the node's constants, and rounded them, too.
 
     Returns:
         (batch, n) bounds on |computed - exact| if nothing overflows, rounded upwards; 0 where components are copied.
@@ -106,7 +109,7 @@ def node_rounding(
         return np.zeros_like(size)
     most = {} if summands is None else summands
     sums = sum(min(term.map.fan_in, most.get(term.source, term.map.fan_in)) for term in node.terms)
-    others = len(node.terms) + (_EXTRA_ROUNDINGS if scales(node) else _PRODUCT_ROUNDINGS)
+    others = len(node.terms) + (_EXTRA_ROUNDINGS if computed or scales(node) else _PRODUCT_ROUNDINGS)
     later = gamma(sums + others, arithmetic.unit)
     lost = 4 * (sums + others) * arithmetic.smallest_normal * largest_factor(node)
     with np.errstate(over="ignore", invalid="ignore"):

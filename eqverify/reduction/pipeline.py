@@ -235,7 +235,7 @@ def _handed_on(problem: Problem, transformed: Transformed, options: ReduceKeywor
     network, model = problem.network, problem.reading.model
     dtype = options.dtype or (None if options.for_ is None else PROFILES[options.for_].dtype)
     other = problem.reading.folded or problem.assumed is not None
-    if model is None or other or dtype not in (None, element_of(network)):
+    if model is None or other or dtype not in (None, network.element):
         return None
     if (data := model()) is None:
         return None

@@ -136,7 +136,7 @@ def test_a_full_journal_is_an_error_with_a_code(tmp_path, capsys, monkeypatch):
 def test_what_a_signal_makes_of_an_import_is_no_defect(number, expected, capsys, monkeypatch):
     """Compiled modules turn what a handler raises into errors of their own."""
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         monkeypatch.setattr(supervision, "_received", number)
         raise ImportError("numpy._core.multiarray failed to import")
 

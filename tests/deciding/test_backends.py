@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+import eqverify as eq
 from eqverify import execution
 from eqverify.deciding import marabou, portfolio
 from eqverify.deciding.backends import backends, make_backend
@@ -19,6 +20,7 @@ from eqverify.deciding.question import Disjunction
 from eqverify.deciding.scip_backend import ScipBackend
 from eqverify.errors import UsageError
 from eqverify.network import evaluate
+from eqverify.testing.chains import chain_network
 from eqverify.testing.processes import alive
 
 from .deciding_helpers import absolute, accepting, budget, chain, never, question, square
@@ -299,3 +301,15 @@ def test_a_wide_question_is_decided_by_branching_or_scip():
         (random.normal(size=(10, 20)), random.normal(size=10)), (np.abs(random.normal(size=(1, 10))), [0.5])
     )
     assert ScipBackend().decide(question(network), never, budget(20)).verdict == "unsat"
+
+
+def test_no_warning_of_a_member_reaches_the_terminal(tmp_path, capfd):
+    """Bounds overflow in its process, too."""
+    random = np.random.default_rng(0)
+    steep = chain_network([(random.normal(size=(n, m)) * 1e160, np.zeros(n)) for m, n in ((3, 6), (6, 6), (6, 1))])
+    names = [f"X_{i}" for i in range(3)]
+    lines = [f"(declare-const {x} Real)(assert (<= {x} 1))(assert (>= {x} -1))" for x in names]
+    query = tmp_path / "far.vnnlib"
+    query.write_text("\n".join([*lines, "(declare-const Y_0 Real)(assert (<= Y_0 -1e290))"]))
+    eq.verify(query, steep, backend="portfolio:scip", reduction=False, timeout=10)
+    assert capfd.readouterr().err == ""

@@ -172,5 +172,5 @@ def test_commands_name_their_tool(command, tool):
 
 def test_an_unknown_tool_is_refused():
     with pytest.raises(UsageError) as told:
-        eq.reduce(None, for_="nobody")
+        eq.reduce(*eq.example_files(), for_="nobody")
     assert told.value.code == "usage/tool"

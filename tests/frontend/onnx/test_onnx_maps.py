@@ -62,7 +62,7 @@ def test_large_batches_are_taken_in_chunks(monkeypatch):
     linear = Convolution(np.arange(9.0).reshape(1, 1, 3, 3), (8, 8), (1, 1), (1, 1), (1, 1), (1, 1))
     x = np.arange(640.0).reshape(10, 64)
     forward, backward = linear.forward(x), linear.backward(x)
-    monkeypatch.setattr("eqverify.network.convolution._CHUNK_NUMBERS", 1500)
+    monkeypatch.setattr("eqverify.kernels.windows_numpy._CHUNK_NUMBERS", 1500)
     np.testing.assert_array_equal(linear.forward(x), forward)
     np.testing.assert_array_equal(linear.backward(x), backward)
 

@@ -413,7 +413,7 @@ def test_a_network_in_half_precision_is_reduced_and_verified(tmp_path):
     assert answer.verdict == "sat"
     assert answer.witness is not None
     assert all(value == float(np.float16(value)) for value in map(float, answer.witness.inputs))
-    reduction = eq.reduce(eq.load_problem(path, query))
+    reduction = eq.reduce(eq.load_problem(path, query), dtype="float32")
     reduction.save(tmp_path / "r.onnx")
     written = read_network(tmp_path / "r.onnx")
     assert written.inputs[0].element == "float32"
