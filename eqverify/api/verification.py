@@ -18,6 +18,7 @@ from eqverify.deciding.run import VerifyKeywords, VerifyRun
 from eqverify.domain import Case, Specification
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.network import Network
+from eqverify.numerals import nearest_float
 from eqverify.options import keywords
 from eqverify.problem import Problem
 
@@ -106,7 +107,7 @@ def _decide_pair(query: Query, networks: Mapping[str, Model], options: VerifyKey
     if found.answer == "sat":
         names = [network.name for network in query.networks]
         inputs, outputs = (tuple(v for n in names for v in values[n]) for values in (found.inputs, found.outputs))
-        x, y = (np.array(values, dtype=np.float64) for values in (inputs, outputs))
+        x, y = (np.array([nearest_float(v) for v in values]) for values in (inputs, outputs))
         witness = Witness(x, y, inputs, outputs)
     evidence = (found.evidence,) if found.answer == "unsat" else ()
     verdict: Verdict = "timed-out" if late else found.answer

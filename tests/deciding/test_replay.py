@@ -13,6 +13,7 @@ from eqverify.deciding import context
 from eqverify.deciding import run as deciding
 from eqverify.domain import Box, Case, HalfSpace, Polytope
 from eqverify.network import evaluate
+from eqverify.testing.chains import chain_network
 
 from .deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
 
@@ -170,3 +171,20 @@ def test_what_rests_on_a_solver_says_so(monkeypatch):
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     answer = eq.verify(query_of(asked), asked.network, backend=FixedBackend("unsat"), timeout=5)
     assert set(answer.evidence) == {"bounds", "claim of scip, trusted"}
+
+
+def test_outputs_of_two_networks_beyond_float64_are_told_exactly(tmp_path):
+    """y = 1e400 x and w = 0: the input of `sat` has outputs that no float holds."""
+    steep = chain_network([(np.full((1, 1), 1e200), np.zeros(1)), (np.full((1, 1), 1e200), np.zeros(1))])
+    flat = chain_network([(np.ones((1, 1)), np.zeros(1)), (np.zeros((1, 1)), np.zeros(1))])
+    query = tmp_path / "pair.vnnlib"
+    query.write_text(
+        "(vnnlib-version <2.0>)\n"
+        "(declare-network f (declare-input X float64 [1]) (declare-output Y float64 [1]))\n"
+        "(declare-network g (declare-input Z float64 [1]) (declare-output W float64 [1]))\n"
+        "(assert (>= X[0] 0.5)) (assert (<= X[0] 1.0)) (assert (== X[0] Z[0]))\n"
+        "(assert (> (- Y[0] W[0]) 1.0e350))\n"
+    )
+    answer = eq.verify(query, {"f": steep, "g": flat}, timeout=20)
+    assert answer.verdict == "sat"
+    assert answer.witness.outputs[0] > Fraction(10) ** 350
