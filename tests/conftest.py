@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 # Tests that need another number of examples scale the profile's (`settings().max_examples`); none has a deadline, for
 # solvers and shared machines make single examples slow.
 settings.register_profile("default", max_examples=10, deadline=None)
-settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("ci", max_examples=25, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile(
     "deep", max_examples=10_000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -82,7 +82,7 @@ def test_what_satisfies_the_disjunct_is_within_epsilon():
     bound = float(np.quantile(values, 0.9))
     problem = with_condition(box_problem(net, -np.ones(2), np.ones(2)), ((above(0, bound),),))
     with unknown_points():
-        (found,) = eq.reduce_for_property(problem, certified_only=True).disjuncts
+        (found,) = eq.reduce_for_property(problem, certified_only=True, time_limit=8).disjuncts
     reduced = evaluate(found.reduction.network, points)[:, 0]
     inside = values >= bound + 1e-9
     assert found.reduction.network.relu_count < eq.reduce(box_problem(net, -np.ones(2), np.ones(2))).network.relu_count
@@ -113,7 +113,7 @@ def test_a_counterexample_is_exact():
 def test_facts_cannot_be_proved_where_a_disjunct_is_assumed():
     problem = with_condition(box_problem(network(), -np.ones(2), np.ones(2)), ((above(0, 0),),))
     with unknown_points():
-        (found,) = eq.reduce_for_property(problem, certified_only=True).disjuncts
+        (found,) = eq.reduce_for_property(problem, certified_only=True, time_limit=8).disjuncts
     with pytest.raises(UsageError, match="directed/no-facts"):
         eq.prove_stability(found.reduction.problem)
     for judge in ("z3", "equiv"):  # the networks may differ where the disjunct does not hold: that refutes nothing
