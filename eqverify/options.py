@@ -8,7 +8,6 @@ from dataclasses import fields
 from functools import wraps
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
-from eqverify import kernels
 from eqverify.errors import UsageError
 
 Element = Literal["float32", "float64"]
@@ -52,6 +51,8 @@ class keywords(Generic[P, Options]):  # noqa: N801 - a decorator
 
         @wraps(job)
         def run(*given: Any, **chosen: Any) -> Any:
+            from eqverify import kernels  # brings numpy, which help does without
+
             bound = signature.bind(*given, **chosen).arguments
             with kernels.job():
                 return job(*[bound.pop(one.name) for one in first], self._options(**bound))  # type: ignore[call-arg]
