@@ -43,6 +43,7 @@ class Problem:
             domain that satisfy them, and eps is.
         disjunct: which disjunct of the property in the files is assumed: number of the case and within it, from 1.
         files: SHA-256 (hex) of the bytes of the files ``network`` and ``property``, for those that were read.
+        stored: the network node by node as its file says it, where that is another one: what a run computes.
         reading: how far the network was compared with runs of its file.
         ordered: whether the whole model's outputs are not those of the network, but stand in their order: the condition
             compares outputs only.
@@ -58,6 +59,7 @@ class Problem:
     assumed: Assumption | None = None
     disjunct: tuple[int, int] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    stored: Network | None = None
     reading: Reading = field(default_factory=Reading)
     ordered: bool = False
 

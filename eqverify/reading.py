@@ -14,6 +14,10 @@ Model = Callable[[], bytes | None]
 """The bytes of a model, unpacked and with the weights beside it in it, if its file is still what was read."""
 
 
+SIMPLIFIED = "what was simplified while reading"
+"""Why a normalised network does not tell how a run of its file rounds; the stored one does."""
+
+
 @dataclass(slots=True)
 class Reading:
     """The comparisons of one file with the network that was read from it, so far.

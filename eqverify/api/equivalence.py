@@ -61,7 +61,8 @@ def equivalent(f: Model, g: Model, domain: Inputs, options: EquivalenceKeywords)
         InputError: a file is malformed; `equivalence/inputs` as `load_domain`.
     """
     where = load_domain(domain)
-    (first, one), (second, other) = load_compared(f, where), load_compared(g, where)
+    stored = options.semantics != "real"  # what runs compute
+    (first, one), (second, other) = (load_compared(model, where, as_stored=stored) for model in (f, g))
     answer = answer_pair if options.semantics == "real" else answer_pair_runs
     return answer((first, second), where, options, _replay(f, g), (one, other))
 

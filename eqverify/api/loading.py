@@ -56,15 +56,17 @@ def load_network(path: Source) -> Network:
     return front.network
 
 
-def load_compared(network: Model, domain: Domain | None) -> tuple[Network, Reading]:
-    """A whole network, normalised (M-6), and how far it was compared with onnxruntime, on a domain or around zero.
+def load_compared(network: Model, domain: Domain | None, *, as_stored: bool = False) -> tuple[Network, Reading]:
+    """A whole network, and how far it was compared with onnxruntime, on a domain or around zero.
+
+    It is normalised (M-6), but where it is wanted as it is stored.
 
     Raises:
         UsageError, InputError: as `load_network`.
     """
     if isinstance(network, Network):
         return network, Reading()
-    front = load_whole(network)
+    front = load_whole(network).unit_by_unit() if as_stored else load_whole(network)
     return front.network, compared(network, front, domain)
 
 
@@ -206,7 +208,8 @@ def load_problem(network: Model, query: Inputs, *, as_stored: bool = False) -> P
     files = _digests(network=network, property=query)
     if as_stored:
         front = front.unit_by_unit()
-    problem = _problem(front.network, specification, tail=front.tail, files=files)
+    stored = None if front.network is front.as_stored else front.as_stored
+    problem = _problem(front.network, specification, tail=front.tail, files=files, stored=stored)
     reading = compared(network, front, problem.domain)
     return replace(problem, reading=replace(reading, model=partial(_same_bytes, network, files["network"])))
 

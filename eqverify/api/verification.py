@@ -87,7 +87,7 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
         return Verification("unknown", "", None, (), why, 0, None, (), {}, semantics=options.semantics)
     if len(parsed.networks) > 1:
         return _decide_pair(parsed, _named(parsed, networks), options)
-    problem, data = _load(parsed, specification, networks)
+    problem, data = _load(parsed, specification, networks, as_stored=options.semantics == "float32")
     if options.proof:
         (network,) = _named(parsed, networks).values()
         problem = replace(problem, files=digests_of({"": network}, parsed))
@@ -119,7 +119,9 @@ def _decide_pair(query: Query, networks: Mapping[str, Model], options: VerifyKey
     )
 
 
-def _load(query: Query, specification: Specification, networks: Model | Mapping[str, Model]) -> tuple[Problem, bytes]:
+def _load(
+    query: Query, specification: Specification, networks: Model | Mapping[str, Model], *, as_stored: bool
+) -> tuple[Problem, bytes]:
     """The problem, and the bytes of the original model for onnxruntime."""
     from eqverify.export.onnx import write_network
     from eqverify.frontend.onnx import keeps_order, read_bytes, read_front
@@ -128,7 +130,7 @@ def _load(query: Query, specification: Specification, networks: Model | Mapping[
     chosen = _named(query, networks)[declared.name]
     if isinstance(chosen, Network):
         return Problem(chosen, specification), write_network(chosen, metadata={}, producer="eqverify", dtype="float64")
-    front = read_front(chosen)
+    front = read_front(chosen).unit_by_unit() if as_stored else read_front(chosen)
     _check_elements(query, front.network)
     ordered = keeps_order(front) and all(map(_compares, specification.cases))
     problem = Problem(front.network, specification, None if ordered else front.tail, ordered=ordered)

@@ -8,6 +8,7 @@ from eqverify.arrays import FloatArray
 from eqverify.bounds import Interval
 from eqverify.network import Network
 from eqverify.problem import Problem
+from eqverify.reading import SIMPLIFIED
 from eqverify.runtime_error import domain_errors
 from eqverify.stability.facts import Facts
 
@@ -30,10 +31,11 @@ def run_epsilons(
         (output_size,) bounds for all float32 runs of the runtime model (specs/runtime.md), or None; and why there are
         none.
     """
-    unmodelled = problem.reading.unmodelled
+    original = problem.stored or problem.network
+    unmodelled = [name for name in problem.reading.unmodelled if problem.stored is None or name != SIMPLIFIED]
     if problem.assumed is not None:
         return None, "the networks are compared on a disjunct only"
-    if {problem.network.element, network.element} != {"float32"}:
+    if {original.element, network.element} != {"float32"}:
         return None, "the networks do not both run in float32"
     if unmodelled:
         return None, f"how these are rounded is not known: {', '.join(unmodelled)}"
@@ -41,5 +43,6 @@ def run_epsilons(
         return None, "no time was left for it"
     boxes = [part.box for part in problem.domain.polytopes]
     known = {layer.source: Interval(layer.lower[None], layer.upper[None]) for layer in facts.layers}
-    found = (epsilons + domain_errors(problem.network, boxes, known) + domain_errors(network, boxes)) * _ABOVE
+    known = known if original is problem.network else {}
+    found = (epsilons + domain_errors(original, boxes, known) + domain_errors(network, boxes)) * _ABOVE
     return (found, "") if np.isfinite(found).all() else (None, "numbers may leave the range of float32")

@@ -20,6 +20,7 @@ from eqverify.frontend.onnx.reader import declared_inputs, shown_output
 from eqverify.frontend.onnx.values import Constant, Tensor
 from eqverify.network import Network, Port
 from eqverify.network.normalise import normalised
+from eqverify.reading import SIMPLIFIED
 
 OPAQUE = frozenset(
     f"onnx/{code}"
@@ -125,7 +126,8 @@ class Front:
 
     def unit_by_unit(self) -> Front:
         """The same without what was done to the network behind reading it."""
-        return replace(self, network=self.as_stored, stored=None)
+        told = tuple(name for name in self.unmodelled if name != SIMPLIFIED)
+        return replace(self, network=self.as_stored, stored=None, unmodelled=told)
 
 
 def read_front(path: Source) -> Front:
@@ -173,7 +175,7 @@ def parse_front(data: bytes, source: str | None = None) -> Front:
     stored = Network(tuple(ports), tuple(nodes), tuple(outputs))
     network, builder = normalised(stored), lowering.builder
     if network is not stored:  # a run computes what the file says, and rounds that
-        builder.unmodelled.append("what was simplified while reading")
+        builder.unmodelled.append(SIMPLIFIED)
     said = tuple(builder.rounded), tuple(builder.open_ends), stored, tuple(dict.fromkeys(builder.unmodelled))
     if not tail_nodes:
         return Front(network, None, None, *said)
