@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 from eqverify.execution import Executor, make_executor
+from eqverify.kernels import job
 from eqverify.milp.encoding import JointFactory, SolverFactory
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
@@ -22,6 +23,7 @@ from eqverify.stability.run import Run, StageSpec
 from eqverify.stability.stages import arithmetic, branching, linear, region, search, solvers
 
 
+@job()
 def prove_stability(
     problem: Problem,
     options: StabilityOptions | None = None,
