@@ -72,7 +72,7 @@ def examine(case: Case, folder: Path, apart: bool) -> tuple[list[Ran], Judgement
     if case.kind == "fuzz":
         found = Judgement(got="\n".join(ran.out + ran.err for ran in runs))
         found.faults = [fault for ran in runs for fault in ran.faults()]
-        found.outcome = runs[0].err.partition("error[")[2].partition("]")[0] or f"status {runs[0].status}"
+        found.outcome = runs[0].code() or f"status {runs[0].status}"
         return runs, found
     try:
         with limited(PATIENCE):

@@ -26,6 +26,8 @@ MORE = (
     ["--resume", "journal"],
 )
 """Further options of `reduce`, now and then."""
+LIMITS = ("0.1", "0.3", "0.3", "2")
+"""Seconds that a command gets: often few, since most of a hunt's time goes to the few questions that run to their limit."""
 Commands = list[list[str]]
 
 
@@ -69,14 +71,23 @@ def stability(rng: Random, folder: Path) -> Commands:
     problem(rng, folder)
     if rng.random() < 0.1:
         return [
-            ["stability", "net.onnx", "prop.vnnlib", "--engine", rng.choice(ENGINES), "--time-limit", "2", "--json"]
+            [
+                "stability",
+                "net.onnx",
+                "prop.vnnlib",
+                "--engine",
+                rng.choice(ENGINES),
+                "--time-limit",
+                rng.choice(LIMITS),
+                "--json",
+            ]
         ]
-    return [["@stability", "net.onnx", "prop.vnnlib", rng.choice(ENGINES), "2"]]
+    return [["@stability", "net.onnx", "prop.vnnlib", rng.choice(ENGINES), rng.choice(LIMITS)]]
 
 
 def reduce(rng: Random, folder: Path) -> Commands:
     problem(rng, folder)
-    command = ["reduce", "net.onnx", "prop.vnnlib", "-o", "out.onnx", "--time-limit", "2"]
+    command = ["reduce", "net.onnx", "prop.vnnlib", "-o", "out.onnx", "--time-limit", rng.choice(LIMITS)]
     if rng.random() < 0.15:
         return [[*command, "--for-property", "--property-out", "relaxed.vnnlib", "--json"]]
     command += ["--shape", rng.choice(SHAPES), "--engine", rng.choice(ENGINES)]
@@ -93,7 +104,17 @@ def verify(rng: Random, folder: Path) -> Commands:
 
 
 def verifying(rng: Random, networks: list[str], backend: str) -> list[str]:
-    command = ["verify", "prop.vnnlib", *networks, "--timeout", "2", "--backend", backend, "--workers", "1"]
+    command = [
+        "verify",
+        "prop.vnnlib",
+        *networks,
+        "--timeout",
+        rng.choice(LIMITS),
+        "--backend",
+        backend,
+        "--workers",
+        "1",
+    ]
     alone = 0.7 if backend in ("scip:milp", "marabou") else 0.3  # what is asked, and not what comes before it
     command += ["--no-reduction"] if rng.random() < alone else []
     return [*command, "--json"] if rng.random() < 0.8 else command
@@ -138,7 +159,7 @@ def equiv(rng: Random, folder: Path) -> Commands:
     ports = sizes.inputs, sizes.outputs
     text = written(domain, "", ports, rng.choice(("1.0", "2.0")), rng.choice((dtype, "real")))
     (folder / "prop.vnnlib").write_text(text, "utf-8")
-    command = ["equiv", "f.onnx", "g.onnx", "prop.vnnlib", "--timeout", "2", "--json"]
+    command = ["equiv", "f.onnx", "g.onnx", "prop.vnnlib", "--timeout", rng.choice(LIMITS), "--json"]
     if sizes.outputs > 1 and rng.random() < 0.3:
         return [[*command, "--top1"]]
     f, g = (read_function(folder / name)[0] for name in ("f.onnx", "g.onnx"))
@@ -154,7 +175,7 @@ def equiv(rng: Random, folder: Path) -> Commands:
 
 def regions(rng: Random, folder: Path) -> Commands:
     problem(rng, folder, plain=rng.random() < 0.8, relu_only=True, condition=False)
-    command = ["regions", "net.onnx", "prop.vnnlib", "--time-limit", "2", "--json"]
+    command = ["regions", "net.onnx", "prop.vnnlib", "--time-limit", rng.choice(LIMITS), "--json"]
     return [[*command, "--method", "milp"] if rng.random() < 0.1 else command]
 
 
@@ -183,7 +204,7 @@ def check(rng: Random, folder: Path) -> Commands:
     """A certificate as written, then what an adversary made of it."""
     problem(rng, folder)
     exact = ["--arithmetic", "exact"] if rng.random() < 0.3 else []
-    seed, limit = str(rng.randrange(10**9)), ["--time-limit", "2", "--json"]
+    seed, limit = str(rng.randrange(10**9)), ["--time-limit", rng.choice(LIMITS), "--json"]
     command = ["reduce", "net.onnx", "prop.vnnlib", "-o", "out.onnx", "--certificate", "c.cert", *limit]
     if rng.random() < 0.25:
         return [
@@ -230,16 +251,17 @@ def fuzz(rng: Random, folder: Path) -> Commands:
 
 
 KINDS: dict[str, tuple[int, Callable[[Random, Path], Commands]]] = {
-    "stability": (30, stability),
-    "reduce": (18, reduce),
+    "stability": (25, stability),
+    "reduce": (12, reduce),
     "verify": (20, verify),
-    "pair": (3, pair),
-    "equiv": (6, equiv),
-    "regions": (7, regions),
+    "pair": (8, pair),
+    "equiv": (8, equiv),
+    "regions": (9, regions),
     "shallow": (2, shallow),
-    "check": (6, check),
-    "fuzz": (10, fuzz),
+    "check": (4, check),
+    "fuzz": (12, fuzz),
 }
+"""By name: how often, and how it is made."""
 
 
 def draw_case(rng: Random, folder: Path, kinds: tuple[str, ...] = ()) -> Case:

@@ -49,9 +49,9 @@ def judged(folder: Path, runs: Sequence[Ran]) -> Judgement:
     for ran in runs:
         found.faults += ran.faults()
         found.got += f"{' '.join(ran.command)}\n  status {ran.status}\n{ran.out}{ran.err}"
-        found.outcome = ran.err.partition("error[")[2].partition("]")[0] or f"status {ran.status}"
+        found.outcome = ran.code() or f"status {ran.status}"
         judge = JUDGES.get(ran.command[0])
-        if judge is not None and (ran.out or ran.status == 1):
+        if judge is not None and not ran.code() and (ran.out or ran.status == 1):
             judge(folder, ran, found)
     return found
 

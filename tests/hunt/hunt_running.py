@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -41,6 +42,11 @@ class Ran:
         elif "Traceback" in self.err or "Warning" in self.err:
             found.append(f"{self.command[0]}: on stderr: {' '.join(self.err.split())[-300:]}")
         return found
+
+    def code(self) -> str:
+        """The code of the error that ended it, told as text or as JSON; empty where there is none."""
+        told = re.search(r'error\[([^]]+)\]|"error": \{"code": "([^"]+)"', self.err + self.out)
+        return (told[1] or told[2]) if told else ""
 
     def json(self) -> dict | None:
         """The object that was printed; None where there is none."""
