@@ -27,7 +27,7 @@ MORE = (
 )
 """Further options of `reduce`, now and then."""
 LIMITS = ("0.1", "0.3", "0.3", "2")
-"""Seconds that a command gets: often few, since most of a hunt's time goes to the few questions that run to their limit."""
+"""Seconds that a command gets: often few, since most of the time goes to the questions that run to their limit."""
 Commands = list[list[str]]
 
 
