@@ -21,6 +21,8 @@ class BenchOptions(Trusting):
         seed: Of random points.
         trust: As for verify; such a run has results of its own.
         proofs: Keep a proof of each verdict in this folder, and check it; such a run has results of its own.
+        warm: Load everything once, and branch each instance's process off from there; such a run has results of its
+            own, whose seconds are without start-up.
     """
 
     backend: str = "scip"
@@ -31,3 +33,4 @@ class BenchOptions(Trusting):
     seed: int = 0
     trust: Names = NOBODY
     proofs: Path | None = None
+    warm: bool = False

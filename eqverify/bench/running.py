@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from eqverify.bench.instances import SOLVED, Instance, Key, Proof, Row
+from eqverify.bench.warm import run_warm
 from eqverify.deciding.child import run_group
 from eqverify.errors import EqverifyError
 from eqverify.files import make_folder, plain_name
@@ -38,6 +39,7 @@ class Settings:
         workers: processes of each run; None for as many as `verify` finds useful.
         trust: whose claims are used, as for `verify`.
         proofs: absolute path of the folder for proofs, which the workers of a cluster share; None for no proofs.
+        warm: whether runs branch off a process in which everything is loaded.
     """
 
     backend: str
@@ -46,6 +48,7 @@ class Settings:
     workers: int | None = None
     trust: Trust = NOBODY
     proofs: str | None = None
+    warm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +88,12 @@ def run_instance(instance: Instance, settings: Settings, stop: threading.Event |
         make_folder(proof.parent)
         proof.unlink(missing_ok=True)
         command += ["--proof", str(proof)]
-    output, failure, seconds = _run(command, instance.timeout + _GRACE, stop)
+    output, failure, seconds = _run(command, instance.timeout + _GRACE, settings.warm, stop)
     result, details = _judge(output, failure, seconds > instance.timeout)
     checked = None
     if proof is not None and result in SOLVED and proof.is_file():
         limit = _CHECK_SHARE * instance.timeout + _GRACE
-        output, failure, taken = _run(["check", str(network), str(query), str(proof)], limit, stop)
+        output, failure, taken = _run(["check", str(network), str(query), str(proof)], limit, settings.warm, stop)
         checked = Proof(proof.stat().st_size, taken, _checked(output, failure))
     return Outcome(Row(instance.key, prepare, result, seconds, details.get("claimed"), checked), details)
 
@@ -103,11 +106,14 @@ def proof_file(folder: Path, key: Key) -> Path:
     return folder / plain_name(category) / f"{plain_name(plain)}-{digest[:8]}.proof"
 
 
-def _run(words: list[str], limit: float, stop: threading.Event | None) -> tuple[str, str, float]:
+def _run(words: list[str], limit: float, warm: bool, stop: threading.Event | None) -> tuple[str, str, float]:
     """What a command of ours writes, why it failed, and its wall time in seconds."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="eqverify-", ignore_cleanup_errors=True) as folder:
-        output, failure = run_group([sys.executable, "-m", "eqverify", *words], limit, folder, stop=stop)
+        if warm:
+            output, failure = run_warm(words, limit, folder, stop)
+        else:
+            output, failure = run_group([sys.executable, "-m", "eqverify", *words], limit, folder, stop=stop)
     return output, failure, time.perf_counter() - start
 
 

@@ -11,19 +11,18 @@ from eqverify.trust import NOBODY, Trust
 
 GROUP = "eqverify.backends"
 
-_OWN = (
-    EntryPoint("command", "eqverify.deciding.command:CommandBackend", GROUP),
-    EntryPoint("marabou", "eqverify.deciding.marabou:MarabouBackend", GROUP),
-    EntryPoint("portfolio", "eqverify.deciding.portfolio:PortfolioBackend", GROUP),
-    EntryPoint("scip", "eqverify.deciding.scip_backend:ScipBackend", GROUP),
-)
-"""Ours, which no other package can replace."""
+_OWN = {
+    "command": EntryPoint("command", "eqverify.deciding.command:CommandBackend", GROUP),
+    "marabou": EntryPoint("marabou", "eqverify.deciding.marabou:MarabouBackend", GROUP),
+    "portfolio": EntryPoint("portfolio", "eqverify.deciding.portfolio:PortfolioBackend", GROUP),
+    "scip": EntryPoint("scip", "eqverify.deciding.scip_backend:ScipBackend", GROUP),
+}
+"""Ours, which no other package can replace; to look for others takes longer than many a question."""
 
 
 def backends() -> dict[str, EntryPoint]:
     """All backends by name, sorted."""
-    found = {point.name: point for point in (*entry_points(group=GROUP), *_OWN)}
-    return dict(sorted(found.items()))
+    return dict(sorted(({point.name: point for point in entry_points(group=GROUP)} | _OWN).items()))
 
 
 def make_backend(text: str, trust: Trust = NOBODY) -> Backend:
@@ -38,7 +37,7 @@ def make_backend(text: str, trust: Trust = NOBODY) -> Backend:
         UsageError: `usage/backend` for a name that nobody registered, or what the backend says of its argument.
     """
     name, _, argument = text.partition(":")
-    known = backends()
+    known = _OWN if name in _OWN else backends()
     if name not in known:
         raise UsageError("usage/backend", "no such backend", value=name, hint=f"choose one of {', '.join(known)}")
     made: Any = known[name].load()(argument)

@@ -9,11 +9,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-_GLANCE = 0.2
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+GLANCE = 0.2
 """Seconds between looks at what may stop a command."""
 
-_FAREWELL = 1.0
+FAREWELL = 1.0
 """Seconds for a command to end what it started in process groups of their own, as we do."""
 
 
@@ -58,21 +62,21 @@ def run_group(
         _ask_to_end(process)
         return "", "stopped"
     finally:
-        _end(process, gently=False)
+        end_group(process, gently=False)
         process.wait()
     return output, f"exit status {process.returncode}" if process.returncode else ""
 
 
 def _ask_to_end(process: subprocess.Popen[str]) -> None:
-    _end(process, gently=True)
+    end_group(process, gently=True)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_FAREWELL)
+        process.wait(FAREWELL)
 
 
-def _end(process: subprocess.Popen[str], *, gently: bool) -> None:
+def end_group(process: subprocess.Popen[str] | BaseProcess, *, gently: bool) -> None:
     """End the group of a process; where the system has no groups, the process alone."""
     with contextlib.suppress(ProcessLookupError):
-        if hasattr(os, "killpg"):
+        if process.pid is not None and hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGTERM if gently else signal.SIGKILL)
         elif gently:
             process.terminate()
@@ -93,8 +97,8 @@ def _output(process: subprocess.Popen[str], seconds: float, stop: threading.Even
     while not stop.is_set():
         left = deadline - time.monotonic()
         try:
-            return process.communicate(timeout=min(left, _GLANCE))[0]
+            return process.communicate(timeout=min(left, GLANCE))[0]
         except subprocess.TimeoutExpired:
-            if left <= _GLANCE:
+            if left <= GLANCE:
                 raise
     raise InterruptedError

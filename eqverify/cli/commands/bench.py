@@ -30,7 +30,7 @@ def bench(
     output: Annotated[Path, Parameter(alias="-o")],
     with_reduction: Annotated[bool, Parameter(negative="")] = False,
     without_reduction: Annotated[bool, Parameter(negative="")] = False,
-    options: Annotated[BenchOptions, Parameter(name="*", negative_iterable=())] = BenchOptions(),
+    options: Annotated[BenchOptions, Parameter(name="*", negative_iterable=(), negative_bool=())] = BenchOptions(),
     report_only: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> int:
@@ -108,7 +108,10 @@ def _settings(options: BenchOptions, modes: list[bool]) -> list[Settings]:
     from eqverify.bench.running import Settings
 
     own = None if options.workers == 1 and options.scheduler is None else 1
-    settings = [Settings(options.backend, reduction, options.seed, own, options.believed) for reduction in modes]
+    settings = [
+        Settings(options.backend, reduction, options.seed, own, options.believed, warm=options.warm)
+        for reduction in modes
+    ]
     if options.proofs is None:
         return settings
     folder = options.proofs.absolute()
@@ -181,7 +184,8 @@ def _pool(options: BenchOptions) -> Pool:
 def _run_name(settings: Settings) -> str:
     trusted = f", trusting {','.join(sorted(settings.trust))}" if settings.trust else ""
     proofs = "" if settings.proofs is None else ", with proofs"
-    return f"{settings.backend}, {'with' if settings.reduction else 'without'} reduction{trusted}{proofs}"
+    warm = ", warm" if settings.warm else ""
+    return f"{settings.backend}, {'with' if settings.reduction else 'without'} reduction{trusted}{proofs}{warm}"
 
 
 def _file_name(settings: Settings) -> str:
@@ -189,7 +193,8 @@ def _file_name(settings: Settings) -> str:
 
     trusted = f"-trusting-{plain_name(','.join(sorted(settings.trust)))}" if settings.trust else ""
     proofs = "" if settings.proofs is None else "-proofs"
-    return f"{plain_name(settings.backend)}-{'with' if settings.reduction else 'without'}{trusted}{proofs}"
+    warm = "-warm" if settings.warm else ""
+    return f"{plain_name(settings.backend)}-{'with' if settings.reduction else 'without'}{trusted}{proofs}{warm}"
 
 
 def _report(row: Row, done: int, total: int, left: float) -> None:
