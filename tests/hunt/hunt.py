@@ -33,7 +33,7 @@ from .hunt_running import Late, Ran, limited, run
 CASES = Path(__file__).parent / "cases"
 PATIENCE = 30
 """Seconds for the oracle."""
-APART = 0.01
+APART = 0.003
 """Share of the cases whose commands run in processes of their own: starting one takes longer than most cases."""
 
 
