@@ -71,6 +71,27 @@ class _Column:
     tolerance: float
 
 
+class _Columns:
+    """The columns so far, with their numbers in one array, which each row needs as a whole."""
+
+    def __init__(self) -> None:
+        self.variables: list[Any] = []
+        self._numbers = np.empty((4, 64))
+
+    def append(self, column: _Column) -> None:
+        """Add a column."""
+        count = len(self.variables)
+        if count == self._numbers.shape[1]:
+            self._numbers = np.hstack((self._numbers, np.empty_like(self._numbers)))
+        self._numbers[:, count] = column.shift, column.scale, column.reach, column.tolerance
+        self.variables.append(column.variable)
+
+    def numbers(self, count: int) -> FloatArray:
+        """(4, count): shift, scale, reach and tolerance of the first columns."""
+        assert count <= len(self.variables), "a row is longer than there are columns"
+        return self._numbers[:, :count]
+
+
 class ScipSolver:
     """One warm SCIP model on one polytope.  What it says is a claim, to the tolerances in `description`.
 
@@ -110,9 +131,10 @@ class ScipSolver:
         self._sane = True
         self._question: Any = None
         self._ranges = 0.0
-        self._columns: list[_Column] = []
+        self._columns = _Columns()
         self._inputs: list[_Column] = [self._input(float(low), float(high)) for low, high in _sides(polytope)]
-        self._columns += [*self._inputs, _Column(None, 1.0, 0.0, 0.0, 0.0)]
+        for column in (*self._inputs, _Column(None, 1.0, 0.0, 0.0, 0.0)):
+            self._columns.append(column)
         self.add_constraints(polytope.matrix, polytope.bound)
 
     def _set_parameters(self) -> None:
@@ -145,10 +167,8 @@ class ScipSolver:
 
         The unit must be so large that the solver's tolerance means something in it: else the model is not used.
         """
-        columns = self._columns[: row.size]
-        shift, scale, reach, tolerance = np.array(
-            [(c.shift, c.scale, c.reach, c.tolerance) for c in columns], dtype=np.float64
-        ).reshape(-1, 4).T  # fmt: skip
+        shift, scale, reach, tolerance = self._columns.numbers(row.size)
+        variables = self._columns.variables
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             own = row * scale / unit
             known = np.abs(row) @ np.abs(shift) / unit
@@ -160,12 +180,12 @@ class ScipSolver:
             return 0.0, 0.0
         tiny = np.abs(own) < SMALLEST
         lost = float((np.abs(row) * reach)[tiny].sum()) / unit + (row.size + 4) * _ROUNDING * float(known)
-        kept = pyscipopt.quicksum(float(own[k]) * columns[k].variable for k in np.flatnonzero(~tiny))
+        kept = pyscipopt.quicksum(float(own[k]) * variables[k] for k in np.flatnonzero(~tiny))
         return kept + constant, lost * (1 + 1e-9)
 
     def _size(self, row: FloatArray) -> float:
         """A unit of measure for a row about whose range nothing else is known: its largest summand; 0 for none."""
-        reach = np.array([c.reach for c in self._columns[: row.size]])
+        reach = self._columns.numbers(row.size)[2]
         with np.errstate(over="ignore", invalid="ignore"):
             return float((np.abs(row) * reach).max(initial=0.0))
 
@@ -198,8 +218,9 @@ class ScipSolver:
         model = self._model
         z, h = model.addVar(lb=low, ub=high), model.addVar(lb=max(low, 0.0) / scale, ub=high / scale)
         self._ranges += (high - low) + high / scale
-        model.addCons(z - linear <= band)
-        model.addCons(z - linear >= -band)
+        near = model.addCons(z - linear <= band)
+        right = float(model.getRhs(near))  # with the constant
+        model.chgLhs(near, right - 2.0 * band - 4.0 * _ROUNDING * abs(right))
         if low >= 0:
             model.addCons(scale * h == z)
             return h, None
@@ -277,7 +298,7 @@ class ScipSolver:
 
     def _constant(self, row: FloatArray, threshold: float) -> Answer:
         """The answer about a row without a variable."""
-        shift = np.array([c.shift for c in self._columns[: row.size]])
+        shift = self._columns.numbers(row.size)[0]
         value = row * shift if self._sane and np.isfinite(row).all() else np.full(row.size, np.nan)
         if value.sum() + row.size * _ROUNDING * np.abs(value).sum() < threshold:
             return Answer(Verdict.NEVER)
