@@ -246,7 +246,10 @@ class Replay:
         """Whether an input belongs to the case as written."""
         polytope, written = self.case.polytope, self.case.written
         if within:
-            return polytope.rows_hold(x) if written is None else written.rows_hold(x)
+            if written is None:
+                return polytope.rows_hold(x)
+            placed = self._inner[2]  # between ends, where there may be nothing
+            return all(written.holds_within(i, x[i], x[i]) for i in placed) and written.rows_hold(x)
         ends = zip(x, polytope.box.lower.tolist(), polytope.box.upper.tolist(), strict=True)
         if not all(low <= v <= high for v, low, high in ends) or not polytope.rows_hold(x):
             return False
