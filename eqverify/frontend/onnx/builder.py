@@ -19,6 +19,8 @@ class Builder:
 
     Attributes:
         nodes: in topological order.
+        sizes: number of components of each node and input.
+        compared: nodes and inputs on whose values something is chosen.
         rounded: tensors whose numbers no float64 can hold, and that mean the nearest ones instead.
         open_ends: tensors that have a bound at the end of their type, which was read as none.
         unmodelled: operators that a run may round otherwise than the nodes that they became (specs/runtime.md).
@@ -27,6 +29,8 @@ class Builder:
     def __init__(self, reserved: Iterable[str]) -> None:
         self._reserved = set(reserved)
         self.nodes: list[Node] = []
+        self.sizes: dict[str, int] = {}
+        self.compared: set[str] = set()
         self.rounded: list[str] = []
         self.open_ends: list[str] = []
         self.unmodelled: list[str] = []
@@ -53,6 +57,7 @@ class Builder:
     ) -> Tensor:
         """Add an affine node; returns its value under `shape`."""
         self.nodes.append(Affine(name, terms, bias))
+        self.sizes[name] = bias.size
         return Tensor(name, shape, element)
 
     def linear(self, name: str, tensor: Tensor, linear: LinearMap, shape: tuple[int, ...]) -> Tensor:
@@ -62,6 +67,7 @@ class Builder:
     def relu(self, name: str, tensor: Tensor) -> Tensor:
         """Add a ReLU node."""
         self.nodes.append(Relu(name, tensor.source))
+        self.sizes[name] = tensor.size
         return Tensor(name, tensor.shape, tensor.element)
 
     def select(self, name: str, tensor: Tensor, indices: IntArray) -> Tensor:

@@ -12,7 +12,9 @@ from eqverify.arrays import FloatArray
 from eqverify.errors import InputError, Place
 from eqverify.frontend.onnx.builder import Builder
 from eqverify.frontend.onnx.limits import MAX_COMPONENTS
-from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
+from eqverify.frontend.onnx.values import ELEMENTS, Choice, Constant, Tensor, Value
+
+JUMPS = "a choice by computed values is read where what it chooses between agrees at the change, which is not so here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Call:
     outputs: tuple[str, ...]
     opset: int
     file: str | None
-    inputs: tuple[Value | None, ...]
+    inputs: tuple[Value | Choice | None, ...]
     attributes: Mapping[str, object]
     builder: Builder
 
@@ -105,7 +107,10 @@ class Call:
 
     def optional(self, index: int) -> Value | None:
         """Input `index`, or None where it is left out."""
-        return self.inputs[index] if index < len(self.inputs) else None
+        value = self.inputs[index] if index < len(self.inputs) else None
+        if isinstance(value, Choice):
+            raise self.error("nonlinear", f"input {index}: {JUMPS}", value=value.name)
+        return value
 
     def value(self, index: int) -> Value:
         """Input `index`."""

@@ -187,7 +187,7 @@ def parse_front(data: bytes, source: str | None = None) -> Front:
 def _tail_nodes(lowering: Lowering) -> list[onnx.NodeProto]:
     """The nodes behind the cut, in order.
 
-    Those with an output that is needed and has no value, and what makes the constants that they read.
+    Those with an output that is needed and has no value, and what makes the constants and choices that they read.
     """
     needed = needed_nodes(lowering.graph)
     wanted = {info.name for info in lowering.graph.output} | {name for node in needed for name in names_read(node)}
@@ -195,11 +195,12 @@ def _tail_nodes(lowering: Lowering) -> list[onnx.NodeProto]:
         node.output[0]
         for node in needed
         if any(name in wanted and lowering.value(name) is None for name in node.output if name)
+        and node.output[0] not in lowering.choices
     }
     read: set[str] = set()
     for node in reversed(needed):
-        constant = any(isinstance(lowering.value(name), Constant) and name in read for name in node.output)
-        if constant or node.output[0] in chosen:
+        made = {name for name in node.output if isinstance(lowering.value(name), Constant) or name in lowering.choices}
+        if made & read or node.output[0] in chosen:
             chosen.add(node.output[0])
             read.update(names_read(node))
     return [node for node in needed if node.output[0] in chosen]

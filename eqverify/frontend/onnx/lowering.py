@@ -11,14 +11,14 @@ from onnx.compose import add_prefix_graph
 
 from eqverify.errors import InputError, Place
 from eqverify.frontend.onnx.builder import Builder
-from eqverify.frontend.onnx.call import Call
+from eqverify.frontend.onnx.call import JUMPS, Call
 from eqverify.frontend.onnx.fold import FOLDABLE, fold
 from eqverify.frontend.onnx.load import DEFAULT_DOMAINS
 from eqverify.frontend.onnx.ports import graph_inputs
 from eqverify.frontend.onnx.rational import COMPUTED
-from eqverify.frontend.onnx.table import ROUNDED_AS_READ, Operator, find_operator
+from eqverify.frontend.onnx.table import ROUNDED_AS_READ, Operator, find_operator, of_choices
 from eqverify.frontend.onnx.tensors import tensor_array
-from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
+from eqverify.frontend.onnx.values import ELEMENTS, Choice, Constant, Tensor, Value
 
 Failures = list[tuple[onnx.NodeProto, InputError]]
 
@@ -75,9 +75,11 @@ class Lowering:
         self.graph, self.opset, self.file, self.failures = graph, opset, file, failures
         self.rounding, self.inexact, self.finished = rounding, False, False
         self.values: dict[str, Value] = dict(inputs)
+        self.choices: dict[str, Choice] = {}
         self.stored = {tensor.name: tensor for tensor in graph.initializer}
         names = [info.name for info in graph_inputs(graph)] + [name for node in graph.node for name in node.output]
         self.builder = Builder([*names, *self.stored])
+        self.builder.sizes.update({v.source: v.size for v in inputs.values() if isinstance(v, Tensor)})
         if graph.sparse_initializer:
             raise InputError(
                 "onnx/element-type", "sparse initialisers are not supported", place=Place(file=file, node=graph.name)
@@ -85,9 +87,12 @@ class Lowering:
 
     def run(self) -> None:
         """Lower every node that an output depends on."""
+        shown = {info.name for info in self.graph.output}
         for node in needed_nodes(self.graph):
             try:
                 self._lower(node)
+                if node.output[0] in shown and self.choices.pop(node.output[0], None) is not None:
+                    raise self._error(node, "nonlinear", JUMPS)
             except InputError as error:
                 if self.failures is None:
                     raise
@@ -101,7 +106,7 @@ class Lowering:
         return self.values.get(name)
 
     def _lower(self, node: onnx.NodeProto) -> None:
-        inputs = [self.value(name) if name else None for name in node.input]
+        inputs = [self.choices.get(name) or self.value(name) if name else None for name in node.input]
         if any(name and value is None for name, value in zip(node.input, inputs, strict=True)):
             if self.failures is None:
                 raise self._error(node, "unsupported-output", "an input is an output that is not computed here")
@@ -111,7 +116,7 @@ class Lowering:
         if default_domain and node.op_type == "If" and len(constants) == 1:
             self._lower_branch(node, constants[node.input[0]])
             return
-        all_constant = bool(constants) and not any(isinstance(value, Tensor) for value in inputs)
+        all_constant = bool(constants) and not any(isinstance(value, (Tensor, Choice)) for value in inputs)
         if default_domain and all_constant and node.op_type in FOLDABLE:
             folded, exact = fold(node, constants, self.opset, self.file)
             self.inexact = self.inexact or not exact
@@ -136,7 +141,11 @@ class Lowering:
             attributes=self._attributes(node, entry),
             builder=self.builder,
         )
-        results = entry.lower(call)
+        lower = of_choices(node.op_type) if any(isinstance(value, Choice) for value in inputs) else None
+        results = (lower or entry.lower)(call)
+        if isinstance(results, Choice):
+            self.choices[node.output[0]] = results
+            return
         results = results if isinstance(results, tuple) else (results,)
         self.values.update(zip(node.output, results, strict=False))
         if node.op_type not in ROUNDED_AS_READ:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from eqverify.frontend.onnx.call import Call
-from eqverify.frontend.onnx.values import Value
+from eqverify.frontend.onnx.values import Choice, Value
 
 OLDEST_OPSET = 7
 """Before opset 7, Add and its like broadcast by attributes; the onnx package converts such models."""
 
-Lowering = Callable[[Call], Value | tuple[Value, ...]]
+Lowering = Callable[[Call], Value | Choice | tuple[Value, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,24 @@ def operator(
         return function
 
     return register
+
+
+_ON_CHOICES: dict[str, Lowering] = {}
+
+
+def on_choices(name: str) -> Callable[[Lowering], Lowering]:
+    """Register a function that lowers operator `name` where an input is a choice."""
+
+    def register(function: Lowering) -> Lowering:
+        _ON_CHOICES[name] = function
+        return function
+
+    return register
+
+
+def of_choices(name: str) -> Lowering | None:
+    """What lowers an operator where an input is a choice, or None where that is as ever."""
+    return _ON_CHOICES.get(name)
 
 
 def find_operator(name: str, opset: int) -> Operator | None:

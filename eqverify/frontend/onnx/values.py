@@ -62,4 +62,19 @@ class Tensor:
         return Tensor(self.source, shape, self.element)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """Truth values, or numbers that jump: of each component a function with pieces (`eqverify.frontend.onnx.choices`).
+
+    Attributes:
+        name: ONNX name, for errors.
+        readings: the functions in an array of its shape, in each reading; None where a reading has none.
+        element: ``bool``, or one of `ELEMENTS`.
+    """
+
+    name: str
+    readings: tuple[npt.NDArray[Any] | None, ...]
+    element: str
+
+
 Value = Constant | Tensor

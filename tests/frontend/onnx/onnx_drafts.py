@@ -11,7 +11,7 @@ import onnx
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from . import onnx_drafts_indexing, onnx_drafts_more
+from . import onnx_choices, onnx_drafts_indexing, onnx_drafts_more
 from .onnx_draft import FACTORS, NEWEST_RUNTIME_OPSET, Draft, Shape, Wire, fitting, grown, image
 
 
@@ -453,6 +453,7 @@ def pad(d: Draft, x: Wire) -> Wire:
 
 DRAWERS: dict[str, Callable[[Draft, Wire], Wire]] = {
     **onnx_drafts_more.DRAWERS,
+    **onnx_choices.DRAWERS,
     **onnx_drafts_indexing.DRAWERS,
     "Abs": _unary("Abs"),
     "AveragePool": _pooling("AveragePool"),
@@ -498,6 +499,7 @@ DRAWERS: dict[str, Callable[[Draft, Wire], Wire]] = {
 OPSETS = {
     **dict.fromkeys(["Expand", "Sum", "Max", "Min"], (8, 99)),
     **onnx_drafts_more.OPSETS,
+    **onnx_choices.OPSETS,
     **onnx_drafts_indexing.OPSETS,
 }
 """First and last opset, where not all of them."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from . import onnx_fractions_more
+from . import onnx_choices, onnx_fractions_more
 
 Array = npt.NDArray[Any]
 Attributes = dict[str, Any]
@@ -358,6 +358,7 @@ def relu(array: Array) -> Array:
 
 
 OPERATORS: dict[str, Callable[[Attributes, Sequence[Array]], Any]] = {
+    **onnx_choices.OPERATORS,
     **onnx_fractions_more.OPERATORS,
     "Add": lambda _, args: args[0] + args[1],
     "Sub": lambda _, args: args[0] - args[1],

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, defs, helper, numpy_helper
 
-from . import onnx_operators_more
+from . import onnx_choices, onnx_operators_more
 from .onnx_case import EDGES, Case
 
 _INFINITE = [*EDGES, math.inf, -math.inf, math.nan]
@@ -413,6 +413,7 @@ def _constant(c: Case) -> int:
 
 
 GENERATORS: dict[str, Callable[[Case], int]] = {
+    **onnx_choices.GENERATORS,
     **onnx_operators_more.GENERATORS,
     **dict.fromkeys(["Abs", "HardSigmoid", "Identity", "LeakyRelu", "Neg", "Relu"], _one),
     **dict.fromkeys(["Add", "Sub", "Mul", "Div"], _two),

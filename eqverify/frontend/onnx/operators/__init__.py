@@ -2,6 +2,7 @@
 
 from eqverify.frontend.onnx.operators import (
     arithmetic,
+    comparisons,
     constants,
     deconvolution,
     indexing,
@@ -19,6 +20,7 @@ from eqverify.frontend.onnx.operators import (
 
 __all__ = [
     "arithmetic",
+    "comparisons",
     "constants",
     "deconvolution",
     "indexing",

@@ -1,4 +1,4 @@
-"""GatherElements, GatherND, their Scatters, Where, Trilu, ReverseSequence: components at constant places."""
+"""GatherElements, GatherND, their Scatters, stored Where, Trilu, ReverseSequence: components at constant places."""
 
 from __future__ import annotations
 
@@ -161,9 +161,8 @@ def scatter_nd(call: Call) -> Value:
     return _scattered(call, _by_tuples(call, indices_of(call, 1), call.value(0).shape, 0))
 
 
-@operator("Where", since=9, refused="a computed condition")
-def where(call: Call) -> Value:
-    """A placing map per branch, constants as bias; the condition must be constant."""
+def where_stored(call: Call) -> Value:
+    """Where with a stored condition: a placing map per branch, constants as bias; the condition must be constant."""
     condition, values = call.constant(0).array, [call.value(1), call.value(2)]
     if condition.dtype != np.bool_:
         raise call.error("element-type", "the condition must be truth values", value=str(condition.dtype))
