@@ -18,7 +18,7 @@ def describe_network(path: Path, query: Path | None = None) -> Pairs:
         InputError: `read/differs`.
     """
     from eqverify.api.loading import compared, load_query
-    from eqverify.frontend.onnx import describe, read_front
+    from eqverify.frontend.onnx import STORED, UNREAD, describe, read_front
     from eqverify.frontend.vnnlib import lower
 
     about = describe(path)
@@ -32,6 +32,9 @@ def describe_network(path: Path, query: Path | None = None) -> Pairs:
         ("weights", about.parameters),
         ("supported", not about.unsupported),
     ]
+    for reading in about.readings:
+        told = "stored" if reading.becomes == STORED else "unread" if reading.becomes == UNREAD else "read"
+        pairs.append((f"{told} {reading.operator}", f"{reading.becomes} ({', '.join(reading.nodes)})"))
     for problem in about.unsupported:
         why = f"{problem.reason} [{problem.code}]" + (f"; {problem.hint}" if problem.hint else "")
         pairs.append((f"unsupported {problem.operator} {problem.node}".strip(), why))

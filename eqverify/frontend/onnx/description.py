@@ -12,9 +12,12 @@ import onnx
 from eqverify.errors import InputError
 from eqverify.frontend.onnx.cut import Cut, Unsupported, parse_front
 from eqverify.frontend.onnx.load import declared_opset, load_model, read_bytes, supported_opset
-from eqverify.frontend.onnx.lowering import Failures, lowered, needed_nodes, operator_error
+from eqverify.frontend.onnx.lowering import Failures, Lowering, lowered, needed_nodes, operator_error
 from eqverify.frontend.onnx.ports import declared_element, declared_extents, graph_inputs, input_port, input_tensor
 from eqverify.frontend.onnx.reader import parse_network
+
+UNREAD = "nothing: no output depends on it"
+"""How nodes are read that nobody needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,21 @@ class TensorDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class Readings:
+    """Nodes of one operator that are read alike.
+
+    Attributes:
+        operator: its type.
+        becomes: what they are read as, or that no output depends on them.
+        nodes: the first output of each, in order.
+    """
+
+    operator: str
+    becomes: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
     """What a model file declares, whether or not it can be read.
 
@@ -46,6 +64,7 @@ class Description:
         parameters: number of stored float numbers.
         unsupported: empty exactly where `parse_network` succeeds.  Nodes behind an unsupported one are judged by
             their operator only.
+        readings: what the other nodes are read as, by operator.  None behind an unsupported one.
         cut: where `read_front` cuts the model; None where the model is read whole, or not even up to a cut.
     """
 
@@ -57,6 +76,7 @@ class Description:
     operators: tuple[tuple[str, int], ...]
     parameters: int
     unsupported: tuple[Unsupported, ...]
+    readings: tuple[Readings, ...]
     cut: Cut | None
 
 
@@ -73,7 +93,7 @@ def describe(model: str | Path | bytes) -> Description:
     proto = load_model(data, source)
     graph = proto.graph
     counts = Counter(node.op_type for node in graph.node)
-    unsupported = _unsupported(proto, source, data)
+    unsupported, readings = _judged(proto, source, data)
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
     return Description(
         source=source,
@@ -84,6 +104,7 @@ def describe(model: str | Path | bytes) -> Description:
         operators=tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
         parameters=sum(math.prod(tensor.dims) for tensor in graph.initializer if tensor.data_type in floats),
         unsupported=unsupported,
+        readings=readings,
         cut=_cut(data, source) if unsupported else None,
     )
 
@@ -99,32 +120,48 @@ def _described(info: onnx.ValueInfoProto) -> TensorDescription:
     return TensorDescription(info.name, declared_element(info), declared_extents(info))
 
 
-def _unsupported(model: onnx.ModelProto, source: str | None, data: bytes) -> tuple[Unsupported, ...]:
-    """Nodes at which reading fails of itself, or else whatever else stops `parse_network`."""
-    try:
-        parse_network(data, source)
-    except InputError as error:
-        return _failures(model, source, error)
-    return ()
-
-
-def _failures(model: onnx.ModelProto, source: str | None, first: InputError) -> tuple[Unsupported, ...]:
-    """The nodes at which reading fails of itself; where there are none, the error that stopped it."""
+def _judged(
+    model: onnx.ModelProto, source: str | None, data: bytes
+) -> tuple[tuple[Unsupported, ...], tuple[Readings, ...]]:
+    """Nodes at which reading fails of itself, or else whatever else stops `parse_network`; and how others are read."""
     failures: Failures = []
     try:
         opset = supported_opset(model, source)
         ports = [input_port(info, source) for info in graph_inputs(model.graph)]
         walk = lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports}, failures)
     except InputError as error:
-        return (_told(error.place.node or "", "", error),)
-    if not failures:
-        return (_told(first.place.node or "", "", first),)
+        return (_told(error.place.node or "", "", error),), ()
+    readings = _readings(model.graph, walk, {node.output[0] for node, _ in failures})
+    try:
+        parse_network(data, source)
+    except InputError as error:
+        return _unsupported(model, source, walk, failures) or (_told(error.place.node or "", "", error),), readings
+    return (), readings
+
+
+def _readings(graph: onnx.GraphProto, walk: Lowering, failed: set[str]) -> tuple[Readings, ...]:
+    found: dict[tuple[str, str], list[str]] = {}
+    needed = {node.output[0] for node in needed_nodes(graph)}
+    for node in graph.node:
+        output = next(filter(None, node.output), "")
+        becomes = walk.readings.get(node.output[0])
+        if node.output[0] not in needed:
+            becomes = UNREAD
+        if becomes is not None and output not in failed:
+            found.setdefault((node.op_type, becomes), []).append(output)
+    return tuple(Readings(operator, becomes, tuple(nodes)) for (operator, becomes), nodes in found.items())
+
+
+def _unsupported(
+    model: onnx.ModelProto, source: str | None, walk: Lowering, failures: Failures
+) -> tuple[Unsupported, ...]:
+    """The nodes at which reading fails of itself."""
     judged = {node.output[0]: error for node, error in failures}
     found = []
-    for node in needed_nodes(model.graph):
+    for node in needed_nodes(model.graph) if failures else ():
         if node.output[0] in walk.values and node.output[0] not in judged:
             continue
-        failure = judged.get(node.output[0]) or operator_error(node, opset, source)
+        failure = judged.get(node.output[0]) or operator_error(node, walk.opset, source)
         if failure is not None:
             found.append(_told(node.output[0], node.op_type, failure))
     return tuple(found)

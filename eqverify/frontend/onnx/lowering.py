@@ -22,6 +22,10 @@ from eqverify.frontend.onnx.values import ELEMENTS, Choice, Constant, Tensor, Va
 
 Failures = list[tuple[onnx.NodeProto, InputError]]
 
+CHOSEN = "The nodes of the chosen branch."
+STORED = "stored numbers"
+"""How nodes of constants are read."""
+
 
 def lowered(
     graph: onnx.GraphProto, opset: int, file: str | None, inputs: Mapping[str, Value], failures: Failures | None = None
@@ -76,6 +80,7 @@ class Lowering:
         self.rounding, self.inexact, self.finished = rounding, False, False
         self.values: dict[str, Value] = dict(inputs)
         self.choices: dict[str, Choice] = {}
+        self.readings: dict[str, str] = {}
         self.stored = {tensor.name: tensor for tensor in graph.initializer}
         names = [info.name for info in graph_inputs(graph)] + [name for node in graph.node for name in node.output]
         self.builder = Builder([*names, *self.stored])
@@ -124,6 +129,7 @@ class Lowering:
                 if node.op_type in COMPUTED and any(c.array.dtype.kind == "f" for c in folded):
                     self.builder.unmodelled.append(f"{node.op_type} of stored numbers")
                 self.values.update((c.name, c) for c in folded)
+                self.readings[node.output[0]] = STORED
                 self.builder.rounded += [] if exact else [c.name for c in folded]
                 return
             inputs = self._computed(node, inputs)
@@ -143,6 +149,7 @@ class Lowering:
         )
         lower = of_choices(node.op_type) if any(isinstance(value, Choice) for value in inputs) else None
         results = (lower or entry.lower)(call)
+        self.readings[node.output[0]] = entry.summary.rstrip(".")
         if isinstance(results, Choice):
             self.choices[node.output[0]] = results
             return
@@ -153,6 +160,7 @@ class Lowering:
 
     def _lower_branch(self, node: onnx.NodeProto, condition: Constant) -> None:
         """The branch that a constant condition chooses, its tensors called `<output>/<name>`."""
+        self.readings[node.output[0]] = CHOSEN.rstrip(".")
         if condition.array.size != 1:
             raise self._error(node, "shape-mismatch", "the condition must be one truth value", value=condition.shape)
         taken = "then_branch" if condition.array.reshape(-1)[0] else "else_branch"

@@ -13,7 +13,7 @@ from eqverify.frontend.onnx import operators as _operators  # noqa: F401  (fills
 from eqverify.frontend.onnx.fold import FOLDABLE
 from eqverify.frontend.onnx.fuse import fuse
 from eqverify.frontend.onnx.load import load_model, read_bytes, supported_opset
-from eqverify.frontend.onnx.lowering import Lowering, lowered
+from eqverify.frontend.onnx.lowering import CHOSEN, Lowering, lowered
 from eqverify.frontend.onnx.ports import graph_inputs, input_port, input_tensor, output_port
 from eqverify.frontend.onnx.table import registered
 from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor
@@ -129,7 +129,7 @@ def operator_table() -> tuple[OperatorEntry, ...]:
     entries = [
         OperatorEntry(e.name, e.since, e.until, tuple(sorted(e.attributes)), e.summary, e.refused) for e in registered()
     ]
-    entries.append(OperatorEntry("If", 7, None, (), "The nodes of the chosen branch.", "a condition that is computed"))
+    entries.append(OperatorEntry("If", 7, None, (), CHOSEN, "a condition that is computed"))
     names = {entry.name for entry in entries}
     folded = [OperatorEntry(name, 7, None, (), "Constants only: folded.") for name in FOLDABLE if name not in names]
     return (*entries, *folded)

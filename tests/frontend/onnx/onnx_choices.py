@@ -31,7 +31,7 @@ def meeting(emit: Emit, operator: str, x: str, numbers: Sequence[str], code: int
     """
     c, d, first, second = numbers
     if operator == "Equal":  # of what is c there anyway
-        return emit("Where", emit("Equal", x, c), c, emit("Mul", x, emit("Cast", emit("Equal", x, x), to=code)))
+        return emit("Where", emit("Equal", x, c), c, x)
     if operator in COMPARISONS:
         moved = emit("Sub", x, c)
         return emit("Where", emit(operator, x, c), emit("Mul", moved, first), emit("Mul", moved, second))
@@ -41,7 +41,8 @@ def meeting(emit: Emit, operator: str, x: str, numbers: Sequence[str], code: int
     if operator in ("Or", "Xor"):
         return emit("Where", emit(operator, above, below), shrunk, nothing)
     inside = emit("And", emit("Not", above), emit("Not", below))
-    return emit("Where", inside, emit("Mul", x, nothing), shrunk)
+    outside = emit("Cast", emit("Not", inside), to=code)
+    return emit("Mul", shrunk, outside)
 
 
 def generator(c: Case) -> int:
