@@ -25,7 +25,7 @@ from eqverify.frontend.vnnlib.syntax import (
     spell,
 )
 
-MAX_DISJUNCTS = 100_000
+MAX_DISJUNCTS = 500_000
 """Most conjunctions that a disjunctive normal form may have."""
 MAX_ATOMS = 10_000_000
 """Most comparisons, counted with repetition, that it may have."""

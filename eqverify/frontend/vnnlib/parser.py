@@ -42,6 +42,7 @@ from eqverify.frontend.vnnlib.syntax import (
 if TYPE_CHECKING:
     from lark import Lark, Token
 
+_ATOM = re.compile(r"\(\s*+([<>=!]+)\s++(\S++)\s++([^\s()]++)")
 _VERSION2 = re.compile(r"(?:\s++|;[^\n]*+)*+\(\s*+vnnlib-version\b")
 
 
@@ -157,16 +158,26 @@ class _Builder:
         return Product(tuple(children))
 
     def atom(self, children: list[Token]) -> Formula:
-        token = children[0]
-        position = _position(token)
-        relation, left, right = token[1:-1].split()
-        before = after = position
-        if "\n" not in token:
-            line, column = position
-            after = (line, column + token.rindex(right))
-            before = (line, column + token.rindex(left, 0, after[1] - column))
-        second = self.name(right, after) if right[0].isalpha() else number(right, after)
-        return Comparison(_RELATION.get(relation, relation), self.name(left, before), second, position)
+        return self._atoms(children[0])[0]
+
+    def clause(self, children: list[Token]) -> Formula:
+        return And(tuple(self._atoms(children[0])))
+
+    def _atoms(self, token: Token) -> list[Comparison]:
+        """The comparisons in a fused terminal."""
+        line, column = _position(token)
+        made, start, end = [], -column, token.find("\n")
+        for found in _ATOM.finditer(token):
+            while 0 <= end < found.start():
+                line, start, end = line + 1, end, token.find("\n", end + 1)
+            place = line, found.start() - start
+            relation, left, right = found.groups()
+            before, after = place, place
+            if not 0 <= end < found.end():  # of what stands in several lines, the first
+                before, after = (line, found.start(2) - start), (line, found.start(3) - start)
+            second = self.name(right, after) if right[0].isalpha() else number(right, after)
+            made.append(Comparison(_RELATION.get(relation, relation), self.name(left, before), second, place))
+        return made
 
     def name(self, text: str, position: Position) -> Variable:
         raise NotImplementedError
