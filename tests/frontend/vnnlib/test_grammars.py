@@ -27,8 +27,6 @@ CLAUSES = """(assert (or (and (<= X_0 0.5) (>= Y_0
   -1e-1)
 \t( < Y_0 X_0 )) (and (= Y_0 .5))
   (and (> Y_0 2.)(<= X_0 1))))"""
-    "(assert (or (and (<= X_0 0.5) (>= Y_0\n  -1e-1)\n\t( < Y_0 X_0 )) (and (= Y_0 .5))\n  (and (> Y_0 2.)(<= X_0 1))))"
-)
 
 
 def places(query) -> list[tuple[int, int]]:
