@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from eqverify.api.loading import Model, compared, digests_of, load_query
 from eqverify.arrays import IEEE
-from eqverify.attack.replay import Witness
+from eqverify.attack.replay import Witness, holding, is_of_types
 from eqverify.deciding.answer import Verification
 from eqverify.deciding.question import Verdict
 from eqverify.deciding.run import VerifyKeywords, VerifyRun
@@ -109,14 +110,50 @@ def _decide_pair(query: Query, networks: Mapping[str, Model], options: VerifyKey
         inputs, outputs = (tuple(v for n in names for v in values[n]) for values in (found.inputs, found.outputs))
         x, y = (np.array([nearest_float(v) for v in values]) for values in (inputs, outputs))
         witness = Witness(x, y, inputs, outputs)
+        if options.exactly:
+            witness = _shown_exactly(query, networks, witness)
     evidence = (found.evidence,) if found.answer == "unsat" else ()
     verdict: Verdict = "timed-out" if late else found.answer
     reason = found.reason if verdict == "unknown" else ""
+    if found.answer == "sat" and witness is None:
+        verdict, reason = "unknown", "an input was found that onnxruntime does not show without tolerance"
     seconds = {"decide": found.seconds}
     told = found.readings, found.claimed
     return Verification(
         verdict, "equivalence", witness, evidence, reason, 0, None, (), seconds, *told, proof=found.proof
     )
+
+
+def _shown_exactly(query: Query, networks: Mapping[str, Model], witness: Witness) -> Witness | None:
+    """The witness with the numbers of runs, where these satisfy the text without tolerance."""
+    from eqverify.export.onnx import write_network
+    from eqverify.export.runtime import run_model
+    from eqverify.frontend.onnx import read_bytes, read_front
+    from eqverify.frontend.vnnlib import lower
+
+    x, shown = witness.x, list[float]()
+    for declared in query.networks:
+        model = networks[declared.equal_to if declared.name not in networks and declared.equal_to else declared.name]
+        network = model if isinstance(model, Network) else read_front(model).as_stored
+        own, x = np.split(x, [network.input_size])
+        if not is_of_types(network, own):
+            return None
+        if isinstance(model, Network):
+            data = write_network(network, metadata={}, producer="eqverify", dtype="float64")
+        else:
+            data = read_bytes(model)
+        shown += run_model(data, own[None], optimised=True)[0].tolist()
+    outputs = tuple(map(Fraction, shown)) if np.isfinite(shown).all() else ()
+    holds = (
+        bool(outputs)
+        and witness.as_floats
+        and any(
+            (case.written is None or case.written.holds(witness.inputs))
+            and holding(case.unsafe, witness.inputs, shown, [0.0] * len(shown))[0] is not None
+            for case in lower(query).cases
+        )
+    )
+    return replace(witness, y=np.array(shown), outputs=outputs) if holds else None
 
 
 def _load(

@@ -22,7 +22,14 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.attack.points import nearest_of_type
 from eqverify.domain import Case, Conjunction
-from eqverify.network import Network, evaluate_nodes, evaluation_error, join_outputs, outputs_exact
+from eqverify.network import (
+    Network,
+    evaluate_nodes,
+    evaluation_error,
+    join_outputs,
+    outputs_exact,
+    split_inputs,
+)
 
 TOLERANCE = Fraction(1, 10**4)
 """The competition's absolute tolerance of a constraint at a counterexample (VNN-COMP 2023 rules)."""
@@ -257,7 +264,11 @@ class Replay:
 
 
 def shown_by(
-    run: Callable[[FloatArray], FloatArray], network: Network, unsafe: tuple[Conjunction, ...], ordered: bool = False
+    run: Callable[[FloatArray], FloatArray],
+    network: Network,
+    unsafe: tuple[Conjunction, ...],
+    ordered: bool = False,
+    exactly: bool = False,
 ) -> Confirm:
     """The test that a run shows a witness: its outputs satisfy the condition within the tolerance.
 
@@ -267,15 +278,18 @@ def shown_by(
         unsafe: the condition.
         ordered: whether its outputs have to satisfy the condition to the letter: where the question is about runs, and
             where what is run gives other numbers that stand in the order of the network's (a Softmax behind it).
+        exactly: whether the numbers of the run have to be the witness: no tolerance, and an input of the file's types.
     """
     relaxed = [tuple(replace(row, bound=row.bound + TOLERANCE, strict=False) for row in rows) for rows in unsafe]
 
     def confirm(witness: Witness) -> Witness | None:
+        if exactly and not (witness.as_floats and is_of_types(network, witness.x)):
+            return None
         y = run(witness.x[None])[0]
         shown, none = y.tolist(), [0.0] * y.size
         if np.isfinite(y).all() and holding(unsafe, witness.inputs, shown, none)[0] is not None:
             return replace(witness, y=y, outputs=tuple(map(Fraction, shown)))
-        if ordered or holding(relaxed, witness.inputs, shown, none)[0] is None:
+        if ordered or exactly or holding(relaxed, witness.inputs, shown, none)[0] is None:
             return None
         small = network.products <= _EXACT_LIMIT
         return replace(
@@ -283,6 +297,12 @@ def shown_by(
         )
 
     return confirm
+
+
+def is_of_types(network: Network, x: FloatArray) -> bool:
+    """Whether an input (input_size,) has numbers of the types of the network's inputs only."""
+    parts = split_inputs(network, x[None])
+    return all(np.array_equal(parts[p.name], parts[p.name].astype(p.element)) for p in network.inputs)
 
 
 def _nearest(values: Sequence[Fraction]) -> FloatArray:

@@ -65,10 +65,21 @@ def serialise(query: Query, witness: Witness, folder: Path) -> bool:
     return exact
 
 
-def write_result(path: Path, answer: Verification) -> None:
-    """The competition's result file: the answer, and for ``sat`` the values of X_0, ..., Y_0, ... as S-expressions."""
+def write_result(path: Path, answer: Verification, query: Query | None = None) -> None:
+    """The competition's result file: the answer, and for ``sat`` the assignment.
+
+    For version 1.0 that is the values of X_0, ..., Y_0, ... as S-expressions, for version 2 the tensors in the order of
+    their declarations, as `lines` has them.
+
+    Args:
+        path: of the file.
+        answer: with a witness where it is ``sat``.
+        query: what was asked; not needed where there is no witness.
+    """
     text = _RESULTS.get(answer.verdict, answer.verdict) + "\n"
-    if answer.witness is not None:
+    if answer.witness is not None and query is not None and query.version != "1.0":
+        text += "".join(f"{line}\n" for line in lines(query, answer.witness))
+    elif answer.witness is not None:
         pairs = [f"(X_{k} {exact_text(value)})" for k, value in enumerate(answer.witness.inputs)]
         pairs += [f"(Y_{k} {exact_text(value)})" for k, value in enumerate(answer.witness.outputs)]
         text += "(" + "\n".join(pairs) + ")\n"

@@ -62,12 +62,12 @@ class CaseContext:
         near: where a search came near to meeting a disjunct, by its number.
     """
 
-    def __init__(self, problem: Problem, case: Case, data: bytes, runs: bool = False) -> None:
+    def __init__(self, problem: Problem, case: Case, data: bytes, runs: bool = False, exactly: bool = False) -> None:
         from eqverify.export.runtime import run_model
 
         def run(points: FloatArray) -> FloatArray:
             problem.reading.compare(points)
-            return run_model(data, points)
+            return run_model(data, points, optimised=exactly)
 
         self.problem, self.network, self.case, self.asked = problem, problem.network, case, case
         self.relaxed = 0.0
@@ -82,7 +82,7 @@ class CaseContext:
             self.aims = members_of(self.aimed)[: len(case.unsafe)]
         self.facts: Facts | None = None
         self.near: dict[int, Near] = {}
-        shown = shown_by(run, problem.network, case.unsafe, runs or problem.ordered)
+        shown = shown_by(run, problem.network, case.unsafe, runs or problem.ordered, exactly)
         self.replayer = Replay(problem.network, case, shown, partial(point_errors, problem.network) if runs else None)
         box = case.polytope.box
         self.free_inputs = int((box.upper > box.lower).sum())

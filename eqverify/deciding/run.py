@@ -93,6 +93,8 @@ class VerifyKeywords(VerifyOptions):
         counted: called with the number of the network's ReLUs once it is read, for who has to tell of a run that ends
             without an answer.
         claimed: likewise with the number of disjuncts that are claimed to be unsat and are not re-derived.
+        exactly: whether an input counts only where onnxruntime, as it runs by default, shows it without tolerance, with
+            numbers of the file's types: what the competition takes for a counterexample.
         proof: whether the verdict is to have a proof: one that has none is `unknown`, unless somebody is trusted.
     """
 
@@ -100,6 +102,7 @@ class VerifyKeywords(VerifyOptions):
     progress: Progress = silent
     counted: Callable[[int], object] = lambda _: None
     claimed: Callable[[int], object] = lambda _: None
+    exactly: bool = False
     proof: bool = False
 
 
@@ -180,7 +183,7 @@ class VerifyRun:
         if len(cases) < len(problem.cases):
             self.evidence[_BOUNDS] = None
         try:
-            self.sides = [CaseContext(problem, case, data, self.runs) for case in cases]
+            self.sides = [CaseContext(problem, case, data, self.runs, self.options.exactly) for case in cases]
         except InputError as error:  # numbers beyond the range of floats
             return f"{error.code}: {error.message}"
         return "" if np.isfinite(self.run_error or 0.0) else "numbers of a run may leave the range of float32"

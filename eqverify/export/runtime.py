@@ -71,8 +71,8 @@ class RuntimeComparison:
     first: Difference | None = None
 
 
-def run_model(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> FloatArray:
-    """Outputs of a model by onnxruntime (CPU, one thread, no graph optimisation).
+def run_model(data: bytes, points: FloatArray, *, one_by_one: bool = False, optimised: bool = False) -> FloatArray:
+    """Outputs of a model by onnxruntime (CPU, one thread).
 
     Args:
         data: the bytes of a model whose inputs and outputs are float32 or float64 tensors.
@@ -80,6 +80,7 @@ def run_model(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> F
             another.
         one_by_one: one call per point even where the batch dimension is symbolic (a model can mix the samples of
             a batch).
+        optimised: with onnxruntime's graph optimisations, which are its default and change what is rounded.
 
     Returns:
         (batch, output_size), all outputs one after the other.
@@ -89,7 +90,8 @@ def run_model(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> F
 
     Trusted: onnxruntime.
     """
-    return np.concatenate(list(run_tensors(data, points, one_by_one=one_by_one).values()), axis=1)
+    points = np.asarray(points, dtype=np.float64)
+    return np.concatenate(list(_run(_session(data, optimised), points, one_by_one).values()), axis=1)
 
 
 def run_tensors(data: bytes, points: FloatArray, *, one_by_one: bool = False) -> dict[str, FloatArray]:
@@ -97,14 +99,15 @@ def run_tensors(data: bytes, points: FloatArray, *, one_by_one: bool = False) ->
     return _run(_session(data), np.asarray(points, dtype=np.float64), one_by_one)
 
 
-def _session(data: bytes) -> onnxruntime.InferenceSession:
+def _session(data: bytes, optimised: bool = False) -> onnxruntime.InferenceSession:
     # Imported here: it takes half a second, and few commands run models.
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen unrelated classes of its own

@@ -61,7 +61,7 @@ def verify(
     serialise_assignments:
         Write the assignment into this folder, one ONNX tensor per variable, instead of printing it.
     result_file:
-        Also write the answer as the competition wants it.
+        Also write the answer as the competition wants it; an input counts only where onnxruntime shows it exactly.
     proof:
         Write a proof of sat or unsat, which `eqverify check NETWORK PROPERTY PROOF` verifies; what has none is unknown.
     backend:
@@ -96,10 +96,10 @@ def verify(
         decide = eq.verify  # loads all that it needs, which takes a while
         own = replace(options, timeout=max(left - (time.monotonic() - start), left / 2), workers=workers)
         told: dict[str, Any] = {"progress": progress, "counted": relus.write, "claimed": claimed.write}
-        told["proof"] = proof is not None
+        told |= {"proof": proof is not None, "exactly": result_file is not None}
         answer = decide(parsed, networks, backend=backend, **keywords_of(own), **told)
     announce()
-    _write(answer, result_file)
+    _write(answer, result_file, parsed)
     if proof is not None and answer.proof is not None:
         write_files({proof: answer.proof})
     if json:
@@ -109,12 +109,12 @@ def verify(
     print(_summary(answer), file=sys.stderr)
 
 
-def _write(answer: Verification, result_file: Path | None) -> None:
+def _write(answer: Verification, result_file: Path | None, query: Query | None = None) -> None:
     """The result file, where one is wanted."""
     if result_file is not None:
         from eqverify.cli import assignments
 
-        assignments.write_result(result_file, answer)
+        assignments.write_result(result_file, answer, query)
 
 
 def _files(first: Path, second: Path | None, options: list[str]) -> tuple[Path, dict[str, str]]:
