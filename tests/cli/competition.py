@@ -1,8 +1,8 @@
 """A checker of result files, from the text of the competition's rules of 2026 and of the standard: nothing of eqverify.
 
 The first line is ``sat``, ``unsat``, ``unknown``, ``timeout`` or ``error``.  Behind ``sat`` is the assignment: for
-version 1.0 ``((X_0 v) ... (Y_0 v) ...)``, for version 2 a line ``NAME TYPE [SHAPE]`` and the values, one a line, of each
-tensor in the order of its declaration.  It counts without tolerance: inputs are numbers of the model's type within what
+version 1.0 ``((X_0 v) ... (Y_0 v) ...)``, for version 2 a line ``NAME TYPE [SHAPE]`` and the values, one a line, of
+each tensor in the order of its declaration.  It counts without tolerance: inputs are numbers of the type within what
 is asserted, and with the outputs that onnxruntime computes there all assertions hold.
 """
 
