@@ -61,6 +61,12 @@ def test_a_relu_by_a_mask():
     assert at(data, 2.0, -2.0) == [2, 0]
 
 
+def test_what_is_the_same_everywhere_is_a_number():
+    """x - x > -1 always: a mask of ones, which others may be multiplied by."""
+    nodes = [("z", "Sub", "x x", {}), ("b", "Greater", "z c", {}), ("f", "Cast", "b", {"to": 1})]
+    assert at(model(*nodes, ("y", "Mul", "x f", {}), c=-1.0), 3.0, -2.0) == [3, -2]
+
+
 JUMPING = {
     "threshold": [("b", "Greater", "x c", {}), ("y", "Where", "b x o", {})],
     "at a point": [("b", "Equal", "x c", {}), ("y", "Where", "b o x", {})],

@@ -152,13 +152,16 @@ def _scalar(pieces: Pieces) -> Any:
     return made
 
 
-def _written(call: Call, parts: Any, element: str) -> Tensor | None:
-    """The tensor of functions with pieces: first piece + slopes * relu(guard - cut); None where one jumps."""
+def _written(call: Call, parts: Any, element: str) -> Value | None:
+    """The value of functions with pieces: first piece + slopes * relu(guard - cut); None where one jumps."""
     flat = parts.reshape(-1).tolist()
     bent = [bends(part) for part in flat]
     if any(found is None for found in bent):
         return None
     rows: list[Row] = [part.cells[0] for part in flat]
+    if not any(bent) and all(row.keys() <= {ONE} for row in rows):
+        numbers = np.array([_float(call, row.get(ONE, Fraction(0))) for row in rows])
+        return Constant(call.name, numbers.reshape(parts.shape), element)
     for number in range(max((len(found or ()) for found in bent), default=0)):
         guards, slopes = [], []
         for part, found in zip(flat, bent, strict=True):
