@@ -25,9 +25,9 @@ def round_up(value: Exact, *, strict: bool = False) -> float:
     Floats are compared with the exact number: nothing is assumed of how well conversion rounds.
     """
     found = nearest_float(value)
-    while found > value and math.nextafter(found, -math.inf) >= value:
+    while _order(found, value) > 0 and _order(math.nextafter(found, -math.inf), value) >= 0:
         found = math.nextafter(found, -math.inf)
-    while found < value or (strict and found == value):
+    while (order := _order(found, value)) < 0 or (strict and not order):
         found = math.nextafter(found, math.inf)
     return found
 
@@ -35,11 +35,19 @@ def round_up(value: Exact, *, strict: bool = False) -> float:
 def round_down(value: Exact, *, strict: bool = False) -> float:
     """The largest float64 that is at most (where `strict`, below) a number; as `round_up`."""
     found = nearest_float(value)
-    while found < value and math.nextafter(found, math.inf) <= value:
+    while _order(found, value) < 0 and _order(math.nextafter(found, math.inf), value) <= 0:
         found = math.nextafter(found, math.inf)
-    while found > value or (strict and found == value):
+    while (order := _order(found, value)) > 0 or (strict and not order):
         found = math.nextafter(found, -math.inf)
     return found
+
+
+def _order(number: float, value: Exact) -> int:
+    """Below, at or above zero as the number is below, at or above the value; fractions without making others."""
+    if isinstance(value, Decimal) or math.isinf(number):
+        return (number > value) - (number < value)
+    top, bottom = number.as_integer_ratio()
+    return top * value.denominator - value.numerator * bottom
 
 
 def at_most(value: float, digits: int = 3) -> str:

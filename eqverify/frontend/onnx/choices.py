@@ -93,7 +93,7 @@ def sign_of(part: Pieces) -> Pieces:
 
     def sign(guard: Fraction) -> int:
         slope, level = lines.at(guard)
-        number = slope * guard + level
+        number: Fraction = slope * guard + level
         return (number > 0) - (number < 0)
 
     return _made(guard, {*part.cuts, *zeros}, sign)

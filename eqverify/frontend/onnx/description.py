@@ -13,8 +13,8 @@ from eqverify.errors import InputError
 from eqverify.frontend.onnx.cut import Cut, Unsupported, parse_front
 from eqverify.frontend.onnx.load import declared_opset, load_model, read_bytes, supported_opset
 from eqverify.frontend.onnx.lowering import Failures, Lowering, lowered, needed_nodes, operator_error
-from eqverify.frontend.onnx.ports import declared_element, declared_extents, graph_inputs, input_port, input_tensor
-from eqverify.frontend.onnx.reader import parse_network
+from eqverify.frontend.onnx.ports import declared_element, declared_extents, graph_inputs, input_tensor
+from eqverify.frontend.onnx.reader import assembled, declared_inputs
 
 UNREAD = "nothing: no output depends on it"
 """How nodes are read that nobody needs."""
@@ -93,7 +93,7 @@ def describe(model: str | Path | bytes) -> Description:
     proto = load_model(data, source)
     graph = proto.graph
     counts = Counter(node.op_type for node in graph.node)
-    unsupported, readings = _judged(proto, source, data)
+    unsupported, readings = _judged(proto, source)
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
     return Description(
         source=source,
@@ -120,22 +120,22 @@ def _described(info: onnx.ValueInfoProto) -> TensorDescription:
     return TensorDescription(info.name, declared_element(info), declared_extents(info))
 
 
-def _judged(
-    model: onnx.ModelProto, source: str | None, data: bytes
-) -> tuple[tuple[Unsupported, ...], tuple[Readings, ...]]:
+def _judged(model: onnx.ModelProto, source: str | None) -> tuple[tuple[Unsupported, ...], tuple[Readings, ...]]:
     """Nodes at which reading fails of itself, or else whatever else stops `parse_network`; and how others are read."""
     failures: Failures = []
     try:
         opset = supported_opset(model, source)
-        ports = [input_port(info, source) for info in graph_inputs(model.graph)]
+        ports = declared_inputs(model.graph, source)
         walk = lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports}, failures)
     except InputError as error:
         return (_told(error.place.node or "", "", error),), ()
     readings = _readings(model.graph, walk, {node.output[0] for node, _ in failures})
+    if failures:
+        return _unsupported(model, source, walk, failures), readings
     try:
-        parse_network(data, source)
+        assembled(walk, ports)
     except InputError as error:
-        return _unsupported(model, source, walk, failures) or (_told(error.place.node or "", "", error),), readings
+        return (_told(error.place.node or "", "", error),), readings
     return (), readings
 
 
@@ -158,7 +158,7 @@ def _unsupported(
     """The nodes at which reading fails of itself."""
     judged = {node.output[0]: error for node, error in failures}
     found = []
-    for node in needed_nodes(model.graph) if failures else ():
+    for node in needed_nodes(model.graph):
         if node.output[0] in walk.values and node.output[0] not in judged:
             continue
         failure = judged.get(node.output[0]) or operator_error(node, walk.opset, source)

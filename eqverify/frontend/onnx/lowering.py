@@ -176,7 +176,7 @@ class Lowering:
             if (value := self.value(info.name)) is not None:
                 self.values[name] = value
 
-    def _computed(self, node: onnx.NodeProto, inputs: list[Value | None]) -> list[Value | None]:
+    def _computed(self, node: onnx.NodeProto, inputs: list[Value | Choice | None]) -> list[Value | Choice | None]:
         """The inputs of a node of constants, with the first one as a computed value, so that nothing is rounded."""
         first = inputs[0]
         entry = find_operator(node.op_type, self.opset)

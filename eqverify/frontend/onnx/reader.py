@@ -58,7 +58,16 @@ def parse_network(data: bytes, source: str | None = None) -> Network:
     opset = supported_opset(model, source)
     ports = declared_inputs(model.graph, source)
     lowering = lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports})
-    outputs = [shown_output(lowering, info) for info in model.graph.output]
+    return assembled(lowering, ports)
+
+
+def assembled(lowering: Lowering, ports: list[Port]) -> Network:
+    """The network of a walk without failures.
+
+    Raises:
+        InputError: as `shown_output`, and where the network is none.
+    """
+    outputs = [shown_output(lowering, info) for info in lowering.graph.output]
     nodes, outputs = fuse(lowering.builder.nodes, outputs)
     return Network(tuple(ports), tuple(nodes), tuple(outputs))
 

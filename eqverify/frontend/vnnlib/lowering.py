@@ -17,6 +17,7 @@ from eqverify.domain import (
     Written,
 )
 from eqverify.errors import InputError
+from eqverify.frontend.vnnlib.collecting import uncollected
 from eqverify.frontend.vnnlib.normal import All, Compiler, Tree, atoms, normal_form, require_countable, size
 from eqverify.frontend.vnnlib.region import Region
 from eqverify.frontend.vnnlib.scope import OTHER
@@ -38,6 +39,7 @@ class _Sorted:
     mixed: list[Tree] = field(default_factory=list)
 
 
+@uncollected()
 def lower(query: Query) -> Specification:
     """The meaning of a query.
 

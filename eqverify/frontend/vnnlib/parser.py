@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from eqverify.errors import InputError
+from eqverify.frontend.vnnlib.collecting import uncollected
 from eqverify.frontend.vnnlib.diagnostics import FaultError, syntax_error
 from eqverify.frontend.vnnlib.resolve import (
     BoundRun,
@@ -46,6 +47,7 @@ _ATOM = re.compile(r"\(\s*+([<>=!]+)\s++(\S++)\s++([^\s()]++)")
 _VERSION2 = re.compile(r"(?:\s++|;[^\n]*+)*+\(\s*+vnnlib-version\b")
 
 
+@uncollected()
 def parse_query(text: str, source: str | None = None) -> Query:
     """Read a property.
 
