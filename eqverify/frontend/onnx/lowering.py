@@ -22,7 +22,7 @@ from eqverify.frontend.onnx.values import ELEMENTS, Choice, Constant, Tensor, Va
 
 Failures = list[tuple[onnx.NodeProto, InputError]]
 
-CHOSEN = "The nodes of the chosen branch."
+CHOSEN = "the nodes of the chosen branch"
 STORED = "stored numbers"
 """How nodes of constants are read."""
 
@@ -149,7 +149,7 @@ class Lowering:
         )
         lower = of_choices(node.op_type) if any(isinstance(value, Choice) for value in inputs) else None
         results = (lower or entry.lower)(call)
-        self.readings[node.output[0]] = entry.summary.rstrip(".")
+        self.readings[node.output[0]] = entry.becomes
         if isinstance(results, Choice):
             self.choices[node.output[0]] = results
             return
@@ -160,7 +160,7 @@ class Lowering:
 
     def _lower_branch(self, node: onnx.NodeProto, condition: Constant) -> None:
         """The branch that a constant condition chooses, its tensors called `<output>/<name>`."""
-        self.readings[node.output[0]] = CHOSEN.rstrip(".")
+        self.readings[node.output[0]] = CHOSEN
         if condition.array.size != 1:
             raise self._error(node, "shape-mismatch", "the condition must be one truth value", value=condition.shape)
         taken = "then_branch" if condition.array.reshape(-1)[0] else "else_branch"

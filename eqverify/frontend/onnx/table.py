@@ -39,6 +39,12 @@ class Operator:
         """What it is lowered to: the first line of the function's docstring."""
         return (self.lower.__doc__ or "").strip().splitlines()[0]
 
+    @property
+    def becomes(self) -> str:
+        """The summary as the end of a sentence."""
+        text = self.summary.rstrip(".")
+        return text if text.startswith("ReLU") else text[0].lower() + text[1:]
+
     def covers(self, opset: int) -> bool:
         """Whether this entry is for `opset`."""
         return self.since <= opset and (self.until is None or opset <= self.until)

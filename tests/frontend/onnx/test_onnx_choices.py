@@ -109,7 +109,7 @@ def test_every_node_is_told_apart():
     about = describe(model(*nodes, ("y", "Add", "z c2", {}), c=2.0))
     told = {name: (reading.operator, reading.becomes) for reading in about.readings for name in reading.nodes}
     assert told["c2"] == ("Mul", "stored numbers")
-    assert told["r"] == ("Relu", "A ReLU node")
+    assert told["r"] == ("Relu", "a ReLU node")
     assert told["n"][1].startswith("nothing")
     assert [(problem.node, bool(problem.hint)) for problem in about.unsupported] == [("z", True)]
     assert told.keys() == {"c2", "r", "n"}  # y is behind z, and by itself is read
