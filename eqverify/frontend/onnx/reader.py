@@ -59,8 +59,7 @@ def parse_network(data: bytes, source: str | None = None) -> Network:
     ports = declared_inputs(model.graph, source)
     lowering = lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports})
     outputs = [shown_output(lowering, info) for info in model.graph.output]
-    nodes, outputs = fuse(lowering.builder.nodes, outputs)
-    return Network(tuple(ports), tuple(nodes), tuple(outputs))
+    return lowering.builder.finished(ports, *fuse(lowering.builder.nodes, outputs))
 
 
 def declared_inputs(graph: onnx.GraphProto, source: str | None) -> list[Port]:
@@ -87,6 +86,8 @@ def shown_output(lowering: Lowering, info: onnx.ValueInfoProto) -> Port:
         )
     if isinstance(value, Constant):
         value = _constant_output(lowering, info, value, place)
+    if value.element not in ELEMENTS:
+        raise InputError("onnx/element-type", "an output is no float tensor", place=place, value=value.element)
     return output_port(info, value, lowering.file)
 
 

@@ -25,6 +25,8 @@ class Operator:
         attributes: the attributes it understands; any other must have its default value.
         refused: forms of it that are not read, for people.
         lower: the function.
+        quantised: whether it is one of integers that stand for real numbers, and may round: it is read where roundings
+            are (specs/quantised.md).
     """
 
     name: str
@@ -33,6 +35,7 @@ class Operator:
     attributes: frozenset[str]
     refused: str
     lower: Lowering
+    quantised: bool = False
 
     @property
     def summary(self) -> str:
@@ -58,6 +61,14 @@ ROUNDED_AS_READ = frozenset(
 )
 """Operators whose result in a run is off by no more than what the nodes that they become round (specs/runtime.md)."""
 
+OF_INTEGERS = frozenset(
+    (
+        *("Cast", "Concat", "Flatten", "Gather", "Identity", "MaxPool", "Reshape", "Shape", "Size", "Slice", "Split"),
+        *("Squeeze", "Transpose", "Unsqueeze"),
+    )
+)
+"""Operators that choose, move or cast numbers, and are read of integers, too."""
+
 _TABLE: dict[str, list[Operator]] = {}
 
 
@@ -68,11 +79,13 @@ def operator(
     since: int = OLDEST_OPSET,
     until: int | None = None,
     refused: str = "",
+    quantised: bool = False,
 ) -> Callable[[Lowering], Lowering]:
-    """Register a function that lowers operator `name`."""
+    """Register a function that lowers operator `name` (`domain.name` where that is not ONNX's own domain)."""
 
     def register(function: Lowering) -> Lowering:
-        _TABLE.setdefault(name, []).append(Operator(name, since, until, frozenset(attributes), refused, function))
+        entry = Operator(name, since, until, frozenset(attributes), refused, function, quantised)
+        _TABLE.setdefault(name, []).append(entry)
         return function
 
     return register
