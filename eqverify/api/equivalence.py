@@ -14,9 +14,9 @@ import numpy as np
 from eqverify.api.loading import Inputs, Model, given_inputs, load_compared, load_query
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.attack.replay import holding
+from eqverify.bounds import rounding_radii
 from eqverify.deciding.pair_runs import answer_pair_runs
 from eqverify.deciding.pairs import PairAnswer, answer_query
-from eqverify.bounds import rounding_radii
 from eqverify.domain import Box, Case, Declaration, Domain, NetworkSignature, Polytope, Specification, widened_domain
 from eqverify.equivalence.answer import Epsilon, Equivalence, EquivalenceKeywords, answer_pair, pair_goals
 from eqverify.equivalence.goals import PairGoals

@@ -109,8 +109,8 @@ class Falsifier:
 
     def _judge(self, points: FloatArray, network: Network) -> None:
         """Record signs at points of the domain in those layers that `network`, the whole or a prefix, has."""
-        for batch in (points[chunk] for chunk in self._chunks(len(points))):
-            shown = settled(self.network, batch)  # a sign is taken at an input of the model, with what it rounds there
+        for chunk in self._chunks(len(points)):
+            shown = settled(self.network, points[chunk])  # at an input of the model, with what it rounds there
             batch, moved = shown.points[shown.certain], shown.errors[shown.certain]
             values = evaluate_nodes(network, batch)
             errors = evaluation_error(network, values, moved)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from eqverify.arrays import FloatArray
 from eqverify.frontend.onnx.builder import component_indices
 from eqverify.frontend.onnx.call import Call
-from eqverify.frontend.onnx.operators.products import product_map
 from eqverify.frontend.onnx.operators.piecewise import bounded
+from eqverify.frontend.onnx.operators.products import product_map
 from eqverify.frontend.onnx.operators.windows import WINDOW, convolution, groups_of, image_input
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
