@@ -11,7 +11,7 @@ MICROSOFT = "com.microsoft"
 WEIGHTS = 63
 """7 bits: onnxruntime adds pairs of products of uint8 and int8 in 16 bits where the processor has no VNNI."""
 
-OPERATORS = ("QDQ", "QLinearMatMul", "QGemm", "MatMulInteger", "QLinearConv", "ConvInteger")
+OPERATORS = ("QDQ", "QLinearMatMul", "QGemm", "QLinearAdd", "MatMulInteger", "QLinearConv", "ConvInteger")
 
 
 class Model:
@@ -92,6 +92,14 @@ def drawn(operator: str, seed: int) -> bytes:
         model.node(operator, ["q", *x, w, *ws, *y], "r")
     elif operator == "QGemm":
         model.node(operator, ["q", *x, w, *ws, bias, *y], "r", domain=MICROSOFT, transB=turned)
+    elif operator == "QLinearAdd":
+        product = model.scale("p", 0.07, zero(), dtype)
+        model.node("QLinearMatMul", ["q", *x, w, *ws, *product], "p")
+        added = model.store("c", random.integers(limit.min, limit.max + 1, channels), dtype)
+        model.node(
+            operator, ["p", *product, added, *model.scale("c", 0.02, zero(), dtype), *y], "half", domain=MICROSOFT
+        )
+        model.node(operator, ["half", *y, "p", *product, *y], "r", domain=MICROSOFT)
     elif operator == "QLinearConv":
         model.node(operator, ["q", *x, w, *ws, *y, bias], "r", **about)
     else:

@@ -21,6 +21,7 @@ from eqverify.frontend.onnx.operators.windows import WINDOW, convolution, groups
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
 from eqverify.network import Diagonal, Identity, LinearMap, Term
+from eqverify.network.gathering import ScaledSelection
 
 _INT32 = 2.0**31
 _QUOTIENT = 2.0**-20
@@ -113,11 +114,18 @@ def _summed(
     return replace(call.builder.affine(name, (Term(tensor.source, linear),), bias, shape, "int32"), most=most)
 
 
-def _quantised(call: Call, tensor: Tensor, factor: FloatArray, into: Scale) -> Tensor:
+def _quantised(call: Call, tensor: Tensor, factor: FloatArray, into: Scale, added: float = 0.0) -> Tensor:
     """tensor * factor / scale, saturated and rounded to integers about the zero point.
 
     What saturates are the real numbers, so that units are those of the original network: ends times a scale of 24 bits
     are float64 numbers.
+
+    Args:
+        call: where.
+        tensor: what is quantised.
+        factor: (n,)
+        into: the scale.
+        added: a bound on the magnitude of summands that a run rounds, in steps of the scale.
     """
     limit, helper, builder = np.iinfo(into.element), call.builder.helper_name, call.builder
     element = tensor.element if tensor.element in ELEMENTS else "float32"
@@ -128,7 +136,7 @@ def _quantised(call: Call, tensor: Tensor, factor: FloatArray, into: Scale) -> T
     inside = bounded(call, helper(call.name, "low"), inside, low * into.scale, 1.0)
     inside = bounded(call, helper(call.name, "high"), inside, high * into.scale, -1.0)
     inside = builder.linear(helper(call.name, "quotient"), inside, Diagonal(ones, into.scale), tensor.shape)
-    least = 0.5 + _QUOTIENT * (1.0 + float(np.maximum(np.abs(low), np.abs(high)).max()))
+    least = 0.5 + _QUOTIENT * (1.0 + added + float(np.maximum(np.abs(low), np.abs(high)).max()))
     return builder.add_rounding(call.name, inside, "integer", least, into.zero, into.element)
 
 
@@ -229,6 +237,32 @@ def qgemm(call: Call) -> Value:
         return _quantised(call, sums, factors, _scale(call, 7, shape, -1))
     result = call.builder.linear(call.name, sums, Diagonal(factors, np.ones(sums.size)), shape)
     return replace(result, element=call.constant(1).element, most=np.inf)
+
+
+@operator("com.microsoft.QLinearAdd", quantised=True, refused="two stored summands")
+def qlinear_add(call: Call) -> Value:
+    """The sum of what two tensors of integers stand for, then as QuantizeLinear."""
+    shape = call.broadcast(call.value(0).shape, call.value(3).shape)
+    into = _scale(call, 6, shape, -1)
+    terms, bias, added = [], np.zeros(into.scale.size), 0.0
+    for index in (0, 3):
+        value = call.value(index)
+        parts = _scale(call, index + 1, value.shape, -1)
+        if isinstance(value, Constant):
+            stored = _numbers(call, index, "iu").astype(np.float64).reshape(-1)
+            numbers = ((stored - parts.zero) * parts.scale).reshape(value.shape)
+            bias = bias + np.broadcast_to(numbers, shape).reshape(-1)
+            added += float((np.abs(numbers).max() / into.scale).max())
+            continue
+        centred = _less_zero(call, index, _integers(call, index), parts.zero, parts.element)
+        places = np.broadcast_to(component_indices(centred), shape).reshape(-1)
+        factors = parts.scale[places]
+        terms.append(Term(centred.source, ScaledSelection(places, factors, centred.size)))
+        added += centred.most * float((factors / into.scale).max())
+    if not terms:
+        raise call.error("unsupported-form", "both summands are stored")
+    total = call.builder.affine(call.builder.helper_name(call.name, "sum"), tuple(terms), bias, shape, "float32")
+    return _quantised(call, total, np.ones(total.size), into, added)
 
 
 def _bias(call: Call, index: int, shape: tuple[int, ...]) -> FloatArray:
