@@ -1,4 +1,4 @@
-"""Between what the inputs lie that stand for roundings of a network (R-2 in specs/quantised.md)."""
+"""Between what the inputs lie that stand for roundings of a network (Q-3 in specs/quantised.md)."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ Node = Affine | Relu
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """Inputs that are no inputs of the model: what a rounding of `source` adds to it (R-1 in `specs/quantised.md`).
+    """Inputs that are no inputs of the model: what a rounding of `source` adds to it (Q-1 in `specs/quantised.md`).
 
     Attributes:
         source: the input or node z that is rounded; what reads z + e has the rounded number.
