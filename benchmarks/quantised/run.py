@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import version_converter
 
 import eqverify as eq
 import eqverify.api.loading
@@ -33,14 +34,14 @@ ANY = 1e6
 
 
 def modern(path: Path) -> onnx.ModelProto:
-    """The model in an IR in which initialisers are no inputs, as onnxruntime's quantiser takes for granted."""
+    """The model as onnxruntime's quantiser takes for granted: initialisers are no inputs, scales may have an axis."""
     model = onnx.load_from_string(eq.frontend.onnx.read_bytes(path))
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [info for info in model.graph.input if info.name not in stored]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
     model.ir_version = max(model.ir_version, 8)
-    return model
+    return version_converter.convert_version(model, max(13, model.opset_import[0].version))
 
 
 def forms(model: onnx.ModelProto, domain: Domain, folder: Path) -> Iterator[tuple[str, bytes]]:
