@@ -12,6 +12,7 @@ from onnx import version_converter
 import eqverify as eq
 from eqverify.api.equivalence import load_domain
 from eqverify.attack.points import sample_boxes
+from eqverify.domain import Box
 from eqverify.export.runtime import run_model
 from eqverify.frontend.onnx import read_bytes
 
@@ -20,7 +21,7 @@ from ..vnncomp import vnncomp
 FORMS = [(form, per_channel) for form in ("QDQ", "QOperator") for per_channel in (False, True)]
 
 
-def quantised(model: bytes, lower, upper, folder: Path, form: str, per_channel: bool) -> bytes:
+def quantised(model: bytes, box: Box, folder: Path, form: str, *, per_channel: bool) -> bytes:
     """The model in int8, calibrated on points of a box."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -35,7 +36,7 @@ def quantised(model: bytes, lower, upper, folder: Path, form: str, per_channel: 
     graph.ir_version = 8
     onnx.save(version_converter.convert_version(graph, max(13, graph.opset_import[0].version)), source)
     shape = [extent.dim_value or 1 for extent in kept.type.tensor_type.shape.dim]
-    points = sample_boxes(lower[None], upper[None], 40, np.random.default_rng(0)).astype(np.float32)
+    points = sample_boxes(box.lower[None], box.upper[None], 40, np.random.default_rng(0)).astype(np.float32)
 
     class Points(CalibrationDataReader):
         def __init__(self) -> None:
@@ -50,10 +51,10 @@ def quantised(model: bytes, lower, upper, folder: Path, form: str, per_channel: 
     return made.read_bytes()
 
 
-def judge(network: Path, query: Path, folder: Path, form: str, per_channel: bool, share: float) -> float:
+def judge(network: Path, query: Path, folder: Path, form: str, *, per_channel: bool, share: float) -> float:
     """The proved eps on a share of a property's inputs, which no difference seen may exceed, by the largest of these."""
     hull = load_domain(query).hull
-    model = quantised(read_bytes(network), hull.lower, hull.upper, folder, form, per_channel)
+    model = quantised(read_bytes(network), hull, folder, form, per_channel=per_channel)
     lower, upper = hull.centre - (hull.centre - hull.lower) * share, hull.centre + (hull.upper - hull.centre) * share
     answer = eq.equivalent(network, model, (lower, upper), epsilon=1e6, timeout=120)
     assert answer.verdict == "equivalent"
@@ -70,7 +71,7 @@ def judge(network: Path, query: Path, folder: Path, form: str, per_channel: bool
 
 @pytest.mark.parametrize(("form", "per_channel"), FORMS)
 def test_the_shipped_network(form, per_channel, tmp_path):
-    assert judge(*eq.example_files(), tmp_path, form, per_channel, 0.1) < 8
+    assert judge(*eq.example_files(), tmp_path, form, per_channel=per_channel, share=0.1) < 8
 
 
 @pytest.mark.slow
@@ -84,4 +85,4 @@ def test_the_shipped_network(form, per_channel, tmp_path):
 )
 def test_networks_of_the_competition(benchmark, model, query, form, per_channel, tmp_path):
     folder = vnncomp(benchmark)
-    judge(folder / "onnx" / model, folder / "vnnlib" / query, tmp_path, form, per_channel, 0.1)
+    judge(folder / "onnx" / model, folder / "vnnlib" / query, tmp_path, form, per_channel=per_channel, share=0.1)
