@@ -52,7 +52,7 @@ def quantised(model: bytes, box: Box, folder: Path, form: str, *, per_channel: b
 
 
 def judge(network: Path, query: Path, folder: Path, form: str, *, per_channel: bool, share: float) -> float:
-    """The proved eps on a share of a property's inputs, which no difference seen may exceed, by the largest of these."""
+    """The proved eps on a share of an input box, which no difference seen may exceed, by the largest of these."""
     hull = load_domain(query).hull
     model = quantised(read_bytes(network), hull, folder, form, per_channel=per_channel)
     lower, upper = hull.centre - (hull.centre - hull.lower) * share, hull.centre + (hull.upper - hull.centre) * share
