@@ -11,6 +11,8 @@ from eqverify.errors import InputError, Place
 from eqverify.network import Network
 
 _ABOVE = 1.0 + 2.0**-50
+_STEPS = 2.0**-12
+"""What a run may be off in a quotient of up to 255 steps before it rounds it."""
 
 
 def rounding_radii(network: Network, box: Box) -> FloatArray:
@@ -34,6 +36,10 @@ def rounding_radii(network: Network, box: Box) -> FloatArray:
             continue
         lower, upper = (np.concatenate([end, sign * more[own:]]) for end, sign in ((box.lower, -1), (box.upper, 1)))
         found = crown_bounds(network.until(rounding.source), lower[None], upper[None])[rounding.source]
+        if rounding.element == "steps":
+            reach = max(float(found.upper.max()), 0.0) - min(float(found.lower.min()), 0.0)
+            more[place] = (0.5 + _STEPS) * reach / 255 * _ABOVE
+            continue
         type_, size = np.finfo(rounding.element), found.magnitude[0]
         if not (size <= float(type_.max)).all():
             raise InputError(

@@ -107,7 +107,8 @@ class Rounding:
         source: the input or node z that is rounded; what reads z + e has the rounded number.
         port: the input or node that has the value e, of the size of z.
         start: where e begins in the flat input vector.
-        element: to what is rounded: ``integer``, ``float16`` or ``float32``; ties to even.
+        element: to what is rounded: ``integer``, ``float16``, ``float32``; ``steps``: to multiples of a 255th of the
+            range of all of z and 0.  Ties to even.
         least: up to how far a run's rounding is off in any case (an integer by 1/2 and what its quotient is off).
     """
 

@@ -59,9 +59,9 @@ def settled(network: Network, points: FloatArray, moved: FloatArray | None = Non
     def settle(name: str) -> None:
         for rounding in _of(network, name):
             z, error = values[name], errors[name]
-            low, near, high = (rounded(rounding, w) for w in (z - error, z, z + error))
-            certain[...] &= ((low == near) & (near == high)).all(axis=1)
-            values[rounding.port], errors[rounding.port] = near - z, error + np.spacing(np.abs(near))
+            near, other, lost = _judged(rounding, z, error)
+            certain[...] &= (other == 0).all(axis=1)
+            values[rounding.port], errors[rounding.port] = near - z, error + lost
             place = slice(rounding.start, rounding.start + z.shape[1])
             whole[:, place], off[:, place] = values[rounding.port], errors[rounding.port]
 
@@ -89,9 +89,9 @@ def settle_near(
     """
     for rounding in (rounding for name in names for rounding in _of(network, name)):
         z, error = values[rounding.source], errors[rounding.source]
-        low, near, high = (rounded(rounding, w) for w in (z - error, z, z + error))
+        near, other, lost = _judged(rounding, z, error)
         values[rounding.port] = near - z
-        errors[rounding.port] = np.maximum(high - near, near - low)
+        errors[rounding.port] = other + (lost if rounding.element == "steps" else 0.0)
 
 
 def settled_exact(network: Network, x: Sequence[Fraction]) -> list[Fraction]:
@@ -105,7 +105,9 @@ def settled_exact(network: Network, x: Sequence[Fraction]) -> list[Fraction]:
 
     def settle(name: str) -> None:
         for rounding in _of(network, name):
-            e = [_EXACTLY[rounding.element](z) - z for z in values[name].tolist()]
+            z = values[name].tolist()
+            near = _steps_exact(z) if rounding.element == "steps" else map(_EXACTLY[rounding.element], z)
+            e = [r - v for r, v in zip(near, z, strict=True)]
             values[rounding.port] = np.array(e, dtype=object)
             whole[rounding.start : rounding.start + len(e)] = e
 
@@ -118,11 +120,41 @@ def settled_exact(network: Network, x: Sequence[Fraction]) -> list[Fraction]:
     return list(whole)
 
 
-def rounded(rounding: Rounding, z: FloatArray) -> FloatArray:
-    """The float64 numbers z, rounded to nearest, ties to even."""
-    if rounding.element == "integer":
-        return np.rint(z)
-    return z.astype(rounding.element).astype(np.float64)
+def _judged(rounding: Rounding, z: FloatArray, error: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(k, n) the numbers z, rounded; how far off those within `error` of them may be rounded; what floats lose."""
+    if rounding.element == "steps":
+        return _steps(z, error)
+    low, near, high = (_nearest_float(rounding.element, w) for w in (z - error, z, z + error))
+    return near, np.maximum(high - near, near - low), np.spacing(np.abs(near))
+
+
+def _nearest_float(element: str, z: FloatArray) -> FloatArray:
+    """To nearest, ties to even."""
+    return np.rint(z) if element == "integer" else z.astype(element).astype(np.float64)
+
+
+def _steps(z: FloatArray, error: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """As `_judged`, for rows z (k, n) whose range, with 0, has 255 steps: DynamicQuantizeLinear."""
+    low, high = z.min(axis=1, initial=0.0, keepdims=True), z.max(axis=1, initial=0.0, keepdims=True)
+    step, most = (high - low) / 255, error.max(axis=1, keepdims=True)
+    safe = np.where(step > 0, step, 1.0)
+    zero, quotient = np.rint(-low / safe), z / safe
+    near = (np.clip(np.rint(quotient) + zero, 0, 255) - zero) * step
+    # a quotient is off by at most three times the largest error, in steps, and what floats round
+    slack = 8 * most / safe + 1e-10
+    tied = np.abs(quotient - np.floor(quotient) - 0.5) <= slack
+    tied |= np.abs(-low / safe - np.floor(-low / safe) - 0.5) <= slack
+    return near, np.where(tied | (step == 0) & (most > 0), step + 8 * most, 0.0), 8 * most + 1e-12 * (high - low)
+
+
+def _steps_exact(z: list[Fraction]) -> list[Fraction]:
+    """The numbers of a tensor, each the nearest of 255 steps over their range, with 0."""
+    low, high = min(*z, Fraction(0)), max(*z, Fraction(0))
+    step = (high - low) / 255
+    if not step:
+        return z
+    zero = round(-low / step)
+    return [(min(max(round(v / step) + zero, 0), 255) - zero) * step for v in z]
 
 
 def _of(network: Network, name: str) -> list[Rounding]:

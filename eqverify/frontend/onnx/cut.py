@@ -17,7 +17,7 @@ from eqverify.frontend.onnx.load import load_model, read_bytes, supported_opset
 from eqverify.frontend.onnx.lowering import Failures, Lowering, lowered, names_read, needed_nodes
 from eqverify.frontend.onnx.ports import Extents, graph_inputs, input_tensor
 from eqverify.frontend.onnx.reader import declared_inputs, shown_output
-from eqverify.frontend.onnx.values import Constant, Tensor
+from eqverify.frontend.onnx.values import Constant, Scaled, Tensor
 from eqverify.network import Network, Port
 from eqverify.network.normalise import normalised
 from eqverify.reading import SIMPLIFIED
@@ -172,7 +172,8 @@ def parse_front(data: bytes, source: str | None = None, *, roundings: bool = Fal
     read = list(dict.fromkeys(name for node in tail_nodes for name in names_read(node) if name not in made))
     declared = {port.name for port in ports}
     crossing = [name for name in read if isinstance(lowering.value(name), Tensor) and name not in declared]
-    outputs = _front_outputs(lowering, ports, crossing, made)
+    unshown = any(isinstance(lowering.value(name), Scaled) for name in crossing)
+    outputs = [] if unshown else _front_outputs(lowering, ports, crossing, made)
     if not outputs:  # the first operators are opaque already
         raise failures[0][1]
     builder = lowering.builder

@@ -16,9 +16,9 @@ from eqverify.frontend.onnx.fold import FOLDABLE, fold
 from eqverify.frontend.onnx.load import DEFAULT_DOMAINS
 from eqverify.frontend.onnx.ports import graph_inputs
 from eqverify.frontend.onnx.rational import COMPUTED
-from eqverify.frontend.onnx.table import OF_INTEGERS, ROUNDED_AS_READ, Operator, find_operator
+from eqverify.frontend.onnx.table import OF_INTEGERS, ROUNDED_AS_READ, Operator, find_of_scaled, find_operator
 from eqverify.frontend.onnx.tensors import tensor_array
-from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
+from eqverify.frontend.onnx.values import ELEMENTS, Constant, Scaled, Tensor, Value
 
 Failures = list[tuple[onnx.NodeProto, InputError]]
 
@@ -134,8 +134,12 @@ class Lowering:
         entry = find_operator(full_name(node), self.opset)
         if entry is None or (entry.quantised and self.builder.unknowns is None):
             raise unsupported_operator(node, self.opset, self.file)
+        scaled = any(isinstance(value, Scaled) for value in inputs)
+        lower = find_of_scaled(full_name(node)) if scaled else entry.lower
+        if lower is None:
+            raise self._error(node, "unsupported-form", "it is not read of what DynamicQuantizeLinear makes")
         integers = [value.source for value in inputs if isinstance(value, Tensor) and value.element not in ELEMENTS]
-        if integers and not entry.quantised and node.op_type not in OF_INTEGERS:
+        if integers and not scaled and not entry.quantised and node.op_type not in OF_INTEGERS:
             raise self._error(node, "unsupported-form", "it is not read of integers", value=integers[0])
         call = Call(
             operator=node.op_type,
@@ -148,7 +152,7 @@ class Lowering:
             attributes=self._attributes(node, entry),
             builder=self.builder,
         )
-        results = entry.lower(call)
+        results = lower(call)
         results = results if isinstance(results, tuple) else (results,)
         self.values.update(zip(node.output, results, strict=False))
         if node.op_type not in ROUNDED_AS_READ:

@@ -91,6 +91,24 @@ def operator(
     return register
 
 
+_OF_SCALED: dict[str, Lowering] = {}
+
+
+def of_scaled(name: str) -> Callable[[Lowering], Lowering]:
+    """Register how operator `name` is read where an input is `Scaled`; there is an entry for it otherwise, too."""
+
+    def register(function: Lowering) -> Lowering:
+        _OF_SCALED[name] = function
+        return function
+
+    return register
+
+
+def find_of_scaled(name: str) -> Lowering | None:
+    """How an operator is read where an input is `Scaled`, or None."""
+    return _OF_SCALED.get(name)
+
+
 def find_operator(name: str, opset: int) -> Operator | None:
     """The entry for an operator at an opset, or None."""
     return next((entry for entry in _TABLE.get(name, ()) if entry.covers(opset)), None)

@@ -64,4 +64,19 @@ class Tensor:
         return replace(self, shape=shape)
 
 
+@dataclass(frozen=True, slots=True)
+class Scaled(Tensor):
+    """What DynamicQuantizeLinear makes, or what is made of it, in terms of its scale s, which depends on the input.
+
+    Attributes:
+        unit: the tensor that s is.
+        part: ``values``: integers less their zero point, read as these times s; ``zero``; ``scale``: s times `factor`.
+        factor: of a scale.
+    """
+
+    unit: str = ""
+    part: str = "values"
+    factor: Constant | None = None
+
+
 Value = Constant | Tensor

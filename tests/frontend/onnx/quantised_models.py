@@ -11,7 +11,8 @@ MICROSOFT = "com.microsoft"
 WEIGHTS = 63
 """7 bits: onnxruntime adds pairs of products of uint8 and int8 in 16 bits where the processor has no VNNI."""
 
-OPERATORS = ("QDQ", "QLinearMatMul", "QGemm", "QLinearAdd", "MatMulInteger", "QLinearConv", "ConvInteger")
+DYNAMIC = ("dynamic MatMulInteger", "dynamic ConvInteger")
+OPERATORS = ("QDQ", "QLinearMatMul", "QGemm", "QLinearAdd", "MatMulInteger", "QLinearConv", "ConvInteger", *DYNAMIC)
 
 
 class Model:
@@ -56,8 +57,25 @@ def rounding(scale: float = 1.0, zero: int = 0, dtype: Any = np.int8, size: int 
     return model.finished()
 
 
+def dynamic(operator: str, seed: int) -> bytes:
+    """A model as `quantize_dynamic` writes them: the scale depends on the input."""
+    random, image = np.random.default_rng(seed), operator == "ConvInteger"
+    model = Model((1, 2, 4, 3) if image else (1, 5))
+    model.nodes.append(helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]))
+    w = model.store("w", random.integers(0, 256, (3, 2, 2, 2) if image else (5, 3)), np.uint8)
+    zero = model.store("w_z", random.integers(0, 256), np.uint8)
+    model.node(operator, ["q", w, "z", zero], "sums")
+    model.node("Cast", ["sums"], "cast", to=TensorProto.FLOAT)
+    model.node("Mul", [model.store("w_s", random.uniform(0.001, 0.01), np.float32), "s"], "scale")
+    model.node("Mul", ["cast", "scale"], "product")
+    model.node("Relu", ["product"], "y")
+    return model.finished((1, 3, 3, 2) if image else (1, 3))
+
+
 def drawn(operator: str, seed: int) -> bytes:
     """A model that quantises its input, applies an operator to integers, and shows the result as floats."""
+    if operator in DYNAMIC:
+        return dynamic(operator.split()[1], seed)
     random = np.random.default_rng([seed, OPERATORS.index(operator)])
     image = operator in ("QLinearConv", "ConvInteger")
     shape = (1, 2, 4, 3) if image else (int(random.integers(1, 3)), 5)

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from eqverify.api.loading import problem_with_roundings
 from eqverify.bounds import crown_bounds
@@ -70,8 +71,9 @@ def test_a_tie_is_rounded_to_the_even_number():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_float_and_exact_roundings_agree(seed):
-    network = network_of(drawn("QGemm", seed))
+@pytest.mark.parametrize("operator", ["QGemm", "dynamic MatMulInteger"])
+def test_float_and_exact_roundings_agree(operator, seed):
+    network = network_of(drawn(operator, seed))
     points = points_of(network, seed, count=4)
     here = settled(network, points)
     assert here.certain.all()
@@ -80,6 +82,36 @@ def test_float_and_exact_roundings_agree(seed):
         off = [abs(Fraction(a) - b) for a, b in zip(found.tolist(), exact, strict=True)]
         assert all(o <= Fraction(e) for o, e in zip(off, error.tolist(), strict=True))
         assert all(abs(e) <= Fraction(1, 2) for e in exact[network.own_size :])
+
+
+def test_steps_over_a_range_are_what_onnxruntime_takes():
+    """A range without 0, one value, only zeros, and a tie at the end of the range."""
+    model = Model((1, 3))
+    model.nodes.append(helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]))
+    model.node("MatMulInteger", ["q", model.store("w", np.eye(3), np.uint8), "z"], "sums")
+    model.node("Cast", ["sums"], "cast", to=TensorProto.FLOAT)
+    model.node("Mul", ["cast", "s"], "y")
+    data = model.finished()
+    network = network_of(data)
+    points = np.array([[1.0, 2.0, 3.3], [-1.0, -7.0, -0.5], [0.0, 0.0, 0.0], [-0.5, 0.0, 254.5], [5.0, 0.0, 0.0]])
+    points = points.astype(np.float32).astype(np.float64)
+    runs = run_model(data, points)
+    for point, run in zip(points, runs, strict=True):
+        exact = settled_exact(network, [Fraction(v) for v in point.tolist()])
+        y = [float(v) for v in outputs_exact(network, exact)]
+        assert np.allclose(y, run, rtol=1e-6, atol=1e-7)
+        domain = problem_with_roundings(network, box_domain(point, point)).domain
+        assert (np.abs(run - point) <= domain.upper[0, 3:] + 1e-6 * np.abs(run)).all()
+    assert compare_with_runtime(data, network, points).agrees
+
+
+def test_what_dynamic_scales_are_used_for_otherwise_is_not_read():
+    model = Model((1, 3))
+    model.nodes.append(helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]))
+    model.node("DequantizeLinear", ["q", "s", "z"], "y")
+    with pytest.raises(InputError) as caught:
+        parse_front(model.finished(), roundings=True)
+    assert caught.value.code == "onnx/unsupported-form"
 
 
 def test_wrong_zero_points_and_scales_are_noticed():
@@ -123,8 +155,6 @@ def test_sums_that_may_leave_32_bits_are_not_read():
 
 
 def test_a_cast_to_float16_is_a_rounding():
-    from onnx import TensorProto
-
     model = Model((1, 3))
     model.node("Cast", ["x"], "half", to=TensorProto.FLOAT16)
     model.node("Cast", ["half"], "y", to=TensorProto.FLOAT)

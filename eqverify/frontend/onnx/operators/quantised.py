@@ -15,11 +15,14 @@ import numpy.typing as npt
 from eqverify.arrays import FloatArray
 from eqverify.frontend.onnx.builder import component_indices
 from eqverify.frontend.onnx.call import Call
+from eqverify.frontend.onnx.operators.arithmetic import scaled
+from eqverify.frontend.onnx.operators.constants import wider
 from eqverify.frontend.onnx.operators.piecewise import bounded
 from eqverify.frontend.onnx.operators.products import product_map
 from eqverify.frontend.onnx.operators.windows import WINDOW, convolution, groups_of, image_input
-from eqverify.frontend.onnx.table import operator
-from eqverify.frontend.onnx.values import ELEMENTS, Constant, Tensor, Value
+from eqverify.frontend.onnx.table import of_scaled, operator
+from eqverify.frontend.onnx.tensors import element_name
+from eqverify.frontend.onnx.values import ELEMENTS, Constant, Scaled, Tensor, Value
 from eqverify.network import Diagonal, Identity, LinearMap, Term
 from eqverify.network.gathering import ScaledSelection
 
@@ -301,3 +304,71 @@ def qlinear_conv(call: Call) -> Value:
     """A convolution map of integers, then as QuantizeLinear."""
     sums = _convolved(call, call.builder.helper_name(call.name, "sums"), 3, 2, 5, 8)
     return _quantised(call, sums, _factors(call, sums.shape, 1, 1, 4), _scale(call, 6, sums.shape, 1))
+
+
+@operator(
+    "DynamicQuantizeLinear", since=11, quantised=True, refused="scale and zero point otherwise than behind products"
+)
+def dynamic_quantize(call: Call) -> tuple[Value, ...]:
+    """An unknown for what is rounded, in steps of a range that bounds give; read with the products by its scale."""
+    tensor, name = call.tensor(0), call.builder.helper_name(call.name, "value")
+    near = call.builder.add_rounding(name, tensor, "steps", 0.0, np.zeros(tensor.size), tensor.element)
+    unit = call.outputs[1]
+    return (
+        Scaled(near.source, near.shape, "uint8", 255.0, unit),
+        Scaled("", (), tensor.element, unit=unit, part="scale"),
+        Scaled("", (), "uint8", unit=unit, part="zero"),
+    )
+
+
+def _values(call: Call, zero: int) -> Scaled:
+    """Input 0, integers of which input `zero` is the zero point."""
+    value, point = call.value(0), call.optional(zero)
+    same = isinstance(value, Scaled) and isinstance(point, Scaled) and value.unit == point.unit
+    if not same or value.part != "values" or point.part != "zero":  # type: ignore[union-attr]
+        raise call.error("unsupported-form", "the zero point is not that of the same DynamicQuantizeLinear")
+    return value  # type: ignore[return-value]
+
+
+def _scaled_sums(call: Call, values: Scaled, linear: LinearMap, shape: tuple[int, ...]) -> Scaled:
+    name = call.builder.helper_name(call.name, "value")
+    sums = _summed(call, values, linear, np.zeros(linear.shape[0]), shape, name)
+    return Scaled(sums.source, shape, "int32", sums.most, values.unit)
+
+
+@of_scaled("MatMulInteger")
+def scaled_matmul(call: Call) -> Value:
+    """A dense map."""
+    values, (weights, _) = _values(call, 2), _weights(call, 1, 3, -1)
+    return _scaled_sums(call, values, *product_map(call, values, weights, tensor_first=True))
+
+
+@of_scaled("ConvInteger")
+def scaled_conv(call: Call) -> Value:
+    """A convolution."""
+    tensor, values, (kernel, _) = image_input(call)[0], _values(call, 2), _weights(call, 1, 3, 0)
+    return _scaled_sums(call, values, *convolution(call, values, kernel, groups_of(call, tensor, kernel)))
+
+
+@of_scaled("Cast")
+def scaled_cast(call: Call) -> Value:
+    """Nothing, where the type holds the integers."""
+    value, target = call.value(0), element_name(call.integer("to", 0))
+    if not isinstance(value, Scaled) or value.part != "values" or target not in wider(value):
+        raise call.error("unsupported-form", "a cast of integers that the type does not hold", value=target)
+    return replace(value, element=target)
+
+
+@of_scaled("Mul")
+def scaled_mul(call: Call) -> Value:
+    """The scale times a constant; values times their scale, which are real numbers then."""
+    given = [call.value(0), call.value(1)]
+    constants = [value for value in given if isinstance(value, Constant)]
+    scales = [value for value in given if isinstance(value, Scaled) and value.part == "scale"]
+    sums = [value for value in given if isinstance(value, Scaled) and value.part == "values"]
+    if scales and constants and scales[0].factor is None:
+        return replace(scales[0], shape=constants[0].shape, factor=constants[0])
+    if not (scales and sums and scales[0].unit == sums[0].unit and sums[0].element in ELEMENTS):
+        raise call.error("unsupported-form", "a product with a scale that depends on the input")
+    values, factor = Tensor(sums[0].source, sums[0].shape, sums[0].element), scales[0].factor
+    return scaled(call, values, scale=np.ones(()) if factor is None else call.weights(factor, values.element))
