@@ -109,6 +109,7 @@ def test_proofs_and_reductions_are_refused():
     with pytest.raises(eq.EqverifyError) as caught:
         eq.reduce(rounding(), ([0.0], [1.0]))
     assert caught.value.code == "onnx/unsupported-operator"
+    assert "specs/quantised.md" in str(caught.value.hint)
     problem = problem_with_roundings(parse_front(rounding(), roundings=True).network, eq.ball([0.0], 1.0))
     assert problem.domain.size == 2
     assert problem.network.own_size == 1

@@ -271,6 +271,7 @@ _UNROLLED = "export with fixed lengths, so that loops are unrolled"
 _HINTS = {
     "": "specs/onnx.md lists what is read; piecewise-linear operators can often be rewritten in those",
     "custom": "define it as a function of the model, or export with standard operators",
+    "quantised": "verify, equiv, bounds and stability read it (specs/quantised.md); reduce a network before quantising it",
     "If": "export with fixed shapes and in inference mode, so that the condition is constant",
     **dict.fromkeys(("Loop", "Scan", "SequenceConstruct", "SplitToSequence"), _UNROLLED),
 }
@@ -281,10 +282,11 @@ def unsupported_operator(node: onnx.NodeProto, opset: int, file: str | None) -> 
     """The error for an operator outside the table."""
     own = f" (ONNX node {node.name!r})" if node.name else ""
     custom, full = node.domain not in DEFAULT_DOMAINS, full_name(node)
+    entry, known = find_operator(full, opset), node.op_type if node.op_type in _HINTS else ""
     return InputError(
         "onnx/unsupported-operator",
         f"operator {full} is not supported{own}",
         place=Place(file=file, node=node.output[0] if node.output else node.name),
         value=f"{full}, opset {opset}",
-        hint=_HINTS["custom" if custom else node.op_type if node.op_type in _HINTS else ""],
+        hint=_HINTS["quantised" if entry is not None else "custom" if custom else known],
     )
