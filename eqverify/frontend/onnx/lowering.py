@@ -271,7 +271,7 @@ _UNROLLED = "export with fixed lengths, so that loops are unrolled"
 _HINTS = {
     "": "specs/onnx.md lists what is read; piecewise-linear operators can often be rewritten in those",
     "custom": "define it as a function of the model, or export with standard operators",
-    "quantised": "verify, equiv, bounds and stability read it (specs/quantised.md); reduce a network before quantising it",
+    "quantised": "verify, equiv, bounds and stability read it (specs/quantised.md); reduce first, quantise then",
     "If": "export with fixed shapes and in inference mode, so that the condition is constant",
     **dict.fromkeys(("Loop", "Scan", "SequenceConstruct", "SplitToSequence"), _UNROLLED),
 }
