@@ -115,6 +115,18 @@ def test_proofs_and_reductions_are_refused():
     assert problem.network.own_size == 1
 
 
+def test_runs_are_not_spoken_of_behind_a_cast():
+    """A run casts what it computed, which is not what the network has there."""
+    model = Model((1, 1))
+    model.node("Cast", ["x"], "wide", to=TensorProto.DOUBLE)
+    model.node("Mul", ["wide", model.store("c", 3.0, np.float64)], "product")
+    model.node("Cast", ["product"], "y", to=TensorProto.FLOAT)
+    answer = eq.verify(query(0.2, 0.3, 1.0), model.finished(), semantics="float32", timeout=5)
+    assert answer.verdict == "unknown"
+    assert "rounding to float32" in answer.reason
+    assert eq.verify(query(0.2, 0.3, 1.0), model.finished(), timeout=20).verdict == "unsat"
+
+
 def test_runs_are_not_spoken_of():
     answer = eq.verify(query(0.2, 0.3, 1.0), rounding(), semantics="float32")
     assert answer.verdict == "unknown"

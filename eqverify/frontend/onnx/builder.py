@@ -81,6 +81,7 @@ class Builder:
             result: the element type of the result.
         """
         assert self.unknowns is not None
+        self.unmodelled.append(f"rounding to {element}")
         port = self.helper_name(name, "rounding")
         self.unknowns[port] = Port(port, (tensor.size,), tensor.element, port), Rounding("", port, 0, element, least)
         terms = Term(tensor.source, Identity(tensor.size)), Term(port, Identity(tensor.size))
