@@ -123,7 +123,7 @@ def main() -> None:
     given = parser.parse_args()
     new = not given.output.exists()
     with given.output.open("a", newline="") as file:
-        table = csv.DictWriter(file, FIELDS)
+        table = csv.DictWriter(file, FIELDS, lineterminator="\n")
         if new:
             table.writeheader()
         for network, query in zip(given.pairs[::2], given.pairs[1::2], strict=True):
