@@ -14,12 +14,14 @@ import numpy as np
 from eqverify.api.loading import Inputs, Model, given_inputs, load_compared, load_query
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.attack.replay import holding
+from eqverify.bounds import rounding_radii
 from eqverify.deciding.pair_runs import answer_pair_runs
 from eqverify.deciding.pairs import PairAnswer, answer_query
-from eqverify.domain import Box, Case, Declaration, Domain, NetworkSignature, Polytope, Specification
+from eqverify.domain import Box, Case, Declaration, Domain, NetworkSignature, Polytope, Specification, widened_domain
 from eqverify.equivalence.answer import Epsilon, Equivalence, EquivalenceKeywords, answer_pair, pair_goals
 from eqverify.equivalence.goals import PairGoals
 from eqverify.equivalence.options import EquivalenceOptions
+from eqverify.equivalence.product import beside_each_other
 from eqverify.equivalence.shared import shared_cases
 from eqverify.equivalence.witness import Confirm
 from eqverify.errors import ContradictionError, InputError, Place, UsageError
@@ -62,9 +64,13 @@ def equivalent(f: Model, g: Model, domain: Inputs, options: EquivalenceKeywords)
     """
     where = load_domain(domain)
     stored = options.semantics != "real"  # what runs compute
-    (first, one), (second, other) = (load_compared(model, where, as_stored=stored) for model in (f, g))
+    (first, one), (second, other) = (load_compared(m, where, as_stored=stored, roundings=True) for m in (f, g))
+    pair = beside_each_other(first, second)
+    if pair[0].input_size > where.size == first.own_size == second.own_size:
+        rounding = (first,) if pair[0] is first else (first, second)  # one and the same network rounds the same
+        where = widened_domain(where, lambda box: np.concatenate([rounding_radii(n, box) for n in rounding]))
     answer = answer_pair if options.semantics == "real" else answer_pair_runs
-    return answer((first, second), where, options, _replay(f, g), (one, other))
+    return answer(pair, where, options, _replay(f, g), (one, other))
 
 
 def load_domain(domain: Inputs) -> Domain:

@@ -41,7 +41,14 @@ def on_stored_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnP
     return _taking_models(job, as_stored=True)
 
 
-def _taking_models(job: Callable[Concatenate[Problem, P], Result_co], *, as_stored: bool) -> OnProblems[P, Result_co]:
+def on_rounding_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnProblems[P, Result_co]:
+    """As `on_stored_problems`, for a job that knows what inputs for roundings are (specs/quantised.md)."""
+    return _taking_models(job, as_stored=True, roundings=True)
+
+
+def _taking_models(
+    job: Callable[Concatenate[Problem, P], Result_co], *, as_stored: bool, roundings: bool = False
+) -> OnProblems[P, Result_co]:
 
     @wraps(job)
     def run(model: Problem | Model, inputs: Inputs | None = None, /, **chosen: Any) -> Result_co:
@@ -54,7 +61,7 @@ def _taking_models(job: Callable[Concatenate[Problem, P], Result_co], *, as_stor
             )
         problem = model
         if not isinstance(problem, Problem):
-            problem = load_problem(problem, cast(Inputs, inputs), as_stored=as_stored)
+            problem = load_problem(problem, cast(Inputs, inputs), as_stored=as_stored, roundings=roundings)
         return cast(Callable[..., Result_co], job)(problem, **chosen)
 
     own = inspect.signature(job).parameters.values()

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eqverify.arrays import IEEE
-from eqverify.bounds import interval_bounds
-from eqverify.domain import Domain, Specification, box_domain
+from eqverify.bounds import interval_bounds, rounding_radii
+from eqverify.domain import Domain, Specification, box_domain, widened_domain, widened_specification
 from eqverify.errors import ContradictionError, EqverifyError, InputError, Place, UsageError
 from eqverify.files import Source, contents, source_name
 from eqverify.network import Network, evaluate_nodes, evaluation_error, join_outputs
@@ -56,29 +56,37 @@ def load_network(path: Source) -> Network:
     return front.network
 
 
-def load_compared(network: Model, domain: Domain | None, *, as_stored: bool = False) -> tuple[Network, Reading]:
+def load_compared(
+    network: Model, domain: Domain | None, *, as_stored: bool = False, roundings: bool = False
+) -> tuple[Network, Reading]:
     """A whole network, and how far it was compared with onnxruntime, on a domain or around zero.
 
-    It is normalised (M-6), but where it is wanted as it is stored.
+    It is normalised (M-6), but where it is wanted as it is stored.  Operators that round are read where `roundings`
+    says so: the domain is still that of the model's own inputs.
 
     Raises:
         UsageError, InputError: as `load_network`.
     """
     if isinstance(network, Network):
         return network, Reading()
-    front = load_whole(network).unit_by_unit() if as_stored else load_whole(network)
+    front = load_whole(network, roundings=roundings)
+    front = front.unit_by_unit() if as_stored else front
     return front.network, compared(network, front, domain)
 
 
-def load_whole(path: Source) -> Front:
+def load_whole(path: Source, *, roundings: bool = False) -> Front:
     """A file without opaque operators, not compared yet.
+
+    Args:
+        path: the file.
+        roundings: whether operators that round are read.
 
     Raises:
         UsageError, InputError: as `load_network`.
     """
     from eqverify.frontend.onnx import read_front, read_network
 
-    front = read_front(path)
+    front = read_front(path, roundings=roundings)
     if front.tail is not None:
         read_network(path)  # says what is opaque
     return front
@@ -110,7 +118,7 @@ def compared(file: Source, front: Front, domain: Domain | None) -> Reading:
     )
     if front.open_ends and domain is not None and domain.size == network.input_size:
         _require_range(file, front, domain)
-    if domain is None or domain.size == network.input_size:
+    if domain is None or domain.size in (network.own_size, network.input_size):
         reading.compare(probe_points(network, domain))
     return reading
 
@@ -174,7 +182,7 @@ def load_query(path: str | Path) -> Query:
 
 
 @IEEE
-def load_problem(network: Model, query: Inputs, *, as_stored: bool = False) -> Problem:
+def load_problem(network: Model, query: Inputs, *, as_stored: bool = False, roundings: bool = False) -> Problem:
     """A network with the property it is to be judged on.
 
     >>> import eqverify as eq
@@ -193,6 +201,8 @@ def load_problem(network: Model, query: Inputs, *, as_stored: bool = False) -> P
             are rounded outwards.
         as_stored: whether the network has every unit of its file, as what is said about single units should; else units
             that others make superfluous everywhere are gone (M-6), as is best where the network is to be reduced.
+        roundings: whether operators that round (of quantised models) are read, with inputs of their own for what they
+            round, which the problem's domain has too; else they are opaque.
 
     Raises:
         UsageError, InputError: as `load_network` and `load_query`; `problem/...` where the two do not fit;
@@ -203,13 +213,13 @@ def load_problem(network: Model, query: Inputs, *, as_stored: bool = False) -> P
 
     specification = given_inputs(query)
     if isinstance(network, Network):
-        return _problem(network, specification, files=_digests(property=query))
-    front = read_front(network)  # first: what cannot be read has an error of its own
+        return problem_with_roundings(network, specification, files=_digests(property=query))
+    front = read_front(network, roundings=roundings)  # first: what cannot be read has an error of its own
     files = _digests(network=network, property=query)
     if as_stored:
         front = front.unit_by_unit()
     stored = None if front.network is front.as_stored else front.as_stored
-    problem = _problem(front.network, specification, tail=front.tail, files=files, stored=stored)
+    problem = problem_with_roundings(front.network, specification, tail=front.tail, files=files, stored=stored)
     reading = compared(network, front, problem.domain)
     return replace(problem, reading=replace(reading, model=partial(_same_bytes, network, files["network"])))
 
@@ -257,9 +267,20 @@ def rounded(values: ArrayLike, way: Callable[[Fraction], float]) -> FloatArray:
         raise InputError("domain/not-finite", "a bound of the input box is not a finite number", value=value) from error
 
 
-def _problem(network: Network, where: Specification | Domain, **about: Any) -> Problem:
+def problem_with_roundings(network: Network, where: Specification | Domain, **about: Any) -> Problem:
+    """The problem of a network and what is asked of its own inputs, with further inputs for what it rounds.
+
+    Args:
+        network: as read.
+        where: about the inputs of the model.
+        about: as for `Problem`.
+    """
     if isinstance(where, Domain):
+        if network.roundings:
+            where = widened_domain(where, partial(rounding_radii, network))
         where = domain_problem(network, where).specification
+    elif network.roundings and where.input_size == network.own_size and len(where.networks) == 1:
+        where = widened_specification(where, partial(rounding_radii, network))
     return Problem(network, where, **about)
 
 

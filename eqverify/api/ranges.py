@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eqverify.api.jobs import on_stored_problems
+from eqverify.api.jobs import on_rounding_problems
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.budget import LONGEST, Budget
 from eqverify.errors import Place, UsageError
@@ -63,7 +63,7 @@ class Ranges:
         digests = {"network": problem.network.digest, "domain": problem.domain.digest}
         return {
             "digests": {**digests, **{f"{name}_file": digest for name, digest in problem.files.items()}},
-            "inputs": _numbers({"lower": problem.domain.hull.lower, "upper": problem.domain.hull.upper}),
+            "inputs": _numbers(self._inputs),
             "parts": len(problem.domain.polytopes),
             "constraints": sum(len(part.bound) for part in problem.domain.polytopes),
             "layers": [{"name": name, **_numbers(columns)} for name, columns in self._layers().items()],
@@ -89,8 +89,7 @@ class Ranges:
         if suffix != ".npz":
             atomic_write(path, json.dumps(found, allow_nan=False) + "\n")
             return
-        hull = self.problem.domain.hull
-        groups = {"inputs": {"lower": hull.lower, "upper": hull.upper}, "outputs": _columns(self.outputs)}
+        groups = {"inputs": self._inputs, "outputs": _columns(self.outputs)}
         groups |= {f"layers/{k}": columns for k, columns in enumerate(self._layers().values())}
         arrays: dict[str, Any] = {
             f"{group}/{name}": array for group, columns in groups.items() for name, array in columns.items()
@@ -100,6 +99,12 @@ class Ranges:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, about=np.array(about), **arrays)
         atomic_write(path, buffer.getvalue())
+
+    @property
+    def _inputs(self) -> Columns:
+        """The model's own inputs."""
+        hull, own = self.problem.domain.hull, self.problem.network.own_size
+        return {"lower": hull.lower[:own], "upper": hull.upper[:own]}
 
     def _layers(self) -> dict[str, Columns]:
         """By ReLU node, its columns."""
@@ -125,7 +130,7 @@ def ranges_suffix(path: str | Path) -> str:
     return suffix
 
 
-@on_stored_problems
+@on_rounding_problems
 @keywords(StabilityKeywords)
 @IEEE
 def prove_ranges(problem: Problem, options: StabilityKeywords) -> Ranges:

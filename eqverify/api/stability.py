@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eqverify.api.jobs import on_stored_problems
+from eqverify.api.jobs import on_rounding_problems
 from eqverify.stability import proving
 
-prove_stability = on_stored_problems(proving.prove_stability)
+prove_stability = on_rounding_problems(proving.prove_stability)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eqverify.api.loading import Model, compared, digests_of, load_query
+from eqverify.api.loading import Model, compared, digests_of, load_query, problem_with_roundings
 from eqverify.arrays import IEEE
 from eqverify.attack.replay import Witness, holding, is_of_types
 from eqverify.deciding.answer import Verification
@@ -167,10 +167,12 @@ def _load(
     chosen = _named(query, networks)[declared.name]
     if isinstance(chosen, Network):
         return Problem(chosen, specification), write_network(chosen, metadata={}, producer="eqverify", dtype="float64")
-    front = read_front(chosen).unit_by_unit() if as_stored else read_front(chosen)
+    front = read_front(chosen, roundings=True)
+    front = front.unit_by_unit() if as_stored else front
     _check_elements(query, front.network)
     ordered = keeps_order(front) and all(map(_compares, specification.cases))
-    problem = Problem(front.network, specification, None if ordered else front.tail, ordered=ordered)
+    about = {"tail": None if ordered else front.tail, "ordered": ordered}
+    problem = problem_with_roundings(front.network, specification, **about)
     return replace(problem, reading=compared(chosen, front, problem.domain)), read_bytes(chosen)
 
 

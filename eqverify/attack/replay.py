@@ -30,6 +30,7 @@ from eqverify.network import (
     outputs_exact,
     split_inputs,
 )
+from eqverify.network.rounding import settled, settled_exact
 
 TOLERANCE = Fraction(1, 10**4)
 """The competition's absolute tolerance of a constraint at a counterexample (VNN-COMP 2023 rules)."""
@@ -98,9 +99,9 @@ class Witness:
     """An input at which a disjunct of a case is proved to hold.
 
     Attributes:
-        x: (input_size,) float64 next to `inputs`.
+        x: (own_size,) float64 next to `inputs`: of the model; what it rounds follows from these.
         y: (output_size,) what onnxruntime computes there, if it was run; else float64 arithmetic.
-        inputs: (input_size,) exactly what was checked: the floats, where they satisfy the text.
+        inputs: (own_size,) exactly what was checked: the floats, where they satisfy the text.
         outputs: (output_size,) with `inputs` they satisfy the disjunct to the letter: `y` where that does, else what
             the network computes, exactly or within its rounding error.
         disjunct: its number.
@@ -149,7 +150,7 @@ class Replay:
     def __call__(self, points: FloatArray) -> bool:
         """Whether one of the points (k, input_size), moved into the inputs as written, is a witness."""
         for point in points:
-            for candidate in self._variants(point):
+            for candidate in self._variants(self._whole(point)):
                 start = time.monotonic()
                 if self._try(candidate, exactly=self._seconds < _EXACT_SECONDS):
                     return True
@@ -158,15 +159,21 @@ class Replay:
 
     def inside(self, point: FloatArray) -> list[Fraction]:
         """The point (input_size,) moved within the bounds of the inputs as written."""
-        return self._variants(point)[0]
+        return self._variants(self._whole(point))[0]
+
+    def _whole(self, point: FloatArray) -> FloatArray:
+        """A point (own_size or more,) with some number for each input; those for roundings are set later."""
+        return np.concatenate([point, np.zeros(self.network.input_size - point.size)])
 
     def take(self, x: Sequence[Fraction]) -> bool:
         """Whether an exact input (input_size,), or floats next to it, is a witness."""
-        point = _nearest(x)
+        point = self._whole(_nearest(x))
         if not np.isfinite(point).all():
             return False
         tried = any(map(self._try, self._variants(point)))
-        return tried or (self.run_errors is None and self._try(list(x), within=False))
+        return tried or (
+            self.run_errors is None and self._try([*x, *[Fraction(0)] * (point.size - len(x))], within=False)
+        )
 
     @cached_property
     def _inner(self) -> tuple[FloatArray, FloatArray, dict[int, Fraction]]:
@@ -229,23 +236,25 @@ class Replay:
 
     def _prove(self, exact: list[Fraction], exactly: bool) -> Witness | None:
         """The input, where a disjunct certainly holds."""
+        exact = exact[: self.network.own_size]
         x = _nearest(exact)
         moved = [abs(v - Fraction(near)) for v, near in zip(exact, x.tolist(), strict=True)]
-        values = evaluate_nodes(self.network, x[None])
-        errors = evaluation_error(self.network, values, moved=_above(moved)[None] if any(moved) else None)
+        here = settled(self.network, x[None], _above(moved)[None])
+        values = evaluate_nodes(self.network, here.points)
+        errors = evaluation_error(self.network, values, moved=here.errors if here.errors.any() else None)
         y, error = (join_outputs(self.network, v)[0] for v in (values, errors))
         if self.run_errors is not None:
             if any(moved) or not np.array_equal(x, x.astype(self.network.element)):
                 return None
             error, exactly = (error + self.run_errors(x)) * _ABOVE, False
         number, open_ = None, True
-        if np.isfinite(y).all():
+        if np.isfinite(y).all() and here.certain[0]:
             number, open_ = holding(self.case.unsafe, exact, y.tolist(), error.tolist())
         if number is not None:
             return Witness(x, y, tuple(exact), tuple(map(Fraction, y.tolist())), number)
         if not open_ or not exactly or self.network.products > _EXACT_LIMIT:
             return None
-        outputs = outputs_exact(self.network, exact)
+        outputs = outputs_exact(self.network, settled_exact(self.network, exact))
         number, _ = holding(self.case.unsafe, exact, outputs)
         return None if number is None else Witness(x, y, tuple(exact), tuple(outputs), number, "exact")
 
@@ -293,7 +302,9 @@ def shown_by(
             return None
         small = network.products <= _EXACT_LIMIT
         return replace(
-            witness, y=y, outputs=tuple(outputs_exact(network, witness.inputs)) if small else witness.outputs
+            witness,
+            y=y,
+            outputs=tuple(outputs_exact(network, settled_exact(network, witness.inputs))) if small else witness.outputs,
         )
 
     return confirm

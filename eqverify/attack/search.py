@@ -11,6 +11,7 @@ from eqverify.attack.gradient import JUMPS, NEAR, SHORT, Heading, climb
 from eqverify.attack.points import Sampler
 from eqverify.domain import Polytope
 from eqverify.network import Network, evaluate
+from eqverify.network.rounding import settled
 
 _REPLAYED = 8
 """Points of one batch that are replayed, the clearest first."""
@@ -97,7 +98,7 @@ class RowSearch:
             values = np.where(members, self.sense * outputs, -np.inf)
             worst = np.argmax(values, axis=1)
             gap = values[np.arange(len(x)), worst]
-            if self.note is not None:
+            if self.note is not None and not self.network.roundings:  # else these are no points of the model
                 self.note(chosen, x, gap)
             found = self._replayed(x, gap)
             return None if found else (np.ones(len(x), dtype=bool), worst, np.full(len(x), -self.sense))
@@ -107,6 +108,7 @@ class RowSearch:
 
     def _gaps(self, points: FloatArray) -> FloatArray:
         """(k, conjunctions) the largest row that each conjunction needs, at points (k, n); infinite for nan."""
+        points = settled(self.network, points).points
         values = self.sense * evaluate(self.network, points)
         gaps = np.array([values[:, own].max(axis=1, initial=-np.inf) for own in self.members])
         gaps = np.where(np.isnan(gaps), np.inf, gaps).reshape(len(self.members), len(points)).T

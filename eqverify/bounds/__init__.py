@@ -7,5 +7,6 @@ imported by name.  Splitting is in `eqverify.search`.
 from eqverify.bounds.alpha import optimise_slopes
 from eqverify.bounds.crown import crown_bounds
 from eqverify.bounds.interval import Bounds, Interval, interval_bounds
+from eqverify.bounds.roundings import rounding_radii
 
-__all__ = ["Bounds", "Interval", "crown_bounds", "interval_bounds", "optimise_slopes"]
+__all__ = ["Bounds", "Interval", "crown_bounds", "interval_bounds", "optimise_slopes", "rounding_radii"]

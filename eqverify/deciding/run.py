@@ -152,7 +152,8 @@ class VerifyRun:
                 break
         if self._met("attack"):
             return self._answer("sat", "attack")
-        if self.reduction and not self.runs:  # exact points and ends of ranges are no inputs of a run
+        # exact points and ends of ranges are no inputs of a run, nor are numbers for what a model rounds
+        if self.reduction and not (self.runs or self.problem.network.roundings):
             chosen = [(side, number) for side, number in chosen if not self._settled(side, number)]
         if self._met("exact"):
             return self._answer("sat", "exact")
@@ -173,6 +174,8 @@ class VerifyRun:
                 f"the network has operators that are not piecewise linear: {operators}; "
                 "behind them only comparisons of two outputs of one last Softmax are decided"
             )
+        if self.options.proof and problem.network.roundings:
+            return "the network rounds, and there are no proofs about that yet"
         if self.runs and (why := why_no_runs(problem)):
             return why
         stop = self.budget.exhausted

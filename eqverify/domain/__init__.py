@@ -11,6 +11,7 @@ from eqverify.domain.condition import (
     Specification,
 )
 from eqverify.domain.polytope import Domain, Polytope, box_domain
+from eqverify.domain.widened import widened_domain, widened_specification
 from eqverify.domain.written import Bounds, Written
 
 __all__ = [
@@ -31,4 +32,6 @@ __all__ = [
     "box_domain",
     "condition_rows",
     "row_numbers",
+    "widened_domain",
+    "widened_specification",
 ]

@@ -127,13 +127,16 @@ class _PartWork:
     splitter: Splitter
     seconds: float
     """What making the joint system and bounding the whole box took."""
+    own: int
+    """How many inputs are the model's."""
     claims: set[tuple[int, str]] = field(default_factory=set)
     """Disjuncts of which no input is claimed to satisfy them, and by whom."""
     signs: SignSearch | None = None
 
     @property
     def free(self) -> int:
-        return int((self.polytope.box.upper > self.polytope.box.lower).sum())
+        """Inputs that may be halved."""
+        return int((self.polytope.box.upper > self.polytope.box.lower)[: self.own].sum())
 
     @property
     def unmatched(self) -> list[int]:
@@ -252,9 +255,10 @@ def _bounded_part(run: _PairRun, polytope: Polytope, bounds: tuple[Known, Known]
     """The joint system that follows from bounds of each network, and what it says about the whole part."""
     start = time.monotonic()
     joint = make_joint(run.networks, bounds, run.goals, run.budget.tick)
-    splitter = Splitter(joint, run.goals, polytope, lambda points: run.search.attempt(points, polytope))
+    own = run.search.network.own_size
+    splitter = Splitter(joint, run.goals, polytope, lambda points: run.search.attempt(points, polytope), own)
     splitter.run(max_boxes=1)
-    return _PartWork(polytope, bounds, joint, splitter, time.monotonic() - start)
+    return _PartWork(polytope, bounds, joint, splitter, time.monotonic() - start, own)
 
 
 def _sharpen(run: _PairRun, budget: Budget) -> None:

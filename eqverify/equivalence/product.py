@@ -9,7 +9,7 @@ import numpy as np
 
 from eqverify.arrays import IntArray
 from eqverify.equivalence.goals import PairGoals
-from eqverify.network import Affine, Dense, Identity, Network, Node, Port, Relu, Selection, Term
+from eqverify.network import Affine, Dense, Identity, Network, Node, Port, Relu, Rounding, Selection, Term
 
 ROWS = "rows"
 """The node of `with_rows`."""
@@ -25,7 +25,25 @@ def on_shared_inputs(network: Network, indices: IntArray, size: int) -> Network:
     """
     nodes = _renamed(network, "n:", "x", indices, size)
     outputs = tuple(Port(port.name, port.shape, port.element, f"n:{port.source}") for port in network.outputs)
-    return Network((_shared_port(size, network),), tuple(nodes), outputs)
+    roundings = tuple(replace(r, start=int(indices[r.start])) for r in _renamed_roundings(network, "n:"))
+    return Network((_shared_port(size, network),), tuple(nodes), outputs, roundings)
+
+
+def beside_each_other(f: Network, g: Network) -> tuple[Network, Network]:
+    """Both networks over the model's inputs that they share, then what f rounds, then what g does.
+
+    Where they are one and the same, so is what they round.
+    """
+    if not (f.roundings or g.roundings) or f.own_size != g.own_size or f.digest == g.digest:
+        return f, g
+    own, first, second = f.own_size, f.input_size - f.own_size, g.input_size - g.own_size
+    size, shared = own + first + second, np.arange(own)
+    f_indices, g_indices = np.arange(own + first), np.concatenate([shared, own + first + np.arange(second)])
+    return on_shared_inputs(f, f_indices, size), on_shared_inputs(g, g_indices, size)
+
+
+def _renamed_roundings(network: Network, prefix: str) -> tuple[Rounding, ...]:
+    return tuple(replace(r, source=prefix + r.source, port=prefix + r.port) for r in network.roundings)
 
 
 def _shared_port(size: int, *networks: Network) -> Port:
@@ -84,7 +102,8 @@ def product_network(f: Network, g: Network) -> Network:
     pairs = (("f:", f), ("g:", g))
     nodes = [node for prefix, network in pairs for node in _renamed(network, prefix, "x", every, size)]
     outputs = tuple(_renamed_port(port, prefix) for prefix, network in pairs for port in network.outputs)
-    return Network((_shared_port(size, f, g),), tuple(nodes), outputs)
+    roundings = tuple(rounding for prefix, network in pairs for rounding in _renamed_roundings(network, prefix))
+    return Network((_shared_port(size, f, g),), tuple(nodes), outputs, roundings)
 
 
 def with_rows(product: Network, goals: PairGoals) -> Network:
@@ -101,4 +120,5 @@ def with_rows(product: Network, goals: PairGoals) -> Network:
         if part.any():
             terms.append(Term(port.source, Dense(part)))
     rows = Affine(ROWS, tuple(terms), goals.constant)
-    return Network(product.inputs, (*product.nodes, rows), (Port(ROWS, (rows.size,), "float64", ROWS),))
+    shown = (Port(ROWS, (rows.size,), "float64", ROWS),)
+    return replace(product, nodes=(*product.nodes, rows), outputs=shown)

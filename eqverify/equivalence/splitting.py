@@ -28,10 +28,11 @@ class DifferenceBounder:
         joint: the system of rows on the part's box.
         goals: the question.
         attempt: tries points that may show a difference; the search is over once one does.
+        own: how many inputs may be halved, the first ones: not those for roundings.
     """
 
-    def __init__(self, joint: Joint, goals: PairGoals, attempt: Attempt) -> None:
-        self.goals, self.attempt, self.pusher = goals, attempt, Pusher(joint)
+    def __init__(self, joint: Joint, goals: PairGoals, attempt: Attempt, own: int) -> None:
+        self.goals, self.attempt, self.pusher, self.own = goals, attempt, Pusher(joint), own
         self._width = max([1, *(level.constant.size for level in joint.levels)])
         self._kept = 1
         """Generators of a box in the last batch."""
@@ -49,6 +50,7 @@ class DifferenceBounder:
         rest = boxes.open & ~closed
         rows = rest[:, self.goals.disjunct]
         score = (pushed.score * rows[:, :, None]).sum(axis=1)
+        score[:, self.own :] = 0.0
         worst = np.argmax(np.where(rows, pushed.upper, -np.inf), axis=1)
         slopes = pushed.inputs[np.arange(len(boxes)), worst]
         least = self.goals.least(pushed.upper)
@@ -75,11 +77,14 @@ class Splitter(BoxSearch):
         goals: the question.
         part: the part of the domain.
         attempt: tries points that may show a difference.
+        own: as for `DifferenceBounder`; all by default.
     """
 
-    def __init__(self, joint: Joint, goals: PairGoals, part: Polytope, attempt: Attempt) -> None:
+    def __init__(
+        self, joint: Joint, goals: PairGoals, part: Polytope, attempt: Attempt, own: int | None = None
+    ) -> None:
         super().__init__(
-            DifferenceBounder(joint, goals, attempt),
+            DifferenceBounder(joint, goals, attempt, part.box.size if own is None else own),
             Boxes.roots(part.box.lower[None], part.box.upper[None], 0, len(goals)),
             order="worst",
             constraints=None if part.is_box else [(part.matrix, part.bound)],

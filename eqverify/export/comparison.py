@@ -12,6 +12,7 @@ from eqverify.errors import InputError, Place
 from eqverify.export.runtime import compare_with_runtime, rounded_points, run_model, run_tensors
 from eqverify.network import Network, evaluate
 from eqverify.network.arithmetic import Arithmetic
+from eqverify.network.rounding import settled
 
 _MOST_POINTS, _LEAST_POINTS = 96, 3
 _MULTIPLICATIONS = 1 << 28
@@ -41,10 +42,11 @@ def probe_points(network: Network, domain: Domain | None) -> FloatArray:
         domain: where to look.
 
     Returns:
-        (k, input_size); the first ones differ most.
+        (k, own_size); the first ones differ most.
     """
-    end = np.ones((1, network.input_size))
+    end = np.ones((1, network.own_size))
     lower, upper = (-end, end) if domain is None else (domain.lower, domain.upper)
+    lower, upper = lower[:, : network.own_size], upper[:, : network.own_size]
     return sample_boxes(lower, upper, point_count(network), np.random.default_rng(0))
 
 
@@ -58,7 +60,7 @@ def compare_reading(data: bytes, network: Network, points: FloatArray, file: str
     Args:
         data: the bytes of the model.
         network: as read; with an opaque tail, the part before it.
-        points: (k, input_size); they are rounded to the inputs' types.
+        points: (k, own_size or more) of which the model's inputs count; they are rounded to their types.
         file: the model's path, for errors.
 
     Returns:
@@ -93,7 +95,7 @@ def compare_reading(data: bytes, network: Network, points: FloatArray, file: str
 
 def _far(data: bytes, network: Network, points: FloatArray) -> BoolArray:
     """(k,) the points where a run's outputs are not so near to the network's that rounding need not be looked at."""
-    expected = evaluate(network, points)
+    expected = evaluate(network, settled(network, points).points if network.roundings else points)
     try:
         outputs = run_model(data, points)
     except InputError:  # all points at once: a model may want them one by one

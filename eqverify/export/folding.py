@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, TypeAlias
 
@@ -148,7 +148,7 @@ def _append(
         name += "_"
     batch = next((port.shape[0] for port in network.inputs if port.shape and isinstance(port.shape[0], str)), 1)
     output = Port(name, (batch, len(rows)), network.outputs[0].element, name)
-    return Network(network.inputs, (*network.nodes, Affine(name, tuple(terms), bias)), (output,))
+    return replace(network, nodes=(*network.nodes, Affine(name, tuple(terms), bias)), outputs=(output,))
 
 
 def _lost(rounded: Fraction, size: Fraction | None, name: str, unit: int) -> Fraction:

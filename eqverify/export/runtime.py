@@ -13,6 +13,7 @@ from eqverify.arrays import FloatArray
 from eqverify.errors import InputError, Place
 from eqverify.network import Affine, Network, Node, evaluate, split_inputs
 from eqverify.network.arithmetic import Arithmetic, node_rounding, node_size
+from eqverify.network.rounding import settle_near, settled
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -168,7 +169,7 @@ def compare_with_runtime(
     Args:
         data: the bytes of a model.
         network: what it should compute, with nodes named after its tensors (as read, or as written).
-        points: (batch, input_size).
+        points: (batch, own_size or more), of which the model's inputs count.
         overflow: whether points at which a value of the run overflows count, as disagreement; else they are left out.
 
     Raises:
@@ -197,13 +198,14 @@ def compare_with_runtime(
 
 
 def rounded_points(network: Network, points: FloatArray) -> FloatArray:
-    """The points in the element types of a network's inputs; those beyond the range of a type are at its end."""
-    parts = split_inputs(network, np.asarray(points, dtype=np.float64))
-    rounded = []
+    """The points, without roundings, in the element types of a model's inputs; what is beyond a type is at its end."""
+    rounded, start = [], 0
     for port in network.inputs:
         dtype = np.dtype(port.element if port.element in _ELEMENTS else "float64")
-        largest = float(np.finfo(dtype).max)
-        rounded.append(np.clip(parts[port.name], -largest, largest).astype(dtype).astype(np.float64))
+        largest, part = float(np.finfo(dtype).max), np.asarray(points, dtype=np.float64)[:, start : start + port.size]
+        if start < network.own_size:
+            rounded.append(np.clip(part, -largest, largest).astype(dtype).astype(np.float64))
+        start += port.size
     return np.concatenate(rounded, axis=1)
 
 
@@ -247,8 +249,9 @@ def _judged(network: Network, points: FloatArray, actual: dict[str, FloatArray])
     if not len(points):
         return RuntimeComparison(0, 0.0, 0.0, 0.0, "", True)
     arithmetic = Arithmetic.of(network.element)
-    values = split_inputs(network, points)
+    values = split_inputs(network, settled(network, points).points)
     errors = {name: np.zeros_like(value) for name, value in values.items()}
+    settle_near(network, [port.name for port in network.inputs], values, errors)
     ratios: dict[str, float] = {}
     bounds: dict[str, float] = {}
     first: Difference | None = None
@@ -261,6 +264,7 @@ def _judged(network: Network, points: FloatArray, actual: dict[str, FloatArray])
             first = first or _difference(node.name, ratios[node.name], actual[node.name], value, error)
             value, error = actual[node.name].reshape(value.shape[0], -1), np.zeros_like(value)
         values[node.name], errors[node.name] = value, error
+        settle_near(network, [node.name], values, errors)
     for port in network.outputs:
         if port.name not in actual:
             raise InputError("runtime/arity", "the model lacks an output of the network", value=port.name)
@@ -272,7 +276,7 @@ def _judged(network: Network, points: FloatArray, actual: dict[str, FloatArray])
     worst = max(ratios, key=lambda name: ratios[name])
     return RuntimeComparison(
         points=len(points),
-        largest_deviation=float(np.abs(outputs - evaluate(network, points)).max(initial=0.0)),
+        largest_deviation=float(np.abs(outputs - evaluate(network, settled(network, points).points)).max(initial=0.0)),
         largest_allowed=max(bounds.get(port.source, 0.0) for port in network.outputs),
         worst_ratio=ratios[worst],
         worst_node=worst,

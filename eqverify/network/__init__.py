@@ -14,7 +14,7 @@ from eqverify.network.evaluate import (
     split_inputs,
 )
 from eqverify.network.gathering import ScaledSelection
-from eqverify.network.graph import Affine, Network, Node, Port, Relu, Term
+from eqverify.network.graph import Affine, Network, Node, Port, Relu, Rounding, Term
 from eqverify.network.linear import UNIT_ROUNDOFF, Dense, Diagonal, Identity, LinearMap, Selection
 from eqverify.network.sparse import Sparse
 from eqverify.network.text import format_network
@@ -32,6 +32,7 @@ __all__ = [
     "Node",
     "Port",
     "Relu",
+    "Rounding",
     "ScaledSelection",
     "Selection",
     "Sparse",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from eqverify.arrays import BoolArray, ExactArray, FloatArray
 from eqverify.errors import InputError
-from eqverify.network.graph import Affine, Network
+from eqverify.network.graph import Affine, Network, Node
 from eqverify.network.linear import UNIT_ROUNDOFF
 
 Scalar = TypeVar("Scalar", np.float64, np.object_)
@@ -62,14 +62,18 @@ def evaluate_nodes(network: Network, x: FloatArray) -> dict[str, FloatArray]:
     values = split_inputs(network, np.asarray(x, dtype=np.float64))
     with np.errstate(over="ignore", invalid="ignore"):  # `evaluation_error` is infinite there
         for node in network.nodes:
-            if isinstance(node, Affine):
-                total = np.broadcast_to(node.bias, (*x.shape[:-1], node.size))
-                for term in node.terms:
-                    total = total + term.map.forward(values[term.source])
-                values[node.name] = total
-            else:
-                values[node.name] = np.maximum(values[node.source], 0.0)
+            values[node.name] = node_value(node, values, x.shape[:-1])
     return values
+
+
+def node_value(node: Node, values: dict[str, FloatArray], batch: tuple[int, ...]) -> FloatArray:
+    """The value (*batch, n) of a node whose sources have values, in float64."""
+    if not isinstance(node, Affine):
+        return np.maximum(values[node.source], 0.0)
+    total = np.broadcast_to(node.bias, (*batch, node.size))
+    for term in node.terms:
+        total = total + term.map.forward(values[term.source])
+    return total
 
 
 def evaluate(network: Network, x: FloatArray) -> FloatArray:
@@ -97,14 +101,14 @@ def evaluation_error(
     if moved is not None:
         errors = split_inputs(network, moved)
     for node in network.nodes:
-        if isinstance(node, Affine):
-            errors[node.name] = _affine_error(node, values, errors)
-        else:
-            errors[node.name] = errors[node.source]
+        errors[node.name] = node_error(node, values, errors)
     return errors
 
 
-def _affine_error(node: Affine, values: dict[str, FloatArray], errors: dict[str, FloatArray]) -> FloatArray:
+def node_error(node: Node, values: dict[str, FloatArray], errors: dict[str, FloatArray]) -> FloatArray:
+    """What the float64 value of a node may be off, where those of its sources are off by `errors`."""
+    if not isinstance(node, Affine):
+        return errors[node.source]
     terms = sum(term.map.fan_in + 2 for term in node.terms) + 2
     constant = gamma(terms)
     value = values[node.name]
@@ -145,14 +149,18 @@ def evaluate_exact(network: Network, x: Sequence[Fraction]) -> dict[str, ExactAr
     flat = np.array(list(x), dtype=object)
     values: dict[str, ExactArray] = split_inputs(network, flat)
     for node in network.nodes:
-        if isinstance(node, Affine):
-            total = np.array([Fraction(b) for b in node.bias.tolist()], dtype=object)
-            for term in node.terms:
-                total = total + term.map.forward_exact(values[term.source])
-            values[node.name] = total
-        else:
-            values[node.name] = np.array([max(v, Fraction(0)) for v in values[node.source]], dtype=object)
+        values[node.name] = node_value_exact(node, values)
     return values
+
+
+def node_value_exact(node: Node, values: dict[str, ExactArray]) -> ExactArray:
+    """The exact value of a node whose sources have exact values."""
+    if not isinstance(node, Affine):
+        return np.array([max(v, Fraction(0)) for v in values[node.source]], dtype=object)
+    total = np.array([Fraction(b) for b in node.bias.tolist()], dtype=object)
+    for term in node.terms:
+        total = total + term.map.forward_exact(values[term.source])
+    return np.asarray(total, dtype=object)
 
 
 def outputs_exact(network: Network, x: Sequence[Fraction]) -> list[Fraction]:

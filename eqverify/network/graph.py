@@ -99,6 +99,26 @@ class Relu:
 Node = Affine | Relu
 
 
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """Inputs that are no inputs of the model: what a rounding of `source` adds to it (Q-1 in `specs/quantised.md`).
+
+    Attributes:
+        source: the input or node z that is rounded; what reads z + e has the rounded number.
+        port: the input or node that has the value e, of the size of z.
+        start: where e begins in the flat input vector.
+        element: to what is rounded: ``integer``, ``float16``, ``float32``; ``steps``: to multiples of a 255th of the
+            range of all of z and 0.  Ties to even.
+        least: up to how far a run's rounding is off in any case (an integer by 1/2 and what its quotient is off).
+    """
+
+    source: str
+    port: str
+    start: int
+    element: str
+    least: float
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A network: inputs, nodes in topological order, outputs.
@@ -116,6 +136,7 @@ class Network:
         inputs: at least one.
         nodes: topologically ordered, names unique (also against inputs).
         outputs: at least one.
+        roundings: what the last inputs stand for, where the model rounds: at an input of the model, these are not free.
 
     Raises:
         InputError: `network/...` where an invariant does not hold; the place names the node.
@@ -124,6 +145,7 @@ class Network:
     inputs: tuple[Port, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[Port, ...]
+    roundings: tuple[Rounding, ...] = ()
 
     def __post_init__(self) -> None:
         check_invariants(self)
@@ -167,14 +189,19 @@ class Network:
         return sum(port.size for port in self.inputs)
 
     @property
+    def own_size(self) -> int:
+        """How many inputs are those of the model: the first ones."""
+        return min((rounding.start for rounding in self.roundings), default=self.input_size)
+
+    @property
     def output_size(self) -> int:
         """Length of the flat output vector."""
         return sum(port.size for port in self.outputs)
 
     @property
     def element(self) -> str:
-        """The type of a run's numbers: the least precise one of inputs and outputs."""
-        elements = {port.element for port in (*self.inputs, *self.outputs)}
+        """The type of a run's numbers: the least precise one of inputs, outputs and casts."""
+        elements = {port.element for port in (*self.inputs, *self.outputs)} | {r.element for r in self.roundings}
         return next((element for element in ("float16", "float32") if element in elements), "float64")
 
     @property

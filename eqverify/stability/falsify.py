@@ -19,6 +19,7 @@ from eqverify.attack.gradient import COARSE, NEAR, Heading, climb
 from eqverify.attack.points import Sampler
 from eqverify.domain import Domain
 from eqverify.network import Network, evaluate_nodes, evaluation_error
+from eqverify.network.rounding import settled
 from eqverify.stability.facts import FactTable
 
 _RESTARTS = 6
@@ -108,9 +109,11 @@ class Falsifier:
 
     def _judge(self, points: FloatArray, network: Network) -> None:
         """Record signs at points of the domain in those layers that `network`, the whole or a prefix, has."""
-        for batch in (points[chunk] for chunk in self._chunks(len(points))):
+        for chunk in self._chunks(len(points)):
+            shown = settled(self.network, points[chunk])  # at an input of the model, with what it rounds there
+            batch, moved = shown.points[shown.certain], shown.errors[shown.certain]
             values = evaluate_nodes(network, batch)
-            errors = evaluation_error(network, values)
+            errors = evaluation_error(network, values, moved)
             useful = np.zeros(len(batch), dtype=bool)
             for name in self.table.bounds.keys() & values.keys():
                 self._record(name, values[name], errors[name], useful)

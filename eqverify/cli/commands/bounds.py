@@ -62,7 +62,7 @@ def bounds(
     require_outputs({"--output": output, "--resume": options.resume}, (network, query, within))
     start = time.perf_counter()
     with shown_progress(options.time_limit) as progress:
-        problem = local_problem_of(network, query, radius, around, as_stored=True)
+        problem = local_problem_of(network, query, radius, around, as_stored=True, roundings=within is None)
         if within is not None:
             from eqverify.api.equivalence import load_domain
 

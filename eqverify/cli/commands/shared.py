@@ -129,7 +129,13 @@ def _real(path: Path | str) -> Path:
 
 
 def local_problem_of(
-    network: Path, query: Path | None, radius: float | None, around: str | None, *, as_stored: bool = False
+    network: Path,
+    query: Path | None,
+    radius: float | None,
+    around: str | None,
+    *,
+    as_stored: bool = False,
+    roundings: bool = False,
 ) -> Problem:
     """The problem of the files, on a ball where that is asked for.
 
@@ -149,5 +155,5 @@ def local_problem_of(
         front = load_whole(network).unit_by_unit() if as_stored else load_whole(network)
         ball = local_problem(front.network, float(radius or 0), str(around))
         return replace(ball, reading=compared(network, front, ball.domain))
-    problem = load_problem(network, query, as_stored=as_stored)
+    problem = load_problem(network, query, as_stored=as_stored, roundings=roundings and radius is None)
     return problem if radius is None or around is None else local_problem(problem, radius, around)

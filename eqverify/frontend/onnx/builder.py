@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.frontend.onnx.values import Tensor
-from eqverify.network import Affine, Identity, LinearMap, Node, Relu, Selection, Term
+from eqverify.network import Affine, Identity, LinearMap, Network, Node, Port, Relu, Rounding, Selection, Term
 
 
 class Builder:
@@ -19,14 +20,15 @@ class Builder:
 
     Attributes:
         nodes: in topological order.
-        sizes: number of components of each node and input.
+        sizes: number of components of the nodes and inputs that choices are about.
         compared: nodes and inputs on whose values something is chosen.
         rounded: tensors whose numbers no float64 can hold, and that mean the nearest ones instead.
         open_ends: tensors that have a bound at the end of their type, which was read as none.
         unmodelled: operators that a run may round otherwise than the nodes that they became (specs/runtime.md).
+        unknowns: by name of the input that stands for it, what is rounded; None where roundings are not read.
     """
 
-    def __init__(self, reserved: Iterable[str]) -> None:
+    def __init__(self, reserved: Iterable[str], *, roundings: bool = False) -> None:
         self._reserved = set(reserved)
         self.nodes: list[Node] = []
         self.sizes: dict[str, int] = {}
@@ -34,6 +36,7 @@ class Builder:
         self.rounded: list[str] = []
         self.open_ends: list[str] = []
         self.unmodelled: list[str] = []
+        self.unknowns: dict[str, tuple[Port, Rounding]] | None = {} if roundings else None
 
     def helper_name(self, name: str, purpose: str) -> str:
         """A new name for an intermediate result on the way to tensor `name`."""
@@ -57,7 +60,6 @@ class Builder:
     ) -> Tensor:
         """Add an affine node; returns its value under `shape`."""
         self.nodes.append(Affine(name, terms, bias))
-        self.sizes[name] = bias.size
         return Tensor(name, shape, element)
 
     def linear(self, name: str, tensor: Tensor, linear: LinearMap, shape: tuple[int, ...]) -> Tensor:
@@ -67,8 +69,38 @@ class Builder:
     def relu(self, name: str, tensor: Tensor) -> Tensor:
         """Add a ReLU node."""
         self.nodes.append(Relu(name, tensor.source))
-        self.sizes[name] = tensor.size
         return Tensor(name, tensor.shape, tensor.element)
+
+    def add_rounding(
+        self, name: str, tensor: Tensor, element: str, least: float, bias: FloatArray, result: str
+    ) -> Tensor:
+        """Add a rounding of a tensor as an input of its own (`Rounding`), and the node that adds both and a bias.
+
+        Args:
+            name: of that node.
+            tensor: what is rounded.
+            element: to what: ``integer`` or a float type.
+            least: by how much in any case.
+            bias: (n,)
+            result: the element type of the result.
+        """
+        assert self.unknowns is not None
+        self.unmodelled.append(f"rounding to {element}")
+        port = self.helper_name(name, "rounding")
+        self.unknowns[port] = Port(port, (tensor.size,), tensor.element, port), Rounding("", port, 0, element, least)
+        terms = Term(tensor.source, Identity(tensor.size)), Term(port, Identity(tensor.size))
+        return self.affine(name, terms, bias, tensor.shape, result)
+
+    def finished(self, inputs: Sequence[Port], nodes: Sequence[Node], outputs: Sequence[Port]) -> Network:
+        """The network of these nodes, with an input for each rounding that one of them reads."""
+        ports, roundings, start = list(inputs), [], sum(port.size for port in inputs)
+        for node in nodes:
+            port, rounding = (self.unknowns or {}).get(node.sources[-1], (None, None)) if node.sources else (None, None)
+            if port is not None and rounding is not None:
+                roundings.append(replace(rounding, source=node.sources[0], start=start))
+                ports.append(port)
+                start += port.size
+        return Network(tuple(ports), tuple(nodes), tuple(outputs), tuple(roundings))
 
     def select(self, name: str, tensor: Tensor, indices: IntArray) -> Tensor:
         """The components `indices` of a tensor, in the shape of `indices`; no node where nothing moves."""

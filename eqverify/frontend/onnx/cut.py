@@ -17,7 +17,7 @@ from eqverify.frontend.onnx.load import load_model, read_bytes, supported_opset
 from eqverify.frontend.onnx.lowering import Failures, Lowering, lowered, names_read, needed_nodes
 from eqverify.frontend.onnx.ports import Extents, graph_inputs, input_tensor
 from eqverify.frontend.onnx.reader import declared_inputs, shown_output
-from eqverify.frontend.onnx.values import Constant, Tensor
+from eqverify.frontend.onnx.values import Constant, Scaled, Tensor
 from eqverify.network import Network, Port
 from eqverify.network.normalise import normalised
 from eqverify.reading import SIMPLIFIED
@@ -36,6 +36,7 @@ OPAQUE = frozenset(
 """Codes of errors that say what cannot be lowered, not that something is wrong."""
 
 _CODES = {"float16": onnx.TensorProto.FLOAT16, "float32": onnx.TensorProto.FLOAT, "float64": onnx.TensorProto.DOUBLE}
+_CODES |= {name: getattr(onnx.TensorProto, name.upper()) for name in ("int8", "uint8", "int16", "uint16", "int32")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Front:
     Attributes:
         network: its outputs are the tensors at the cut, in the order in which the tail reads them, then outputs of the
             model that do not depend on opaque operators.  The whole model's outputs where there is no tail.
-            It is normalised: without units that others make superfluous everywhere (M-6).
+            It is normalised: without units that others make superfluous everywhere (M-6), unless it rounds.
         tail: None where nothing is opaque.
         cut: None where nothing is opaque.
         rounded: tensors whose numbers no float64 can hold, and that mean the nearest ones instead (specs/onnx.md).
@@ -130,11 +131,12 @@ class Front:
         return replace(self, network=self.as_stored, stored=None, unmodelled=told)
 
 
-def read_front(path: Source) -> Front:
+def read_front(path: Source, *, roundings: bool = False) -> Front:
     """Read a model up to its opaque operators (`.onnx` or `.onnx.gz`).
 
     Args:
         path: the file, or what it holds.
+        roundings: whether operators that round are read, with inputs for what they round; else they are opaque.
 
     Raises:
         UsageError, InputError: as `read_network`, but operators that cannot be lowered are errors only where no output
@@ -142,15 +144,16 @@ def read_front(path: Source) -> Front:
 
     Trusted: as `read_network`.  That tail and front together are the model is tested, not proved.
     """
-    return parse_front(read_bytes(path), source_name(path))
+    return parse_front(read_bytes(path), source_name(path), roundings=roundings)
 
 
-def parse_front(data: bytes, source: str | None = None) -> Front:
+def parse_front(data: bytes, source: str | None = None, *, roundings: bool = False) -> Front:
     """As `read_front`, for the bytes of an uncompressed model.
 
     Args:
         data: the model.
         source: its path, for errors.
+        roundings: as there.
 
     Raises:
         InputError: as `read_front`.
@@ -159,7 +162,8 @@ def parse_front(data: bytes, source: str | None = None) -> Front:
     opset = supported_opset(model, source)
     ports = declared_inputs(model.graph, source)
     failures: Failures = []
-    lowering = lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports}, failures)
+    inputs = {port.name: input_tensor(port) for port in ports}
+    lowering = lowered(model.graph, opset, source, inputs, failures, roundings=roundings)
     for _, error in failures:
         if error.code not in OPAQUE:
             raise error
@@ -168,12 +172,13 @@ def parse_front(data: bytes, source: str | None = None) -> Front:
     read = list(dict.fromkeys(name for node in tail_nodes for name in names_read(node) if name not in made))
     declared = {port.name for port in ports}
     crossing = [name for name in read if isinstance(lowering.value(name), Tensor) and name not in declared]
-    outputs = _front_outputs(lowering, ports, crossing, made)
+    unshown = any(isinstance(lowering.value(name), Scaled) for name in crossing)
+    outputs = [] if unshown else _front_outputs(lowering, ports, crossing, made)
     if not outputs:  # the first operators are opaque already
         raise failures[0][1]
-    nodes, outputs = fuse(lowering.builder.nodes, outputs)
-    stored = Network(tuple(ports), tuple(nodes), tuple(outputs))
-    network, builder = normalised(stored), lowering.builder
+    builder = lowering.builder
+    stored = builder.finished(ports, *fuse(builder.nodes, outputs))
+    network = stored if stored.roundings else normalised(stored)
     if network is not stored:  # a run computes what the file says, and rounds that
         builder.unmodelled.append(SIMPLIFIED)
     said = tuple(builder.rounded), tuple(builder.open_ends), stored, tuple(dict.fromkeys(builder.unmodelled))

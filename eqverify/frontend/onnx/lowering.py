@@ -16,9 +16,17 @@ from eqverify.frontend.onnx.fold import FOLDABLE, fold
 from eqverify.frontend.onnx.load import DEFAULT_DOMAINS
 from eqverify.frontend.onnx.ports import graph_inputs
 from eqverify.frontend.onnx.rational import COMPUTED
-from eqverify.frontend.onnx.table import ROUNDED_AS_READ, Operator, find_operator, of_choices
+from eqverify.frontend.onnx.table import (
+    OF_INTEGERS,
+    ROUNDED_AS_READ,
+    Operator,
+    find_of_scaled,
+    find_operator,
+    of_choices,
+)
+from eqverify.frontend.onnx.table import Lowering as Reader
 from eqverify.frontend.onnx.tensors import tensor_array
-from eqverify.frontend.onnx.values import ELEMENTS, Choice, Constant, Tensor, Value
+from eqverify.frontend.onnx.values import ELEMENTS, Choice, Constant, Scaled, Tensor, Value
 
 Failures = list[tuple[onnx.NodeProto, InputError]]
 
@@ -28,7 +36,13 @@ STORED = "stored numbers"
 
 
 def lowered(
-    graph: onnx.GraphProto, opset: int, file: str | None, inputs: Mapping[str, Value], failures: Failures | None = None
+    graph: onnx.GraphProto,
+    opset: int,
+    file: str | None,
+    inputs: Mapping[str, Value],
+    failures: Failures | None = None,
+    *,
+    roundings: bool = False,
 ) -> Lowering:
     """A finished walk over a graph: without rounding if that reads as much, else with rounded constants.
 
@@ -38,14 +52,15 @@ def lowered(
     Raises:
         InputError: as `Lowering`, unless `failures` collects them.
     """
-    walk = Lowering(graph, opset, file, inputs, None if failures is None else [])
+    walk = Lowering(graph, opset, file, inputs, None if failures is None else [], roundings=roundings)
     try:
         walk.run()
     except InputError:
         if not walk.inexact:
             raise
     if walk.inexact and (walk.failures or not walk.finished):
-        rounded = Lowering(graph, opset, file, inputs, None if failures is None else [], rounding=True)
+        again: Failures | None = None if failures is None else []
+        rounded = Lowering(graph, opset, file, inputs, again, rounding=True, roundings=roundings)
         rounded.run()
         walk = rounded if len(rounded.values) > len(walk.values) else walk
     if failures is not None:
@@ -64,6 +79,7 @@ class Lowering:
         failures: where given, errors of nodes are collected there and what depends on them is passed over.
         rounding: whether numbers that no float64 can hold mean the nearest ones; else they stay computed values, which
             is exact but not understood everywhere.
+        roundings: whether operators that round values are read, with inputs for what they round.
     """
 
     def __init__(
@@ -75,6 +91,7 @@ class Lowering:
         failures: Failures | None = None,
         *,
         rounding: bool = False,
+        roundings: bool = False,
     ) -> None:
         self.graph, self.opset, self.file, self.failures = graph, opset, file, failures
         self.rounding, self.inexact, self.finished = rounding, False, False
@@ -83,8 +100,7 @@ class Lowering:
         self.readings: dict[str, str] = {}
         self.stored = {tensor.name: tensor for tensor in graph.initializer}
         names = [info.name for info in graph_inputs(graph)] + [name for node in graph.node for name in node.output]
-        self.builder = Builder([*names, *self.stored])
-        self.builder.sizes.update({v.source: v.size for v in inputs.values() if isinstance(v, Tensor)})
+        self.builder = Builder([*names, *self.stored], roundings=roundings)
         if graph.sparse_initializer:
             raise InputError(
                 "onnx/element-type", "sparse initialisers are not supported", place=Place(file=file, node=graph.name)
@@ -133,9 +149,10 @@ class Lowering:
                 self.builder.rounded += [] if exact else [c.name for c in folded]
                 return
             inputs = self._computed(node, inputs)
-        entry = find_operator(node.op_type, self.opset) if default_domain else None
-        if entry is None:
+        entry = find_operator(full_name(node), self.opset)
+        if entry is None or (entry.quantised and self.builder.unknowns is None):
             raise unsupported_operator(node, self.opset, self.file)
+        lower = self._reader(node, entry, inputs)
         call = Call(
             operator=node.op_type,
             node_name=node.name,
@@ -147,8 +164,7 @@ class Lowering:
             attributes=self._attributes(node, entry),
             builder=self.builder,
         )
-        lower = of_choices(node.op_type) if any(isinstance(value, Choice) for value in inputs) else None
-        results = (lower or entry.lower)(call)
+        results = lower(call)
         self.readings[node.output[0]] = entry.becomes
         if isinstance(results, Choice):
             self.choices[node.output[0]] = results
@@ -157,6 +173,19 @@ class Lowering:
         self.values.update(zip(node.output, results, strict=False))
         if node.op_type not in ROUNDED_AS_READ:
             self.builder.unmodelled.append(node.op_type)
+
+    def _reader(self, node: onnx.NodeProto, entry: Operator, inputs: list[Value | Choice | None]) -> Reader:
+        """What lowers a node of these inputs."""
+        if any(isinstance(value, Choice) for value in inputs):
+            return of_choices(node.op_type) or entry.lower
+        scaled = any(isinstance(value, Scaled) for value in inputs)
+        lower = find_of_scaled(full_name(node)) if scaled else entry.lower
+        if lower is None:
+            raise self._error(node, "unsupported-form", "it is not read of what DynamicQuantizeLinear makes")
+        integers = [value.source for value in inputs if isinstance(value, Tensor) and value.element not in ELEMENTS]
+        if integers and not scaled and not entry.quantised and node.op_type not in OF_INTEGERS:
+            raise self._error(node, "unsupported-form", "it is not read of integers", value=integers[0])
+        return lower
 
     def _lower_branch(self, node: onnx.NodeProto, condition: Constant) -> None:
         """The branch that a constant condition chooses, its tensors called `<output>/<name>`."""
@@ -214,6 +243,8 @@ class Lowering:
         return tuple(value) if hasattr(value, "__iter__") else value
 
     def _default(self, node: onnx.NodeProto, name: str) -> object:
+        if node.domain not in DEFAULT_DOMAINS:
+            return None
         schema = defs.get_schema(node.op_type, self.opset, "")
         if name not in schema.attributes or not schema.attributes[name].default_value.ByteSize():
             return None
@@ -253,9 +284,15 @@ def names_made(graph: onnx.GraphProto) -> set[str]:
     return {t.name for t in graph.initializer} | {name for node in graph.node for name in node.output if name}
 
 
+def full_name(node: onnx.NodeProto) -> str:
+    """An operator's name in the table."""
+    return str(node.op_type) if node.domain in DEFAULT_DOMAINS else f"{node.domain}.{node.op_type}"
+
+
 def operator_error(node: onnx.NodeProto, opset: int, file: str | None) -> InputError | None:
     """The error for an operator that is outside the table whatever its inputs, or None."""
-    if node.domain in DEFAULT_DOMAINS and (node.op_type in FOLDABLE or find_operator(node.op_type, opset)):
+    entry = find_operator(full_name(node), opset)
+    if (entry and not entry.quantised) or (node.domain in DEFAULT_DOMAINS and node.op_type in FOLDABLE):
         return None
     return unsupported_operator(node, opset, file)
 
@@ -264,6 +301,7 @@ _UNROLLED = "export with fixed lengths, so that loops are unrolled"
 _HINTS = {
     "": "specs/onnx.md lists what is read; piecewise-linear operators can often be rewritten in those",
     "custom": "define it as a function of the model, or export with standard operators",
+    "quantised": "verify, equiv, bounds and stability read it (specs/quantised.md); reduce first, quantise then",
     "If": "export with fixed shapes and in inference mode, so that the condition is constant",
     **dict.fromkeys(("Loop", "Scan", "SequenceConstruct", "SplitToSequence"), _UNROLLED),
 }
@@ -273,12 +311,12 @@ _HINTS = {
 def unsupported_operator(node: onnx.NodeProto, opset: int, file: str | None) -> InputError:
     """The error for an operator outside the table."""
     own = f" (ONNX node {node.name!r})" if node.name else ""
-    custom = node.domain not in DEFAULT_DOMAINS
-    full = f"{node.domain}.{node.op_type}" if custom else node.op_type
+    custom, full = node.domain not in DEFAULT_DOMAINS, full_name(node)
+    entry, known = find_operator(full, opset), node.op_type if node.op_type in _HINTS else ""
     return InputError(
         "onnx/unsupported-operator",
         f"operator {full} is not supported{own}",
         place=Place(file=file, node=node.output[0] if node.output else node.name),
         value=f"{full}, opset {opset}",
-        hint=_HINTS["custom" if custom else node.op_type if node.op_type in _HINTS else ""],
+        hint=_HINTS["quantised" if entry is not None else "custom" if custom else known],
     )

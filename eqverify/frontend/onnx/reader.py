@@ -68,8 +68,7 @@ def assembled(lowering: Lowering, ports: list[Port]) -> Network:
         InputError: as `shown_output`, and where the network is none.
     """
     outputs = [shown_output(lowering, info) for info in lowering.graph.output]
-    nodes, outputs = fuse(lowering.builder.nodes, outputs)
-    return Network(tuple(ports), tuple(nodes), tuple(outputs))
+    return lowering.builder.finished(ports, *fuse(lowering.builder.nodes, outputs))
 
 
 def declared_inputs(graph: onnx.GraphProto, source: str | None) -> list[Port]:
@@ -96,6 +95,8 @@ def shown_output(lowering: Lowering, info: onnx.ValueInfoProto) -> Port:
         )
     if isinstance(value, Constant):
         value = _constant_output(lowering, info, value, place)
+    if value.element not in ELEMENTS:
+        raise InputError("onnx/element-type", "an output is no float tensor", place=place, value=value.element)
     return output_port(info, value, lowering.file)
 
 

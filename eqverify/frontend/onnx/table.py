@@ -25,6 +25,8 @@ class Operator:
         attributes: the attributes it understands; any other must have its default value.
         refused: forms of it that are not read, for people.
         lower: the function.
+        quantised: whether it is one of integers that stand for real numbers, and may round: it is read where roundings
+            are (specs/quantised.md).
     """
 
     name: str
@@ -33,6 +35,7 @@ class Operator:
     attributes: frozenset[str]
     refused: str
     lower: Lowering
+    quantised: bool = False
 
     @property
     def summary(self) -> str:
@@ -64,6 +67,14 @@ ROUNDED_AS_READ = frozenset(
 )
 """Operators whose result in a run is off by no more than what the nodes that they become round (specs/runtime.md)."""
 
+OF_INTEGERS = frozenset(
+    (
+        *("Cast", "Concat", "Flatten", "Gather", "Identity", "MaxPool", "Reshape", "Shape", "Size", "Slice", "Split"),
+        *("Squeeze", "Transpose", "Unsqueeze"),
+    )
+)
+"""Operators that choose, move or cast numbers, and are read of integers, too."""
+
 _TABLE: dict[str, list[Operator]] = {}
 
 
@@ -74,11 +85,13 @@ def operator(
     since: int = OLDEST_OPSET,
     until: int | None = None,
     refused: str = "",
+    quantised: bool = False,
 ) -> Callable[[Lowering], Lowering]:
-    """Register a function that lowers operator `name`."""
+    """Register a function that lowers operator `name` (`domain.name` where that is not ONNX's own domain)."""
 
     def register(function: Lowering) -> Lowering:
-        _TABLE.setdefault(name, []).append(Operator(name, since, until, frozenset(attributes), refused, function))
+        entry = Operator(name, since, until, frozenset(attributes), refused, function, quantised)
+        _TABLE.setdefault(name, []).append(entry)
         return function
 
     return register
@@ -97,9 +110,27 @@ def on_choices(name: str) -> Callable[[Lowering], Lowering]:
     return register
 
 
+_OF_SCALED: dict[str, Lowering] = {}
+
+
+def of_scaled(name: str) -> Callable[[Lowering], Lowering]:
+    """Register how operator `name` is read where an input is `Scaled`; there is an entry for it otherwise, too."""
+
+    def register(function: Lowering) -> Lowering:
+        _OF_SCALED[name] = function
+        return function
+
+    return register
+
+
 def of_choices(name: str) -> Lowering | None:
     """What lowers an operator where an input is a choice, or None where that is as ever."""
     return _ON_CHOICES.get(name)
+
+
+def find_of_scaled(name: str) -> Lowering | None:
+    """How an operator is read where an input is `Scaled`, or None."""
+    return _OF_SCALED.get(name)
 
 
 def find_operator(name: str, opset: int) -> Operator | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,12 +45,14 @@ class Tensor:
     Attributes:
         source: the node or input.
         shape: extents, the batch dimension being 1 where it is symbolic.
-        element: one of `ELEMENTS`.
+        element: one of `ELEMENTS`, or an integer type where quantised operators are read.
+        most: of integers, a bound on their magnitude that is known.
     """
 
     source: str
     shape: tuple[int, ...]
     element: str
+    most: float = math.inf
 
     @property
     def size(self) -> int:
@@ -59,7 +61,22 @@ class Tensor:
 
     def reshaped(self, shape: tuple[int, ...]) -> Tensor:
         """The same components under another shape of equal size."""
-        return Tensor(self.source, shape, self.element)
+        return replace(self, shape=shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled(Tensor):
+    """What DynamicQuantizeLinear makes, or what is made of it, in terms of its scale s, which depends on the input.
+
+    Attributes:
+        unit: the tensor that s is.
+        part: ``values``: integers less their zero point, read as these times s; ``zero``; ``scale``: s times `factor`.
+        factor: of a scale.
+    """
+
+    unit: str = ""
+    part: str = "values"
+    factor: Constant | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,7 +24,7 @@ OPSETS = range(OLDEST_OPSET, defs.onnx_opset_version() + 1)
 
 
 def test_every_operator_has_a_generator():
-    assert {entry.name for entry in registered()} == set(GENERATORS)
+    assert {entry.name for entry in registered() if not entry.quantised} == set(GENERATORS)
     assert set(FOLDABLE) <= set(FOLDS)
 
 

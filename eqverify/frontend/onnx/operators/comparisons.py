@@ -55,6 +55,7 @@ class _Reading:
 
     def __init__(self, builder: Builder, level: int) -> None:
         self.nodes, self.through = {node.name: node for node in builder.nodes}, level > 1
+        self.sizes = builder.sizes
         self.ends = set() if level else builder.compared
 
     def pieces(self, key: Key, depth: int = 0) -> Pieces:
@@ -64,6 +65,7 @@ class _Reading:
             if depth < _DEEPEST and isinstance(node, Affine) and len(node.terms) <= 4:
                 return self._affine(node, key[1], depth)
             if depth < _DEEPEST and isinstance(node, Relu) and self.through:
+                self.sizes[node.source] = self.sizes[key[0]]
                 inside = self.pieces((node.source, key[1]), depth + 1)
                 return combined(lambda row, sign: row if sign > 0 else {}, inside, sign_of(inside))
         except UnevenError:
@@ -74,6 +76,7 @@ class _Reading:
         total = plain(_constant(node.bias[index]))
         for term in node.terms:
             place, factor = _entry(term.map, index)
+            self.sizes[term.source] = term.map.shape[1]
             if factor:
                 part = self.pieces((term.source, place), depth + 1)
                 total = combined(lambda first, second, by=factor: added(first, second, by), total, part)
@@ -115,7 +118,7 @@ def _parts(call: Call, index: int) -> list[Any]:
         numbers = value.array if truth else call.weights(value, value.element)
         made.reshape(-1)[:] = [plain(bool(n) if truth else _constant(n)) for n in numbers.reshape(-1).tolist()]
         return [made] * _READINGS
-    read = []
+    read, call.builder.sizes[value.source] = [], value.size
     for level in range(_READINGS):
         reading, part = _Reading(call.builder, level), made.copy()
         part.reshape(-1)[:] = [reading.pieces((value.source, k)) for k in range(value.size)]
@@ -171,6 +174,7 @@ def _written(call: Call, parts: Any, element: str) -> Value | None:
         name = call.builder.helper_name
         guard = _rows(call, name(call.name, "guard"), guards, (len(flat),), element)
         source = call.builder.relu(name(call.name, "excess"), guard).source
+        call.builder.sizes[source] = len(flat)
         rows = [added(row, {(source, k): _ONE}, slope) for k, (row, slope) in enumerate(zip(rows, slopes, strict=True))]
     return _rows(call, call.name, rows, parts.shape, element)
 

@@ -71,7 +71,9 @@ def _cast(call: Call, target: int) -> Value:
             return Constant(call.name, wide, element_name(target))
         with np.errstate(over="ignore", invalid="ignore"):
             return Constant(call.name, value.array.astype(_CASTS[target]))
-    if element_name(target) not in _FLOATS[_FLOATS.index(value.element) :]:
+    if element_name(target) not in wider(value):
+        if element_name(target) in _FLOATS and call.builder.unknowns is not None:
+            return rounded_to(call, value, element_name(target))
         raise call.error(
             "unsupported-form",
             "only constants can be cast to a narrower type: a cast of a computed value would round",
@@ -79,6 +81,21 @@ def _cast(call: Call, target: int) -> Value:
             hint="export the whole model in one float type",
         )
     return Tensor(value.source, value.shape, element_name(target))
+
+
+def wider(tensor: Tensor) -> tuple[str, ...]:
+    """The float types that hold all numbers of a tensor."""
+    if tensor.element in _FLOATS:
+        return _FLOATS[_FLOATS.index(tensor.element) :]
+    limit = np.iinfo(tensor.element)
+    most = min(tensor.most, float(max(-limit.min, limit.max)))
+    return tuple(element for element in _FLOATS if most <= 2.0 ** (np.finfo(element).nmant + 1))
+
+
+def rounded_to(call: Call, tensor: Tensor, element: str) -> Tensor:
+    """A tensor rounded to a float type: an input of its own for what that adds."""
+    least = float(np.finfo(element).smallest_subnormal) / 2
+    return call.builder.add_rounding(call.name, tensor, element, least, np.zeros(tensor.size), element)
 
 
 @operator("Identity")

@@ -130,13 +130,19 @@ def image_input(call: Call) -> tuple[Tensor, int, tuple[int, ...]]:
 
 def stored_kernel(call: Call, tensor: Tensor) -> tuple[FloatArray, int]:
     """The kernel of a convolution of `tensor`, input 1, and its number of groups."""
-    kernel, groups = call.weights(call.constant(1), tensor.element), call.integer("group", 1)
+    kernel = call.weights(call.constant(1), tensor.element)
+    return kernel, groups_of(call, tensor, kernel)
+
+
+def groups_of(call: Call, tensor: Tensor, kernel: FloatArray) -> int:
+    """The number of groups of a convolution of `tensor`, whose kernel has to fit."""
+    groups = call.integer("group", 1)
     if kernel.ndim != len(tensor.shape) or groups < 1 or kernel.shape[0] % groups or not kernel.size:
         raise call.shape_error("kernel, groups and input do not fit", list(kernel.shape), groups, list(tensor.shape))
     window = call.integers("kernel_shape")
     if window is not None and window != kernel.shape[2:]:
         raise call.shape_error("'kernel_shape' is not the kernel's shape", list(window), list(kernel.shape))
-    return kernel, groups
+    return groups
 
 
 def stored_bias(call: Call, tensor: Tensor, channels: int) -> FloatArray:
@@ -149,21 +155,26 @@ def stored_bias(call: Call, tensor: Tensor, channels: int) -> FloatArray:
     return bias
 
 
-_WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
+WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 
 
-@operator("Conv", attributes=(*_WINDOW, "group"), refused="a batch; a computed kernel")
+@operator("Conv", attributes=(*WINDOW, "group"), refused="a batch; a computed kernel")
 def conv(call: Call) -> Value:
     """A convolution map with bias, any number of spatial axes."""
-    tensor, channels, extents = image_input(call)
+    tensor = image_input(call)[0]
     kernel, groups = stored_kernel(call, tensor)
-    if kernel.shape[1] * groups != channels:
-        raise call.shape_error("the kernel is for another number of channels", list(kernel.shape), list(tensor.shape))
-    placed = geometry(call, extents, kernel.shape[2:])
-    linear = placed.convolution(kernel, extents, groups)
-    shape = call.checked((1, kernel.shape[0], *linear.output_extents))
+    linear, shape = convolution(call, tensor, kernel, groups)
     spread = np.repeat(stored_bias(call, tensor, kernel.shape[0]), math.prod(linear.output_extents))
     return call.builder.affine(call.name, (Term(tensor.source, linear),), spread, shape, tensor.element)
+
+
+def convolution(call: Call, tensor: Tensor, kernel: FloatArray, groups: int) -> tuple[Convolution, tuple[int, ...]]:
+    """The map that convolves an image, and the shape of the result."""
+    channels, extents = tensor.shape[1], tensor.shape[2:]
+    if kernel.shape[1] * groups != channels:
+        raise call.shape_error("the kernel is for another number of channels", list(kernel.shape), list(tensor.shape))
+    linear = geometry(call, extents, kernel.shape[2:]).convolution(kernel, extents, groups)
+    return linear, call.checked((1, kernel.shape[0], *linear.output_extents))
 
 
 def _total(call: Call, placed: Geometry) -> Value:
@@ -180,7 +191,7 @@ def _total(call: Call, placed: Geometry) -> Value:
 
 @operator(
     "LpPool",
-    attributes=(*_WINDOW, "ceil_mode", "p"),
+    attributes=(*WINDOW, "ceil_mode", "p"),
     refused="other p than 1; a window that ceil_mode cuts; auto_pad as for AveragePool",
 )
 def lp_pool(call: Call) -> Value:
@@ -210,7 +221,7 @@ def _averaged(call: Call, placed: Geometry, *, count_padding: bool) -> Value:
 
 @operator(
     "AveragePool",
-    attributes=(*_WINDOW, "ceil_mode", "count_include_pad"),
+    attributes=(*WINDOW, "ceil_mode", "count_include_pad"),
     refused="ceil_mode with count_include_pad where it matters, or with a window that starts behind the input; "
     "auto_pad SAME with dilations, or with a stride that leaves something out",
 )
@@ -261,7 +272,7 @@ def _maximised(call: Call, placed: Geometry) -> Value:
 
 @operator(
     "MaxPool",
-    attributes=(*_WINDOW, "ceil_mode", "storage_order"),
+    attributes=(*WINDOW, "ceil_mode", "storage_order"),
     refused="the second output; ceil_mode and auto_pad as for AveragePool",
 )
 def max_pool(call: Call) -> Value:
