@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,12 +86,14 @@ class Choice:
 
     Attributes:
         name: ONNX name, for errors.
-        readings: the functions in an array of its shape, in each reading; None where a reading has none.
+        shape: extents.
+        reading: the functions in an array of that shape, by the number of a reading; None where that has none.
         element: ``bool``, or one of `ELEMENTS`.
     """
 
     name: str
-    readings: tuple[npt.NDArray[Any] | None, ...]
+    shape: tuple[int, ...]
+    reading: Callable[[int], npt.NDArray[Any] | None]
     element: str
 
 

@@ -1,8 +1,9 @@
 """Comparisons of computed values, and choices by them where what they choose between agrees at the change.
 
 `eqverify.frontend.onnx.choices` has the functions of one guard that they are made of.
-Values are followed back through maps with one entry a row, to what the guards are about.  Two readings are carried
-along: one takes a ReLU for a number of its own, the other for a function with two pieces.
+Values are followed back through maps with one entry a row, to what the guards are about, in up to three readings: one
+ends at tensors that are compared, one goes on to where several components are summed, and one takes a ReLU for a
+function with two pieces besides.  The first that is continuous is written.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from eqverify.frontend.onnx.tensors import element_name
 from eqverify.frontend.onnx.values import ELEMENTS, Choice, Constant, Tensor, Value
 from eqverify.network import Affine, Diagonal, Identity, LinearMap, Relu, ScaledSelection, Selection, Term
 
-_MOST = 1 << 16
+_MOST = 1 << 14
 """Components of one choice: some seconds."""
 _DEEPEST = 12
 _READINGS = 3
@@ -104,55 +105,58 @@ def _constant(number: Any) -> Row:
     return {ONE: Fraction(float(number))} if number else {}
 
 
-def _parts(call: Call, index: int) -> list[Any]:
-    """Input `index` in all readings, component by component; None where a reading does not go."""
+def _parts(call: Call, index: int) -> tuple[tuple[int, ...], Callable[[int], Any]]:
+    """The shape of input `index`, and it in a reading, component by component; None where that does not go."""
     value = call.inputs[index] if index < len(call.inputs) else None
     if isinstance(value, Choice):
-        return list(value.readings)
+        return value.shape, value.reading
     value = call.value(index)
     if np.prod(value.shape) > _MOST:
         raise call.error("unsupported-form", f"choices between more than {_MOST} components are not read")
-    made = np.empty(value.shape, dtype=object)
     if isinstance(value, Constant):
         truth = value.array.dtype == np.bool_
         numbers = value.array if truth else call.weights(value, value.element)
-        made.reshape(-1)[:] = [plain(bool(n) if truth else _constant(n)) for n in numbers.reshape(-1).tolist()]
-        return [made] * _READINGS
-    read, call.builder.sizes[value.source] = [], value.size
-    for level in range(_READINGS):
-        reading, part = _Reading(call.builder, level), made.copy()
-        part.reshape(-1)[:] = [reading.pieces((value.source, k)) for k in range(value.size)]
-        read.append(part)
-    return read
+        stored = [plain(bool(n) if truth else _constant(n)) for n in numbers.reshape(-1).tolist()]
+        return value.shape, lambda _: _array(stored, value.shape)
+    call.builder.sizes[value.source] = value.size
+
+    def read(level: int) -> Any:
+        reading = _Reading(call.builder, level)
+        return _array([reading.pieces((value.source, k)) for k in range(value.size)], value.shape)
+
+    return value.shape, read
+
+
+def _array(pieces: list[Pieces], shape: tuple[int, ...]) -> Any:
+    made = np.empty(len(pieces), dtype=object)
+    made[:] = pieces
+    return made.reshape(shape)
 
 
 def _result(call: Call, function: Callable[..., Any], indices: Iterable[int], element: str) -> Value | Choice:
     """A function of pieces, component by component: a tensor where it is continuous."""
-    readings: list[Any] = []
     inputs = [_parts(call, index) for index in indices]
-    call.broadcast(*(part.shape for parts in inputs for part in parts if part is not None))
-    for parts in zip(*inputs, strict=True):
+    shape = call.broadcast(*(own for own, _ in inputs))
+
+    @functools.cache
+    def reading(level: int) -> Any:
+        parts = [part(level) for _, part in inputs]
+        if any(part is None for part in parts):
+            return None
         try:
-            known = all(part is not None for part in parts)
-            made = np.frompyfunc(function, len(parts), 1)(*parts) if known else None
+            made = np.frompyfunc(function, len(parts), 1)(*parts)
         except UnevenError:
-            made = None
-        readings.append(made if made is None or isinstance(made, np.ndarray) else _scalar(made))
-    if element in ELEMENTS:
-        for reading in readings:
-            written = None if reading is None else _written(call, reading, element)
-            if written is not None:
-                call.builder.unmodelled.append(f"{call.operator} by a computed condition")
-                return written
-    if all(reading is None for reading in readings):
+            return None
+        return made if shape else _array([made], ())
+
+    for level in range(_READINGS) if element in ELEMENTS else ():
+        written = None if reading(level) is None else _written(call, reading(level), element)
+        if written is not None:
+            call.builder.unmodelled.append(f"{call.operator} by a computed condition")
+            return written
+    if all(reading(level) is None for level in range(_READINGS)):
         raise call.error("nonlinear", "the values that are compared or chosen depend on several numbers at once")
-    return Choice(call.name, tuple(readings), element)
-
-
-def _scalar(pieces: Pieces) -> Any:
-    made = np.empty((), dtype=object)
-    made[()] = pieces
-    return made
+    return Choice(call.name, shape, reading, element)
 
 
 def _written(call: Call, parts: Any, element: str) -> Value | None:
