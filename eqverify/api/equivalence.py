@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eqverify.api.loading import Inputs, Model, given_inputs, load_compared, load_query
+from eqverify.api.loading import Inputs, Model, given_inputs, load_compared, load_query, stored_model
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.attack.replay import holding
 from eqverify.deciding.pair_runs import answer_pair_runs
@@ -23,6 +23,7 @@ from eqverify.equivalence.options import EquivalenceOptions
 from eqverify.equivalence.shared import shared_cases
 from eqverify.equivalence.witness import Confirm
 from eqverify.errors import ContradictionError, InputError, Place, UsageError
+from eqverify.files import Source
 from eqverify.network import Network, Port
 from eqverify.options import keywords
 from eqverify.progress import Progress, silent
@@ -44,8 +45,8 @@ def equivalent(f: Model, g: Model, domain: Inputs, options: EquivalenceKeywords)
     <Equivalence: equivalent, eps 0>
 
     Args:
-        f: path or network.
-        g: path or network with as many inputs and outputs.
+        f: as for `load_problem`.
+        g: likewise, with as many inputs and outputs.
         domain: a property, whose output conditions are ignored, or a domain.  A property of two networks must
             equate their inputs.
         options: the keywords are those of `EquivalenceKeywords`.
@@ -62,9 +63,10 @@ def equivalent(f: Model, g: Model, domain: Inputs, options: EquivalenceKeywords)
     """
     where = load_domain(domain)
     stored = options.semantics != "real"  # what runs compute
-    (first, one), (second, other) = (load_compared(model, where, as_stored=stored) for model in (f, g))
+    models = [stored_model(model, domain) for model in (f, g)]
+    (first, one), (second, other) = (load_compared(model, where, as_stored=stored) for model in models)
     answer = answer_pair if options.semantics == "real" else answer_pair_runs
-    return answer((first, second), where, options, _replay(f, g), (one, other))
+    return answer((first, second), where, options, _replay(*models), (one, other))
 
 
 def load_domain(domain: Inputs) -> Domain:
@@ -90,7 +92,7 @@ def load_domain(domain: Inputs) -> Domain:
     return Domain(tuple(case.part for case in cases))
 
 
-def _replay(*networks: Model) -> Callable[[PairGoals], Confirm] | None:
+def _replay(*networks: Source | Network) -> Callable[[PairGoals], Confirm] | None:
     """Both files by onnxruntime at an input; None where one of them is no file."""
     from eqverify.export.runtime import run_model
     from eqverify.frontend.onnx import read_bytes
@@ -152,7 +154,7 @@ def decide_pair_query(query: str | Path | Query, networks: Mapping[str, Model], 
             "equivalence/semantics", "queries about several networks are answered over the real numbers only"
         )
     parsed = load_query(query) if isinstance(query, str | Path) else query
-    given = {name: partial(load_compared, network) for name, network in networks.items()}
+    given = {name: partial(load_compared, stored_model(model, parsed, name)) for name, model in networks.items()}
     return answer_query(parsed, given, options, options.progress, options.files)
 
 
@@ -178,8 +180,8 @@ def pair_query(
     Two plain declarations, since f and g need not have one architecture; inputs are equated by assertions.
 
     Args:
-        f: path or network.
-        g: path or network.
+        f: as in `equivalent`.
+        g: likewise.
         domain: as in `equivalent`.
         epsilon: as in `equivalent`.
         top1: as in `equivalent`.
@@ -197,7 +199,7 @@ def pair_query(
     from eqverify.frontend.vnnlib.syntax import Query as Parsed
 
     where = load_domain(domain)
-    first, second = (load_compared(network, where)[0] for network in (f, g))
+    first, second = (load_compared(stored_model(network, domain), where)[0] for network in (f, g))
     goals = pair_goals((first, second), where, epsilon, top1)
     signatures = (_signature("f", first), _signature("g", second))
     inputs = query_of(Specification(signatures[:1], tuple(Case(p, ((),)) for p in where.polytopes)), "2.0")

@@ -53,7 +53,9 @@ def test_two_workers_find_what_one_finds_with_a_node_limit():
 def test_a_worker_that_dies_is_an_error():
     with pytest.raises(LimitError, match="execution/worker-died"):
         prove_stability(
-            problem(), StabilityOptions(workers=2, split_inputs=0, branch_nodes=0), solver_factory=DyingFactory()
+            problem(),
+            StabilityOptions(workers=2, split_inputs=0, branch_nodes=0, time_limit=600.0),
+            solver_factory=DyingFactory(),
         )
 
 
