@@ -6,8 +6,8 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-# Tests that need another number of examples scale the profile's (`settings().max_examples`); none has a deadline, and none
-# fails for slow generation, for solvers and shared machines make single examples slow.
+# Tests that need another number of examples scale the profile's (`settings().max_examples`).  None has a deadline, and
+# none fails for slow generation, for solvers and shared machines make single examples slow.
 ALL = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("default", max_examples=5, **ALL)
 settings.register_profile("ci", max_examples=25, derandomize=True, print_blob=True, **ALL)

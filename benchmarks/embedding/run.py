@@ -105,11 +105,12 @@ def by_scip(add: Callable[[Any, Any], Any], inputs: int, limit: float) -> dict[s
     begin = time.process_time()
     model.optimize()
     seconds = time.process_time() - begin
+    root = model.getDualboundRoot()
     return {
         "solve": seconds,
         "status": model.getStatus(),
         "value": model.getObjVal() if model.getNSols() else float("nan"),
-        "root": model.getDualboundRoot(),
+        "root": root if abs(root) < model.infinity() else float("nan"),
     }
 
 

@@ -31,8 +31,8 @@ def interm_bounds(net: Any, problem: Problem, facts: Facts) -> dict[str, Tensors
 
     As `reference_bounds`, auto_LiRPA takes the tighter of these and its own.
 
-    A ReLU layer of `net` gets the ranges of the one of ours that has its values at inputs of the domain, up to what a run
-    can round; where none or several do, it gets none, and auto_LiRPA bounds it itself.
+    A ReLU layer of `net` gets the ranges of the one of ours that has its values at inputs of the domain, up to what a
+    run can round; where none or several do, it gets none, and auto_LiRPA bounds it itself.
 
     Args:
         net: `auto_LiRPA.BoundedModule` of the same network, of one input tensor, made for a batch of one.

@@ -21,8 +21,8 @@ def bound_query(network: Any, problem: Problem, facts: Facts) -> int:
     """Give the variables of inputs, and before and after each ReLU, the proved ranges; tighter bounds stay.
 
     Args:
-        network: `maraboupy.Marabou.read_onnx(path)`, perhaps with constraints that were added.  Afterwards it asks about
-            inputs of the domain only.
+        network: `maraboupy.Marabou.read_onnx(path)`, perhaps with constraints that were added.  Afterwards it asks
+            about inputs of the domain only.
         problem: of the same file, as it is stored: that of `prove_ranges`.  Its domain is one box, without further
             constraints.
         facts: proved for it.

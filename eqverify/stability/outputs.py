@@ -116,14 +116,14 @@ def _extremes(
 
 
 def narrowed_ranges(problem: Problem, facts: Facts, budget: Budget) -> dict[str, Interval]:
-    """Ranges (1, n) of pre-activations: those of the facts, narrower for open units while there is time, layer by layer.
+    """Ranges (1, n) of pre-activations: those of the facts, made narrower for open units, layer by layer.
 
     A proof of signs ends with a unit's sign; a model that the network is a part of gains by its range, too.
 
     Args:
         problem: network and domain, of one part.
         facts: proved for just this problem.
-        budget: for the linear programs (B-10), two for each open unit.
+        budget: for the linear programs (B-10), two for each open unit; the rest stays as it is.
 
     Returns:
         By pre-activation node.  Trusted: as `bound_outputs`.

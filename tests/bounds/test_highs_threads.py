@@ -21,6 +21,6 @@ print(layer.bound(np.ones(2)).value)
 
 
 def test_bounds_are_as_good_as_in_a_process_of_their_own():
-    """Found as a user: after a model was solved through Pyomo, all linear programs failed, and bounds were intervals'."""
+    """Found as a user: after a model was solved through Pyomo, all linear programs failed without a word."""
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert 1.0 <= float(done.stdout.split()[-1]) < 1.000001

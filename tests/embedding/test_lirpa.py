@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+from itertools import pairwise
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -74,8 +75,8 @@ def adapter(monkeypatch):
 
 def network_of(seed, sizes=(3, 5, 5, 5, 2)):
     random = np.random.default_rng(seed)
-    layers = [(random.normal(size=(m, n)).astype(np.float32), random.normal(size=m).astype(np.float32)) for n, m in zip(sizes, sizes[1:], strict=False)]  # fmt: skip
-    return chain_network([(w.astype(float), b.astype(float)) for w, b in layers], "float32")
+    layers = [(random.normal(size=(m, n)), random.normal(size=m)) for n, m in pairwise(sizes)]
+    return chain_network([(w.astype(np.float32), b.astype(np.float32)) for w, b in layers], "float32")
 
 
 def proved(network, domain=BOX):

@@ -52,10 +52,11 @@ def export_module(module: TorchModule, shape: Sequence[int]) -> bytes:
             example = torch.zeros(full, dtype=kind)
             program = torch.onnx.export(stored, (example,), dynamo=True, verbose=False)
     except Exception as error:
+        first = str(error).strip().partition("\n")[0]
         raise InputError(
             "onnx/torch",
             "torch cannot export the module for such inputs",
-            value=f"shape {'x'.join(map(str, full))}: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}",
+            value=f"shape {'x'.join(map(str, full))}: {type(error).__name__}: {first}",
             hint="give bounds as arrays of the shape that the module takes, with its batch of one",
         ) from error
     data: bytes = program.model_proto.SerializeToString()
