@@ -213,8 +213,8 @@ def load_problem(network: Model, query: Inputs, *, as_stored: bool = False) -> P
     network is what comes before, and the rest is kept to be copied.
 
     Args:
-        network: path, bytes, `onnx.ModelProto`, network, or `torch.nn.Module`: what is said is then about the model that
-            torch exports of a copy in evaluation mode, for a batch of one (extra `torch`).
+        network: path, bytes, `onnx.ModelProto`, network, or `torch.nn.Module`: what is said is then about the model
+            that torch exports of a copy in evaluation mode, for a batch of one (extra `torch`).
         query: a property: path, query or specification; or inputs without a condition on outputs: a domain (`ball`),
             or a pair of arrays (lower, upper), in row-major order, of whatever shape, which a module is given: with one
             axis, as a batch of one.  Numbers that are no float64 are rounded outwards.
