@@ -17,7 +17,7 @@ from eqverify.reduction.directed import DirectedReduction
 from eqverify.reduction.result import Reduction, SaveOptions
 from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow, layer_rows
-from eqverify.stability.facts import Facts
+from eqverify.stability.facts import NOT_REACHED, Facts
 from eqverify.transform.driver import FLOAT64_HINT
 
 if TYPE_CHECKING:
@@ -358,8 +358,11 @@ def _print_stages(facts: Facts, seconds: Mapping[str, float]) -> None:
         f"{s.name} {s.seconds:.2f} (decided {s.decided}{f', {s.questions} questions' if s.questions else ''}"
         f"{f', {s.note}' if s.note else ''})"
         for s in facts.stages
+        if s.note != NOT_REACHED
     ]
     print_pairs([("seconds", ", ".join([*parts[:1], *stages, *parts[1:]]))])
+    if later := [s.name for s in facts.stages if s.note == NOT_REACHED]:
+        print_pairs([("next", f"{', '.join(later)}: {NOT_REACHED}")])
     if facts.gained_nothing >= _NOTABLE:
         idle = ", ".join(dict.fromkeys(s.name for s in facts.stages if not s.stable and s.seconds >= _NOTABLE / 10))
         print_pairs([("gained", f"no stable unit in {facts.gained_nothing:.1f} of these seconds ({idle})")])

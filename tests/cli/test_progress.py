@@ -74,3 +74,12 @@ def test_a_notebook_has_a_line_that_changes_where_rich_can_show_one(installed, c
         lines = [str(line()) for line in shown]
     assert lines == ["crown 1 of 4; 0 s, about 0 s left of this stage, 60 s left of the time limit"] * installed
     assert capsys.readouterr().err == ""
+
+
+def test_a_limit_that_stops_a_proof_says_what_would_have_come_next(call, capsys):
+    assert call("stability net.onnx prop.vnnlib --time-limit 0.000001") == 0
+    out = capsys.readouterr().out
+    assert "\nnext  signs, alpha, split, lp, branch, scip: not reached within the time limit\n" in out
+    assert "scip 0.00" not in out
+    assert call("stability net.onnx prop.vnnlib --time-limit 600") == 0
+    assert "not reached" not in capsys.readouterr().out
