@@ -5,6 +5,7 @@ from eqverify.frontend.onnx.description import Description, TensorDescription, d
 from eqverify.frontend.onnx.load import opset_range, read_bytes, unpacked, whole_bytes
 from eqverify.frontend.onnx.monotone import keeps_order
 from eqverify.frontend.onnx.reader import OperatorEntry, operator_table, parse_network, read_network
+from eqverify.frontend.onnx.torch_module import TorchModule, export_module
 
 __all__ = [
     "Cut",
@@ -13,8 +14,10 @@ __all__ = [
     "OperatorEntry",
     "Tail",
     "TensorDescription",
+    "TorchModule",
     "Unsupported",
     "describe",
+    "export_module",
     "keeps_order",
     "operator_table",
     "opset_range",
