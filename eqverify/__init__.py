@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eqverify.api.shallow import ShallowReport, make_shallow
     from eqverify.api.stability import prove_stability
     from eqverify.api.verification import verify
+    from eqverify.cli.progress import shown_progress
     from eqverify.deciding.answer import Verification
     from eqverify.deciding.pairs import PairAnswer
     from eqverify.equivalence.answer import Equivalence
@@ -47,6 +48,7 @@ _HOMES = {
     "api.shallow": ("ShallowReport", "make_shallow"),
     "api.stability": ("prove_stability",),
     "api.verification": ("verify",),
+    "cli.progress": ("shown_progress",),
     "deciding.answer": ("Verification",),
     "deciding.pairs": ("PairAnswer",),
     "equivalence.answer": ("Equivalence",),
@@ -91,6 +93,7 @@ __all__ = [
     "reduce",
     "reduce_for_property",
     "reduce_per_box",
+    "shown_progress",
     "verify",
 ]
 

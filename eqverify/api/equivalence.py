@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eqverify.api.loading import Inputs, Model, given_inputs, load_compared, load_query
+from eqverify.api.loading import Inputs, Model, given_inputs, load_compared, load_query, stored_model
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.attack.replay import holding
 from eqverify.bounds import rounding_radii
@@ -25,6 +25,7 @@ from eqverify.equivalence.product import beside_each_other
 from eqverify.equivalence.shared import shared_cases
 from eqverify.equivalence.witness import Confirm
 from eqverify.errors import ContradictionError, InputError, Place, UsageError
+from eqverify.files import Source
 from eqverify.network import Network, Port
 from eqverify.options import keywords
 from eqverify.progress import Progress, silent
@@ -46,8 +47,8 @@ def equivalent(f: Model, g: Model, domain: Inputs, options: EquivalenceKeywords)
     <Equivalence: equivalent, eps 0>
 
     Args:
-        f: path or network.
-        g: path or network with as many inputs and outputs.
+        f: as for `load_problem`.
+        g: likewise, with as many inputs and outputs.
         domain: a property, whose output conditions are ignored, or a domain.  A property of two networks must
             equate their inputs.
         options: the keywords are those of `EquivalenceKeywords`.
@@ -64,13 +65,14 @@ def equivalent(f: Model, g: Model, domain: Inputs, options: EquivalenceKeywords)
     """
     where = load_domain(domain)
     stored = options.semantics != "real"  # what runs compute
-    (first, one), (second, other) = (load_compared(m, where, as_stored=stored, roundings=True) for m in (f, g))
+    models = [stored_model(model, domain) for model in (f, g)]
+    (first, one), (second, other) = (load_compared(m, where, as_stored=stored, roundings=True) for m in models)
     pair = beside_each_other(first, second)
     if pair[0].input_size > where.size == first.own_size == second.own_size:
         rounding = (first,) if pair[0] is first else (first, second)  # one and the same network rounds the same
         where = widened_domain(where, lambda box: np.concatenate([rounding_radii(n, box) for n in rounding]))
     answer = answer_pair if options.semantics == "real" else answer_pair_runs
-    return answer(pair, where, options, _replay(f, g), (one, other))
+    return answer(pair, where, options, _replay(*models), (one, other))
 
 
 def load_domain(domain: Inputs) -> Domain:
@@ -96,7 +98,7 @@ def load_domain(domain: Inputs) -> Domain:
     return Domain(tuple(case.part for case in cases))
 
 
-def _replay(*networks: Model) -> Callable[[PairGoals], Confirm] | None:
+def _replay(*networks: Source | Network) -> Callable[[PairGoals], Confirm] | None:
     """Both files by onnxruntime at an input; None where one of them is no file."""
     from eqverify.export.runtime import run_model
     from eqverify.frontend.onnx import read_bytes
@@ -158,7 +160,7 @@ def decide_pair_query(query: str | Path | Query, networks: Mapping[str, Model], 
             "equivalence/semantics", "queries about several networks are answered over the real numbers only"
         )
     parsed = load_query(query) if isinstance(query, str | Path) else query
-    given = {name: partial(load_compared, network) for name, network in networks.items()}
+    given = {name: partial(load_compared, stored_model(model, parsed, name)) for name, model in networks.items()}
     return answer_query(parsed, given, options, options.progress, options.files)
 
 
@@ -184,8 +186,8 @@ def pair_query(
     Two plain declarations, since f and g need not have one architecture; inputs are equated by assertions.
 
     Args:
-        f: path or network.
-        g: path or network.
+        f: as in `equivalent`.
+        g: likewise.
         domain: as in `equivalent`.
         epsilon: as in `equivalent`.
         top1: as in `equivalent`.
@@ -203,7 +205,7 @@ def pair_query(
     from eqverify.frontend.vnnlib.syntax import Query as Parsed
 
     where = load_domain(domain)
-    first, second = (load_compared(network, where)[0] for network in (f, g))
+    first, second = (load_compared(stored_model(network, domain), where)[0] for network in (f, g))
     goals = pair_goals((first, second), where, epsilon, top1)
     signatures = (_signature("f", first), _signature("g", second))
     inputs = query_of(Specification(signatures[:1], tuple(Case(p, ((),)) for p in where.polytopes)), "2.0")

@@ -16,8 +16,8 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 _MODEL = """
 
-    Instead of a problem it takes what `load_problem` does: a model (path, bytes, `onnx.ModelProto` or network), and
-    then a property, a domain or a pair of arrays (lower, upper).
+    Instead of a problem it takes what `load_problem` does: a model (path, bytes, `onnx.ModelProto`, network or
+    `torch.nn.Module`), and then a property, a domain or a pair of arrays (lower, upper).
     """
 
 

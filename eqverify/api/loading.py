@@ -25,11 +25,11 @@ from eqverify.reading import Reading
 
 if TYPE_CHECKING:
     from eqverify.arrays import FloatArray
-    from eqverify.frontend.onnx import Front
+    from eqverify.frontend.onnx import Front, TorchModule
     from eqverify.frontend.vnnlib import Query
 
-Model: TypeAlias = Source | Network
-"""A path to an ONNX file, its bytes, an `onnx.ModelProto`, or a network."""
+Model: TypeAlias = "Source | Network | TorchModule"
+"""A path to an ONNX file, its bytes, an `onnx.ModelProto`, a network, or a `torch.nn.Module` (which torch exports)."""
 
 Inputs: TypeAlias = "str | Path | Query | Specification | Domain | tuple[ArrayLike, ArrayLike]"
 """A property, or inputs without a condition on outputs: a domain, or a pair of arrays (lower, upper)."""
@@ -56,8 +56,32 @@ def load_network(path: Source) -> Network:
     return front.network
 
 
+def stored_model(model: Model, inputs: Inputs, name: str | None = None) -> Source | Network:
+    """A model as it is read: what torch exports of a module, and anything else as it is.
+
+    Args:
+        model: any.
+        inputs: those that count: a pair of arrays, or a property of version 2, has the shape that a module takes.
+        name: which of the networks of a property, if it declares several.
+
+    Raises:
+        UsageError, InputError: `usage/torch`, `onnx/torch`; as `load_query`.
+    """
+    from eqverify.frontend.onnx import TorchModule, export_module
+
+    if isinstance(model, Network) or not isinstance(model, TorchModule):
+        return model
+    if isinstance(inputs, tuple):
+        return export_module(model, np.shape(inputs[0]))
+    if isinstance(inputs, Domain):
+        return export_module(model, (inputs.size,))
+    declared = load_query(inputs) if isinstance(inputs, str | Path) else inputs
+    network = next((one for one in declared.networks if one.name == name), declared.networks[0])
+    return export_module(model, network.inputs[0].shape)
+
+
 def load_compared(
-    network: Model, domain: Domain | None, *, as_stored: bool = False, roundings: bool = False
+    network: Source | Network, domain: Domain | None, *, as_stored: bool = False, roundings: bool = False
 ) -> tuple[Network, Reading]:
     """A whole network, and how far it was compared with onnxruntime, on a domain or around zero.
 
@@ -195,10 +219,11 @@ def load_problem(network: Model, query: Inputs, *, as_stored: bool = False, roun
     network is what comes before, and the rest is kept to be copied.
 
     Args:
-        network: path, bytes, `onnx.ModelProto` or network.
+        network: path, bytes, `onnx.ModelProto`, network, or `torch.nn.Module`: what is said is then about the model
+            that torch exports of a copy in evaluation mode, for a batch of one (extra `torch`).
         query: a property: path, query or specification; or inputs without a condition on outputs: a domain (`ball`),
-            or a pair of arrays (lower, upper), in row-major order, of whatever shape.  Numbers that are no float64
-            are rounded outwards.
+            or a pair of arrays (lower, upper), in row-major order, of whatever shape, which a module is given: with one
+            axis, as a batch of one.  Numbers that are no float64 are rounded outwards.
         as_stored: whether the network has every unit of its file, as what is said about single units should; else units
             that others make superfluous everywhere are gone (M-6), as is best where the network is to be reduced.
         roundings: whether operators that round (of quantised models) are read, with inputs of their own for what they
@@ -211,6 +236,7 @@ def load_problem(network: Model, query: Inputs, *, as_stored: bool = False, roun
     """
     from eqverify.frontend.onnx import read_front
 
+    network = stored_model(network, query)
     specification = given_inputs(query)
     if isinstance(network, Network):
         return problem_with_roundings(network, specification, files=_digests(property=query))
@@ -284,7 +310,7 @@ def problem_with_roundings(network: Network, where: Specification | Domain, **ab
     return Problem(network, where, **about)
 
 
-def digests_of(networks: Mapping[str, Model], query: Query) -> dict[str, str]:
+def digests_of(networks: Mapping[str, Source | Network], query: Query) -> dict[str, str]:
     """The digests of the files that networks and a query were read from, for a proof.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eqverify.api.loading import Model, compared, digests_of, load_query, problem_with_roundings
+from eqverify.api.loading import Model, compared, digests_of, load_query, problem_with_roundings, stored_model
 from eqverify.arrays import IEEE
 from eqverify.attack.replay import Witness, holding, is_of_types
 from eqverify.deciding.answer import Verification
@@ -18,6 +18,7 @@ from eqverify.deciding.question import Verdict
 from eqverify.deciding.run import VerifyKeywords, VerifyRun
 from eqverify.domain import Case, Specification
 from eqverify.errors import InputError, Place, UsageError
+from eqverify.files import Source
 from eqverify.network import Network
 from eqverify.numerals import nearest_float
 from eqverify.options import keywords
@@ -71,12 +72,13 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
         )
     run = VerifyRun(options)
     parsed = load_query(query) if isinstance(query, str | Path) else query
+    given = {name: stored_model(model, parsed, name) for name, model in _named(parsed, networks).items()}
     try:
         specification = lower(parsed)
     except InputError as error:
         if error.code != "domain/empty":
             raise
-        for network in _named(parsed, networks).values():
+        for network in given.values():
             if not isinstance(network, Network):
                 read_front(network)
         if options.proof:
@@ -87,16 +89,16 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
         why = "runs of several networks are not judged together"
         return Verification("unknown", "", None, (), why, 0, None, (), {}, semantics=options.semantics)
     if len(parsed.networks) > 1:
-        return _decide_pair(parsed, _named(parsed, networks), options)
-    problem, data = _load(parsed, specification, networks, as_stored=options.semantics == "float32")
+        return _decide_pair(parsed, given, options)
+    (network,) = given.values()
+    problem, data = _load(parsed, specification, network, as_stored=options.semantics == "float32")
     if options.proof:
-        (network,) = _named(parsed, networks).values()
         problem = replace(problem, files=digests_of({"": network}, parsed))
     options.counted(problem.relu_count)
     return run.decide(problem, data)
 
 
-def _decide_pair(query: Query, networks: Mapping[str, Model], options: VerifyKeywords) -> Verification:
+def _decide_pair(query: Query, networks: Mapping[str, Source | Network], options: VerifyKeywords) -> Verification:
     """The answer about several networks: by `decide_pair_query`, whatever the backend."""
     from eqverify.api.equivalence import decide_pair_query
 
@@ -157,14 +159,12 @@ def _shown_exactly(query: Query, networks: Mapping[str, Model], witness: Witness
 
 
 def _load(
-    query: Query, specification: Specification, networks: Model | Mapping[str, Model], *, as_stored: bool
+    query: Query, specification: Specification, chosen: Source | Network, *, as_stored: bool
 ) -> tuple[Problem, bytes]:
     """The problem, and the bytes of the original model for onnxruntime."""
     from eqverify.export.onnx import write_network
     from eqverify.frontend.onnx import keeps_order, read_bytes, read_front
 
-    (declared,) = query.networks
-    chosen = _named(query, networks)[declared.name]
     if isinstance(chosen, Network):
         return Problem(chosen, specification), write_network(chosen, metadata={}, producer="eqverify", dtype="float64")
     front = read_front(chosen, roundings=True)

@@ -61,6 +61,17 @@ class _QuietHighs(highspy.Highs):
         self.setOptionValue("output_flag", False)
         super().enableCallbacks()  # type: ignore[no-untyped-call]
 
+    def run(self) -> Any:
+        """Once more with as many threads as there are, where others of this process chose another number than one.
+
+        HiGHS keeps the threads of the first run of a process, and ends with an error where a later one wants others.
+        """
+        status = super().run()
+        if status == highspy.HighsStatus.kError:
+            self.setOptionValue("threads", 0)
+            status = super().run()
+        return status
+
 
 def simplex_solver(iterations: int) -> Any:
     """HiGHS with the dual simplex method on one thread, silent and without presolve, for warm starts."""

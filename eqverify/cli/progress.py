@@ -1,4 +1,4 @@
-"""Progress on stderr: one line that changes on a terminal, now and then a line elsewhere."""
+"""Progress on stderr: one line that changes on a terminal and in a notebook, now and then a line elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from eqverify.budget import TimeLimit
 from eqverify.progress import Progress
@@ -58,13 +59,18 @@ class Log:
 
 @contextmanager
 def shown_progress(limit: TimeLimit | None = None) -> Iterator[Progress]:
-    """A progress callback for a command; what it shows on a terminal is gone in the end.
+    """A progress callback for a command or a session; what it shows on a terminal or in a notebook is gone in the end.
+
+    >>> import eqverify as eq
+    >>> with eq.shown_progress() as progress:
+    ...     eq.reduce(*eq.example_files(), engine="crown", progress=progress)
+    <Reduction: 120 -> 40 ReLUs, 5410 -> 1535 weights, eps 8.66e-07, sequential>
 
     Args:
         limit: seconds after which the job stops, if it has a limit.
     """
     seconds = None if limit == "auto" else limit
-    if not sys.stderr.isatty():
+    if not (sys.stderr.isatty() or _in_notebook()):
         yield Log(lambda line: print(f"eqverify: {line}", file=sys.stderr, flush=True), seconds)
         return
     from rich.console import Console
@@ -78,3 +84,8 @@ def shown_progress(limit: TimeLimit | None = None) -> Iterator[Progress]:
         transient=True,
     ):
         yield log
+
+
+def _in_notebook() -> bool:
+    """Whether this is a notebook's process, and what rich needs to change a line there is installed."""
+    return "ipykernel" in sys.modules and find_spec("ipywidgets") is not None

@@ -17,7 +17,7 @@ from eqverify.reduction.directed import DirectedReduction
 from eqverify.reduction.result import Reduction, SaveOptions
 from eqverify.report.claims import DIRECTED_CLAIM
 from eqverify.report.layers import LayerRow, layer_rows
-from eqverify.stability.facts import Facts
+from eqverify.stability.facts import NOT_REACHED, Facts
 from eqverify.transform.driver import FLOAT64_HINT
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _runs(result: Reduction) -> str:
 def print_reduction(result: Reduction, output: object, seconds: Mapping[str, float]) -> None:
     """The table of a reduction and what is proved about it."""
     before, after = result.problem.relu_count, result.network.relu_count
-    _print_table(_layer_table(result.layers))
+    _print_table(_layer_table(result.layers, before - sum(row.units for row in result.layers)))
     _print_stages(result.facts, seconds)
     share = f" ({100 * (before - after) / before:.1f} % removed)" if before else ""
     old, new = result.problem.parameter_count, result.network.parameter_count
@@ -332,13 +332,22 @@ def _print_table(table: Table) -> None:
     console.print(table)
 
 
-def _layer_table(rows: Sequence[LayerRow]) -> Table:
+def _layer_table(rows: Sequence[LayerRow], superfluous: int = 0) -> Table:
+    """The table of layers, with totals.
+
+    Args:
+        rows: the layers.
+        superfluous: units of the file that are in none of them, since the network does without for all inputs (M-6).
+    """
     columns = (*_COUNTS, "kept", "carriers") if any(row.kept is not None for row in rows) else _COUNTS
     table = _table("layer", *columns)
     table.columns[0].justify = "left"
     for row in rows:
         table.add_row(Text(row.name), *(str(getattr(row, column)) for column in columns))
     totals = [str(sum(getattr(row, column) or 0 for row in rows)) for column in columns]
+    if superfluous:
+        table.add_row(Text("superfluous"), str(superfluous))
+        totals[0] = str(superfluous + int(totals[0]))
     table.add_row(Text("total", style="bold"), *(Text(total, style="bold") for total in totals))
     return table
 
@@ -349,8 +358,11 @@ def _print_stages(facts: Facts, seconds: Mapping[str, float]) -> None:
         f"{s.name} {s.seconds:.2f} (decided {s.decided}{f', {s.questions} questions' if s.questions else ''}"
         f"{f', {s.note}' if s.note else ''})"
         for s in facts.stages
+        if s.note != NOT_REACHED
     ]
     print_pairs([("seconds", ", ".join([*parts[:1], *stages, *parts[1:]]))])
+    if later := [s.name for s in facts.stages if s.note == NOT_REACHED]:
+        print_pairs([("next", f"{', '.join(later)}: {NOT_REACHED}")])
     if facts.gained_nothing >= _NOTABLE:
         idle = ", ".join(dict.fromkeys(s.name for s in facts.stages if not s.stable and s.seconds >= _NOTABLE / 10))
         print_pairs([("gained", f"no stable unit in {facts.gained_nothing:.1f} of these seconds ({idle})")])

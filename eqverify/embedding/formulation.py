@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from eqverify.arrays import IEEE, BoolArray, FloatArray, IntArray, frozen
-from eqverify.bounds import Interval
+from eqverify.budget import Budget
+from eqverify.domain import Box, Polytope
 from eqverify.errors import InputError, Place
 from eqverify.network.expression import value_range
 from eqverify.problem import Problem
 from eqverify.relaxation.model import RestrictedModel, open_model
 from eqverify.stability.facts import Facts
+from eqverify.stability.outputs import narrowed_ranges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,36 +62,63 @@ class Formulation:
 
 
 @IEEE
-def formulate(problem: Problem, facts: Facts) -> Formulation:
+def formulate(problem: Problem, facts: Facts, *, seconds: float = 10.0) -> Formulation:
     """The formulation of a problem's network on its domain.
 
     Args:
-        problem: network and domain, of one part.  Its condition on outputs is not used.
+        problem: network and domain, of one part.  Its condition on outputs is not used; linear constraints on inputs
+            are, and make ranges narrower.
         facts: of `prove_stability` on this problem; the longer it may take, the fewer binaries.
+        seconds: at most so long the ranges of open units are made narrower by linear programs, whose duals are checked.
 
     Returns:
         The constraints.  Trusted: the facts; each row is exact up to the rounding of composing it in float64.
 
     Raises:
         InputError: `embedding/parts` where the domain has several parts, on whose hull nothing is proved;
-            `embedding/unbounded` where a unit has no finite range; as `Facts.require`.
+            `embedding/unbounded` where a unit has no finite range; `domain/empty`; as `Facts.require`.
     """
-    facts.require(problem)
+    box = single_part(problem).box
+    ranges = narrowed_ranges(problem, facts, Budget(seconds))
+    for name, known in ranges.items():
+        if not np.isfinite(known.magnitude).all():
+            place = Place(node=name, unit=int(np.argmin(np.isfinite(known.magnitude[0]))))
+            raise InputError("embedding/unbounded", "a unit has no finite range on these inputs", place=place)
+    model = open_model(problem.network, (box.lower, box.upper), ranges)
+    return _assemble(problem, model)
+
+
+def single_part(problem: Problem) -> Polytope:
+    """The one part of a problem's domain.
+
+    Raises:
+        InputError: `embedding/parts` where it has several.
+    """
     if len(problem.domain.polytopes) != 1:
         raise InputError(
             "embedding/parts",
             "the property allows several boxes of inputs",
             value=len(problem.domain.polytopes),
-            hint="a formulation is about one box: give a property for each",
+            hint="what is embedded is about one box: give a property for each",
         )
-    ranges = {layer.source: Interval(layer.lower[None], layer.upper[None]) for layer in facts.layers}
-    for name, known in ranges.items():
-        if not np.isfinite(known.magnitude).all():
-            place = Place(node=name, unit=int(np.argmin(np.isfinite(known.magnitude[0]))))
-            raise InputError("embedding/unbounded", "a unit has no finite range on these inputs", place=place)
-    box = problem.domain.polytopes[0].box
-    model = open_model(problem.network, (box.lower, box.upper), ranges)
-    return _assemble(problem, model)
+    return problem.domain.polytopes[0]
+
+
+def single_box(problem: Problem) -> Box:
+    """A problem's domain, where it is one box: where ranges are used that do not hold without what else it says.
+
+    Raises:
+        InputError: `embedding/parts`, `embedding/constraints`.
+    """
+    part = single_part(problem)
+    if part.bound.size:
+        raise InputError(
+            "embedding/constraints",
+            "the ranges hold under constraints that the query does not have",
+            value=f"{part.bound.size} linear constraints on inputs",
+            hint="prove them on a box alone",
+        )
+    return part.box
 
 
 def _assemble(problem: Problem, model: RestrictedModel) -> Formulation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from eqverify.numerals import at_least, at_most
-from eqverify.stability.facts import Facts, LayerFacts, Status
+from eqverify.stability.facts import NOT_REACHED, Facts, LayerFacts, Status
 from eqverify.transform.result import Transformed
 
 
@@ -23,8 +23,11 @@ def explain(facts: Facts, transformed: Transformed) -> str:
     for stage in facts.stages:
         questions = f", {stage.questions} questions" if stage.questions else ""
         note = f"; {stage.note}" if stage.note else ""
-        lines.append(f"tried {stage.name}: {stage.seconds:.2f} s, decided {stage.decided} units{questions}{note}")
-    tried = ", ".join(dict.fromkeys(stage.name for stage in facts.stages)) or "nothing"
+        if stage.note == NOT_REACHED:
+            lines.append(f"next {stage.name}: {stage.note}")
+        else:
+            lines.append(f"tried {stage.name}: {stage.seconds:.2f} s, decided {stage.decided} units{questions}{note}")
+    tried = ", ".join(dict.fromkeys(s.name for s in facts.stages if s.note != NOT_REACHED)) or "nothing"
     declined: dict[tuple[str, int], list[str]] = {}
     for place in transformed.declined:
         for unit in place.units:

@@ -102,6 +102,10 @@ class LayerFacts:
         return int(self.status.size)
 
 
+NOT_REACHED = "not reached within the time limit"
+"""The note of a stage that a longer limit would have come to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One step of the proof: its name, what it cost, what it decided.

@@ -11,12 +11,11 @@ import numpy as np
 from eqverify.arrays import ByteArray, FloatArray, frozen
 from eqverify.bounds import Bounds, Interval, crown_bounds
 from eqverify.bounds.crown import open_units
-from eqverify.bounds.lp import lp_of
+from eqverify.bounds.lp import LpLayer, lp_of
 from eqverify.budget import Budget
 from eqverify.errors import InputError
-from eqverify.network.expression import Expression
 from eqverify.problem import Problem
-from eqverify.relaxation.model import RestrictedModel, open_model
+from eqverify.relaxation.model import open_model
 from eqverify.stability.facts import PROOFS, Evidence, Facts
 from eqverify.stability.stages.linear import MOST_ENTRIES
 
@@ -88,22 +87,67 @@ def _programs(
 ) -> Iterator[tuple[int, Literal[1, -1], float]]:
     """(output, sign, upper bound of sign * output) on one part; nothing where the model would be too large."""
     network, box = problem.network, problem.domain.polytopes[part].box
-    columns = sum(int(open_units(bounds[relu.source]).sum()) for relu in network.relus)
-    if budget.exhausted() or columns * (columns + network.input_size) > MOST_ENTRIES:
+    if budget.exhausted() or _entries(problem, bounds) > MOST_ENTRIES:
         return
     ranges = {relu.source: bounds[relu.source] for relu in network.relus}
     model = open_model(network, (box.lower, box.upper), ranges)
     program = lp_of(model, assumed=problem.given(part))
-    for unit, (z, row) in enumerate(_rows(model)):
-        for sign in (1, -1):
-            if budget.exhausted():
-                return
-            bound = sign * program.bound(z.rows[row, : program.model.width], sign, seconds=budget.left).value
-            yield unit, sign, float(np.nextafter(bound + z.error[row], np.inf))
+    rows = ((model.values[port.source], row) for port in network.outputs for row in range(port.size))
+    for unit, (z, row) in enumerate(rows):
+        for sign, value in _extremes(program, z.rows[row, : program.model.width], z.error[row], budget):
+            yield unit, sign, value
 
 
-def _rows(model: RestrictedModel) -> Iterator[tuple[Expression, int]]:
-    """The outputs, each as a row of an expression over the model's columns."""
-    for port in model.network.outputs:
-        for row in range(port.size):
-            yield model.values[port.source], row
+def _entries(problem: Problem, bounds: Bounds) -> int:
+    """Entries of the model whose columns are inputs and open units."""
+    columns = sum(int(open_units(bounds[relu.source]).sum()) for relu in problem.network.relus)
+    return columns * (columns + problem.network.input_size)
+
+
+def _extremes(
+    program: LpLayer, row: FloatArray, error: float, budget: Budget
+) -> Iterator[tuple[Literal[1, -1], float]]:
+    """(sign, upper bound of sign * a row over the columns, which is off by an error), while there is time."""
+    for sign in (1, -1):
+        if budget.exhausted():
+            return
+        bound = sign * program.bound(row, sign, seconds=budget.left).value
+        yield sign, float(np.nextafter(bound + error, np.inf))
+
+
+def narrowed_ranges(problem: Problem, facts: Facts, budget: Budget) -> dict[str, Interval]:
+    """Ranges (1, n) of pre-activations: those of the facts, made narrower for open units, layer by layer.
+
+    A proof of signs ends with a unit's sign; a model that the network is a part of gains by its range, too.
+
+    Args:
+        problem: network and domain, of one part.
+        facts: proved for just this problem.
+        budget: for the linear programs (B-10), two for each open unit; the rest stays as it is.
+
+    Returns:
+        By pre-activation node.  Trusted: as `bound_outputs`.
+
+    Raises:
+        UsageError: the facts are about another problem.
+        InputError: `domain/empty` where no input satisfies the constraints.
+    """
+    facts.require(problem)
+    (part,) = problem.domain.polytopes
+    known = {layer.source: Interval(layer.lower[None], layer.upper[None]) for layer in facts.layers}
+    for layer in facts.layers:
+        if budget.exhausted() or _entries(problem, known) > MOST_ENTRIES:
+            break
+        model = open_model(problem.network, (part.box.lower, part.box.upper), known, layer.source)
+        program, z = lp_of(model, assumed=problem.given(0)), model.values[layer.source]
+        lower, upper = layer.lower.copy(), layer.upper.copy()
+        for unit in np.flatnonzero(open_units(known[layer.source])[0]).tolist():
+            for sign, value in _extremes(program, z.rows[unit, : program.model.width], z.error[unit], budget):
+                if sign > 0:
+                    upper[unit] = min(upper[unit], value)
+                else:
+                    lower[unit] = max(lower[unit], -value)
+        if (lower > upper).any():
+            raise InputError("domain/empty", "no input satisfies the property's constraints on inputs")
+        known[layer.source] = Interval(lower[None], upper[None])
+    return known

@@ -27,7 +27,17 @@ from eqverify.execution import Executor
 from eqverify.milp.encoding import JointFactory, SolverFactory
 from eqverify.problem import Problem
 from eqverify.progress import Progress
-from eqverify.stability.facts import PROOFS, Asked, Enough, Evidence, Facts, FactTable, Stage, never_enough
+from eqverify.stability.facts import (
+    NOT_REACHED,
+    PROOFS,
+    Asked,
+    Enough,
+    Evidence,
+    Facts,
+    FactTable,
+    Stage,
+    never_enough,
+)
 from eqverify.stability.falsify import Falsifier
 from eqverify.stability.journal import Interrupted, Journal, open_journal
 from eqverify.stability.options import StabilityOptions
@@ -149,7 +159,7 @@ class Run:
                     if stage.always or self.budget.total_left > 0:
                         self._attempt(stage)
                     else:
-                        self.annotate(0, "time limit reached")
+                        self.annotate(0, NOT_REACHED)
                 self.journal.flush(self.solver)
 
     def _attempt(self, stage: StageSpec) -> None:

@@ -185,6 +185,7 @@ def test_radii_are_those_of_balls_inside():
     assert (found.radii <= 0.5).all()
 
 
+@pytest.mark.slow
 def test_a_limit_leaves_bounds():
     network = random_network(0, 3, (12, 10))
     domain = box_domain(np.full(3, -1.0), np.full(3, 1.0))

@@ -126,6 +126,7 @@ def test_unfinished_regions_leave_a_bounded_network(monkeypatch):
     assert gap.max() <= report.shallow.bound.max()
 
 
+@pytest.mark.slow
 def test_the_shipped_example_and_its_file():
     files = example_files()
     report = eq.make_shallow(eq.load_problem(files.network, files.query), samples=500)

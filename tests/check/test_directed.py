@@ -46,6 +46,7 @@ def test_certificates_verify_in_both_arithmetics(name, arithmetic):
     assert verdict.as_dict()["disjunct"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_eps_holds_where_the_disjunct_does(name):
     one = case(name)

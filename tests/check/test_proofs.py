@@ -176,6 +176,7 @@ def test_a_proof_is_about_its_files():
     assert one.check(query=one.query + b"\n").code == "certificate/digest"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [5, 7])
 def test_no_mutant_with_digests_of_a_satisfiable_property_is_verified(seed):
     """Of each mutant the digests are computed again; `satisfied` has an input that satisfies its property."""

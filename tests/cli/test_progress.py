@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
+from types import ModuleType, SimpleNamespace
 
+import pytest
+import rich.live
+
+from eqverify.cli import progress
 from eqverify.cli.progress import Log, shown_progress
 
 
@@ -55,3 +61,25 @@ def test_a_terminal_has_one_line_that_goes_away(capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "crown; 0 s, 60 s left of the time limit" in shown
     assert shown.endswith("\x1b[2K")  # the line is erased
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_notebook_has_a_line_that_changes_where_rich_can_show_one(installed, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    monkeypatch.setattr(progress, "find_spec", lambda name: SimpleNamespace() if installed else None)
+    shown = []
+    monkeypatch.setattr(rich.live, "Live", lambda **options: shown.append(options["get_renderable"]) or nullcontext())
+    with shown_progress(60.0) as told:
+        told("crown", 1, 4)
+        lines = [str(line()) for line in shown]
+    assert lines == ["crown 1 of 4; 0 s, about 0 s left of this stage, 60 s left of the time limit"] * installed
+    assert capsys.readouterr().err == ""
+
+
+def test_a_limit_that_stops_a_proof_says_what_would_have_come_next(call, capsys):
+    assert call("stability net.onnx prop.vnnlib --time-limit 0.000001") == 0
+    out = capsys.readouterr().out
+    assert "\nnext  signs, alpha, split, lp, branch, scip: not reached within the time limit\n" in out
+    assert "scip 0.00" not in out
+    assert call("stability net.onnx prop.vnnlib --time-limit 600") == 0
+    assert "not reached" not in capsys.readouterr().out

@@ -143,6 +143,7 @@ def test_for_property_draws_a_picture_per_network(left_open, tmp_path):
     assert sorted(p.name for p in tmp_path.glob("p*.svg")) == ["p-1.svg", "p-2.svg"]
 
 
+@pytest.mark.slow
 def test_per_box_with_all_that_is_about_one_network(net, tmp_path, capsys):
     text = query(tmp_path, TWO_BOXES + "(assert (>= Y_0 1000))")
     command = ["reduce", str(net), text, "-o", str(tmp_path / "out.onnx"), "--per-box", "--time-limit", "5"]

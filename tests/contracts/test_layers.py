@@ -41,6 +41,7 @@ VIOLATIONS = {
     "only-onnx": ("cli/main.py", "import onnx.helper"),
     "only-onnxruntime": ("frontend/onnx/load.py", "import onnxruntime"),
     "only-marabou": ("deciding/marabou.py", "import maraboupy"),
+    "only-torch": ("api/loading.py", "import torch"),
     "only-distributed": ("bench/running.py", "import distributed"),
     "only-hypothesis": ("examples/__init__.py", "import hypothesis"),
     "only-scipy": ("bounds/crown.py", "import scipy.linalg"),

@@ -201,6 +201,7 @@ def test_the_command_says_whose_word_it_takes(
     assert run([*command, "--trust", "no,such thing"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("liars")
 def test_a_cross_check_by_z3_is_said_to_be_a_claim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

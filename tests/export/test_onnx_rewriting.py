@@ -19,7 +19,7 @@ from eqverify.network import Network, outputs_exact
 from ..frontend.onnx.onnx_drafts import DRAWERS, models
 
 EXAMPLES = settings(
-    deadline=None, max_examples=max(3, settings().max_examples * 3 // 10), suppress_health_check=list(HealthCheck)
+    deadline=None, max_examples=max(1, settings().max_examples * 3 // 10), suppress_health_check=list(HealthCheck)
 )
 
 

@@ -302,6 +302,7 @@ def test_a_found_case_can_be_run_again(monkeypatch, tmp_path, capsys):
     assert "nothing wrong" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_commands_run_in_processes_of_their_own_too(tmp_path):
     (tmp_path / "net.onnx").write_bytes(TENT)
     (tmp_path / "prop.vnnlib").write_text(f"{BOX}(assert (>= Y_0 0.05))", "utf-8")

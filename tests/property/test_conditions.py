@@ -134,7 +134,7 @@ def test_exact_decisions_are_true_and_are_made(question):
             satisfies(question, list(found.x), outputs_exact(question.network, found.x))
 
 
-@settings(max_examples=max(10, settings().max_examples // 2))
+@settings(max_examples=max(min(10, settings().max_examples), settings().max_examples // 2))
 @given(asked())
 def test_verify_decides_conditions_as_they_are_written(question):
     query = parse_query(question.text)

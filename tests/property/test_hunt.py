@@ -89,7 +89,7 @@ def claims_of(facts):
     return claims
 
 
-@settings(max_examples=max(15, EXAMPLES // 5))
+@settings(max_examples=max(min(15, EXAMPLES), EXAMPLES // 5))
 @given(st.data())
 def test_no_engine_calls_an_unstable_unit_stable(data):
     problem = data.draw(problems(networks=any_networks(), parts=2))

@@ -72,7 +72,7 @@ def test_no_deviation_exceeds_the_proved_epsilon(data):
     assert all(found.value <= eps for found, eps in zip(exact, allowed, strict=True))
 
 
-@settings(max_examples=max(10, EXAMPLES // 5))
+@settings(max_examples=max(min(10, EXAMPLES), EXAMPLES // 5))
 @given(problems(networks=networks(), parts=2))
 def test_z3_finds_no_deviation_above_epsilon(problem):
     result = reduced(problem)

@@ -20,7 +20,7 @@ from eqverify.testing.splitting import convolutional_networks
 from eqverify.testing.strategies import any_networks, problems
 
 EXPECTED = {"transform/overflow", "reduce/no-bound", "usage/shape", "export/not-representable"}
-EXAMPLES = max(10, settings().max_examples // 4)
+EXAMPLES = max(min(10, settings().max_examples), settings().max_examples // 4)
 
 
 def within(problem, result, x):

@@ -32,7 +32,7 @@ def exact_points(pairs, polytope):
         yield [a + share * (b - a) for a, b in ends]
 
 
-@settings(max_examples=max(10, settings().max_examples // 2))
+@settings(max_examples=max(min(10, settings().max_examples), settings().max_examples // 2))
 @given(problems(networks=networks(element="float32")), st.booleans(), PAIRS)
 def test_verdicts_are_true(problem, reduction, pairs):
     try:

@@ -5,6 +5,7 @@ import pytest
 from .mutants import attack
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arithmetic", ["float", "exact"])
 def test_an_adversary_who_computes_all_digests_anew_is_not_believed(arithmetic, tmp_path):
     verdicts = [attack(number, 1, arithmetic, tmp_path) for number in range(24)]

@@ -135,12 +135,14 @@ def test_claims_hold_exactly(problem):
     judge(problem, results_of(problem, certified_only=True))
 
 
+@pytest.mark.slow
 @given(problem=problems(parts=2))
 def test_what_is_proved_of_sets_with_points_holds_exactly(problem):
     with blind():
         judge(problem, results_of(problem, certified_only=True))
 
 
+@pytest.mark.slow
 @given(problem=problems(parts=2))
 def test_claims_of_splitting_hold_exactly(problem):
     with blind(), patch("eqverify.stability.stages.region.SPLIT_BOXES", 64):
@@ -161,6 +163,7 @@ def test_lying_solvers_do_no_harm(problem, data):
         judge(problem, results_of(problem, hints=lambda: Liar(data), solver_factory=Silent))
 
 
+@pytest.mark.slow
 @given(problem=problems(parts=2))
 def test_facts_of_the_domain_are_a_start(problem):
     facts = prove_stability(problem, OPTIONS)

@@ -35,6 +35,7 @@ def test_executors_return_values_raise_errors_and_share(workers):
     assert isinstance(executor, SerialExecutor if workers == 1 else ProcessExecutor)
 
 
+@pytest.mark.slow
 def test_two_workers_find_what_one_finds_with_a_node_limit():
     made = problem(seed=3, width=24, radius=1.0)
     options = {"split_inputs": 0, "branch_nodes": 0, "node_limit": 3, "time_limit": 600.0, "unit_time_limit": 600.0}
@@ -53,7 +54,9 @@ def test_two_workers_find_what_one_finds_with_a_node_limit():
 def test_a_worker_that_dies_is_an_error():
     with pytest.raises(LimitError, match="execution/worker-died"):
         prove_stability(
-            problem(), StabilityOptions(workers=2, split_inputs=0, branch_nodes=0), solver_factory=DyingFactory()
+            problem(),
+            StabilityOptions(workers=2, split_inputs=0, branch_nodes=0, time_limit=600.0),
+            solver_factory=DyingFactory(),
         )
 
 

@@ -6,6 +6,7 @@ from eqverify.frontend.onnx.load import opset_range, read_bytes, unpacked, whole
 from eqverify.frontend.onnx.lowering import STORED
 from eqverify.frontend.onnx.monotone import keeps_order
 from eqverify.frontend.onnx.reader import OperatorEntry, operator_table, parse_network, read_network
+from eqverify.frontend.onnx.torch_module import TorchModule, export_module
 
 __all__ = [
     "STORED",
@@ -16,8 +17,10 @@ __all__ = [
     "OperatorEntry",
     "Tail",
     "TensorDescription",
+    "TorchModule",
     "Unsupported",
     "describe",
+    "export_module",
     "keeps_order",
     "operator_table",
     "opset_range",

@@ -65,6 +65,7 @@ def test_any_bytes(data):
     read(data)
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(st.data())
 def test_removed_and_repeated_fields(data):

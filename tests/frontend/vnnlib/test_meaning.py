@@ -167,6 +167,7 @@ def test_parse_of_print_is_the_query(query: Query) -> None:
     assert write_query(again) == text
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(queries1() | queries2())
 @example(parse_query("(declare-const X_0 Real)(declare-const Y_0 Real)(assert (or (<= (* -1 X_0) 0) (< 0 X_0)))"))
@@ -207,6 +208,7 @@ def official(text: str) -> list[str] | None:
         return None
 
 
+@pytest.mark.slow
 @settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(queries2(linear=False), st.data())
 def test_acceptance_agrees_with_the_official_parser(query: Query, data: st.DataObject) -> None:
