@@ -126,7 +126,7 @@ def _decide_pair(query: Query, networks: Mapping[str, Source | Network], options
     )
 
 
-def _shown_exactly(query: Query, networks: Mapping[str, Model], witness: Witness) -> Witness | None:
+def _shown_exactly(query: Query, networks: Mapping[str, Source | Network], witness: Witness) -> Witness | None:
     """The witness with the numbers of runs, where these satisfy the text without tolerance."""
     from eqverify.export.onnx import write_network
     from eqverify.export.runtime import run_model
