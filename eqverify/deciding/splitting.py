@@ -12,7 +12,7 @@ from eqverify.deciding.question import Question, Replay
 from eqverify.domain import Assumption
 from eqverify.network import evaluate
 from eqverify.search.assumption_bounder import AssumptionBounder, Leaf, Slack
-from eqverify.search.box_queue import Boxes
+from eqverify.search.clipping_bounder import ClippingBounder
 from eqverify.search.engine import BoxSearch
 
 SPLIT_INPUTS = 12
@@ -60,8 +60,10 @@ def split_question(
         return bool(met.size) and replay(points[met[np.argsort(level[met])][:_TRIED]])
 
     rows, none = np.eye(network.output_size), np.zeros((network.output_size, network.input_size))
-    bounder = AssumptionBounder(network, Assumption(rows, none, np.zeros(len(rows))), attempt, leaf=leaf, slack=slack)
-    roots = Boxes.roots(box.lower[None], box.upper[None], bounder.units.count, 1)
-    search = BoxSearch(bounder, roots, order="newest")
+    assumed = Assumption(rows, none, np.zeros(len(rows)))
+    bounder: AssumptionBounder = ClippingBounder(network, assumed, attempt)
+    if leaf is not None or slack is not None:
+        bounder = AssumptionBounder(network, assumed, attempt, leaf=leaf, slack=slack)
+    search = BoxSearch(bounder, bounder.root(box.lower, box.upper), order="newest")
     search.run(budget=budget)
     return SplitOutcome(bool(search.proved[0]), bounder.found, search.boxes)
