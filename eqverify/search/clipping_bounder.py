@@ -1,8 +1,7 @@
-"""Boxes on which assumed constraints cannot hold together, with all that the constraints say used on the way (B-12).
+"""Boxes on which assumed constraints cannot hold together, narrowed by what the constraints say (specs/bounds.md, B-12).
 
-What a combination of the constraints leaves over has a linear bound, which must not be negative: so the box shrinks,
-and so do the ranges of units, first of all.  Parts of a box know its ranges and that bound.  A box is split at an input
-where few are free, else at the sign of a unit, as in branching on signs (B-7), but with ranges of all units on each part.
+The linear bound of what the constraints leave over must not be negative: so the box shrinks.  Where boxes are split at
+signs of units, as in branching (B-7), the ranges of all units shrink too, and a part begins with those of the whole.
 """
 
 from __future__ import annotations
@@ -16,15 +15,16 @@ from eqverify.bounds.clipping import Forms, forms_of, shrunk
 from eqverify.bounds.crown import crown_bounds, open_units
 from eqverify.bounds.interval import Bounds, Interval
 from eqverify.bounds.pullback import PullbackContext
-from eqverify.network import evaluate_nodes
-from eqverify.search.assumption_bounder import AssumptionBounder
+from eqverify.domain import Assumption
+from eqverify.network import Network, evaluate_nodes
+from eqverify.search.assumption_bounder import AssumptionBounder, Attempt
 from eqverify.search.box_queue import Boxes
 from eqverify.search.directions import blamed, ground_of, split_worth, steepness
 from eqverify.search.engine import Bounded
 from eqverify.search.unit_signs import signs_with
 
 _ROUNDS = 2
-"""Bounds of a box, the later ones with what the earlier ones leave of it."""
+"""Bounds of a box that is split at signs, the later ones with what the earlier ones leave of it."""
 
 
 @dataclass(slots=True)
@@ -62,24 +62,30 @@ class _State:
 class ClippingBounder(AssumptionBounder):
     """As `AssumptionBounder`, for constraints that are not relaxed; certificates cannot keep what it finds.
 
-    Attributes:
-        most_inputs: where more inputs than that are free on a box, signs are split.
+    Args:
+        network: the network.
+        assumed: the constraints, one at least.
+        attempt: tries inputs; the search is over once one is found.
+        by_signs: whether boxes are split at signs of units, else at inputs.  Ranges of all units are then narrowed by
+            the constraints too, which costs more than it gains where few inputs are halved.
     """
 
-    most_inputs = 12
+    def __init__(self, network: Network, assumed: Assumption, attempt: Attempt, *, by_signs: bool) -> None:
+        super().__init__(network, assumed, attempt)
+        self.by_signs = by_signs
 
     def root(self, lower: FloatArray, upper: FloatArray) -> Boxes:
         """As `AssumptionBounder.root`, with what is known."""
-        box, (low, high) = Interval(lower[None], upper[None]), self.units.bounds(self.known, 1)
+        box, (low, high) = Interval(lower[None], upper[None]), self.units.bounds({}, 1)
         nothing = Forms(np.zeros((1, 1, lower.size)), np.full((1, 1), np.inf))
         return replace(super().root(lower, upper), told=_State(box, low, high, nothing).packed())
 
     def bound(self, boxes: Boxes) -> Bounded:
         """As `Bounder.bound`."""
-        state, count = self._state(boxes), len(boxes)
+        state, count, rounds = self._state(boxes), len(boxes), _ROUNDS if self.by_signs else 1
         upper, closed = np.full(count, np.inf), np.zeros(count, dtype=bool)
         slopes, score = np.zeros_like(boxes.lower), np.zeros((count, boxes.lower.shape[1] + self.units.count))
-        for number in range(_ROUNDS):
+        for number in range(rounds):
             rows = np.flatnonzero(~closed)
             if not rows.size:
                 break
@@ -92,7 +98,7 @@ class ClippingBounder(AssumptionBounder):
             box, empty = shrunk(cut, own.box)
             upper[rows] = np.minimum(upper[rows], np.where(void | empty, -np.inf, reach))
             closed[rows] = upper[rows] < 0
-            if number == _ROUNDS - 1:
+            if number == rounds - 1:
                 score[rows] = self._score(ground, parts, slopes[rows], weights)
             state.put(rows, box, *self.units.bounds(bounds, rows.size), cut)
         signs = signs_with(boxes.signs, state.low, state.high)
@@ -111,16 +117,16 @@ class ClippingBounder(AssumptionBounder):
     def _bounds(self, state: _State) -> tuple[Bounds, BoolArray]:
         """Bounds of all nodes where the constraints hold on boxes, and (k,) where these exclude each other."""
         void, told = np.zeros(len(state.low), dtype=bool), self.units.intervals(state.low, state.high)
-        box = state.box
-        bounds = crown_bounds(self.network, box.lower, box.upper, told, alone=True, void=void, cut=state.cut)
+        box, cut = state.box, state.cut if self.by_signs else None
+        bounds = crown_bounds(self.network, box.lower, box.upper, told, alone=True, void=void, cut=cut)
         return bounds, void
 
     def _score(self, ground: PullbackContext, boxes: Boxes, slopes: FloatArray, weights: FloatArray) -> FloatArray:
-        """(k, input_size + units) as in `Bounded`: of inputs where few are free, else of units whose lines cost."""
-        width = boxes.upper - boxes.lower
+        """(k, input_size + units) as in `Bounded`; of units, where boxes are split at signs, those whose lines cost."""
         sizes = np.einsum("kr,krn->kn", weights, steepness(ground, self._rows(), len(self.assumed)))
-        inputs = blamed(slopes, sizes, width)
-        few = (width > 0).sum(axis=1) <= self.most_inputs
+        inputs = blamed(slopes, sizes, boxes.upper - boxes.lower)
+        if not self.by_signs:
+            return np.concatenate([inputs, np.zeros((len(boxes), self.units.count))], axis=1)
         here, most = np.zeros((2, len(boxes), self.units.count))
         values = evaluate_nodes(self.network, np.where(slopes > 0, boxes.upper, boxes.lower))
         for name, row in self._pull(ground, weights[:, None], record=True).entering.items():
@@ -132,5 +138,4 @@ class ClippingBounder(AssumptionBounder):
             is_open = open_units(ground.bounds[source])
             here[:, place] += np.abs(entering * (line - np.maximum(z, 0.0))) * is_open
             most[:, place] += np.where(entering > 0, entering, -0.5 * entering) * lines.offset * is_open
-        units = np.where(few[:, None], 0.0, np.nan_to_num(split_worth(here, most)))
-        return np.concatenate([inputs, units], axis=1)
+        return np.concatenate([inputs, np.nan_to_num(split_worth(here, most))], axis=1)
