@@ -1,4 +1,4 @@
-"""Boxes on which assumed constraints cannot hold together, narrowed by what the constraints say (specs/bounds.md, B-12).
+"""Boxes on which assumed constraints cannot hold together, narrowed by what these say (specs/bounds.md, B-12).
 
 The linear bound of what the constraints leave over must not be negative: so the box shrinks.  Where boxes are split at
 signs of units, as in branching (B-7), the ranges of all units shrink too, and a part begins with those of the whole.

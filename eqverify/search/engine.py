@@ -224,11 +224,11 @@ class BoxSearch:
         self.stuck = self.stuck.join(stuck)
 
     def _choose(self, boxes: Boxes, score: FloatArray) -> tuple[IntArray, BoolArray]:
-        """(boxes,) what to halve, that of the largest score, and whether that is possible.
+        """(boxes,) what to split, that of the largest score, and whether it can be: a float is between an input's bounds.
 
-        An input is where there is a float between its bounds.  A unit's sign comes first where there are scores of
-        such.  Scores may be shares, which do not fall as an input shrinks: without the rule about thin inputs one input could
-        be halved for ever.  Where no input has a score the widest is halved, measured by its root.
+        A unit's sign comes first where there are scores of such.  Scores of inputs may be shares, which do not fall as
+        an input shrinks: without the rule about thin inputs one input could be halved for ever.  Where no input has a
+        score the widest is halved, measured by its root.
         """
         middle, size = boxes.middle, boxes.lower.shape[1]
         score, units = score[:, :size], score[:, size:]
