@@ -278,11 +278,12 @@ class VerifyRun:
 
     def _split(self, side: CaseContext, number: int) -> bool:
         """Whether a short splitting of boxes refutes a disjunct; it may meet a witness too."""
-        question, slack = side.run_question(number) if self.runs else (side.question(number), None)
-        narrow = is_narrow(question.box)
-        able = narrow if self.runs else can_split(question.network, question.box)
+        box = side.case.polytope.box
+        narrow = is_narrow(box)
+        able = narrow if self.runs else can_split(side.network, box)
         if not able or side.replayer.witness is not None:
             return False
+        question, slack = side.run_question(number) if self.runs else (side.question(number), None)
         share = _RUN_SHARE if self.runs else _SPLIT_SHARE if narrow else _SIGN_SHARE
         proved = split_question(question, side.replayer, self.budget.part(share), slack=slack).proved
         if proved:

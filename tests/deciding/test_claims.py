@@ -212,7 +212,8 @@ def test_a_directed_proof_that_rests_on_scip_is_a_claim(monkeypatch, trust, verd
 
     monkeypatch.setattr(disjuncts, "prove_directed", believing)
     monkeypatch.setattr(disjuncts, "prove_rows", bounds_only)
-    monkeypatch.setattr(deciding.VerifyRun, "_attack", lambda *_: False)
+    for means in ("_attack", "_split"):
+        monkeypatch.setattr(deciding.VerifyRun, means, lambda *_: False)
     answer = decided(needle_problem(), FixedBackend("timed-out"), timeout=2.0, trust=trust)
     assert (answer.verdict, answer.evidence) == (verdict, evidence)
 
