@@ -99,7 +99,7 @@ def shrunk(cut: Forms, box: Interval) -> tuple[Interval, BoolArray]:
         low = np.where(slopes > 0, np.nextafter(end, -np.inf), -np.inf)
         high = np.where(slopes < 0, np.nextafter(end, np.inf), np.inf)
     lower, upper = np.fmax(box.lower, low), np.fmin(box.upper, high)
-    empty = (lower > upper).any(axis=1)
+    empty = np.asarray((lower > upper).any(axis=1))
     kept = empty[:, None]
     return Interval(np.where(kept, box.lower, lower), np.where(kept, box.upper, upper)), empty
 

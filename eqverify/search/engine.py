@@ -224,7 +224,7 @@ class BoxSearch:
         self.stuck = self.stuck.join(stuck)
 
     def _choose(self, boxes: Boxes, score: FloatArray) -> tuple[IntArray, BoolArray]:
-        """(boxes,) what to split, that of the largest score, and whether it can be: a float is between an input's bounds.
+        """(boxes,) what to split, by the largest score, and whether it can be: a float is between an input's bounds.
 
         A unit's sign comes first where there are scores of such.  Scores of inputs may be shares, which do not fall as
         an input shrinks: without the rule about thin inputs one input could be halved for ever.  Where no input has a
