@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from eqverify.checker import Verdict, rejected
@@ -55,7 +56,7 @@ def check_proved(network: bytes, query: bytes, proof: bytes) -> Verdict:
             raise refused("only that no input satisfies a property is checked", str(claim)[:40])
         _check(program, original, specification, reader)
     except EqverifyError as error:
-        return rejected(error)
+        return replace(rejected(error), kernel="coq")
     return Verdict(True, claim, kernel="coq")
 
 

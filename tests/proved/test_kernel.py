@@ -90,6 +90,7 @@ def test_only_a_program_that_says_verified_is_believed(ending, tmp_path, monkeyp
     one = case("bounds")
     verdict = check_proved(one.network, one.query, one.proof)
     assert (verdict.verified, verdict.code, verdict.exit_status) == (False, "check/kernel", 1)
+    assert verdict.kernel == "coq"
 
 
 def test_what_the_theorem_does_not_cover_is_refused(tmp_path, monkeypatch):
