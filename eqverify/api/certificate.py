@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from eqverify.api.loading import load_compared, load_query
 from eqverify.arrays import IEEE
@@ -26,6 +27,7 @@ def check(
     *,
     arithmetic: Arithmetic = "float",
     relaxed: str | Path | None = None,
+    kernel: Literal["python", "coq"] = "python",
 ) -> Verdict:
     """Re-establish what a certificate claims, with code that shares nothing with the prover; any file may be packed.
 
@@ -45,19 +47,26 @@ def check(
         certificate: the certificate.
         arithmetic: ``float`` is float64 with a-priori error bounds, ``exact`` rational.
         relaxed: the property that was written for the reduced network, which is then checked as well.
+        kernel: ``coq`` for the checker that is proved in Coq, a program to be built (specs/coq): exact, for proofs that
+            no input satisfies a property of one dense feed-forward network.
 
     Returns:
         The verdict; `verified` and `epsilon`, or the code of what is wrong.
 
     Raises:
-        UsageError: `certificate/no-file` where a file cannot be read; an unknown arithmetic.
+        UsageError: `certificate/no-file` where a file cannot be read; an unknown arithmetic; `usage/no-kernel`,
+            `usage/kernel`.
         InputError: `read/differs` where onnxruntime computes something else for a model than the verdict is about.
         LimitError: `certificate/too-large`.
     """
     from eqverify.frontend.onnx import whole_bytes
     from eqverify.frontend.vnnlib import lower
     from eqverify.frontend.vnnlib.reader import MAX_TEXT_BYTES
+    from eqverify.proved import check_proved
 
+    if kernel == "coq" and (isinstance(network, Mapping) or reduced is not None):
+        hint = "leave --kernel out"
+        raise UsageError("usage/kernel", "the Coq kernel checks proofs of verdicts about one network", hint=hint)
     if isinstance(network, Mapping):
         several = {name: whole_bytes(_bytes(Path(path)), path) for name, path in network.items()}
         text, proof = contents(_bytes(Path(query)), MAX_TEXT_BYTES), contents(_bytes(Path(certificate)), _MOST_BYTES)
@@ -69,8 +78,12 @@ def check(
     second, last = contents(second, MAX_TEXT_BYTES), contents(last, _MOST_BYTES)
     written = None if reduced is None else whole_bytes(_bytes(Path(reduced)), reduced)
     told = None if relaxed is None else _bytes(Path(relaxed))
+    model = whole_bytes(first, network)
     with numpy_alone():
-        verdict = check_bytes(whole_bytes(first, network), second, written, last, arithmetic, told)
+        if kernel == "coq":
+            verdict = check_proved(model, second, last)
+        else:
+            verdict = check_bytes(model, second, written, last, arithmetic, told)
     if not verdict.verified:
         return verdict
     domain = lower(load_query(query)).domain

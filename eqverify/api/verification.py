@@ -137,7 +137,7 @@ def _shown_exactly(query: Query, networks: Mapping[str, Source | Network], witne
     for declared in query.networks:
         model = networks[declared.equal_to if declared.name not in networks and declared.equal_to else declared.name]
         network = model if isinstance(model, Network) else read_front(model).as_stored
-        own, x = np.split(x, [network.input_size])
+        own, x = np.split(x, [network.own_size])
         if not is_of_types(network, own):
             return None
         if isinstance(model, Network):

@@ -28,7 +28,6 @@ from eqverify.network import (
     evaluation_error,
     join_outputs,
     outputs_exact,
-    split_inputs,
 )
 from eqverify.network.rounding import settled, settled_exact
 
@@ -311,9 +310,10 @@ def shown_by(
 
 
 def is_of_types(network: Network, x: FloatArray) -> bool:
-    """Whether an input (input_size,) has numbers of the types of the network's inputs only."""
-    parts = split_inputs(network, x[None])
-    return all(np.array_equal(parts[p.name], parts[p.name].astype(p.element)) for p in network.inputs)
+    """Whether an input of the model (own_size,) has numbers of the types of its inputs only."""
+    ends = np.cumsum([port.size for port in network.inputs])
+    pairs = zip(np.split(x, ends[:-1]), network.inputs, strict=True)
+    return all(np.array_equal(part, part.astype(port.element)) for part, port in pairs if part.size)
 
 
 def _nearest(values: Sequence[Fraction]) -> FloatArray:

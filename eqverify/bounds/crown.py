@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
+from eqverify.bounds.clipping import Forms, bounds_where, forms_of, input_box, input_slopes
 from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine
 from eqverify.bounds.pullback import PullbackContext, Relaxation, relax
 from eqverify.network import Affine, Dense, Network, Relu
@@ -57,7 +58,9 @@ def never() -> bool:
     return False
 
 
-def tighten(ground: PullbackContext, node: str, units: IntArray, stop: Callable[[], bool] = never) -> Interval:
+def tighten(
+    ground: PullbackContext, node: str, units: IntArray, stop: Callable[[], bool] = never, cut: Forms | None = None
+) -> Interval:
     """Bounds of some components of an affine node.
 
     Args:
@@ -65,12 +68,13 @@ def tighten(ground: PullbackContext, node: str, units: IntArray, stop: Callable[
         node: name of the node.
         units: (boxes or 1, m) components.
         stop: whether those that are left shall have none.
+        cut: as in `crown_bounds`.
 
     Returns:
         An interval of shape (boxes, m).
     """
     parts = [
-        unbounded(units[:, part]) if stop() else two_sided(ground, node, units[:, part])
+        unbounded(units[:, part]) if stop() else two_sided(ground, node, units[:, part], cut)
         for part in chunks(units.shape[1], len(units), widest(ground.network))
     ]
     return Interval(np.concatenate([p.lower for p in parts], axis=1), np.concatenate([p.upper for p in parts], axis=1))
@@ -81,12 +85,17 @@ def unbounded(units: IntArray) -> Interval:
     return Interval(np.full(units.shape, -np.inf), np.full(units.shape, np.inf))
 
 
-def two_sided(ground: PullbackContext, node: str, units: IntArray) -> Interval:
+def two_sided(ground: PullbackContext, node: str, units: IntArray, cut: Forms | None = None) -> Interval:
     """`tighten` without a limit on memory: upper bounds of z_units, and of -z_units."""
     count = units.shape[1]
     signs = np.concatenate([np.ones(count), -np.ones(count)])
     found = ground.unit_rows(node, np.concatenate([units, units], axis=1), signs[None]).run()
-    return Interval(-found.upper[:, count:], found.upper[:, :count])
+    upper = found.upper
+    if cut is not None:
+        box = input_box(ground)
+        forms = forms_of(upper, input_slopes(ground, found), box)
+        upper = np.minimum(upper, bounds_where(forms, cut, box))
+    return Interval(-upper[:, count:], upper[:, :count])
 
 
 def crown_bounds(
@@ -100,6 +109,7 @@ def crown_bounds(
     *,
     until: tuple[str, BoolArray] | None = None,
     void: BoolArray | None = None,
+    cut: Forms | None = None,
 ) -> dict[str, Interval]:
     """Bounds of all nodes over boxes; pre-activations that intervals leave open by CROWN.
 
@@ -114,6 +124,7 @@ def crown_bounds(
         until: the last node to bound, and (boxes, n) which of its units need more than an interval.
         void: (boxes,) where given, set for boxes on which `known` and a bound found here exclude each other: no point
             of a box is in question if `known` need hold for the points in question only.
+        cut: (boxes, 1) where given, linear functions that are not negative at the points in question (B-12).
 
     Returns:
         An interval per input and node.  Trusted: float64 arithmetic, and `known`.
@@ -135,13 +146,13 @@ def crown_bounds(
         if known is not None and node.name in known:
             z = meet(z, known[node.name], node.name, void)
         last = until is not None and node.name == until[0]
-        if relaxations and (node.name in targets or node.name in wanted):
+        if (relaxations or cut is not None) and (node.name in targets or node.name in wanted):
             mask = np.ones_like(z.lower, dtype=bool) if node.name in wanted else open_units(z)
             if until is not None and last:
                 mask = mask & until[1]
             units = target_units(node, mask)
             if units.size:
-                tight = tighten(ground, node.name, units, stop)
+                tight = tighten(ground, node.name, units, stop, cut)
                 if alone:
                     asked = np.take_along_axis(mask, np.broadcast_to(units, tight.lower.shape), 1)
                     tight = Interval(np.where(asked, tight.lower, -np.inf), np.where(asked, tight.upper, np.inf))

@@ -4,6 +4,6 @@ It imports numpy, the two front ends and the types they return; no solver, no se
 in specs/certificate.md, the statements in specs/bounds.md and specs/rewrites.md.
 """
 
-from eqverify.checker.verdict import Arithmetic, Verdict, check_bytes, check_several
+from eqverify.checker.verdict import Arithmetic, Verdict, check_bytes, check_several, rejected
 
-__all__ = ["Arithmetic", "Verdict", "check_bytes", "check_several"]
+__all__ = ["Arithmetic", "Verdict", "check_bytes", "check_several", "rejected"]

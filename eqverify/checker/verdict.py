@@ -51,6 +51,7 @@ class Verdict:
         case: number of the case, from 1, for claims about a disjunct.
         disjunct: number of the disjunct within it, from 1.
         relaxed: whether the property that was written for the reduced network was seen to follow (K-15).
+        kernel: what checked it: ``python``, this package, or ``coq``, the checker of specs/coq.
         readings: how far each model was compared with onnxruntime, where the caller did that.
     """
 
@@ -65,6 +66,7 @@ class Verdict:
     case: int | None = None
     disjunct: int | None = None
     relaxed: bool = False
+    kernel: str = "python"
     readings: tuple[Reading, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
@@ -80,6 +82,7 @@ class Verdict:
             "solver_trusted": self.solver_trusted if self.verified else None,
             "code": self.code or None,
             "reason": self.reason or None,
+            "kernel": self.kernel,
             "readings": [reading.as_dict() for reading in self.readings],
         }
 
@@ -88,7 +91,8 @@ class Verdict:
             return f"rejected {self.code} {self.reason}"
         place = f"case={self.case} disjunct={self.disjunct}"
         if self.claim in WHOLE:
-            return f"verified {self.claim.removeprefix('property-')}"
+            proved = "" if self.kernel == "python" else f" by the {self.kernel} kernel"
+            return f"verified {self.claim.removeprefix('property-')}{proved}"
         if self.claim == "unsat":
             return f"verified unsat {place} solver-trusted units: {self.solver_trusted}"
         claim = f"equisatisfiable with signs, {place}" if self.claim == "equisatisfiable" else self.claim
@@ -146,7 +150,7 @@ def check_bytes(
         verdict = conclude(replay, reader, written)
         return verdict if relaxed is None else _with_property(verdict, specification, relaxed)
     except EqverifyError as error:
-        return _rejected(error)
+        return rejected(error)
 
 
 def check_several(
@@ -185,7 +189,7 @@ def check_several(
         WHOLE[claim](whole, specification, numbers, reader)
         return Verdict(True, claim)
     except EqverifyError as error:
-        return _rejected(error)
+        return rejected(error)
 
 
 def _numbers(arithmetic: str) -> Floats:
@@ -194,7 +198,8 @@ def _numbers(arithmetic: str) -> Floats:
     return Floats() if arithmetic == "float" else Exact()
 
 
-def _rejected(error: EqverifyError) -> Verdict:
+def rejected(error: EqverifyError) -> Verdict:
+    """What an error says."""
     reason = " ".join(str(part) for part in (error.message, error.place, error.value or "") if str(part))
     return Verdict(False, code=error.code, reason=reason, exit_status=4 if error.exit_status == 4 else 1)
 

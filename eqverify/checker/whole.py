@@ -79,14 +79,14 @@ def _begin(network: Network, case: Case, numbers: Floats) -> tuple[Replay, BoolA
     domain = Domain((case.polytope,))
     plain = Replay(network, domain, numbers)
     rows, members = condition_rows(case.unsafe, case.polytope.box.magnitude, _reach(plain))
-    replay = Replay(_with_rows(network, rows), domain, numbers, plain.region.bounds)
+    replay = Replay(with_rows(network, rows), domain, numbers, plain.region.bounds)
     replay.believes = False
     (constraints,) = replay.constraints
     replay.assume(constraints)
     return replay, members
 
 
-def _with_rows(network: Network, rows: Assumption) -> Network:
+def with_rows(network: Network, rows: Assumption) -> Network:
     """The network with  C y + B x - d  and a ReLU behind it."""
     terms = []
     for ports, matrix in ((network.outputs, rows.outputs), (network.inputs, rows.inputs)):

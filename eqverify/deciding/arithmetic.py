@@ -14,12 +14,14 @@ from eqverify.budget import Budget
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question, Replay, Reply, Verdict
 from eqverify.deciding.signs import branch_question
-from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
+from eqverify.deciding.splitting import can_split, is_narrow, split_question
 from eqverify.domain import Box, Polytope
 from eqverify.network import Network
 from eqverify.search.sign_tree import Guide
 
-_SPLIT_SHARE = 0.7
+_SPLIT_SHARE, _SIGN_SHARE = 0.7, 0.3
+"""For boxes that are split at inputs, and at signs."""
+
 _ALPHA_FACTOR = 5.0
 """Optimised slopes for all units are left out where so many times the seconds of the first bounds are not left."""
 
@@ -47,8 +49,7 @@ class Arithmetic:
     def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
         """As `Backend.decide`."""
         box, told = question.box, None
-        narrow = int((box.upper > box.lower).sum()) <= SPLIT_INPUTS
-        if question.known is not None and not narrow:
+        if question.known is not None and not is_narrow(box):
             told = question.known.bounds
             question = Question(question.known.network, box, question.dtype)
         network = question.network
@@ -57,8 +58,9 @@ class Arithmetic:
         pace = start - budget.left
         if positive_rows(network, bounds).any():
             return self.derived()
-        if narrow:
-            outcome = split_question(question, replay, Budget(budget.left * _SPLIT_SHARE))
+        if can_split(network, box):
+            share = _SPLIT_SHARE if is_narrow(box) else _SIGN_SHARE
+            outcome = split_question(question, replay, Budget(budget.left * share))
             if outcome.proved or outcome.found:
                 return self.derived() if outcome.proved else self.reply("sat")
         if budget.exhausted():

@@ -13,7 +13,8 @@ class VerifyOptions(Trusting):
     """How a property is decided.
 
     Attributes:
-        timeout: Seconds in all, start-up included, of which half are for deciding at least.
+        timeout: Seconds in all, start-up included. Proofs of ours come first; a backend has what they leave, which is a
+            fourteenth at least.
         semantics: Of the network over the real numbers, or of every float32 run of it: unsat then holds whatever the
             order of its sums, and the input of sat satisfies the property in every run (specs/runtime.md).
         reduction: Reduce the network before the backend sees it.

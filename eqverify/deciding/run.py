@@ -30,7 +30,7 @@ from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Ve
 from eqverify.deciding.runs import why_no_runs
 from eqverify.deciding.settling import REASONS, settle, settle_end
 from eqverify.deciding.signs import branch_question
-from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
+from eqverify.deciding.splitting import SPLIT_INPUTS, can_split, is_narrow, split_question
 from eqverify.domain import Polytope, Specification
 from eqverify.errors import ContradictionError, InputError
 from eqverify.network import Network
@@ -60,7 +60,9 @@ _EXACT_SHARE, _EXACT_SECONDS = 0.2, 10.0
 _PROOF_SHARE = 0.8
 """For a search whose steps are recorded; what is left may still find an input."""
 
-_SPLIT_SHARE = 0.1
+_SPLIT_SHARE, _SIGN_SHARE = 0.1, 0.3
+"""For boxes that are split at inputs, and at signs, which is done for small networks alone."""
+
 _RUN_SHARE = 0.6
 """The same for runs, which are nearer to the network on smaller boxes; what follows asks about the whole box."""
 
@@ -278,12 +280,15 @@ class VerifyRun:
         return OpenDisjunct(side, number, side.question(number), True)
 
     def _split(self, side: CaseContext, number: int) -> bool:
-        """Whether a short splitting of few free inputs refutes a disjunct; it may meet a witness too."""
-        if side.free_inputs > SPLIT_INPUTS or side.replayer.witness is not None:
+        """Whether a short splitting of boxes refutes a disjunct; it may meet a witness too."""
+        box = side.case.polytope.box
+        narrow = is_narrow(box)
+        able = narrow if self.runs else can_split(side.network, box)
+        if not able or side.replayer.witness is not None:
             return False
         question, slack = side.run_question(number) if self.runs else (side.question(number), None)
-        budget = self.budget.part(_RUN_SHARE if self.runs else _SPLIT_SHARE)
-        proved = split_question(question, side.replayer, budget, slack=slack).proved
+        share = _RUN_SHARE if self.runs else _SPLIT_SHARE if narrow else _SIGN_SHARE
+        proved = split_question(question, side.replayer, self.budget.part(share), slack=slack).proved
         if proved:
             self.evidence[_BOUNDS] = None
         return proved

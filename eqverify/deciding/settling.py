@@ -17,7 +17,7 @@ from eqverify.deciding.exactly import Exactly, decide_around, decide_exactly, in
 from eqverify.deciding.presolve import output_bounds, positive_rows
 from eqverify.deciding.question import Question
 from eqverify.deciding.signs import branch_question
-from eqverify.deciding.splitting import SPLIT_INPUTS, split_question
+from eqverify.deciding.splitting import SPLIT_INPUTS, can_split, split_question
 from eqverify.domain import Box, Case
 from eqverify.network import Affine, Network, evaluate_nodes
 
@@ -80,7 +80,7 @@ def settle_end(side: CaseContext, number: int, budget: Budget) -> Settled:
     ranges are left, and more search in floats cannot help: exact arithmetic on boxes decides them, or nothing does.
     """
     question = side.question(number)
-    if not _missed(_moved(question, side.near[number].margin), side.free_inputs, budget.share(2)):
+    if not _missed(_moved(question, side.near[number].margin), budget.share(2)):
         return "open"
     if side.free_inputs > SPLIT_INPUTS or not small_enough(side.network):
         return "end"
@@ -117,12 +117,12 @@ def _moved(question: Question, margin: float) -> Question:
     return replace(question, network=Network(network.inputs, nodes, network.outputs))
 
 
-def _missed(question: Question, free_inputs: int, budget: Budget) -> bool:
+def _missed(question: Question, budget: Budget) -> bool:
     """Whether arithmetic shows that a question has no solution."""
     bounds = output_bounds(question.network, question.box)
     if positive_rows(question.network, bounds).any():
         return True
-    if free_inputs <= SPLIT_INPUTS:
+    if can_split(question.network, question.box):
         return split_question(question, _never, budget).proved
     return branch_question(question, bounds, _never, budget).proved
 

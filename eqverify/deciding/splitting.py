@@ -1,4 +1,4 @@
-"""Input splitting for a question: a box is done where some row is positive on all of it (V-2)."""
+"""Splitting boxes for a question: one is done where no input of it meets all rows (V-2)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.budget import Budget
 from eqverify.deciding.question import Question, Replay
-from eqverify.domain import Assumption
-from eqverify.network import evaluate
+from eqverify.domain import Assumption, Box
+from eqverify.network import Network, evaluate
 from eqverify.search.assumption_bounder import AssumptionBounder, Leaf, Slack
-from eqverify.search.box_queue import Boxes
+from eqverify.search.clipping_bounder import ClippingBounder
 from eqverify.search.engine import BoxSearch
 
 SPLIT_INPUTS = 12
 """Boxes are halved where at most so many inputs are free."""
+
+_SMALL = 1 << 15
+"""Elsewhere they are split at signs, where units times inputs are at most so many: then a box takes milliseconds."""
 
 _TRIED = 8
 """Of each batch at most so many inputs, the most promising, are replayed."""
@@ -37,10 +40,20 @@ class SplitOutcome:
     boxes: int
 
 
+def is_narrow(box: Box) -> bool:
+    """Whether few inputs are free."""
+    return int((box.upper > box.lower).sum()) <= SPLIT_INPUTS
+
+
+def can_split(network: Network, box: Box) -> bool:
+    """Whether boxes are small enough a means: few inputs are free, or the network is small."""
+    return is_narrow(box) or network.relu_count * network.input_size <= _SMALL
+
+
 def split_question(
     question: Question, replay: Replay, budget: Budget, leaf: Leaf | None = None, slack: Slack | None = None
 ) -> SplitOutcome:
-    """Prove that a question has no solution, or find one, by halving the box.
+    """Prove that a question has no solution, or find one, by splitting the box, at inputs or else at signs of units.
 
     Args:
         question: what is asked.
@@ -60,8 +73,10 @@ def split_question(
         return bool(met.size) and replay(points[met[np.argsort(level[met])][:_TRIED]])
 
     rows, none = np.eye(network.output_size), np.zeros((network.output_size, network.input_size))
-    bounder = AssumptionBounder(network, Assumption(rows, none, np.zeros(len(rows))), attempt, leaf=leaf, slack=slack)
-    roots = Boxes.roots(box.lower[None], box.upper[None], bounder.units.count, 1)
-    search = BoxSearch(bounder, roots, order="newest")
+    assumed = Assumption(rows, none, np.zeros(len(rows)))
+    bounder: AssumptionBounder = ClippingBounder(network, assumed, attempt, by_signs=not is_narrow(box))
+    if leaf is not None or slack is not None:
+        bounder = AssumptionBounder(network, assumed, attempt, leaf=leaf, slack=slack)
+    search = BoxSearch(bounder, bounder.root(box.lower, box.upper), order="newest")
     search.run(budget=budget)
     return SplitOutcome(bool(search.proved[0]), bounder.found, search.boxes)

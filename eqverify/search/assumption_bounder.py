@@ -13,13 +13,14 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds.assumed import add_assumed, assumed_parts
+from eqverify.bounds.clipping import input_slopes
 from eqverify.bounds.crown import crown_bounds, most_boxes
 from eqverify.bounds.interval import Bounds, Interval
 from eqverify.bounds.pullback import LinearBound, Pullback, PullbackContext
 from eqverify.domain import Assumption, Box
 from eqverify.network import Network, gamma
 from eqverify.search.box_queue import Boxes
-from eqverify.search.directions import blamed, ground_of, input_slopes, steepness
+from eqverify.search.directions import blamed, ground_of, steepness
 from eqverify.search.engine import Bounded
 from eqverify.search.unit_signs import UnitPlaces, signs_with
 
@@ -73,6 +74,10 @@ class AssumptionBounder:
         self.units = UnitPlaces.of(network)
         self.found = False
         self.weights: list[FloatArray] = []
+
+    def root(self, lower: FloatArray, upper: FloatArray) -> Boxes:
+        """A box (input_size,) to begin with."""
+        return Boxes.roots(lower[None], upper[None], self.units.count, 1)
 
     def bound(self, boxes: Boxes) -> Bounded:
         """As `Bounder.bound`."""
@@ -133,11 +138,11 @@ class AssumptionBounder:
             rows[name] = rows.get(name, 0.0) - part[None]
         return rows
 
-    def _pull(self, ground: PullbackContext, nu: FloatArray) -> LinearBound:
+    def _pull(self, ground: PullbackContext, nu: FloatArray, record: bool = False) -> LinearBound:
         """Bounds of combinations nu (boxes or 1, m, constraints) of what is left over."""
         pullback = Pullback(ground)
         add_assumed(pullback, self.assumed, nu)
-        return pullback.run()
+        return pullback.run(record)
 
     def _combine(self, ground: PullbackContext, boxes: Boxes) -> tuple[FloatArray, FloatArray, FloatArray]:
         """The smallest upper bound (k,) found of a combination, its slopes (k, n), and its weights (k, constraints)."""

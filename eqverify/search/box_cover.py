@@ -16,7 +16,7 @@ from eqverify.budget import Budget
 from eqverify.domain import Assumption
 from eqverify.network import Network
 from eqverify.search.assumption_bounder import AssumptionBounder, Attempt
-from eqverify.search.box_queue import Boxes, SplitTree
+from eqverify.search.box_queue import SplitTree
 from eqverify.search.engine import BoxSearch
 
 
@@ -68,8 +68,7 @@ def cover_set(
         A cover of the set.  Trusted: float64 arithmetic, and `known`.
     """
     bounder = AssumptionBounder(network, assumed, attempt, known=known)
-    roots = Boxes.roots(lower[None], upper[None], bounder.units.count, 1)
-    search = BoxSearch(bounder, roots, order="goals")
+    search = BoxSearch(bounder, bounder.root(lower, upper), order="goals")
     search.run(max_boxes, budget)
     search.record.add_leaves(search.queue.boxes)
     tree = search.record.tree()

@@ -62,13 +62,14 @@ class Boxes:
     Attributes:
         lower: (k, input_size).
         upper: (k, input_size).
-        signs: (k, units) -1 where z <= 0 is proved, 1 where z >= 0 is, else 0.
+        signs: (k, units) -1 where z <= 0 is proved, or the part is meant where it holds; 1 likewise for z >= 0, else 0.
         open: (k, goals) which goals are still to be proved there.
         part: (k,) part of the domain they belong to.
         parent: (k,) index of the parent in the tree, -1 for a root.
         side: (k,) which half of the parent they are.
         reach: (k,) the largest bound of an open goal; infinite where there is none.
-        share: (k,) of the volume of their root, over its free inputs.
+        share: (k,) of the volume of their root, over its free inputs; each side of a split has half of it.
+        told: (k, w) other numbers that the bounder keeps for the parts of a box.
     """
 
     lower: FloatArray
@@ -80,6 +81,7 @@ class Boxes:
     side: ByteArray
     reach: FloatArray
     share: FloatArray
+    told: FloatArray
 
     @staticmethod
     def roots(lower: FloatArray, upper: FloatArray, units: int, goals: int) -> Boxes:
@@ -88,7 +90,8 @@ class Boxes:
         signs, everything = np.zeros((count, units), dtype=np.int8), np.ones((count, goals), dtype=bool)
         part, none, side = np.arange(count), np.full(count, -1, dtype=np.int64), np.zeros(count, dtype=np.int8)
         low, high = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
-        return Boxes(low, high, signs, everything, part, none, side, np.full(count, np.inf), np.ones(count))
+        rest = np.full(count, np.inf), np.ones(count), np.empty((count, 0))
+        return Boxes(low, high, signs, everything, part, none, side, *rest)
 
     def __len__(self) -> int:
         return len(self.lower)
@@ -109,14 +112,19 @@ class Boxes:
         """The lower halves, then the upper halves.
 
         Args:
-            dimension: (k,) input to halve, in its middle.
+            dimension: (k,) input to halve, in its middle; or input_size + j for unit j, at its sign.
             names: (k,) the boxes' own indices in the tree.
         """
-        rows = np.arange(len(self))
-        upper, lower = self.upper.copy(), self.lower.copy()
-        upper[rows, dimension] = lower[rows, dimension] = self.middle[rows, dimension]
+        size = self.lower.shape[1]
+        rows, upper, lower = np.flatnonzero(dimension < size), self.upper.copy(), self.lower.copy()
+        inputs = dimension[rows]
+        upper[rows, inputs] = lower[rows, inputs] = self.middle[rows, inputs]
+        below, above = self.signs.copy(), self.signs.copy()
+        rows = np.flatnonzero(dimension >= size)
+        below[rows, dimension[rows] - size], above[rows, dimension[rows] - size] = -1, 1
         own = replace(self, parent=names, share=self.share / 2, side=np.zeros(len(self), np.int8))
-        return replace(own, upper=upper).join(replace(own, lower=lower, side=np.ones(len(self), np.int8)))
+        other = replace(own, lower=lower, signs=above, side=np.ones(len(self), np.int8))
+        return replace(own, upper=upper, signs=below).join(other)
 
     @property
     def middle(self) -> FloatArray:

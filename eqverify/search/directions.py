@@ -11,12 +11,15 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.bounds.interval import Bounds
-from eqverify.bounds.pullback import LinearBound, PullbackContext, relax
+from eqverify.bounds.pullback import PullbackContext, relax
 from eqverify.network import Network, Relu
 
 _UNITS = 0.5
 """Weight of the derivatives beside the linear bounds: splitting by these alone stalls on large boxes, by the
 derivatives alone on small ones."""
+
+_MUCH, _ELSEWHERE = 0.03, 1e-6
+"""A unit whose line costs less than that share of the most expensive one's, at the corner of the bound, comes last."""
 
 Rows = Mapping[str, FloatArray]
 """By input or node, (boxes or 1, m, size) coefficients on its components."""
@@ -42,15 +45,6 @@ def blamed(slopes: FloatArray, sizes: FloatArray, width: FloatArray) -> FloatArr
 def _share(size: FloatArray) -> FloatArray:
     """Sizes (..., n) as shares of their sum."""
     return np.asarray(size / np.maximum(size.sum(axis=-1, keepdims=True), 1e-300))
-
-
-def input_slopes(ground: PullbackContext, found: LinearBound) -> FloatArray:
-    """(boxes, m, input_size) coefficients with which rows arrived at the inputs."""
-    shape, parts = (ground.boxes, found.upper.shape[1]), []
-    for port in ground.network.inputs:
-        part = found.inputs.get(port.name, np.zeros((1, 1, port.size)))
-        parts.append(np.broadcast_to(part, (*shape, port.size)))
-    return np.nan_to_num(np.concatenate(parts, axis=2))
 
 
 def steepness(ground: PullbackContext, rows: Rows, count: int = 1) -> FloatArray:
@@ -81,3 +75,13 @@ def steepness(ground: PullbackContext, rows: Rows, count: int = 1) -> FloatArray
         size = np.maximum(np.abs(lowest.get(port.name, 0.0)), np.abs(highest.get(port.name, 0.0)))
         sizes.append(np.broadcast_to(size, (ground.boxes, count, port.size)))
     return np.asarray(np.nan_to_num(np.concatenate(sizes, axis=2)))
+
+
+def split_worth(here: FloatArray, most: FloatArray) -> FloatArray:
+    """How much splits of units are worth, (rows, units): what their lines cost at most, of those that cost much `here`.
+
+    Args:
+        here: (rows, units) what lines cost at the corner that a bound is from.
+        most: (rows, units) what they cost at most.
+    """
+    return np.where(here > _MUCH * here.max(axis=1, initial=0.0, keepdims=True), most, _ELSEWHERE * most)

@@ -16,7 +16,7 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from eqverify.bounds.halfspaces import certainly_outside
-from eqverify.bounds.interval import Bounds
+from eqverify.bounds.interval import Bounds, Interval
 from eqverify.budget import FOREVER, Budget
 from eqverify.search.box_queue import Boxes, BoxQueue, Order, TreeRecord, without
 
@@ -37,11 +37,14 @@ class Bounded:
     Attributes:
         closed: (boxes, goals) bool: the goal is proved on the box.
         reach: (boxes, goals) proved upper bounds of what a goal is about; +inf for nothing.
-        score: (boxes, input_size) how much each input matters for what stays open; nothing is believed of it.
+        score: (boxes, input_size) how much each input matters for what stays open; nothing is believed of it.  With
+            more columns, of input_size + units, how much each unit's sign does too.
         slopes: (boxes, input_size) of the linear bound behind the worst bound of what stays open; likewise.
         signs: (boxes, units) as in `Boxes`, with what was proved here.
         hopeless: (boxes,) bool: smaller boxes would not have better bounds.
         bounds: intervals of nodes on the boxes, as far as the bounder has any.
+        rest: (boxes, input_size) what of the boxes is left to do; all of them by default.
+        told: as in `Boxes`, for their parts; what it was by default.
     """
 
     closed: BoolArray
@@ -51,6 +54,8 @@ class Bounded:
     signs: ByteArray
     hopeless: BoolArray
     bounds: Bounds = field(default_factory=dict)
+    rest: Interval | None = None
+    told: FloatArray | None = None
 
 
 class Bounder(Protocol):
@@ -203,11 +208,15 @@ class BoxSearch:
         """
         ended = not self.live.any()
         still = rest if ended else rest & self.live
-        dimension, possible = self._choose(boxes, found.score)
-        going = still.any(axis=1) & possible & ~found.hopeless & (not ended)
-        names = self.record.add(boxes, np.where(going, dimension, -1), boxes.middle[np.arange(len(boxes)), dimension])
         reach = np.minimum(np.where(still, found.reach, -np.inf).max(axis=1, initial=-np.inf), boxes.reach)
-        after = replace(boxes, open=still, signs=found.signs, reach=reach)
+        told = boxes.told if found.told is None else found.told
+        after = replace(boxes, open=still, signs=found.signs, reach=reach, told=told)
+        if found.rest is not None:
+            after = replace(after, lower=found.rest.lower, upper=found.rest.upper)
+        dimension, possible = self._choose(after, found.score)
+        going = still.any(axis=1) & possible & ~found.hopeless & (not ended)
+        at = after.middle[np.arange(len(boxes)), np.minimum(dimension, boxes.lower.shape[1] - 1)]
+        names = self.record.add(boxes, np.where(going, dimension, -1), at)
         self.queue.push(after.take(going).halves(dimension[going], names[going]))
         stuck = after.take(still.any(axis=1) & ~going)
         if self.whole and not ended:
@@ -215,12 +224,14 @@ class BoxSearch:
         self.stuck = self.stuck.join(stuck)
 
     def _choose(self, boxes: Boxes, score: FloatArray) -> tuple[IntArray, BoolArray]:
-        """(boxes,) the input to halve, that of the largest score, and whether there is a float between its bounds.
+        """(boxes,) what to split, by the largest score, and whether it can be: a float is between an input's bounds.
 
-        Scores may be shares, which do not fall as an input shrinks: without the rule about thin inputs one input could
-        be halved for ever.  Where no input has a score the widest is halved, measured by its root.
+        A unit's sign comes first where there are scores of such.  Scores of inputs may be shares, which do not fall as
+        an input shrinks: without the rule about thin inputs one input could be halved for ever.  Where no input has a
+        score the widest is halved, measured by its root.
         """
-        middle = boxes.middle
+        middle, size = boxes.middle, boxes.lower.shape[1]
+        score, units = score[:, :size], score[:, size:]
         divisible = (middle > boxes.lower) & (middle < boxes.upper)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             width = np.nan_to_num((boxes.upper - boxes.lower) / self._widths[boxes.part])
@@ -229,7 +240,11 @@ class BoxSearch:
         widest = np.where(score > 0, width, 0.0).max(axis=1, initial=0.0, keepdims=True)
         score = np.where(divisible, np.where(width * _THIN < widest, 0.0, score), -1.0)
         dimension = np.argmax(score, axis=1)
-        return dimension, divisible[np.arange(len(boxes)), dimension]
+        possible = divisible[np.arange(len(boxes)), dimension]
+        signs = (units > 0).any(axis=1)
+        if signs.any():
+            dimension = np.where(signs, size + np.argmax(units, axis=1), dimension)
+        return dimension, possible | signs
 
     def _settle(self) -> None:
         """Goals open on no box are proved, and their rivals need not be."""

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
+from eqverify.bounds.clipping import input_slopes
 from eqverify.bounds.crown import crown_bounds, meet, most_boxes
 from eqverify.bounds.halfspaces import certainly_inside
 from eqverify.bounds.interval import Bounds, Interval
 from eqverify.bounds.pullback import Pullback, Row
 from eqverify.network import Network, evaluate_nodes, evaluation_error
 from eqverify.search.box_queue import Boxes
-from eqverify.search.directions import blamed, ground_of, input_slopes, steepness
+from eqverify.search.directions import blamed, ground_of, steepness
 from eqverify.search.engine import Bounded, Constraints
 from eqverify.search.unit_signs import UnitPlaces, signs_with
 

@@ -25,6 +25,7 @@ import numpy as np
 from eqverify.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
 from eqverify.bounds.active_subnetwork import Part, alive_part
 from eqverify.bounds.assumed import assumed_nodes
+from eqverify.bounds.clipping import input_slopes
 from eqverify.bounds.crown import CHUNK_NUMBERS, open_units, widest
 from eqverify.bounds.duality import scaled, slopes_of
 from eqverify.bounds.gradient_steps import StepNetwork
@@ -38,7 +39,7 @@ from eqverify.domain import Assumption
 from eqverify.errors import UsageError
 from eqverify.network import Affine, Network, evaluate_nodes, evaluation_error
 from eqverify.relaxation.model import restricted_model
-from eqverify.search.directions import input_slopes
+from eqverify.search.directions import split_worth
 from eqverify.search.sign_tree import BranchResult, SignQuery, SignTree
 
 HOPELESS = 4.0
@@ -51,9 +52,6 @@ _ROOT_STEPS, _RATE = 20, 0.1
 
 _LARGEST = 1e30
 """Multipliers beyond that are not proposed: they must be float32 numbers."""
-
-_MUCH, _ELSEWHERE = 0.03, 1e-6
-"""A unit whose line costs less than that share of the most expensive one's, at the corner of the bound, comes last."""
 
 _POLISH = 5
 """Gradient steps from what a linear program proposes."""
@@ -381,7 +379,7 @@ class _Search:
             offset = self.ground.relaxations[name].offset[0, columns]
             with np.errstate(over="ignore", invalid="ignore"):
                 most = np.where(row > 0, row, -0.5 * row) * offset
-                cost = np.nan_to_num(_score(gaps[name][0], most))
+                cost = np.nan_to_num(split_worth(gaps[name][0], most))
             fixed = ascent.sides[name][0] != 0 if name in ascent.sides else np.zeros(row.shape, bool)
             scores.append(np.where(fixed, -1.0, cost))
             relus.append(np.full(columns.size, self.names.index(name)))
@@ -550,8 +548,3 @@ class _Search:
                 state.limit = float(value + state.question.slack)
             else:
                 state.dropped = True
-
-
-def _score(here: FloatArray, most: FloatArray) -> FloatArray:
-    """How much splits are worth, (rows, units): what the lines cost at most, of those that cost much at the corner."""
-    return np.where(here > _MUCH * here.max(axis=1, initial=0.0, keepdims=True), most, _ELSEWHERE * most)

@@ -140,6 +140,7 @@ def test_parts_hand_on_what_was_proved(monkeypatch):
         ]
 
     monkeypatch.setattr(deciding.VerifyRun, "_reduced", reduced)
+    monkeypatch.setattr(deciding.VerifyRun, "_split", lambda *_: False)
     asked = problem(cancelling(1.0), [[([1], "0.5")]])
     backend = FixedBackend("unsat")
     eq.verify(query_of(asked.specification, "1.0"), asked.network, backend=backend, timeout=5)

@@ -1,6 +1,8 @@
 """The engine on goals whose answer is known, and every kind of goal against exact evaluation."""
 
+from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eqverify.bounds import crown_bounds
+from eqverify.bounds.interval import Interval
 from eqverify.budget import FOREVER, Budget
 from eqverify.domain import Assumption, box_domain
 from eqverify.equivalence.goals import epsilon_goals
@@ -18,8 +21,11 @@ from eqverify.network import evaluate_exact, outputs_exact
 from eqverify.search.assumption_bounder import AssumptionBounder
 from eqverify.search.box_cover import cover_set
 from eqverify.search.box_queue import Boxes
+from eqverify.search.clipping_bounder import ClippingBounder
 from eqverify.search.engine import Bounded, BoxSearch
 from eqverify.search.input_splitting import split_bounds
+from eqverify.search.sign_branching import prove_signs
+from eqverify.search.sign_tree import SignQuery
 from eqverify.testing.chains import chain_network
 from eqverify.testing.drawing import Sizes
 from eqverify.testing.oracle import deviations_exact
@@ -124,6 +130,56 @@ def test_goals_that_are_stuck_hold_up_no_others():
     assert search.abandoned.tolist() == [True, False]
 
 
+def test_a_box_is_split_at_the_sign_of_a_unit_where_one_has_a_score():
+    """Every combination of signs of three units is a leaf, and no input is halved."""
+
+    class Signs(Fake):
+        def bound(self, found):
+            self.leaves += [tuple(signs) for signs in found.signs.tolist() if all(signs)]
+            result = super().bound(found)
+            scores = np.concatenate([result.score, found.signs == 0], axis=1)
+            return replace(result, score=scores, closed=(found.signs != 0).all(axis=1)[:, None])
+
+    bounder = Signs(lambda low, high: np.array([False]))
+    bounder.leaves = []
+    search = BoxSearch(bounder, Boxes.roots(np.zeros((1, 2)), np.ones((1, 2)), 3, 1), order="goals")
+    search.run(max_boxes=100)
+    assert search.proved.all()
+    assert sorted(bounder.leaves) == sorted(product((-1, 1), repeat=3))
+    assert all((low == 0).all() and (high == 1).all() for low, high in bounder.seen)
+
+
+def test_what_a_bounder_leaves_of_a_box_is_halved():
+    """Of [0, 1] it leaves [0, 0.5]: the halves are those of that."""
+
+    class Shrinking(Fake):
+        def bound(self, found):
+            result = super().bound(found)
+            return replace(result, rest=Interval(found.lower, np.minimum(found.upper, 0.5)))
+
+    bounder = Shrinking(lambda low, high: np.array([high[0] - low[0] < 0.3]))
+    search = search_of(bounder, [0.0], [1.0])
+    search.run()
+    assert search.proved.all()
+    assert [(float(low[0]), float(high[0])) for low, high in bounder.seen] == [(0, 1), (0, 0.25), (0.25, 0.5)]
+
+
+def test_ranges_that_the_condition_narrows_save_splits():
+    """One layer, many inputs: 171 boxes, where branching on signs with the ranges of the whole box takes 685 nodes."""
+    random = np.random.default_rng(3)
+    weights, bias = random.normal(size=(60, 20)) / 4, random.normal(size=60) / 4
+    layers = [(weights, bias), (random.choice((-1.0, 1.0), size=(1, 60)), np.array([18.0]))]
+    network, low, high = chain_network(layers), -np.ones(20) / 2, np.ones(20) / 2
+    assumed = Assumption(np.eye(1), np.zeros((1, 20)), np.zeros(1))
+    bounder = ClippingBounder(network, assumed, lambda points: False, by_signs=True)
+    search = BoxSearch(bounder, bounder.root(low, high), order="newest")
+    search.run(max_boxes=250)
+    assert search.proved.all()
+    bounds = crown_bounds(network, low[None], high[None], outputs=True)
+    (plain,) = prove_signs(network, bounds, [SignQuery(network.outputs[0].source, 0, -1)], max_nodes=500)
+    assert not plain.proved
+
+
 def test_limits_are_kept_and_a_search_goes_on():
     bounder = Fake(lambda low, high: np.array([high[0] - low[0] < 0.1]))
     search = search_of(bounder, [0.0], [1.0])
@@ -168,8 +224,9 @@ def test_boxes_outside_of_linear_constraints_are_leaves():
     assert all(low[0] <= 0.4 for low, _ in bounder.seen)
 
 
+@pytest.mark.parametrize("by_signs", [None, False, True])
 @given(data=st.data(), order=st.sampled_from(ORDERS))
-def test_no_input_satisfies_what_a_search_excludes(data, order):
+def test_no_input_satisfies_what_a_search_excludes(by_signs, data, order):
     """Exactly: where a search over random networks says that no input has all outputs <= 0, none has."""
     network = data.draw(networks().filter(lambda n: n.input_size <= 2 and n.output_size <= 2 and n.relu_count <= 6))
     box = data.draw(boxes(network.input_size))
@@ -179,11 +236,16 @@ def test_no_input_satisfies_what_a_search_excludes(data, order):
         return
     rows, none = np.eye(network.output_size), np.zeros((network.output_size, network.input_size))
     tried = []
-    bounder = AssumptionBounder(
-        network, Assumption(rows, none, np.zeros(len(rows))), lambda points: bool(tried.append(points)),
-        batch=data.draw(st.sampled_from((1, 7, 64))),
-    )  # fmt: skip
-    search = BoxSearch(bounder, Boxes.roots(box.lower[None], box.upper[None], bounder.units.count, 1), order=order)
+    assumed = Assumption(rows, none, np.zeros(len(rows)))
+
+    def attempt(points):
+        return bool(tried.append(points))
+
+    bounder = AssumptionBounder(network, assumed, attempt)
+    if by_signs is not None:
+        bounder = ClippingBounder(network, assumed, attempt, by_signs=by_signs)
+    bounder.batch = data.draw(st.sampled_from((1, 7, 64)))
+    search = BoxSearch(bounder, bounder.root(box.lower, box.upper), order=order)
     search.run(max_boxes=60)
     assert not (search.proved[0] and exact <= 0)
     for points in tried:

@@ -22,6 +22,7 @@ def check(
     arithmetic: Literal["float", "exact"] = "float",
     relaxed: Path | None = None,
     named: Annotated[list[str] | None, Parameter(name="--network", consume_multiple=False, negative="")] = None,
+    kernel: Literal["python", "coq"] = "python",
     json: Json = False,
 ) -> int:
     """Verify a certificate, or the proof of a verdict, with code that shares nothing with the prover.
@@ -51,6 +52,9 @@ def check(
         relaxed by eps.
     named:
         NAME=FILE for each network of a property about several: `check PROPERTY PROOF --network f=F --network g=G`.
+    kernel:
+        coq: the checker that is proved in Coq, eqverify-coq-check on PATH (specs/coq/build.sh makes it): exact, for
+        proofs that no input satisfies a property of one dense feed-forward network.
     json:
         Print one JSON object instead of the line.
     """
@@ -61,12 +65,12 @@ def check(
             raise UsageError(
                 "usage/networks", "with --network just a property and a proof are named", value=str(reduced)
             )
-        verdict = run(named_networks(named), network, None, query, arithmetic=arithmetic)
+        verdict = run(named_networks(named), network, None, query, arithmetic=arithmetic, kernel=kernel)
     elif reduced is None:
         raise UsageError("usage/networks", "two files are a property and a proof, and --network is missing")
     else:
         files = (None, reduced) if certificate is None else (reduced, certificate)
-        verdict = run(network, query, *files, arithmetic=arithmetic, relaxed=relaxed)
+        verdict = run(network, query, *files, arithmetic=arithmetic, relaxed=relaxed, kernel=kernel)
     if json:
         print_json("check", verdict.as_dict())
     else:
