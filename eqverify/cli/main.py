@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line and exit with its status (specs/errors.md)."""
     supervision.allow()
     status = run(sys.argv[1:] if arguments is None else arguments)
-    supervision.done()
+    supervision.done(status)
     sys.exit(status)
 
 

@@ -16,8 +16,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-_PATIENCE = 5.0
-"""Seconds for printing an answer that was announced."""
+_PATIENCE = 30.0
+"""Seconds for printing and writing an answer that was announced."""
 
 _FAREWELL = 0.5
 """Seconds for a child to end its own children."""
@@ -33,6 +33,8 @@ _alone = False
 _received = 0
 _received_at = 0.0
 _began = time.monotonic()
+_writer: int | None = None
+"""In a child: where the parent listens."""
 
 
 def allow() -> None:
@@ -67,10 +69,13 @@ def ending_signal() -> int:
     return _received
 
 
-def done() -> None:
-    """Say that the answer is out: what is left is to end, undisturbed."""
+def done(status: int) -> None:
+    """Say that the answer is out, and the exit status: what is left is to end, undisturbed, however long it takes."""
     if _alone:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if _writer is not None:
+        with contextlib.suppress(OSError):
+            os.write(_writer, bytes([status & 0xFF]))
 
 
 def _interrupt(*_: object) -> None:
@@ -117,6 +122,7 @@ def supervise(seconds: float) -> Callable[[], None] | None:
     Raises:
         SystemExit: in the parent, with the child's status, when the child has ended.
     """
+    global _writer  # noqa: PLW0603 - a fact about the process
     if not _alone or not hasattr(os, "fork"):
         return lambda: None
     reader, writer = os.pipe()
@@ -126,6 +132,7 @@ def supervise(seconds: float) -> Callable[[], None] | None:
     if child == 0:
         os.close(reader)
         signal.signal(signal.SIGTERM, _leave)
+        _writer = writer
         return lambda: _announce(writer)
     os.close(writer)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -137,7 +144,7 @@ def supervise(seconds: float) -> Callable[[], None] | None:
             _end(child)
             return None
         _send(child, signal.SIGCONT)
-    raise SystemExit(_status(child))
+    raise SystemExit(_status(child, reader))
 
 
 def _leave(*_: object) -> None:
@@ -175,12 +182,15 @@ def _end(child: int) -> None:
         os.waitpid(child, 0)
 
 
-def _status(child: int) -> int:
-    status = _waited(child, _PATIENCE)
+def _status(child: int, reader: int) -> int:
+    """The exit status of a child that has announced an answer, or ended: as it says, or as it ends."""
+    os.read(reader, 1)  # the announcement
+    told = os.read(reader, 1) if _heard(reader, _PATIENCE) else b""
+    status = _waited(child, _FAREWELL)
     if status is None:
         _send(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
+    code = told[0] if told else os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
 

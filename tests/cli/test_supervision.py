@@ -54,6 +54,12 @@ def test_an_answer_that_was_announced_is_not_cut_off():
     assert outcome("announce()\ntime.sleep(0.5)\nprint('unsat')", 0.2) == ("unsat\n", 0)
 
 
+def test_an_answer_counts_however_long_the_end_of_its_process_takes():
+    """On a loaded machine a process with everything loaded took more than five seconds to end, and was killed: 137."""
+    work = "announce()\nprint('unsat', flush=True)\nsupervision.done(3)\n" + STUBBORN
+    assert outcome(work) == ("unsat\n", 3)
+
+
 def test_a_child_that_crashes_is_an_error():
     assert outcome("os.kill(os.getpid(), signal.SIGKILL)") == ("", 137)
 
