@@ -18,6 +18,12 @@ from eqverify.testing.chains import chain_network
 from .deciding_helpers import FixedBackend, absolute, cancelling, chain, problem
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_split(monkeypatch):
+    """Small networks are proved by splitting before a backend is asked, which is what these tests are about."""
+    monkeypatch.setattr(deciding.VerifyRun, "_split", lambda *_: False)
+
+
 def replayer(network, rows, box, run=None):
     check = shown_by(run or (lambda points: evaluate(network, points)), network, (rows,))
     return Replay(network, Case(Polytope(box), (rows,)), check)
