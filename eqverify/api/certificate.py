@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from eqverify.api.loading import load_compared, load_query
+from eqverify.api.loading import compared, load_compared, load_query
 from eqverify.arrays import IEEE
 from eqverify.checker import Arithmetic, Verdict, check_bytes, check_several
-from eqverify.errors import LimitError, Place, UsageError
+from eqverify.errors import InputError, LimitError, Place, UsageError
 from eqverify.files import contents, read_limited
 from eqverify.kernels import numpy_alone
 
@@ -59,7 +59,7 @@ def check(
         InputError: `read/differs` where onnxruntime computes something else for a model than the verdict is about.
         LimitError: `certificate/too-large`.
     """
-    from eqverify.frontend.onnx import whole_bytes
+    from eqverify.frontend.onnx import read_front, whole_bytes
     from eqverify.frontend.vnnlib import lower
     from eqverify.frontend.vnnlib.reader import MAX_TEXT_BYTES
     from eqverify.proved import check_proved
@@ -86,9 +86,12 @@ def check(
             verdict = check_bytes(model, second, written, last, arithmetic, told)
     if not verdict.verified:
         return verdict
-    domain = lower(load_query(query)).domain
+    try:
+        domain = lower(load_query(query)).domain
+    except InputError:  # it allows no input
+        domain = None
     models = [path for path in (network, reduced) if path is not None]
-    return replace(verdict, readings=tuple(load_compared(path, domain)[1] for path in models))
+    return replace(verdict, readings=tuple(compared(path, read_front(path), domain) for path in models))
 
 
 def _bytes(path: Path) -> bytes:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eqverify.api.loading import Inputs, Model, given_inputs, load_compared, load_query, stored_model
+from eqverify.api.loading import (
+    Inputs,
+    Model,
+    digests_of,
+    given_inputs,
+    load_compared,
+    load_query,
+    load_whole,
+    stored_model,
+)
 from eqverify.arrays import IEEE, FloatArray
 from eqverify.attack.replay import holding
 from eqverify.bounds import rounding_radii
+from eqverify.budget import Budget
+from eqverify.deciding.pair_proofs import with_pair_proof
 from eqverify.deciding.pair_runs import answer_pair_runs
 from eqverify.deciding.pairs import PairAnswer, answer_query
 from eqverify.domain import Box, Case, Declaration, Domain, NetworkSignature, Polytope, Specification, widened_domain
@@ -60,7 +71,8 @@ def equivalent(f: Model, g: Model, domain: Inputs, options: EquivalenceKeywords)
 
     Raises:
         UsageError: `equivalence/goal` unless exactly one of epsilon and top1 is given, `equivalence/epsilon`,
-            `equivalence/timeout`; `equivalence/arity` where networks and domain do not fit.
+            `equivalence/timeout`; `equivalence/arity` where networks and domain do not fit; with `proof`
+            `certificate/no-files` and `certificate/semantics`.
         InputError: a file is malformed; `equivalence/inputs` as `load_domain`.
     """
     where = load_domain(domain)
@@ -72,7 +84,45 @@ def equivalent(f: Model, g: Model, domain: Inputs, options: EquivalenceKeywords)
         rounding = (first,) if pair[0] is first else (first, second)  # one and the same network rounds the same
         where = widened_domain(where, lambda box: np.concatenate([rounding_radii(n, box) for n in rounding]))
     answer = answer_pair if options.semantics == "real" else answer_pair_runs
-    return answer(pair, where, options, _replay(*models), (one, other))
+    about = pair, where, options, _replay(*models), (one, other)
+    return _proved(models[0], models[1], domain, *about) if options.proof else answer(*about)
+
+
+def _proved(
+    f: Source | Network,
+    g: Source | Network,
+    domain: Inputs,
+    networks: tuple[Network, Network],
+    where: Domain,
+    options: EquivalenceKeywords,
+    *told: Any,
+) -> Equivalence:
+    """The answer with a proof, which is looked for in the second half of the time.
+
+    Raises:
+        UsageError: `certificate/semantics`, `certificate/no-files`.
+        InputError: `certificate/opaque` where one of the networks rounds.
+    """
+    from eqverify.frontend.onnx import read_bytes
+    from eqverify.frontend.vnnlib import Query, lower
+
+    if options.semantics != "real":
+        hint = "leave out --proof, or --semantics float32"
+        raise UsageError("certificate/semantics", "proofs are about networks over the reals, not their runs", hint=hint)
+    query = load_query(domain) if isinstance(domain, str | Path) else domain
+    if not isinstance(query, Query) or len(query.networks) > 1 or isinstance(g, Network):
+        raise UsageError(
+            "certificate/no-files",
+            "a proof is about files: two networks, and a property of one network for their inputs",
+            hint="of a property of two networks: write the question with --query-out, then eqverify verify --proof",
+        )
+    if any(network.roundings for network in networks):
+        raise InputError("certificate/opaque", "no proofs are written for networks that round")
+    files = {**digests_of({"f": f}, query), "reduced": digests_of({"g": g}, query)["network"]}
+    budget = Budget(options.timeout)
+    found = answer_pair(networks, where, replace(options, timeout=options.timeout / 2), *told)
+    other = load_whole(g).as_stored, read_bytes(g)
+    return with_pair_proof(found, networks, lower(query), files, other, options, budget)
 
 
 def load_domain(domain: Inputs) -> Domain:

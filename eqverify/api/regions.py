@@ -19,6 +19,7 @@ from eqverify.errors import InputError, Place, UsageError
 from eqverify.files import atomic_write
 from eqverify.options import keywords, keywords_of
 from eqverify.problem import Problem
+from eqverify.reduction.certifying import certify_regions, require_files
 
 _MOST_REGIONS = 32
 """Regions at a point of which the network is compared with its file."""
@@ -40,11 +41,15 @@ class RegionReport:
         problem: network and domain.
         found: regions and bounds on their number.
         method: how they were found.
+        proof: of their number, if it was asked for and there is one: a file that `eqverify.check` verifies.
+        proved: what the checker says of it: the number, perhaps with `at least`.
     """
 
     problem: Problem
     found: LinearRegions
     method: Method
+    proof: bytes | None = None
+    proved: str = ""
 
     def __repr__(self) -> str:
         found = self.found
@@ -55,7 +60,8 @@ class RegionReport:
         """All numbers, for JSON."""
         opaque = {} if self.problem.tail is None else {"opaque": list(dict.fromkeys(self.problem.tail.operators))}
         reading = self.problem.reading.as_dict()
-        return {"method": self.method, **self.found.as_dict(), **opaque, "reading": reading}
+        proof = {"proved": self.proved or None, "proof_bytes": None if self.proof is None else len(self.proof)}
+        return {"method": self.method, **self.found.as_dict(), **opaque, "reading": reading, **proof}
 
     def save_list(self, path: str | Path) -> None:
         """Write the regions as CSV: pattern (layers apart by |), affine map, radius, a point inside.
@@ -120,11 +126,14 @@ def find_regions(problem: Problem, options: RegionKeywords) -> RegionReport:
     Raises:
         UsageError: `usage/limit`.
         InputError: `regions/flat-domain` where the domain has no interior; `read/differs` where the network's file
-            computes something else at a point of a region.
+            computes something else at a point of a region; `certificate/...` with `proof`, as for `reduce`.
     """
+    if options.proof:
+        require_files(problem)
     found = find(problem.network, problem.domain, **keywords_of(options))
     problem.reading.compare(np.array([region.point for region in found.regions[:_MOST_REGIONS]]))
-    return RegionReport(problem, found, options.method)
+    seen = certify_regions(problem, found.parts) if options.proof else None
+    return RegionReport(problem, found, options.method, *(seen or ()))
 
 
 def read_points(paths: Sequence[str | Path]) -> FloatArray:

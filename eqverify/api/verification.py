@@ -16,7 +16,7 @@ from eqverify.attack.replay import Witness, holding, is_of_types
 from eqverify.deciding.answer import Verification
 from eqverify.deciding.question import Verdict
 from eqverify.deciding.run import VerifyKeywords, VerifyRun
-from eqverify.domain import Case, Specification
+from eqverify.domain import Specification
 from eqverify.errors import InputError, Place, UsageError
 from eqverify.files import Source
 from eqverify.network import Network
@@ -64,6 +64,7 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
     """
     from eqverify.frontend.onnx import read_front
     from eqverify.frontend.vnnlib import lower
+    from eqverify.reduction.certifying import certify_empty
 
     if options.proof and options.semantics != "real":
         hint = "leave out --proof, or --semantics float32"
@@ -81,10 +82,11 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
         for network in given.values():
             if not isinstance(network, Network):
                 read_front(network)
-        if options.proof:
-            reason = "unsat, since the property allows no input at all; there is no proof for that"
-            return Verification("unknown", "", None, (), reason, 0, None, (), {})
-        return Verification("unsat", "reduction", None, ("bounds",), "", 0, None, (), {}, semantics=options.semantics)
+        proof = certify_empty(digests_of(given, parsed)) if options.proof else None
+        semantics = options.semantics
+        return Verification(
+            "unsat", "reduction", None, ("bounds",), "", 0, None, (), {}, semantics=semantics, proof=proof
+        )
     if len(parsed.networks) > 1 and options.semantics != "real":
         why = "runs of several networks are not judged together"
         return Verification("unknown", "", None, (), why, 0, None, (), {}, semantics=options.semantics)
@@ -170,19 +172,10 @@ def _load(
     front = read_front(chosen, roundings=True)
     front = front.unit_by_unit() if as_stored else front
     _check_elements(query, front.network)
-    ordered = keeps_order(front) and all(map(_compares, specification.cases))
+    ordered = keeps_order(front) and all(case.compares_outputs for case in specification.cases)
     about = {"tail": None if ordered else front.tail, "ordered": ordered}
     problem = problem_with_roundings(front.network, specification, **about)
     return replace(problem, reading=compared(chosen, front, problem.domain)), read_bytes(chosen)
-
-
-def _compares(case: Case) -> bool:
-    """Whether all that a condition says of outputs is which of two is larger."""
-    return all(
-        len(row.outputs) == 2 and not sum(row.outputs.values()) and not row.inputs and not row.bound
-        for rows in case.unsafe
-        for row in rows
-    )
 
 
 def _named(query: Query, networks: Model | Mapping[str, Model]) -> dict[str, Model]:

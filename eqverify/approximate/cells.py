@@ -7,15 +7,16 @@ these leave it open.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from fractions import Fraction
 
 import numpy as np
 
 from eqverify.approximate.forms import Frame
 from eqverify.arrays import FloatArray
-from eqverify.bounds.farkas import Row, never_positive, value_at
+from eqverify.bounds.farkas import Row, combination, never_positive, value_at
 from eqverify.bounds.polyhedron import Maximum, Polyhedron
 from eqverify.network import UNIT_ROUNDOFF, gamma
 from eqverify.network.evaluate import UNDERFLOW
@@ -162,6 +163,25 @@ class Geometry:
                 if self._shown(function, candidate):
                     return Side.FULL, candidate
         return self._exactly(function, found)
+
+    def reason(self, function: Function) -> dict[int, Fraction] | None:
+        """Multipliers by number of the cell's functions that show f <= 0 on it, in rationals (N-2 b); None for none."""
+        found, target = self._ask(function.row), function.exact()
+        numbers, n = np.flatnonzero(found.multipliers).tolist(), self.frame.free.size
+        floats = {k: Fraction(float(found.multipliers[k])) for k in numbers if found.multipliers[k] > 0}
+        if self._holds(target, floats):
+            return floats
+        exact = combination(target, [self._polyhedron.exact(k) for k in found.tight.tolist()])
+        pairs = zip(found.tight.tolist(), exact or (), strict=False)
+        chosen = {k - 2 * n: y for k, y in pairs if k >= 2 * n and y > 0}
+        return chosen if self._holds(target, chosen) else None
+
+    def _holds(self, target: Row, multipliers: Mapping[int, Fraction]) -> bool:
+        row = list(target)
+        for k, y in multipliers.items():
+            row = [c + y * other for c, other in zip(row, self._functions[k].exact(), strict=True)]
+        ends = zip(row, self.frame.lower.tolist(), self.frame.upper.tolist(), strict=False)
+        return sum((max(c * Fraction(low), c * Fraction(high)) for c, low, high in ends), row[-1]) <= 0
 
     def inside(self, functions: Sequence[Function], points: FloatArray) -> tuple[Side, FloatArray]:
         """Is the cell {f_k >= 0} full-dimensional?  It is the cell afterwards, unless it is found empty before.

@@ -10,7 +10,7 @@ import numpy as np
 from eqverify.approximate.maps import map_groups
 from eqverify.approximate.options import RegionOptions
 from eqverify.approximate.questions import count_by_scip
-from eqverify.approximate.search import PartCount, PartSearch, Region
+from eqverify.approximate.search import CellTree, PartCount, PartSearch, Region
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.budget import Budget
 from eqverify.domain import Domain, Polytope
@@ -37,6 +37,7 @@ class LinearRegions:
         questions: linear programs solved.
         exact: questions that only rational arithmetic could answer.
         seconds: wall time.
+        parts: for each part of the domain its regions, as points, and the tree of a proof that there are no others.
     """
 
     regions: tuple[Region, ...]
@@ -50,6 +51,7 @@ class LinearRegions:
     questions: int
     exact: int
     seconds: float
+    parts: tuple[tuple[FloatArray, CellTree | None], ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -95,9 +97,15 @@ class LinearRegions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionKeywords(RegionOptions):
-    """Keywords of `find_regions`; `progress` is called with stage, done, total."""
+    """Keywords of `find_regions`.
+
+    Attributes:
+        progress: called with stage, done, total.
+        proof: whether the number is to have a proof.
+    """
 
     progress: Progress = silent
+    proof: bool = False
 
 
 @keywords(RegionKeywords)
@@ -129,7 +137,7 @@ def find_regions(network: Network, domain: Domain, options: RegionKeywords) -> L
         if (part.box.lower == part.box.upper).all():
             count = _point(network, part)
         elif options.method == "fast":
-            count = PartSearch(network, part, seed, budget).run()
+            count = PartSearch(network, part, seed, budget, record=options.proof).run()
         else:
             count, solver = count_by_scip(network, part, seed, budget)
         counts.append(count)
@@ -165,7 +173,13 @@ def find_regions(network: Network, domain: Domain, options: RegionKeywords) -> L
         sum(count.questions for count in counts),
         sum(count.exact for count in counts),
         time.monotonic() - start,
+        tuple((_points(network, count), count.tree) for count in counts),
     )
+
+
+def _points(network: Network, count: PartCount) -> FloatArray:
+    """(regions, inputs) a point in each region of a part."""
+    return np.array([region.point for region in count.regions]).reshape(-1, network.input_size)
 
 
 def _point(network: Network, part: Polytope) -> PartCount:

@@ -64,6 +64,32 @@ class Region:
 
 
 @dataclass(slots=True)
+class CellTree:
+    """The cells that were looked at, for a proof that there are no others: a tree of signs of units.
+
+    Attributes:
+        parent: of each cell, the one it is inside; -1 for the part itself.
+        side: which side of its parent it is: 1 where the unit is >= 0, 0 where it is <= 0.
+        unit: whose sign cuts a cell in two, counted through the network; -1 for none.
+        facts: signs of units that hold on a cell: cell, unit, sign and multipliers of the functions that show it.
+        whole: whether every sign that was settled has multipliers.
+    """
+
+    parent: list[int] = field(default_factory=list)
+    side: list[int] = field(default_factory=list)
+    unit: list[int] = field(default_factory=list)
+    facts: list[tuple[int, int, int, dict[int, Fraction]]] = field(default_factory=list)
+    whole: bool = True
+
+    def add(self, parent: int, side: int) -> int:
+        """A cell inside another; its number."""
+        self.parent.append(parent)
+        self.side.append(side)
+        self.unit.append(-1)
+        return len(self.parent) - 1
+
+
+@dataclass(slots=True)
 class PartCount:
     """What is known about one part of the domain.
 
@@ -75,6 +101,7 @@ class PartCount:
         exhausted: a solver claims that there are no others; True where none was asked.
         questions: linear programs.
         exact: questions that rational arithmetic answered.
+        tree: how they were found, where that is recorded and all of it has reasons.
     """
 
     regions: list[Region] = field(default_factory=list)
@@ -84,6 +111,7 @@ class PartCount:
     exhausted: bool = True
     questions: int = 0
     exact: int = 0
+    tree: CellTree | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +124,7 @@ class _Cell:
         points: (k, n) inside.
         lower: (n,) sound bounds of the cell.
         upper: (n,).
+        number: in the tree.
     """
 
     functions: tuple[Function, ...]
@@ -103,6 +132,7 @@ class _Cell:
     points: FloatArray
     lower: FloatArray
     upper: FloatArray
+    number: int
 
 
 _Batch = tuple[list[_Cell], Mapping[str, Form]]
@@ -111,11 +141,12 @@ _Batch = tuple[list[_Cell], Mapping[str, Form]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Node:
-    """A cell within one ReLU node: signs (size,) of its units so far, and which points (indices) are inside."""
+    """A cell within one ReLU node: signs (size,) of its units so far, which points (indices) are inside, its number."""
 
     functions: tuple[Function, ...]
     signs: ByteArray
     inside: IntArray
+    number: int
 
 
 @dataclass(slots=True)
@@ -172,10 +203,14 @@ class PartSearch:
         polytope: the inputs.
         seed: of random points.
         budget: seconds.
+        record: whether the tree is kept, with a reason for each sign: bounds of units are not used then.
     """
 
-    def __init__(self, network: Network, polytope: Polytope, seed: int, budget: Budget) -> None:
-        self.network, self.polytope, self.budget = network, polytope, budget
+    def __init__(
+        self, network: Network, polytope: Polytope, seed: int, budget: Budget, *, record: bool = False
+    ) -> None:
+        self.network, self.polytope, self.budget, self.record = network, polytope, budget, record
+        self.tree = CellTree()
         self.frame = make_frame(polytope.box)
         self.count = PartCount()
         self.geometry = Geometry(self.frame)
@@ -183,7 +218,8 @@ class PartSearch:
         self._seed = seed
         box = polytope.box
         bounds = crown_bounds(network, box.lower[None], box.upper[None])
-        self._known = tuple(_stable(bounds[r.source].lower[0], bounds[r.source].upper[0]) for r in self._relus)
+        signs = (_stable(bounds[r.source].lower[0], bounds[r.source].upper[0]) for r in self._relus)
+        self._known = tuple(one * np.int8(not record) for one in signs)
         self._limits = [_cells(int((signs == 0).sum()), self.frame.free.size) for signs in self._known]
 
     @property
@@ -206,6 +242,8 @@ class PartSearch:
                 else:
                     stack.append(self._advance(len(stack) - 1, *batch))
         self.count.questions, self.count.exact = self.geometry.questions, self.geometry.exact
+        if self.record and self.tree.whole and not (self.count.unexplored or self.count.flat):
+            self.count.tree = self.tree
         return self.count
 
     # The part itself
@@ -217,7 +255,7 @@ class PartSearch:
         functions = domain_functions(self.polytope, frame)
         side, points = self.geometry.inside(functions, frame.lower + (frame.upper - frame.lower) * random)
         if side is Side.FULL:
-            return _Cell(functions, (), points, frame.lower, frame.upper)
+            return _Cell(functions, (), points, frame.lower, frame.upper, self.tree.add(-1, 0))
         self.count.flat = side is Side.EMPTY
         if side is Side.UNDECIDED:
             self._give_up(self.bound)
@@ -247,6 +285,7 @@ class PartSearch:
         parents: list[int] = []
         for index, cell in enumerate(cells):
             signs = np.where(self._known[depth] == 0, _stable(low[index], high[index]), self._known[depth])
+            signs = self._known[depth] if self.record else signs
             for child in self._split(depth, cell, z.take(np.array([index])), signs.astype(np.int8)):
                 following.append(child)
                 parents.append(index)
@@ -275,7 +314,7 @@ class PartSearch:
         pattern = {relu.name: on for relu, on in zip(self._relus, cell.pattern, strict=False)}
         units = _Units(form, first, ExactRows(self.network, self.frame, pattern), cell.points)
         lower, upper = cell.lower, cell.upper
-        if (signs == 0).sum() > 2 * len(lower):
+        if (signs == 0).sum() > 2 * len(lower) and not self.record:
             lower, upper, corners = self.geometry.extent()
             middle = cell.points.mean(axis=0)
             corners = corners + 0.02 * (middle - corners)
@@ -284,7 +323,7 @@ class PartSearch:
             )
             low, high = reach(form, lower[None], upper[None])
             signs = np.where(signs == 0, _stable(low[0], high[0]), signs).astype(np.int8)
-        stack = [_Node(cell.functions, signs, np.arange(len(units.points)))]
+        stack = [_Node(cell.functions, signs, np.arange(len(units.points)), cell.number)]
         while stack:
             node = stack.pop()
             if self.budget.exhausted():
@@ -301,7 +340,7 @@ class PartSearch:
                 stack += self._cut(node, crossing, units)
                 continue
             points = units.points[node.inside[:_MOST_POINTS]]
-            yield _Cell(node.functions, (*cell.pattern, units.positive(node)), points, lower, upper)
+            yield _Cell(node.functions, (*cell.pattern, units.positive(node)), points, lower, upper, node.number)
 
     def _settle(self, depth: int, node: _Node, units: _Units) -> tuple[_Node, IntArray]:
         """The node with the signs of units that keep one, and the units that change theirs."""
@@ -321,6 +360,7 @@ class PartSearch:
                 answer, point = self.geometry.positive(units.function(unit, side), base)
                 if answer is Side.EMPTY:
                     settled = -side
+                    self._note(node.number, units, unit, settled)
                 elif point is not None:
                     fresh = units.add(point)
                     inside.append(fresh)
@@ -339,7 +379,14 @@ class PartSearch:
         kept = np.array(inside)
         if len(functions) > len(node.functions):
             kept = kept[self.geometry.depth(units.points[kept]) > 0]
-        return _Node(tuple(functions), signs, kept), np.array(crossing, dtype=np.int64)
+        return _Node(tuple(functions), signs, kept, node.number), np.array(crossing, dtype=np.int64)
+
+    def _note(self, number: int, units: _Units, unit: int, sign: int) -> None:
+        """Record why a unit has a sign on a cell."""
+        if self.record:
+            reason = self.geometry.reason(units.function(unit, -sign))
+            self.tree.whole &= reason is not None
+            self.tree.facts.append((number, units.first + unit, sign, reason or {}))
 
     def _cut(self, node: _Node, crossing: IntArray, units: _Units) -> list[_Node]:
         """Both sides of the unit that halves the points best."""
@@ -347,6 +394,7 @@ class PartSearch:
         above, below = values > errors, values < -errors
         unit = int(np.argmax(np.minimum(above.sum(axis=0), below.sum(axis=0))))
         children = []
+        self.tree.unit[node.number] = units.first + int(crossing[unit])
         for sign, side in ((-1, below), (1, above)):
             signs = node.signs.copy()
             signs[crossing[unit]] = sign
@@ -354,7 +402,8 @@ class PartSearch:
             inside = node.inside[side[:, unit]]
             if not inside.size:
                 inside = units.exactly(node.inside, function)
-            children.append(_Node((*node.functions, function), signs, inside))
+            number = self.tree.add(node.number, int(sign > 0))
+            children.append(_Node((*node.functions, function), signs, inside, number))
         return children
 
     def _collect(self, cells: list[_Cell]) -> None:

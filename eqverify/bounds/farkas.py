@@ -25,10 +25,15 @@ def never_positive(target: Row, constraints: Sequence[Row]) -> bool:
 
 def largest(target: Row, constraints: Sequence[Row]) -> Fraction | None:
     """A proved upper bound of a function wherever all constraints are >= 0; None where these multipliers prove none."""
-    multipliers = _combination([-c for c in target[:-1]], [row[:-1] for row in constraints])
+    multipliers = combination(target, constraints)
     if multipliers is None or any(y < 0 for y in multipliers):
         return None
     return target[-1] + sum((y * row[-1] for y, row in zip(multipliers, constraints, strict=True)), Fraction(0))
+
+
+def combination(target: Row, constraints: Sequence[Row]) -> list[Fraction] | None:
+    """y of any signs with  sum_k y_k constraint_k = -target  in the coefficients of the inputs; None for none."""
+    return _combination([-c for c in target[:-1]], [row[:-1] for row in constraints])
 
 
 def value_at(row: Row, point: Sequence[float]) -> Fraction:

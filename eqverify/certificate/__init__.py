@@ -3,7 +3,26 @@
 The format is in specs/certificate.md.
 """
 
-from eqverify.certificate.build import CaseProof, Claim, Refutation, build_certificate, build_sat, build_unsat
+from eqverify.certificate.build import (
+    CaseProof,
+    Claim,
+    Compared,
+    Refutation,
+    build_certificate,
+    build_regions,
+    build_sat,
+    build_unsat,
+)
 from eqverify.certificate.trees import checkable_proofs
 
-__all__ = ["CaseProof", "Claim", "Refutation", "build_certificate", "build_sat", "build_unsat", "checkable_proofs"]
+__all__ = [
+    "CaseProof",
+    "Claim",
+    "Compared",
+    "Refutation",
+    "build_certificate",
+    "build_regions",
+    "build_sat",
+    "build_unsat",
+    "checkable_proofs",
+]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,10 @@ from eqverify.stability.proofs import (
     SplitProof,
     ZeroProof,
 )
-from eqverify.transform.unit_map import UnitMap
+from eqverify.transform.unit_map import Shown
+
+if TYPE_CHECKING:
+    from eqverify.approximate.search import CellTree
 
 FORMAT = 1
 SMALLEST = 1e-60
@@ -53,7 +56,7 @@ class Claim:
         digests: SHA-256 (hex) of the files ``network``, ``property`` and ``reduced``.
         layers: status and bounds of the original's units.
         evidence: per layer, (n,) 0 for kept units, else 1 derived, 2 dual, 3 tree, 4 solver.
-        unit_maps: by ReLU node of the reduced network, in order.
+        shown: by ReLU node of the reduced network, in order, what its units show.
         relations: about units of the original that are neither stable nor shown.
         epsilon: (output_size,).
         about: free text for readers, such as versions.
@@ -63,7 +66,7 @@ class Claim:
     digests: Mapping[str, str]
     layers: Sequence[LayerFacts]
     evidence: Sequence[IntArray]
-    unit_maps: Sequence[UnitMap]
+    shown: Sequence[Shown]
     relations: Sequence[Relation]
     epsilon: FloatArray
     about: Mapping[str, str]
@@ -114,8 +117,28 @@ class CaseProof:
     rows: Sequence[Sequence[int]]
 
 
-def build_unsat(files: Mapping[str, str], about: Mapping[str, str], cases: Sequence[CaseProof]) -> bytes:
-    """The bytes of a proof that no input satisfies a property: cases and disjuncts in the property's order."""
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """That what is claimed is about two networks as they are.
+
+    Attributes:
+        epsilons: for each output, the deviation that is allowed; None where equal largest outputs are asked for.
+    """
+
+    epsilons: Sequence[Fraction] | None
+
+
+def build_unsat(
+    files: Mapping[str, str], about: Mapping[str, str], cases: Sequence[CaseProof], pair: Compared | None = None
+) -> bytes:
+    """The bytes of a proof that no input satisfies a property: cases and disjuncts in the property's order.
+
+    Args:
+        files: the digests of the files, by what they are.
+        about: free text for readers.
+        cases: the steps for each case.
+        pair: where the claim is that two networks do not differ.
+    """
     writer = Writer()
 
     def steps(problem: Problem | None, proofs: Sequence[Proof], rows: Sequence[int] = ()) -> list[dict[str, Any]]:
@@ -130,13 +153,51 @@ def build_unsat(files: Mapping[str, str], about: Mapping[str, str], cases: Seque
         }
         for case in cases
     ]
-    return writer.bytes_with({**_opening("property-unsat", files, about), "cases": entries})
+    claim = "property-unsat" if pair is None else "pair-equivalent"
+    return writer.bytes_with({**_opening(claim, files, about), **_asked(pair), "cases": entries})
 
 
-def build_sat(files: Mapping[str, str], about: Mapping[str, str], case: int, inputs: Sequence[Fraction]) -> bytes:
-    """The bytes of a proof that an input of a case, numbered from 1, satisfies a property."""
-    head = {**_opening("property-sat", files, about), "case": case, "input": list(map(exact_text, inputs))}
-    return Writer().bytes_with(head)
+def build_sat(
+    files: Mapping[str, str],
+    about: Mapping[str, str],
+    case: int,
+    inputs: Sequence[Fraction],
+    pair: Compared | None = None,
+) -> bytes:
+    """The bytes of a proof that an input of a case, numbered from 1, satisfies a property, or shows a difference."""
+    head = _opening("property-sat" if pair is None else "pair-different", files, about)
+    return Writer().bytes_with({**head, **_asked(pair), "case": case, "input": list(map(exact_text, inputs))})
+
+
+def build_regions(
+    files: Mapping[str, str], about: Mapping[str, str], parts: Sequence[tuple[FloatArray, CellTree | None]]
+) -> bytes:
+    """The bytes of a proof of how many linear regions there are: a point in each, and why there are no others.
+
+    Args:
+        files, about: as for `build_unsat`.
+        parts: for each part of the property's inputs (regions, inputs) points, and the tree of the search, or None.
+    """
+    writer = Writer()
+    entries = [{"points": writer.array(points), "tree": _cells(writer, tree)} for points, tree in parts]
+    return writer.bytes_with({**_opening("regions", files, about), "parts": entries})
+
+
+def _cells(writer: Writer, tree: CellTree | None) -> dict[str, Any] | None:
+    if tree is None:
+        return None
+    facts = [
+        [cell, unit, sign, list(reason), [exact_text(y) for y in reason.values()]]
+        for cell, unit, sign, reason in tree.facts
+    ]
+    arrays = {key: writer.array(np.array(getattr(tree, key)), "i4") for key in ("parent", "side", "unit")}
+    return {**arrays, "facts": facts}
+
+
+def _asked(pair: Compared | None) -> dict[str, Any]:
+    if pair is None:
+        return {}
+    return {"epsilon": None if pair.epsilons is None else list(map(exact_text, pair.epsilons))}
 
 
 def _opening(claim: str, files: Mapping[str, str], about: Mapping[str, str]) -> dict[str, Any]:
@@ -183,11 +244,11 @@ class _Builder:
                 for layer, evidence, mask in zip(claim.layers, claim.evidence, stable, strict=True)
             ],
             "relations": self._relations(claim.relations),
-            "map": [self._unit_map(unit_map) for unit_map in claim.unit_maps],
+            "map": [self._map(shown) for shown in claim.shown],
         }
 
-    def _unit_map(self, unit_map: UnitMap) -> dict[str, Any]:
-        pairs = [(self.relus[name], unit) for name, unit in unit_map.pairs()] + [(-1, 0)] * len(unit_map.carriers)
+    def _map(self, shown: Shown) -> dict[str, Any]:
+        pairs = [(-1, 0) if one is None else (self.relus[one[0]], one[1]) for one in shown]
         layers, units = np.array(pairs).reshape(-1, 2).T
         return {"layers": self.writer.array(layers, "i4"), "units": self.writer.array(units, "i4")}
 

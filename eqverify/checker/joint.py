@@ -1,4 +1,4 @@
-"""Several networks as one (specs/certificate.md, K-16): side by side, the inputs that a case equates made one."""
+"""Several networks as one (specs/certificate.md): side by side, equated inputs made one (K-16), or all (K-17)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from eqverify.arrays import IntArray
-from eqverify.domain import Box, Case, HalfSpace, Polytope
+from eqverify.domain import Box, Case, Conjunction, HalfSpace, Polytope, Specification
 from eqverify.network import Affine, Network, Node, Port, Relu, Selection, Term
 
 _SHARED = "\0x"
@@ -32,6 +32,43 @@ def side_by_side(networks: Sequence[Network]) -> Network:
                 terms = tuple(Term(prefix + term.source, term.map) for term in node.terms)
                 nodes.append(Affine(prefix + node.name, terms, node.bias))
     return Network(tuple(inputs), tuple(nodes), tuple(outputs))
+
+
+def compared(
+    first: Network, second: Network, specification: Specification, epsilons: Sequence[Fraction] | None
+) -> tuple[Network, Specification]:
+    """Both networks over the same inputs, and a property that an input satisfies just where they differ (K-17).
+
+    Args:
+        first, second: networks with as many inputs and outputs as the property says.
+        specification: whose inputs count; its conditions do not.
+        epsilons: for each output, the deviation that is allowed; None where equal largest outputs are asked for.
+    """
+    whole = side_by_side([first, second])
+    network = _reading(whole, np.tile(np.arange(first.input_size), 2), first.input_size)
+    count = first.output_size
+    unsafe = _other_tops(count) if epsilons is None else _apart(epsilons)
+    return network, replace(specification, cases=tuple(replace(case, unsafe=unsafe) for case in specification.cases))
+
+
+def _apart(epsilons: Sequence[Fraction]) -> tuple[Conjunction, ...]:
+    """For each output k,  f_k - g_k > eps_k,  then  g_k - f_k > eps_k."""
+    one, count = Fraction(1), len(epsilons)
+    rows = [({k: -sign, count + k: sign}, -most) for k, most in enumerate(epsilons) for sign in (one, -one)]
+    return tuple((HalfSpace({}, outputs, bound, strict=True),) for outputs, bound in rows)
+
+
+def _other_tops(count: int) -> tuple[Conjunction, ...]:
+    """For each pair i, j of outputs: i is largest for f, j for g, and neither is tied with the other."""
+
+    def ahead(winner: int, other: int, start: int) -> Conjunction:
+        return tuple(
+            HalfSpace({}, {start + k: Fraction(1), start + winner: Fraction(-1)}, Fraction(0), k == other)
+            for k in range(count)
+            if k != winner
+        )
+
+    return tuple(ahead(i, j, 0) + ahead(j, i, count) for i in range(count) for j in range(count) if i != j)
 
 
 def shared(network: Network, case: Case) -> tuple[Network, Case] | None:

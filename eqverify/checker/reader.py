@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, NoReturn
 
 import numpy as np
@@ -27,6 +29,9 @@ SMALLEST = 1e-60
 
 _MOST_UNPACKED = 1 << 31
 """Bytes of a file that digests are of."""
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,4})?|-?[0-9]+/[0-9]+")
+_DIGITS = 4_000
 
 _TYPES = {"f8": "<f8", "f4": "<f4", "i4": "<i4", "i1": "|i1"}
 
@@ -139,6 +144,26 @@ class Reader:
         if (array < low).any():
             reject("negative", "a number is negative that must not be")
         return array.astype(np.float64)
+
+    def table(self, entry: object, key: str, columns: int) -> FloatArray:
+        """An array (k, columns) of floats, for any k, all finite."""
+        array = self._array(entry, key, "f", (None, columns))
+        if not np.isfinite(array).all():
+            reject("not-finite", "a number is infinite")
+        return array.astype(np.float64)
+
+    def rationals(self, entry: object, key: str | int, count: int) -> list[Fraction]:
+        """Numbers that are written as decimals or as p/q."""
+        texts = self.items(entry, key)
+        if len(texts) != count:
+            reject("shape", f"{count} numbers are expected", len(texts))
+        for text in texts:
+            if not isinstance(text, str) or len(text) > _DIGITS or not _NUMBER.fullmatch(text):
+                reject("number", "a number is written as a decimal or as p/q", str(text)[:40])
+        try:
+            return [Fraction(text) for text in texts]
+        except (ZeroDivisionError, ValueError):
+            reject("number", "a number is written as a decimal or as p/q")
 
     def _array(self, entry: object, key: str | int, kind: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
         array = self.arrays[self.integer(entry, key, 0, len(self.arrays) - 1)]

@@ -10,26 +10,31 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, IntArray
 from eqverify.checker.deviation import deviations
-from eqverify.checker.joint import side_by_side
+from eqverify.checker.joint import compared, side_by_side
 from eqverify.checker.numbers import Exact, Floats
 from eqverify.checker.reader import Reader, reject
 from eqverify.checker.region import Interval
+from eqverify.checker.regions import count_regions
 from eqverify.checker.relaxed import require_relaxed
 from eqverify.checker.replay import Replay
 from eqverify.checker.whole import assumed, no_input, one_input
 from eqverify.domain import Case, Domain, Specification
-from eqverify.errors import EmptySetError, EqverifyError, Place, RejectedError, UsageError
-from eqverify.frontend.onnx import parse_network, unpacked
+from eqverify.errors import EmptySetError, EqverifyError, InputError, Place, RejectedError, UsageError
+from eqverify.frontend.onnx import keeps_order, parse_front, parse_network, unpacked
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.frontend.vnnlib.reader import decode
-from eqverify.network import Network, Relu
+from eqverify.network import Network, Port, Relu
 from eqverify.network.normalise import normalised
+from eqverify.numerals import exact_text, round_up
 from eqverify.reading import Reading
 
 Arithmetic = Literal["float", "exact"]
 
 WHOLE = {"property-unsat": no_input, "property-sat": one_input}
 """Claims about a whole property, and what establishes them."""
+
+PAIR = {"pair-equivalent": no_input, "pair-different": one_input}
+"""Claims about two networks on a property's inputs (K-17)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class Verdict:
         exit_status: 0 verified, 1 rejected, 4 refused because it would take too long.
         case: number of the case, from 1, for claims about a disjunct.
         disjunct: number of the disjunct within it, from 1.
+        asked: of two networks that are compared as they are, what they are equivalent or different in: `eps=...` for
+            all outputs, or for each in turn; or `top-1`.  Of linear regions, how many there are.
         relaxed: whether the property that was written for the reduced network was seen to follow (K-15).
         kernel: what checked it: ``python``, this package, or ``coq``, the checker of specs/coq.
         readings: how far each model was compared with onnxruntime, where the caller did that.
@@ -65,6 +72,7 @@ class Verdict:
     exit_status: int = 0
     case: int | None = None
     disjunct: int | None = None
+    asked: str = ""
     relaxed: bool = False
     kernel: str = "python"
     readings: tuple[Reading, ...] = ()
@@ -78,6 +86,7 @@ class Verdict:
             "epsilons": list(self.epsilons),
             "case": self.case,
             "disjunct": self.disjunct,
+            "asked": self.asked or None,
             "property_relaxed": self.relaxed,
             "solver_trusted": self.solver_trusted if self.verified else None,
             "code": self.code or None,
@@ -93,6 +102,9 @@ class Verdict:
         if self.claim in WHOLE:
             proved = "" if self.kernel == "python" else f" by the {self.kernel} kernel"
             return f"verified {self.claim.removeprefix('property-')}{proved}"
+        if self.asked:
+            found = f"verified {self.claim.removeprefix('pair-')} {self.asked}"
+            return f"{found}; the property of the reduced network follows" if self.relaxed else found
         if self.claim == "unsat":
             return f"verified unsat {place} solver-trusted units: {self.solver_trusted}"
         claim = f"equisatisfiable with signs, {place}" if self.claim == "equisatisfiable" else self.claim
@@ -124,23 +136,28 @@ def check_bytes(
     """
     numbers = _numbers(arithmetic)
     try:
-        original, specification = normalised(_model(network)), lower(parse_query(decode(query)))
-        reader, files = Reader(certificate, original), {"network": network, "property": query}
+        files = {"network": network, "property": query}
+        specification = _specification(query)
+        if specification is None:
+            return _nothing(certificate, files if reduced is None else {**files, "reduced": reduced})
+        original = _model(network, specification if reduced is None else None)
+        reader = Reader(certificate, original)
         if len(specification.networks) != 1 or specification.domain.size != original.input_size:
             raise RejectedError("check/arity", "the property is about another network")
         if reduced is None:
+            if relaxed is not None:
+                reject("claim", "no claim that a property follows from")
             reader.compare(files)
-            claim = reader.field(reader.head, "claim")
-            if isinstance(claim, str) and claim in WHOLE:
-                _require_outputs(original, specification)
-                WHOLE[claim](original, specification, numbers, reader)
-                return Verdict(True, claim)
-            return refuted(original, specification, numbers, reader)
-        written = _model(reduced)
+            return _alone(network, original, specification, numbers, reader)
+        written = parse_network(unpacked(reduced))
         shapes = [[[port.size for port in ports] for ports in (n.inputs, n.outputs)] for n in (original, written)]
         if shapes[0] != shapes[1]:
             raise RejectedError("check/arity", "networks have other numbers of inputs or outputs")
         reader.compare({**files, "reduced": reduced})
+        claim = reader.field(reader.head, "claim")
+        if isinstance(claim, str) and claim in PAIR:
+            verdict = _paired(original, normalised(written), specification, numbers, reader)
+            return verdict if relaxed is None else _with_property(verdict, specification, relaxed)
         replay = _begin(original, specification, numbers, reader)
         boxes = reader.field(reader.head, "domain")
         for key, bound in (("lower", replay.domain.lower), ("upper", replay.domain.upper)):
@@ -167,10 +184,11 @@ def check_several(
     """
     numbers = _numbers(arithmetic)
     try:
-        specification, models = (
-            lower(parse_query(decode(query))),
-            {name: normalised(_model(data)) for name, data in networks.items()},
-        )
+        files = {"property": query, **{f"network {name}": data for name, data in networks.items()}}
+        specification = _specification(query)
+        if specification is None:
+            return _nothing(proof, files)
+        models = {name: _model(data) for name, data in networks.items()}
         chosen: dict[str, Network] = {}
         for declared in specification.networks:
             same = models.pop(declared.name, None) or chosen.get(declared.equal_to or "")
@@ -182,7 +200,7 @@ def check_several(
             raise RejectedError("check/arity", "the property is about other networks", value=", ".join(models))
         whole = side_by_side(list(chosen.values()))
         reader = Reader(proof, whole)
-        reader.compare({"property": query, **{f"network {name}": data for name, data in networks.items()}})
+        reader.compare(files)
         claim = reader.field(reader.head, "claim")
         if not isinstance(claim, str) or claim not in WHOLE:
             reject("claim", "not a claim about several networks", str(claim)[:40])
@@ -204,9 +222,43 @@ def rejected(error: EqverifyError) -> Verdict:
     return Verdict(False, code=error.code, reason=reason, exit_status=4 if error.exit_status == 4 else 1)
 
 
+def _alone(data: bytes, network: Network, specification: Specification, numbers: Floats, reader: Reader) -> Verdict:
+    """What is claimed of one network and a property, where there is no other network."""
+    claim = reader.field(reader.head, "claim")
+    if claim == "regions":
+        stored = parse_network(unpacked(data))
+        return Verdict(True, claim, asked=count_regions(stored, specification, reader.about(stored)))
+    if isinstance(claim, str) and claim in WHOLE:
+        _require_outputs(network, specification)
+        WHOLE[claim](network, specification, numbers, reader)
+        return Verdict(True, claim)
+    return refuted(network, specification, numbers, reader)
+
+
+def _paired(first: Network, second: Network, specification: Specification, numbers: Floats, reader: Reader) -> Verdict:
+    """Two networks that are compared as they are (K-17)."""
+    claim, count = reader.field(reader.head, "claim"), first.output_size
+    exact = None
+    if reader.field(reader.head, "epsilon") is not None:
+        exact = reader.rationals(reader.head, "epsilon", count)
+        if any(value < 0 for value in exact):
+            reject("negative", "a number is negative that must not be")
+    if claim == "pair-different" or first.digest != second.digest:
+        PAIR[claim](*compared(first, second, specification, exact), numbers, reader)
+    if exact is None:
+        return Verdict(True, claim, asked="top-1")
+    told = exact[:1] if len(set(exact)) == 1 else exact
+    asked, most = f"eps={','.join(map(exact_text, told))}", tuple(map(round_up, exact))
+    if claim == "pair-different":
+        return Verdict(True, claim, asked=asked)
+    return Verdict(True, claim, max(most, default=0.0), most, asked=asked)
+
+
 def _with_property(verdict: Verdict, specification: Specification, relaxed: bytes) -> Verdict:
     """The verdict, if the property that was written follows."""
     cases = specification.cases
+    if not verdict.epsilons:
+        reject("claim", "no claim that a property follows from", verdict.claim)
     if verdict.case is not None and verdict.disjunct is not None:
         case = cases[verdict.case - 1]
         cases = (replace(case, unsafe=(case.unsafe[verdict.disjunct - 1],)),)
@@ -214,8 +266,33 @@ def _with_property(verdict: Verdict, specification: Specification, relaxed: byte
     return replace(verdict, relaxed=True)
 
 
-def _model(data: bytes) -> Network:
-    return parse_network(unpacked(data))
+def _specification(query: bytes) -> Specification | None:
+    """What a property says; None where it allows no input at all."""
+    try:
+        return lower(parse_query(decode(query)))
+    except InputError as error:
+        if error.code != "domain/empty":
+            raise
+        return None
+
+
+def _nothing(proof: bytes, files: Mapping[str, bytes]) -> Verdict:
+    """That no input satisfies a property which allows none: the reader has seen that."""
+    port = Port("x", (1,), "float32", "x")  # of a network that nothing is read about
+    reader, claim = Reader(proof, Network((port,), (), (port,))), "property-unsat"
+    reader.compare(files)
+    if reader.field(reader.head, "claim") != claim or reader.items(reader.head, "cases"):
+        reject("cases", "the property allows no input: it has no cases")
+    return Verdict(True, claim)
+
+
+def _model(data: bytes, specification: Specification | None = None) -> Network:
+    """The network of a file; what its last Softmax reads, where a property only compares outputs (K-18)."""
+    front = parse_front(unpacked(data))
+    if front.tail is None:
+        return front.network
+    ordered = specification is not None and all(case.compares_outputs for case in specification.cases)
+    return front.network if ordered and keeps_order(front) else parse_network(unpacked(data))
 
 
 def conclude(replay: Replay, reader: Reader, reduced: Network) -> Verdict:

@@ -5,7 +5,6 @@ The cases and their disjuncts are those of the property, which is read here; a f
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 
 import numpy as np
@@ -24,8 +23,6 @@ from eqverify.numerals import round_down, round_up
 _ROWS, _SIGNS = "\0rows", "\0signs"
 """Names of the nodes behind the network; no node of a file can begin with the first character."""
 
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,4})?|-?[0-9]+/[0-9]+")
-_DIGITS = 4_000
 _PRODUCTS = 50_000_000
 """Of a network that is evaluated in rationals, at most."""
 
@@ -57,7 +54,7 @@ def no_input(network: Network, specification: Specification, numbers: Floats, re
 
 def _left(network: Network, case: Case, numbers: Floats, reader: Reader, entry: object) -> int | None:
     """The first disjunct of a case, from 0, that is not excluded."""
-    if not case.unsafe or (case.written is not None and case.written.has_empty_interval):
+    if not case.unsafe or (case.written is not None and case.written.excludes_itself()):
         return None
     try:
         replay, members = _begin(network, case, numbers)
@@ -122,9 +119,7 @@ def one_input(network: Network, specification: Specification, numbers: Floats, r
         LimitError: `check/exact-too-large`.
     """
     case = specification.cases[reader.integer(reader.head, "case", 1, len(specification.cases)) - 1]
-    x = [_number(text) for text in reader.items(reader.head, "input")]
-    if len(x) != network.input_size:
-        reject("shape", "not one number per input", len(x))
+    x = reader.rationals(reader.head, "input", network.input_size)
     box = case.polytope.box
     inside = all(
         Fraction(low) <= v <= Fraction(high)
@@ -135,21 +130,21 @@ def one_input(network: Network, specification: Specification, numbers: Floats, r
         raise RejectedError("check/not-in-domain", "the input does not satisfy the property's constraints on inputs")
     if numbers.unit and _shown(network, case, numbers, x):
         return
-    products = sum(t.map.shape[0] * t.map.fan_in for n in network.nodes if isinstance(n, Affine) for t in n.terms)
-    if products > _PRODUCTS:
-        raise LimitError("check/exact-too-large", "exact arithmetic would take too long", value=products)
+    require_work(network)
     y = outputs_exact(network, x)
     if not any(all(row.holds(x, y) for row in rows) for rows in case.unsafe):
         raise RejectedError("check/not-satisfied", "the outputs at the input do not satisfy the property's condition")
 
 
-def _number(text: object) -> Fraction:
-    if not isinstance(text, str) or len(text) > _DIGITS or not _NUMBER.fullmatch(text):
-        reject("number", "a number is written as a decimal or as p/q", str(text)[:40])
-    try:
-        return Fraction(text)
-    except (ZeroDivisionError, ValueError):
-        reject("number", "a number is written as a decimal or as p/q", text[:40])
+def require_work(network: Network, times: int = 1) -> None:
+    """Raise where evaluating a network in rationals so many times would take too long.
+
+    Raises:
+        LimitError: `check/exact-too-large`.
+    """
+    if network.products * times > _PRODUCTS:
+        value = network.products * times
+        raise LimitError("check/exact-too-large", "exact arithmetic would take too long", value=value)
 
 
 def _shown(network: Network, case: Case, numbers: Floats, x: list[Fraction]) -> bool:

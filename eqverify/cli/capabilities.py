@@ -8,7 +8,8 @@ def capability(name: str) -> list[str]:
 
     Element types: the analysis is one of real arithmetic, which the standard calls ``real``.  Theories: no hidden
     nodes; several inputs and outputs; any number of networks, whatever they are declared to have in common, which
-    nothing rests on; comparisons of several nodes; linear constraints.
+    nothing rests on; comparisons of several nodes; linear constraints.  Proofs of ``unsat``: those that
+    `eqverify check` verifies (``verify --proof``), of every kind of property that is decided over the reals.
     """
     from eqverify.frontend.onnx import operator_table, opset_range
 
@@ -24,6 +25,6 @@ def capability(name: str) -> list[str]:
         "arithmetic_complexity_theories": ["BND", "OUTC", "LIN"],
         "optimised_disjunctive_reasoning": ["false"],
         "serialise_assignments": ["true"],
-        "unsat_proofs": ["false"],
+        "unsat_proofs": ["true"],
     }
     return lines[name]

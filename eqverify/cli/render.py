@@ -241,6 +241,8 @@ def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
     proved = f"all, as {found.evidence} says" if found.trusted else "proved"
     bounds = proved if found.complete else f"at least; at most {found.upper:,}"
     pairs: list[tuple[str, object]] = [("regions", f"{count}   {bounds}")]
+    if result.proved:
+        pairs.append(("proof", f"{result.proved}, as the checker says"))
     if result.problem.tail is not None:
         operators = ", ".join(dict.fromkeys(result.problem.tail.operators))
         pairs.append(("opaque", f"{operators}: counted is what lies before these, not the whole network"))

@@ -47,6 +47,8 @@ class Verification:
             boxes of a split they are nearer.
         claimed: disjuncts of which a solver says that they are unsat, and nothing else does; 0 for `sat`.
         proof: of the verdict, if it was asked for and there is one: the bytes of a file that the checker verifies.
+        means: for `unsat`, what arithmetic did where `evidence` says ``bounds``: ``bounds`` of whole boxes,
+            ``splitting of inputs``, ``branching`` (on signs of units, perhaps on inputs too), ``exact arithmetic``.
     """
 
     verdict: Verdict
@@ -63,6 +65,7 @@ class Verification:
     semantics: Semantics = "real"
     run_error: float | None = None
     proof: bytes | None = None
+    means: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Verification: {self.verdict}{f' by {self.backend}' if self.backend else ''}>"
@@ -75,6 +78,7 @@ class Verification:
             "run_error": self.run_error,
             "backend": self.backend,
             "evidence": list(self.evidence),
+            "means": list(self.means),
             "reason": self.reason,
             "claimed": self.claimed,
             "proof_bytes": None if self.proof is None else len(self.proof),

@@ -13,7 +13,7 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.budget import Budget
 from eqverify.certificate import CaseProof
-from eqverify.deciding.proving import Search
+from eqverify.deciding.proving import no_steps, recorded
 from eqverify.deciding.settling import settle_case
 from eqverify.domain import Box, Case, Domain, Polytope, Specification
 from eqverify.equivalence.options import EquivalenceOptions
@@ -25,10 +25,8 @@ from eqverify.equivalence.witness import Confirm, WitnessSearch
 from eqverify.errors import Place, UsageError
 from eqverify.network import Network, outputs_exact
 from eqverify.options import keywords_of
-from eqverify.problem import domain_problem
 from eqverify.progress import Progress
 from eqverify.reading import Reading
-from eqverify.stability.options import StabilityOptions
 
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
@@ -156,8 +154,7 @@ def _with_proof(
     whole, proof = (side_by_side(networks), specification, files), None
     if found.answer == "sat":
         x = [value for signature in specification.networks for value in found.inputs[signature.name]]
-        allowed = [number for number, case in enumerate(specification.cases) if _allows(case, x)]
-        proofs = (certify_input(*whole, number, x) for number in allowed)
+        proofs = (certify_input(*whole, number, x) for number in range(len(specification.cases)))
         proof = next((one for one in proofs if one is not None), None)
     else:
         cases = _recorded(specification, networks, budget, options, progress)
@@ -168,11 +165,6 @@ def _with_proof(
             return replace(found, evidence=f"{found.evidence}, no proof")
         return PairAnswer("unknown", {}, {}, reason=f"{found.answer}, but no proof was found that the checker verifies")
     return replace(found, proof=proof)
-
-
-def _allows(case: Case, x: Sequence[Fraction]) -> bool:
-    """Whether an input is one of a case as it is written."""
-    return case.polytope.rows_hold(x) and (case.written is None or case.written.holds(x))
 
 
 def _recorded(
@@ -186,23 +178,15 @@ def _recorded(
     proofs: list[CaseProof] = []
     for number, case in enumerate(specification.cases):
         for told in shared_cases(replace(specification, cases=(case,))):
-            f, g = _over_shared(told, networks)
-            problem = domain_problem(product_network(f, g), Domain((told.part,)))
-            own = replace(problem.specification, cases=(Case(told.part, told.goals.exact),))
-            stability = StabilityOptions(unit_time_limit=1.0, seed=options.seed, workers=1)
-            search = Search(replace(problem, specification=own), {0: _deaf}, stability, progress)
-            found = search.cases(budget.share(len(specification.cases) - number))
+            asked = Case(told.part, told.goals.exact)
+            share = budget.share(len(specification.cases) - number)
+            found = recorded(product_network(*_over_shared(told, networks)), (asked,), share, options.seed, progress)
             if found is None:
                 return None
             proofs += found
         if len(proofs) == number:  # its equations have no solution
-            proofs.append(CaseProof((), None, [(None, ())] * len(case.unsafe), [()] * len(case.unsafe)))
+            proofs.append(no_steps(case))
     return proofs
-
-
-def _deaf(_: FloatArray) -> bool:
-    """Inputs were looked for before."""
-    return False
 
 
 def _settled(

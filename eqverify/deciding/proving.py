@@ -11,17 +11,44 @@ from eqverify.arrays import FloatArray
 from eqverify.budget import Budget
 from eqverify.certificate import CaseProof
 from eqverify.deciding.splitting import SPLIT_INPUTS
-from eqverify.domain import Case, row_numbers
-from eqverify.problem import Problem
+from eqverify.domain import Case, Domain, row_numbers
+from eqverify.network import Network
+from eqverify.problem import Problem, domain_problem
 from eqverify.progress import Progress
 from eqverify.stability.disjuncts import SHARED_SHARE, prove_directed, share_proof
 from eqverify.stability.joint_disjuncts import SharedProof
 from eqverify.stability.options import StabilityOptions
-from eqverify.stability.proofs import Proof
+from eqverify.stability.proofs import BranchProof, CoverProof, Proof, RowProof, SplitProof
 
 Steps = tuple[Problem | None, Sequence[Proof]]
 
 _LEAST = 0.01
+
+
+def recorded(
+    network: Network, cases: Sequence[Case], budget: Budget, seed: int, progress: Progress
+) -> list[CaseProof] | None:
+    """The steps for each case of a network's inputs, where inputs were looked for before; None where one is open."""
+    problem = domain_problem(network, Domain(tuple(case.polytope for case in cases)))
+    own = replace(problem, specification=replace(problem.specification, cases=tuple(cases)))
+    options = StabilityOptions(unit_time_limit=1.0, seed=seed, workers=1)
+    return Search(own, dict.fromkeys(range(len(cases)), _deaf), options, progress).cases(budget)
+
+
+def _deaf(_: FloatArray) -> bool:
+    return False
+
+
+def means_of(cases: Sequence[CaseProof]) -> list[str]:
+    """What the steps of a proof do beside bounding whole boxes."""
+    steps = [step for case in cases for step in (*case.shared, *(one for _, own in case.disjuncts for one in own))]
+    kinds = {"splitting of inputs": (CoverProof, SplitProof), "branching": (BranchProof, RowProof)}
+    return [how for how, types in kinds.items() if any(isinstance(step, types) for step in steps)]
+
+
+def no_steps(case: Case) -> CaseProof:
+    """Of a case that the checker sees to have no input."""
+    return CaseProof((), None, [(None, ())] * len(case.unsafe), [()] * len(case.unsafe))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +82,8 @@ class Search:
         every = list(range(len(case.unsafe)))
         if not every:
             return CaseProof((), None, (), ())
+        if number not in self.replays and case.written is not None and case.written.excludes_itself():
+            return no_steps(case)
         if number not in self.replays:
             found = self._singly(number, case, every, budget, None)
             return None if found is None else CaseProof((), None, list(found.values()), row_numbers(case.unsafe))

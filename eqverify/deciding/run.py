@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from eqverify.search.sign_tree import Guide
     from eqverify.stability.disjuncts import Directed
 
-_BOUNDS = "bounds"
+_BOUNDS, _SPLITTING, _BRANCHING = "bounds", "splitting of inputs", "branching"
 _SCIP = "scip"
 
 _ATTACK_SHARE = 0.02
@@ -122,6 +122,7 @@ class VerifyRun:
         backend = options.backend
         self.backend = make_backend(backend, self.trust) if isinstance(backend, str) else backend
         self.evidence: dict[str, None] = {}
+        self.means: dict[str, None] = {}
         self.largest: int | None = None
         self.layers: tuple[LayerRow, ...] = ()
         self.reasons: list[str] = []
@@ -186,7 +187,7 @@ class VerifyRun:
         if self.reduction and not (self.runs or self.options.proof):
             cases = left_open(problem.network, cases, stop)
         if len(cases) < len(problem.cases):
-            self.evidence[_BOUNDS] = None
+            self._closed(_BOUNDS)
         try:
             self.sides = [CaseContext(problem, case, data, self.runs, self.options.exactly) for case in cases]
         except InputError as error:  # numbers beyond the range of floats
@@ -200,7 +201,7 @@ class VerifyRun:
 
     def _proved_all(self) -> bool:
         """Whether a recorded search shows that no input satisfies the property, and the checker agrees."""
-        from eqverify.deciding.proving import Search
+        from eqverify.deciding.proving import Search, means_of
         from eqverify.reduction.certifying import certify_no_input
 
         cases = self.problem.cases
@@ -209,6 +210,10 @@ class VerifyRun:
         options = StabilityOptions(unit_time_limit=1.0, seed=self.options.seed, workers=self.options.workers or 1)
         found = Search(self.problem, replays, options, self.progress).cases(budget)
         self.proof = None if found is None else certify_no_input(*self._about, found)
+        if found is not None and self.proof is not None:
+            self.evidence, self.means = {}, {}
+            for how in means_of(found) or [_BOUNDS]:
+                self._closed(how)
         return self.proof is not None
 
     @property
@@ -235,7 +240,7 @@ class VerifyRun:
         positive = positive_rows(network, output_bounds(network, side.case.polytope.box))
         numbers = np.flatnonzero(~(side.members & positive).any(axis=1)).tolist()
         if len(numbers) < len(side.members):
-            self.evidence[_BOUNDS] = None
+            self._closed(_BOUNDS)
         return numbers
 
     def _attack(self, side: CaseContext, numbers: list[int]) -> bool:
@@ -263,7 +268,7 @@ class VerifyRun:
         if found == "open" and side.near[number].margin:
             found = settle_end(side, number, self.budget.part(_EXACT_SHARE))
         if found == "unsat":
-            self.evidence["bounds"] = None
+            self._closed("exact arithmetic")
         elif found in REASONS:
             self.reasons.append(REASONS[found])
             self.unsettled = True
@@ -290,7 +295,7 @@ class VerifyRun:
         share = _RUN_SHARE if self.runs else _SPLIT_SHARE if narrow else _SIGN_SHARE
         proved = split_question(question, side.replayer, self.budget.part(share), slack=slack).proved
         if proved:
-            self.evidence[_BOUNDS] = None
+            self._closed(_SPLITTING if narrow else _BRANCHING)
         return proved
 
     def _reduced(self, chosen: list[tuple[CaseContext, int]]) -> list[OpenDisjunct]:
@@ -331,7 +336,7 @@ class VerifyRun:
             if proof.point is not None and side.replayer(proof.point[None]):
                 break
             if proof.status == "unsat" and proof.evidence != Evidence.SOLVER:
-                self.evidence[_BOUNDS] = None
+                self._closed(_BRANCHING if proof.evidence == Evidence.TREE else _BOUNDS)
             elif proof.status == "unsat" and believes:
                 self._accept(_SCIP, 1)
             elif proof.facts is None:
@@ -378,10 +383,12 @@ class VerifyRun:
             bounds = output_bounds(question.network, question.box, question.known.bounds)
         except ContradictionError:  # one of two proofs is wrong, perhaps the solver's
             return False
-        proved = bool(positive_rows(question.network, bounds).any())
-        proved = proved or branch_question(question, bounds, part.side.replayer, budget).proved
+        if positive_rows(question.network, bounds).any():
+            self._derived(part, _BOUNDS)
+            return True
+        proved = branch_question(question, bounds, part.side.replayer, budget).proved
         if proved:
-            self._derived(part)
+            self._derived(part, _BRANCHING)
         return proved
 
     def _question(self, part: OpenDisjunct) -> Question:
@@ -440,7 +447,7 @@ class VerifyRun:
     def _take_together(self, parts: list[OpenDisjunct], reply: Reply, seconds: float) -> None:
         """Take `unsat` about all disjuncts of a case at once, which took some seconds."""
         if reply.derived:
-            self.evidence[_BOUNDS] = None
+            self._closed(_BRANCHING)
             return
         if trusted(reply, self.trust):
             self._accept(claimant(reply), len(parts))
@@ -516,16 +523,22 @@ class VerifyRun:
         if reply.verdict != "unsat" or met:
             return reply
         if reply.derived:
-            self._derived(part)
+            self._derived(part, _BRANCHING)
         elif trusted(reply, self.trust):
             self._accept(claimant(reply), 1, part.basis)
         else:
             self._doubt(part, reply, start - self.budget.left, alone=alone)
         return reply
 
-    def _derived(self, part: OpenDisjunct) -> None:
-        """Note that arithmetic shows a part to be unsat, given what its question rests on."""
-        self.evidence.update(dict.fromkeys(filter(None, (_BOUNDS, part.basis))))
+    def _closed(self, how: str) -> None:
+        """Note that arithmetic shows a part to be unsat, and how."""
+        self.evidence[_BOUNDS] = None
+        self.means[how] = None
+
+    def _derived(self, part: OpenDisjunct, how: str) -> None:
+        """The same, given what the part's question rests on."""
+        self._closed(how)
+        self.evidence.update(dict.fromkeys(filter(None, (part.basis,))))
 
     def _accept(self, name: str, disjuncts: int, basis: str = "") -> None:
         """Take the word of a solver that is trusted for some disjuncts."""
@@ -552,7 +565,7 @@ class VerifyRun:
         if reply.verdict in ("sat", "unsat"):
             self.backend_name = reply.backend
         if reply.derived:
-            self._derived(part)
+            self._derived(part, _BRANCHING)
             self.claimed.remove(part)
             self._count()
 
@@ -607,6 +620,7 @@ class VerifyRun:
             self.options.semantics,
             self.run_error,
             self.proof,
+            tuple(self.means) if verdict == "unsat" else (),
         )
 
     def _with_proof(self, verdict: Verdict) -> Verdict:
@@ -623,6 +637,4 @@ class VerifyRun:
             else:
                 self.reasons.append(f"{verdict}, but no proof was found that the checker verifies")
                 verdict = "unknown"
-        elif verdict == "unsat":
-            self.evidence = {_BOUNDS: None}
         return verdict

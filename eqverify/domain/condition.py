@@ -58,6 +58,15 @@ class Case:
     unsafe: tuple[Conjunction, ...]
     written: Written | None = None
 
+    @property
+    def compares_outputs(self) -> bool:
+        """Whether all that the condition says of outputs is which of two is larger."""
+        return all(
+            len(row.outputs) == 2 and not sum(row.outputs.values()) and not row.inputs and not row.bound
+            for rows in self.unsafe
+            for row in rows
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Declaration:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import count
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from eqverify.numerals import Exact, round_down, round_up
 
 MAX_EMPTINESS_ENTRIES = 40_000
 """Inputs times rows up to which it is decided whether rows exclude each other."""
+
+_EMPTINESS_WORK = 2_000_000
+"""Steps times entries of the exact simplex after which that stays open."""
 
 
 def less(a: Exact, b: Exact) -> bool:
@@ -167,6 +171,11 @@ class Written:
             form = {number[i]: c for i, c in row.inputs.items()}
             simplex.at_most(simplex.add_row(form), row.bound, row.strict and not closed)
         return simplex.feasible() is False
+
+    def excludes_itself(self, *, closed: bool = False) -> bool:
+        """`is_empty`; False also where finding that takes more than so many steps, which are always the same."""
+        steps, most = count(), _EMPTINESS_WORK // (self.size * max(1, len(self.rows)))
+        return self.is_empty(lambda: next(steps) >= most, closed=closed)
 
     def _strict_inputs(self) -> set[int]:
         """The inputs with an end that is, or was before a tighter one, excluded."""

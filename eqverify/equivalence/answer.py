@@ -40,7 +40,8 @@ class Equivalence:
 
     Attributes:
         verdict: ``equivalent``, ``different`` or ``unknown``.
-        epsilons: per output, a proved bound on |f - g| over the domain; None where none is known, or for top-1.
+        epsilons: per output, a proved bound on |f - g| over the domain, that of `proof` if there is one; None where
+            none is known, or for top-1.
         asked: the epsilon that was asked about, one number or one per output; None for top-1.
         witness: an input where they differ, with the outputs there; None unless ``different``.
         deviation: the largest |f - g| seen at an input of the domain (in float64); None for top-1.
@@ -51,6 +52,7 @@ class Equivalence:
         readings: how far each network was compared with onnxruntime.
         semantics: what the answer and `epsilons` are about: the networks, or their float32 runs.
         run_error: for runs, by how much those of both may be off together.
+        proof: the bytes of a file that `eqverify check F PROPERTY G FILE` verifies, where one was asked for and found.
     """
 
     verdict: Verdict
@@ -64,6 +66,7 @@ class Equivalence:
     readings: tuple[Reading, ...] = ()
     semantics: Semantics = "real"
     run_error: float | None = None
+    proof: bytes | None = None
 
     def __repr__(self) -> str:
         within = "" if self.epsilon is None else f", eps {at_most(self.epsilon)}"
@@ -104,6 +107,7 @@ class Equivalence:
             "stages": dict(decision.seconds),
             "readings": [reading.as_dict() for reading in self.readings],
             "seconds": self.seconds,
+            "proof_bytes": None if self.proof is None else len(self.proof),
         }
 
 
@@ -132,11 +136,13 @@ class EquivalenceKeywords(DecideOptions):
         epsilon: the allowed deviation, finite and not negative, one number or one per output; not with `top1`.
         top1: whether to ask for an equal largest output instead: the networks differ where one output is largest for
             f, another for g, and each is strictly ahead of the other there.
+        proof: whether the answer is to have a proof: one that has none is unknown, unless somebody is trusted.
         progress: called with stage, done, total.
     """
 
     epsilon: Epsilon | None = None
     top1: bool = False
+    proof: bool = False
     progress: Progress = silent
 
 

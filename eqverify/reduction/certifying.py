@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eqverify.arrays import FloatArray
 from eqverify.bounds import Bounds, Interval
 from eqverify.certificate import (
     CaseProof,
     Claim,
+    Compared,
     Refutation,
     build_certificate,
+    build_regions,
     build_sat,
     build_unsat,
     checkable_proofs,
@@ -37,9 +40,10 @@ from eqverify.problem import Problem
 from eqverify.stability.disjuncts import Directed
 from eqverify.stability.facts import Evidence, Facts, LayerFacts, Status
 from eqverify.stability.proofs import DerivedProof, Proof, SolverClaim
-from eqverify.transform.unit_map import UnitMap
+from eqverify.transform.unit_map import Shown
 
 if TYPE_CHECKING:
+    from eqverify.approximate.search import CellTree
     from eqverify.checker import Verdict
     from eqverify.checker.numbers import Floats
     from eqverify.checker.reader import Reader
@@ -191,11 +195,11 @@ def require_files(problem: Problem) -> None:
         UsageError: `certificate/no-files`.
         InputError: `certificate/opaque`.
     """
-    if problem.tail is not None or problem.ordered:
+    if problem.tail is not None:
         raise InputError(
             "certificate/opaque",
             "no certificates are written for networks with operators that are not piecewise linear",
-            value="" if problem.tail is None else ", ".join(dict.fromkeys(problem.tail.operators)),
+            value=", ".join(dict.fromkeys(problem.tail.operators)),
         )
     if problem.files.keys() != {"network", "property"}:
         raise UsageError(
@@ -237,7 +241,7 @@ def certify(
     checked: Rechecked,
     data: bytes,
     network: Network,
-    unit_maps: Sequence[UnitMap],
+    shown: Sequence[Shown],
     relations: Sequence[Relation],
 ) -> Certified:
     """The certificate of a reduction, checked.
@@ -246,7 +250,7 @@ def certify(
         problem: the original.
         checked: its facts.
         data, network: the reduced file and what it holds.
-        unit_maps: by ReLU node of `network`.
+        shown: by ReLU node of `network`, what its units show.
         relations: about units of the original that went.
 
     Returns:
@@ -268,7 +272,7 @@ def certify(
     digests = {**problem.files, "reduced": hashlib.sha256(data).hexdigest()}
     about = {"eqverify": version(), "solver": checked.facts.solver}
     nothing = np.zeros(problem.network.output_size)
-    claim = Claim(digests, layers, evidence, unit_maps, relations, nothing, about, problem.disjunct)
+    claim = Claim(digests, layers, evidence, shown, relations, nothing, about, problem.disjunct)
 
     try:
         draft = Reader(build_certificate(problem, (), claim), problem.network)
@@ -361,6 +365,11 @@ def certify_no_input(
     return _seen(network, specification, build_unsat(files, {"eqverify": version()}, cases), no_input)
 
 
+def certify_empty(files: Mapping[str, str]) -> bytes:
+    """The proof that no input satisfies a property of which the reader says that it allows no input at all."""
+    return build_unsat(files, {"eqverify": version()}, ())
+
+
 def certify_input(
     network: Network, specification: Specification, files: Mapping[str, str], case: int, inputs: Sequence[Fraction]
 ) -> bytes | None:
@@ -372,6 +381,61 @@ def certify_input(
     from eqverify.checker.whole import one_input
 
     return _seen(network, specification, build_sat(files, {"eqverify": version()}, case + 1, inputs), one_input)
+
+
+def certify_pair(
+    networks: tuple[Network, Network],
+    specification: Specification,
+    files: Mapping[str, str],
+    pair: Compared,
+    found: list[CaseProof] | tuple[int, Sequence[Fraction]],
+) -> bytes | None:
+    """The proof that two networks do not differ on a property's inputs, or that they do, checked.
+
+    Args:
+        networks: f and g.
+        specification: whose inputs count.
+        files: the digests of ``network``, ``property`` and ``reduced``: f, the property and g.
+        pair: what a difference is.
+        found: the steps for each case, none where f and g are one network; or a case, from 0, and an input of it where
+            they differ.
+
+    Returns:
+        None where the checker does not see it.
+    """
+    from eqverify.checker.joint import compared
+    from eqverify.checker.whole import no_input, one_input
+
+    about, whole = {"eqverify": version()}, compared(*networks, specification, pair.epsilons)
+    if isinstance(found, tuple):
+        case, inputs = found
+        return _seen(*whole, build_sat(files, about, case + 1, inputs, pair), one_input)
+    data = build_unsat(files, about, found, pair)
+    return data if networks[0].digest == networks[1].digest else _seen(*whole, data, no_input)
+
+
+def certify_regions(problem: Problem, parts: Sequence[tuple[FloatArray, CellTree | None]]) -> tuple[bytes, str] | None:
+    """The proof of how many linear regions a network has, checked, and what the checker says: `12`, `at least 12`.
+
+    Args:
+        problem: read from files, its network unit by unit as it is stored.
+        parts: for each part of the property's inputs points in regions, and why there are no others.
+
+    Returns:
+        None where the checker does not see it: a point lies on a side of its region, or the network is too large.
+
+    Raises:
+        UsageError, InputError: as `require_files`.
+    """
+    from eqverify.checker.reader import Reader
+    from eqverify.checker.regions import count_regions
+
+    require_files(problem)
+    data = build_regions(problem.files, {"eqverify": version()}, parts)
+    try:
+        return data, count_regions(problem.network, problem.specification, Reader(data, problem.network))
+    except EqverifyError:
+        return None
 
 
 def _seen(

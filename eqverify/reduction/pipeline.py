@@ -132,9 +132,8 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
     if options.certificate and checked is not None:
         from eqverify.reduction.certifying import certify
 
-        certified = certify(
-            problem, checked, data, network, tuple(transformed.unit_maps.values()), transformed.relations
-        )
+        shown = [unit_map.units for unit_map in transformed.unit_maps.values()]
+        certified = certify(problem, checked, data, network, shown, transformed.relations)
         epsilons = np.array(certified.verdict.epsilons)
         clock.lap("claim")
     progress("check", 0, 1)

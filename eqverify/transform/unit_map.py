@@ -6,12 +6,16 @@ gives a large eps, not a wrong one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from eqverify.arrays import FloatArray, frozen
 from eqverify.normal_form.relation import Group
+
+Shown = Sequence[tuple[str, int] | None]
+"""For each unit of a ReLU node, (ReLU node, unit) of the original that it shows, None for a carrier."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +43,11 @@ class UnitMap:
     def size(self) -> int:
         """Number of units, carriers included."""
         return self.shown + len(self.carriers)
+
+    @property
+    def units(self) -> Shown:
+        """What each unit shows."""
+        return [*self.pairs(), *[None] * len(self.carriers)]
 
     def pairs(self) -> list[tuple[str, int]]:
         """(ReLU node, unit) of each unit shown, in order."""

@@ -7,12 +7,15 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+import onnx
 import pytest
 
 import eqverify as eq
+from eqverify.checker import check_bytes
 from eqverify.cli.main import run
 from eqverify.domain import Domain, HalfSpace
 from eqverify.errors import UsageError
+from eqverify.export.onnx import write_network
 from eqverify.export.vnnlib import format_specification
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.numerals import exact_text
@@ -172,6 +175,8 @@ def test_what_is_left_out_or_wrong_is_rejected(name, change, code):
 
 def test_a_proof_is_about_its_files():
     one = case("cover")
+    relaxed = check_bytes(one.network, one.query, None, one.proof, relaxed=one.query)
+    assert relaxed.code == "certificate/claim"  # there is no network that another property could be about
     assert lower_thresholds(one).check().code == "certificate/digest"
     assert one.check(query=one.query + b"\n").code == "certificate/digest"
 
@@ -222,7 +227,6 @@ IDENTITY = random_network(0, (1, 1), 0.0)
 
 def identity(end, sign, text, tmp_path, case=1):
     """What the checker says of an input of y = x in [0.1, 0.3], or with an end excluded, where y >= 0.3 or > 0.3."""
-    from eqverify.export.onnx import write_network
     from eqverify.testing.chains import chain_network
 
     network = chain_network([(np.array([[1.0]]), np.zeros(1))])
@@ -318,10 +322,102 @@ def test_proofs_are_about_files():
         eq.verify(query, network, proof=True, timeout=5, workers=1)
 
 
-def test_a_property_without_inputs_has_no_proof(tmp_path):
+HEAD = """
+(declare-const X_0 Real)
+(declare-const X_1 Real)
+(declare-const Y_0 Real)
+(declare-const Y_1 Real)
+(assert (and (>= X_0 -1.0) (<= X_0 1.0) (>= X_1 -1.0) (<= X_1 1.0)))
+"""
+SPECIAL = [
+    ("(assert (<= X_0 -2.0))", "unsat"),
+    ("(assert (> X_0 1.0))", "unsat"),
+    ("(assert (> X_0 X_1))(assert (<= X_0 X_1))", "unsat"),
+    ("(assert (>= X_0 (+ X_1 3.0)))(assert (>= Y_0 0.0))", "unsat"),
+    ("(assert (< Y_0 Y_0))", "unsat"),
+    ("(assert (or (and (< Y_0 Y_0)) (and (>= Y_1 100.0))))", "unsat"),
+    ("(assert (<= Y_0 Y_0))", "sat"),
+    ("", "sat"),
+]
+"""Properties without inputs, and conditions that hold everywhere or nowhere."""
+
+
+@pytest.mark.parametrize(("text", "verdict"), SPECIAL)
+def test_properties_without_inputs_and_constant_conditions_have_proofs(text, verdict, tmp_path):
+    model, query, proof = tmp_path / "net.onnx", tmp_path / "prop.vnnlib", tmp_path / "proof"
+    model.write_bytes(write_network(random_network(3, (2, 4, 2), 0.7), metadata={}, producer="test", dtype="float64"))
+    query.write_text(HEAD + text)
+    answer = eq.verify(query, model, proof=True, timeout=60, workers=1)
+    assert answer.verdict == verdict
+    proof.write_bytes(answer.proof)
+    for arithmetic in ("float", "exact"):
+        assert str(eq.check(model, query, None, proof, arithmetic=arithmetic)) == f"verified {verdict}"
+
+
+def test_that_there_is_no_input_is_seen_in_the_property_itself():
+    """A proof without cases is one only for a property that allows no input, by name and by its digests."""
+    one = case("bounds")
+    nothing = replace(one, query=one.query + b"\n(assert (<= X_0 -2.0))\n")
+    head, arrays = one.parts
+    assert nothing.check(nothing.about({**head, "cases": []}, arrays)).verified
+    assert nothing.check(one.about({**head, "cases": []}, arrays)).code == "certificate/digest"
+    assert nothing.check(nothing.about(head, arrays)).code == "certificate/cases"
+    assert one.check(one.about({**head, "cases": []}, arrays)).code == "certificate/cases"
+    sat = {**satisfied().parts[0], "cases": []}
+    assert nothing.check(nothing.about(sat, [])).code == "certificate/cases"
+
+
+def behind_softmax(data, axis=-1, operators=("Softmax",)):
+    """The model with further operators behind its output."""
+    model = onnx.ModelProto.FromString(data)
+    (output,) = model.graph.output
+    for number, operator in enumerate(operators):
+        axes = {"axis": axis} if "Softmax" in operator else {}
+        model.graph.node.append(onnx.helper.make_node(operator, [output.name], [f"tail{number}"], **axes))
+        output.name = f"tail{number}"
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(">=", "sat"), ("<=", "unsat")])
+@pytest.mark.parametrize("operator", ["Softmax", "LogSoftmax"])
+def test_verdicts_behind_a_last_softmax_have_proofs(sign, verdict, operator, tmp_path):
+    """The first output is always the larger one."""
+    network = random_network(3, (2, 4, 2), 0.7)
+    *nodes, last = network.nodes
+    plain = replace(network, nodes=(*nodes, replace(last, bias=np.array([64.0, 0.0]))))
+    model, query, proof = tmp_path / "net.onnx", tmp_path / "prop.vnnlib", tmp_path / "proof"
+    data = write_network(plain, metadata={}, producer="test", dtype="float64")
+    model.write_bytes(behind_softmax(data, operators=(operator,)))
+    query.write_text(f"{HEAD}(assert ({sign} Y_0 Y_1))")
+    answer = eq.verify(query, model, proof=True, timeout=60, workers=1)
+    assert answer.verdict == verdict
+    proof.write_bytes(answer.proof)
+    for arithmetic in ("float", "exact"):
+        assert str(eq.check(model, query, None, proof, arithmetic=arithmetic)) == f"verified {verdict}"
+    one = replace(satisfied(), network=model.read_bytes(), query=query.read_bytes(), proof=answer.proof)
+    others = [replace(one, query=f"{HEAD}(assert ({sign} Y_0 {bound}))".encode()) for bound in ("0.5", "(* 2.0 Y_1)")]
+    others += [
+        replace(one, network=behind_softmax(data, operators=tail)) for tail in (("Sigmoid",), ("Softmax", "Sin"))
+    ]
+    for other in others:
+        assert other.check(other.about(*one.parts)).code.startswith("onnx/")
+
+
+@pytest.mark.parametrize(
+    ("margin", "proof", "how"),
+    [
+        (20.0, False, "bounds"),
+        (20.0, True, "bounds"),
+        (0.2, False, "exact arithmetic"),
+        (0.2, True, "splitting of inputs"),
+    ],
+)
+def test_an_answer_says_what_closed_it(margin, proof, how, tmp_path):
+    """With the smaller margin bounds of the whole box are not enough."""
     network, domain = random_network(3, (2, 6, 6, 2), 0.7), box(2)
-    model, query = save(str(tmp_path), network, domain, conditions(network, domain, 20.0))
-    query.write_text(query.read_text() + "\n(assert (<= X_0 -2.0))\n")
-    assert eq.verify(query, model, timeout=20, workers=1).verdict == "unsat"
-    answer = eq.verify(query, model, proof=True, timeout=20, workers=1)
-    assert (answer.verdict, answer.proof) == ("unknown", None)
+    model, query = save(str(tmp_path), network, domain, conditions(network, domain, margin))
+    answer = eq.verify(query, model, proof=proof, timeout=60, workers=1)
+    assert (answer.verdict, answer.evidence) == ("unsat", ("bounds",))
+    assert how in answer.means
+    assert (answer.means == ("bounds",)) == (how == "bounds")
+    assert answer.as_dict()["means"] == list(answer.means)

@@ -197,7 +197,7 @@ CAPABILITIES = {
     "arithmetic-complexity-theories": {"BND", "OUTC", "LIN", "POLY"},
     "optimised-disjunctive-reasoning": {"true", "false"},
     "serialise-assignments": {"true"},
-    "unsat-proofs": {"false"},
+    "unsat-proofs": {"true"},
 }
 
 

@@ -64,7 +64,7 @@ def mutate(folder: Path, arguments: Sequence[str]) -> int:
     elif where < 0.45:
         text = moved(rng, text)
     for _ in range(rng.choice((1, 1, 2, 3)) if where > 0.3 else 0):
-        rng.choice(WAYS)(rng, head, arrays)
+        rng.choice(WAYS if head.get("claim") in REDUCTIONS else VERDICT_WAYS)(rng, head, arrays)
     files = {"network": (folder / "net.onnx").read_bytes(), "property": text.encode(), "reduced": reduced}
     digests = head.get("digests", {})
     head["digests"] = {name: hashlib.sha256(files[name]).hexdigest() for name in digests if name in files}
@@ -210,3 +210,57 @@ WAYS: tuple[Callable[[Random, dict[str, Any], Arrays], None], ...] = (
     epsilon_down, status_changed, status_changed, bounds_tightened, relation_changed, map_changed, any_number,
     any_number, steps_changed, leaf_changed, domain_shrunk,
 )  # fmt: skip
+
+
+REDUCTIONS = ("equivalent", "equisatisfiable", "unsat")
+"""Claims with a reduced network, and of single disjuncts."""
+
+
+def text_changed(rng: Random, head: dict[str, Any], arrays: Arrays) -> None:
+    """One number of an input that is named, of the deviations that are claimed, or of the reasons of a sign."""
+    key = rng.choice(("epsilon", "input"))
+    facts = [fact[4] for part in head.get("parts", []) if part["tree"] for fact in part["tree"]["facts"] if fact[4]]
+    texts = rng.choice(facts) if facts else head.get(key)
+    if isinstance(texts, list):
+        place = rng.randrange(len(texts))
+        value = Fraction(texts[place])
+        way = rng.choice((0, 1, Fraction(1, 2), 1 - Fraction(1, 10**12), 1 + Fraction(1, 10**30), -1, 2))
+        changed = value * way if value else Fraction(way)
+        texts[place] = f"{changed.numerator}/{changed.denominator}"
+
+
+def entries_changed(rng: Random, head: dict[str, Any], arrays: Arrays) -> None:
+    """A case or a disjunct left out, twice, or in the place of another."""
+    lists = [head.get("cases", [])]
+    lists += [case["disjuncts"] for case in lists[0]]
+    lists += [part["tree"]["facts"] for part in head.get("parts", []) if part["tree"]]
+    chosen = rng.choice(lists)
+    if chosen:
+        place, other = rng.randrange(len(chosen)), rng.randrange(len(chosen))
+        way = rng.randrange(3)
+        if way == 0:
+            del chosen[place]
+        elif way == 1:
+            chosen.insert(place, chosen[other])
+        else:
+            chosen[place] = chosen[other]
+
+
+def inner_steps_changed(rng: Random, head: dict[str, Any], arrays: Arrays) -> None:
+    """As `steps_changed`, of a case or a disjunct."""
+    entries = [entry for case in head.get("cases", []) for entry in (case, *case["disjuncts"])]
+    filled = [entry for entry in entries if entry["steps"]]
+    if filled:
+        steps_changed(rng, rng.choice(filled), arrays)
+
+
+def claim_changed(rng: Random, head: dict[str, Any], arrays: Arrays) -> None:
+    claims = ("property-unsat", "property-sat", "pair-equivalent", "pair-different", "unsat", "equivalent")
+    head["claim"] = rng.choice(claims)
+
+
+VERDICT_WAYS: tuple[Callable[[Random, dict[str, Any], Arrays], None], ...] = (
+    text_changed, text_changed, entries_changed, inner_steps_changed, inner_steps_changed, any_number, any_number,
+    any_number, leaf_changed, leaf_changed, claim_changed,
+)  # fmt: skip
+"""Of proofs of verdicts, and of what is said of two networks."""

@@ -27,9 +27,10 @@ def check(
 ) -> int:
     """Verify a certificate, or the proof of a verdict, with code that shares nothing with the prover.
 
-    That a property is unsat or sat (`verify --proof`), or that a disjunct is unsat: `check NETWORK PROPERTY PROOF`.
-    Of a reduction, for the whole property or for one disjunct of its output condition: `check NETWORK PROPERTY REDUCED
-    CERTIFICATE`.  Prints one line, `verified ...` or `rejected CODE ...`; the exit status is 0 only for the first.
+    That a property is unsat or sat (`verify --proof`), that a disjunct is unsat, or how many linear regions there are
+    (`regions --proof`): `check NETWORK PROPERTY PROOF`.  Of a reduction, for the whole property or for one disjunct of
+    its output condition, or of two networks (`equiv --proof`): `check NETWORK PROPERTY REDUCED CERTIFICATE`.  Prints
+    one line, `verified ...` or `rejected CODE ...`; the exit status is 0 only for the first.
 
     For example
 
@@ -42,9 +43,9 @@ def check(
     query:
         The VNN-LIB file.
     reduced:
-        The reduced ONNX file, before its certificate; or the proof, where that is all there is.
+        The reduced ONNX file, or the other one, before its certificate; or the proof, where that is all there is.
     certificate:
-        What `eqverify verify --proof` or `eqverify reduce --certificate` wrote.
+        What `eqverify reduce --certificate` or `eqverify equiv --proof` wrote.
     arithmetic:
         float64 with a-priori error bounds, or exact rationals (slower).
     relaxed:

@@ -30,6 +30,7 @@ def equiv(
     top1: Annotated[bool, Parameter(negative="")] = False,
     options: Annotated[EquivalenceOptions, Parameter(name="*", negative_iterable=())] = EquivalenceOptions(),
     query_out: Path | None = None,
+    proof: Path | None = None,
     json: Json = False,
 ) -> int:
     """Say whether two networks are equivalent on the inputs of a property: up to epsilon, or in their largest output.
@@ -57,19 +58,24 @@ def equiv(
         Limits, and whose word counts.
     query_out:
         Also write the question as a VNN-LIB 2 query about networks f and g; unsat means equivalent.
+    proof:
+        Write a proof of the answer, which `eqverify check F DOMAIN G PROOF` verifies; what has none is unknown.
     json:
         Print one JSON object instead of text.
     """
     import eqverify as eq
     from eqverify.cli import render
-    from eqverify.files import atomic_write
+    from eqverify.files import atomic_write, write_files
 
     allowed = None if epsilon is None else _exact(epsilon)
+    require_outputs({"--query-out": query_out, "--proof": proof}, (f, g, domain))
     if query_out is not None:
-        require_outputs({"--query-out": query_out}, (f, g, domain))
         atomic_write(query_out, eq.pair_query(f, g, domain, epsilon=allowed, top1=top1).encode())
     with shown_progress(options.timeout) as progress:
-        answer = eq.equivalent(f, g, domain, epsilon=allowed, top1=top1, progress=progress, **keywords_of(options))
+        own, told = keywords_of(options), proof is not None
+        answer = eq.equivalent(f, g, domain, epsilon=allowed, top1=top1, proof=told, progress=progress, **own)
+    if proof is not None and answer.proof is not None:
+        write_files({proof: answer.proof})
     if json:
         print_json("equiv", answer.as_dict(), options)
     else:

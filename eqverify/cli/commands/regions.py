@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,7 @@ def regions(
     options: Annotated[RegionOptions, Parameter(name="*", negative_iterable=())] = RegionOptions(),
     picture: Path | None = None,
     slice_through: Annotated[tuple[Path, Path, Path] | None, Parameter(name="--slice")] = None,
+    proof: Path | None = None,
     json: Json = False,
 ) -> int:
     """Count the linear regions of the network on the property's inputs.
@@ -47,21 +49,30 @@ def regions(
         Also draw the regions (.svg, .png, .pdf): of two free inputs, or of a slice.
     slice_through:
         Three files with one point each: the picture shows the plane through them.
+    proof:
+        Write a proof of the number, which `eqverify check NETWORK PROPERTY PROOF` verifies.
     json:
         Print one JSON object instead of text.
     """
     import eqverify as eq
     from eqverify.api.regions import read_points
     from eqverify.cli import render
+    from eqverify.files import write_files
 
-    require_outputs({"--list": list_to, "--picture": picture}, (network, query, *(slice_through or ())))
+    require_outputs(
+        {"--list": list_to, "--picture": picture, "--proof": proof}, (network, query, *(slice_through or ()))
+    )
     points = None if slice_through is None else read_points(slice_through)
     start = time.perf_counter()
     with shown_progress(options.time_limit) as progress:
         problem = eq.load_problem(network, query, as_stored=True)
-        result = eq.find_regions(problem, **keywords_of(options), progress=progress)
+        result = eq.find_regions(problem, **keywords_of(options), progress=progress, proof=proof is not None)
     if list_to is not None:
         result.save_list(list_to)
+    if proof is not None and result.proof is not None:
+        write_files({proof: result.proof})
+    elif proof is not None:
+        print("no proof: the checker verifies none, or exact arithmetic would take too long", file=sys.stderr)
     if picture is not None:
         result.plot(picture, points)
     seconds = {"regions": result.found.seconds, "total": time.perf_counter() - start}

@@ -156,7 +156,8 @@ def _summary(answer: Verification) -> str:
     seconds = sum(answer.seconds.values())
     parts = [f"answer by {answer.backend}" if answer.backend else "no backend was asked"]
     claims = [word for word in answer.evidence if word.startswith("claim of")]
-    proofs = [word for word in answer.evidence if word not in claims]
+    proofs = [word for word in answer.evidence if word not in claims and not (word == "bounds" and answer.means)]
+    proofs = [*answer.means, *proofs]
     parts += [f"proved by {', '.join(proofs)}"] if proofs else []
     parts += claims
     parts += [f"claimed: {answer.claimed}"] if answer.claimed else []

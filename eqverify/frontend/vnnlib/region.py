@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
-from itertools import count
 
 import numpy as np
 
@@ -19,9 +18,6 @@ from eqverify.numerals import Exact, nearest_float, round_down, round_up
 
 MAX_ENTRIES = 50_000_000
 """Most entries of the constraint matrix of one polytope, and of all boxes together."""
-
-_EMPTINESS_WORK = 2_000_000
-"""Steps times entries of the exact simplex after which it stays open whether rows exclude each other."""
 
 
 class Region:
@@ -107,7 +103,7 @@ class Region:
         exactly = (layer.key(), frozenset(map(_row_key, several)))
         if exactly not in self._written:
             written = Written(len(self._names), layer, tuple(several))
-            self._written[exactly] = None if _excludes_itself(written) else written
+            self._written[exactly] = None if written.excludes_itself(closed=True) else written
         meant = self._written[exactly]
         if meant is None:
             self._exclude(several)
@@ -211,14 +207,6 @@ def _fails_everywhere(bounds: Bounds, row: HalfSpace) -> bool:
     """Whether a row fails wherever the bounds hold, exactly."""
     least = least_value(bounds, row.inputs.items())
     return least is not None and least > row.bound
-
-
-def _excludes_itself(written: Written) -> bool:
-    """Whether bounds and rows, read as closed, exclude each other; False also where that takes too long to find."""
-    if not written.rows:
-        return False
-    steps, most = count(), _EMPTINESS_WORK // (written.size * len(written.rows))
-    return written.is_empty(lambda: next(steps) >= most, closed=True)
 
 
 def _row_key(row: HalfSpace) -> tuple[object, ...]:
