@@ -245,3 +245,22 @@ def test_queries_about_two_networks(tmp_path, network, capsys, bound, verdict):
         assert lines[2:4] == lines[7:9]
     assert run(["verify", asked, "--network", f"f={network}"]) == 2
     assert "usage/networks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("bound", "more", "kind", "message"),
+    [
+        (-0.5, [], None, None),
+        (0.5, [], "failure", "an input satisfies the property"),
+        (-0.5, ["--network", "other=none.onnx"], "error", "usage/networks"),
+    ],
+)
+def test_answers_and_errors_are_written_for_test_systems(tmp_path, network, bound, more, kind, message):
+    from xml.etree import ElementTree
+
+    asked, path = query(tmp_path, PROPERTY_1, bound=bound), tmp_path / "junit.xml"
+    run(["verify", asked, "--network", f"any={network}", "--junit", str(path), *more])
+    ((case,),) = ElementTree.parse(path).getroot()
+    assert (case.get("classname").split(", ")[0], case.get("name")) == (str(network), asked)
+    assert [(child.tag, child.get("message")) for child in case] == ([] if kind is None else [(kind, message)])
+    assert all(child.text for child in case)
