@@ -187,41 +187,6 @@ def test_name_and_version(capsys):
     assert capsys.readouterr().out.count(".") == 2
 
 
-CAPABILITIES = {
-    "onnx-element-types": {"real"},
-    "vnnlib-versions": {"1.0", "2.0"},
-    "hidden-node-theories": {"NH", "H"},
-    "multiple-input-output-theories": {"SIO", "MIO"},
-    "multiple-network-theories": {"SNET", "MNET", "MENET", "MINET"},
-    "multiple-node-comparison-theories": {"SNC", "MNC"},
-    "arithmetic-complexity-theories": {"BND", "OUTC", "LIN", "POLY"},
-    "optimised-disjunctive-reasoning": {"true", "false"},
-    "serialise-assignments": {"true"},
-    "unsat-proofs": {"false"},
-}
-
-
-@pytest.mark.parametrize("name", CAPABILITIES)
-def test_capabilities_are_those_of_the_standard(name, capsys):
-    assert run(["supports", f"--{name}"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines
-    assert set(lines) <= CAPABILITIES[name]
-    if name == "multiple-network-theories":
-        assert set(lines) == CAPABILITIES[name]
-
-
-def test_capabilities_of_the_onnx_reader(capsys):
-    assert run(["supports", "--onnx-opset-versions"]) == 0
-    oldest, newest = map(int, capsys.readouterr().out.split())
-    assert oldest < newest
-    assert run(["supports", "--onnx-operators"]) == 0
-    operators = capsys.readouterr().out.split()
-    assert {"Gemm", "Relu", "Conv"} <= set(operators)
-    assert operators == sorted(set(operators))
-    assert run(["supports"]) == 2
-
-
 PAIR = """
 (vnnlib-version <2.0>)
 (declare-network f (declare-input A real [1,2]) (declare-output B real [1,1]))
