@@ -50,12 +50,12 @@ def renewed(page: str) -> str:
 
 
 def commanded(words: str) -> str:
-    """A command and what it prints; the status too, where it is not 0."""
+    """A command and what it prints, but for progress on slow machines; the status too, where it is not 0."""
     with shown() as out:
         status = run(shlex.split(words))
     ending = f"(exit status {status})\n" if status else ""
-    text = "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
-    return f"$ eqverify {words}\n{text}{ending}"
+    lines = [line.rstrip() + "\n" for line in out.getvalue().splitlines() if not line.startswith("eqverify: ")]
+    return f"$ eqverify {words}\n{''.join(lines)}{ending}"
 
 
 @contextlib.contextmanager

@@ -56,7 +56,8 @@ def junit(suites: Mapping[str, Sequence[Case]]) -> bytes:
                 told = ElementTree.SubElement(element, case.outcome, {"message": _plain(case.message)})
                 told.text = _plain(case.log)
     ElementTree.indent(root)
-    return ElementTree.tostring(root, "utf-8", xml_declaration=True) + b"\n"
+    data: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=True)
+    return data + b"\n"
 
 
 def _plain(text: str) -> str:

@@ -126,6 +126,7 @@ def test_a_wheel_of_the_sources_is_that_of_the_tree(sources: Path, wheel: Path, 
         assert {i.filename: i.CRC for i in first.infolist()} == {i.filename: i.CRC for i in second.infolist()}
 
 
+@pytest.mark.slow
 def test_the_wheel_reduces_verifies_and_writes_a_page_outside(wheel: Path, tmp_path: Path) -> None:
     """By its entry point and with what it brings, the sources being elsewhere."""
     with zipfile.ZipFile(wheel) as archive:
