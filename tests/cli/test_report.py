@@ -3,6 +3,8 @@
 import json
 import re
 
+import pytest
+
 from eqverify.stability.counterexample import CounterexampleSearch
 
 
@@ -58,6 +60,7 @@ def test_a_run_writes_its_page(call, capsys, tmp_path):
     assert "out.onnx" in text
 
 
+@pytest.mark.slow
 def test_pages_of_boxes_and_disjuncts_have_a_part_for_each_network(call, tmp_path, monkeypatch):
     assert call("reduce net.onnx prop.vnnlib -o out.onnx --per-box --report boxes") == 0
     parts = [f"Box 1: {heading}" for heading in WHOLE if heading not in ("Command", "Where time went")]

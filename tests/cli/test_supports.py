@@ -114,6 +114,7 @@ def test_capabilities_are_words_of_the_standard(name, capsys):
     assert set(lines) <= CAPABILITIES[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", THEORIES)
 def test_theories_are_those_that_are_taken(name, capsys, tmp_path):
     assert THEORIES[name].keys() == CAPABILITIES[name]
