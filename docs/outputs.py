@@ -1,4 +1,4 @@
-"""Runs the blocks of the documentation in order, each page in a folder of its own, and writes what they print.
+"""Runs the blocks of docs/ and of the README, each page in a folder of its own, and writes what they print.
 
     python docs/outputs.py            # writes outputs into the pages
     python docs/outputs.py --check    # says which would change; numbers may, since machines and times differ
@@ -24,6 +24,7 @@ from eqverify.cli.main import run
 
 FOLDER = Path(__file__).parent
 BLOCK = re.compile(r"^```(python|console|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = (*sorted(FOLDER.glob("*.md")), FOLDER.parent / "README.md")
 WIDTH = "130"
 
 
@@ -49,12 +50,12 @@ def renewed(page: str) -> str:
 
 
 def commanded(words: str) -> str:
-    """A command and what it prints; the status too, where it is not 0."""
+    """A command and what it prints, but for progress on slow machines; the status too, where it is not 0."""
     with shown() as out:
         status = run(shlex.split(words))
     ending = f"(exit status {status})\n" if status else ""
-    text = "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
-    return f"$ eqverify {words}\n{text}{ending}"
+    lines = [line.rstrip() + "\n" for line in out.getvalue().splitlines() if not line.startswith("eqverify: ")]
+    return f"$ eqverify {words}\n{''.join(lines)}{ending}"
 
 
 @contextlib.contextmanager
@@ -78,7 +79,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ["COLUMNS"] = WIDTH
     differing = 0
-    for path in arguments.pages or sorted(FOLDER.glob("*.md")):
+    for path in arguments.pages or PAGES:
         page, here = path.read_text("utf-8"), Path.cwd()
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)

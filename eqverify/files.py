@@ -113,8 +113,13 @@ def _holds_more(data: bytes, most: int) -> bool:
 
 
 @contextlib.contextmanager
-def sole_writer(path: Path) -> Iterator[None]:
-    """Hold the lock of a file that is appended to, which is a file beside it, until the end.
+def sole_writer(path: Path, *, remove: bool = False) -> Iterator[None]:
+    """Hold the lock of a file that a run writes to, which is a file beside it, until the end.
+
+    Args:
+        path: the file.
+        remove: remove the lock's file in the end. Of three runs, one that ends while the others begin, two may then go
+            on at once: for files that are replaced as a whole, not for those that are appended to.
 
     Raises:
         UsageError: `files/locked`, `files/no-folder`, `files/not-writable`.
@@ -137,6 +142,9 @@ def sole_writer(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if remove:
+            with contextlib.suppress(OSError):  # some systems keep files that are open
+                os.unlink(lock.lock_file)
         lock.release()
 
 

@@ -14,6 +14,9 @@ Model = Callable[[], bytes | None]
 """The bytes of a model, unpacked and with the weights beside it in it, if its file is still what was read."""
 
 
+READ_BY = ", which is read by "
+"""In `Reading.unmodelled`, between an operator and the other package that says what it means."""
+
 SIMPLIFIED = "what was simplified while reading"
 """Why a normalised network does not tell how a run of its file rounds; the stored one does."""
 
@@ -60,6 +63,11 @@ class Reading:
         if self.points == 0 and self.reason:  # it cannot be run; asking again costs as much and tells no more
             self.probe = None
 
+    @property
+    def foreign(self) -> list[str]:
+        """Operators whose meaning rests on the word of another package, with its name."""
+        return [name for name in self.unmodelled if READ_BY in name]
+
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
         return {
@@ -68,12 +76,14 @@ class Reading:
             "reason": self.reason or None,
             "rounded": list(self.rounded),
             "folded": self.folded,
+            "foreign": self.foreign,
         }
 
     def __str__(self) -> str:
         shown = ", ".join(self.rounded[:3]) + (", ..." if len(self.rounded) > 3 else "")
         rounded = f"; numbers mean the nearest float64 in {shown}" if self.rounded else ""
         rounded += f"; {self.folded} ReLUs less, exactly, for all inputs" if self.folded else ""
+        rounded += f"; trusted without a proof: {', '.join(self.foreign)}" if self.foreign else ""
         if not self.points:
             return f"NOT compared with onnxruntime: {self.reason or 'no points'}{rounded}"
         left = f"; not everywhere: {self.reason}" if self.reason else ""

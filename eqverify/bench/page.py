@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from typing import Any
 
 from eqverify.bench.instances import SOLVED, Instance, Key, Row
 from eqverify.bench.scoring import is_wrong, score
-from eqverify.report.sweep import cactus, layer_bars, page, scatter, table
+from eqverify.report.page import command_line, folded, layer_bars, page, table
+from eqverify.report.sweep import cactus, scatter
 
 _LONGEST = 60
 """Characters of a run's name in a plot."""
@@ -37,7 +37,7 @@ def sweep_page(
     times = {
         _short(name): [row.seconds for row in rows.values() if row.result in SOLVED] for name, rows in runs.items()
     }
-    sections = [("Command", f"<pre>{html.escape(command)}</pre>"), ("Sums", _sums(instances, runs, expected))]
+    sections = [("Command", command_line(command)), ("Sums", _sums(instances, runs, expected))]
     sections.append(("Instances solved over time", cactus(times, limit)))
     if len(runs) == 2:
         names = tuple(runs)
@@ -80,15 +80,17 @@ def _instances(
         if is_wrong(row, expected) or row.proved is False:
             wrong.append(len(lines))
         said = details.get(instance.key, {})
+        failed = row.result not in SOLVED or len(lines) in wrong
+        result = folded(row.result, said["log"]) if failed and said.get("log") else row.result
         after = said.get("relus_after")
         relus = f"{said.get('relus_before')} → {after}" if after is not None else ""
         basis = ", ".join(said.get("evidence") or []) or said.get("reason", "")
         claimed = "" if row.claimed is None else row.claimed
         outcome = [expected.get(instance.key, ""), row.seconds, said.get("backend", ""), basis, claimed, relus]
         proof = ["", "", ""] if row.proof is None else [row.proof.verdict, row.proof.size, row.proof.seconds]
-        lines.append([*instance.key, row.result, *outcome, layer_bars(said.get("layers") or []), *proof])
+        lines.append([*instance.key, result, *outcome, layer_bars(said.get("layers") or []), *proof])
     header = ["category", "network", "property", "result", "expected", "seconds", "by", "basis", "claimed"]
-    return table([*header, "ReLUs", "kept", "proof", "bytes", "seconds of check"], lines, wrong)
+    return table([*header, "ReLUs", "kept", "proof", "bytes", "seconds of check"], lines, wrong, choose="result")
 
 
 def _short(name: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shlex
 import sys
 import tempfile
 import threading
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from eqverify.bench.instances import SOLVED, Instance, Key, Proof, Row
-from eqverify.bench.warm import run_warm
+from eqverify.bench.warm import STDERR, run_warm
 from eqverify.deciding.child import run_group
 from eqverify.errors import EqverifyError
 from eqverify.files import make_folder, plain_name
@@ -24,6 +26,9 @@ _GRACE = 5.0
 
 _CHECK_SHARE = 2.0
 """Of an instance's limit, that its check may take."""
+
+_LOG_BYTES = 4000
+"""Of what a run writes to stderr, the last so many are kept."""
 
 _COMPETITION = {"timed-out": "timeout"}
 
@@ -57,7 +62,8 @@ class Outcome:
 
     Attributes:
         row: for the CSV file.
-        details: as `Verification.as_dict`, without the witness; or the reason of an error.
+        details: as `Verification.as_dict`, without the witness; or the reason of an error. And ``log``: the command,
+            and the end of what it wrote to stderr.
     """
 
     row: Row
@@ -88,12 +94,13 @@ def run_instance(instance: Instance, settings: Settings, stop: threading.Event |
         make_folder(proof.parent)
         proof.unlink(missing_ok=True)
         command += ["--proof", str(proof)]
-    output, failure, seconds = _run(command, instance.timeout + _GRACE, settings.warm, stop)
+    output, failure, seconds, log = _run(command, instance.timeout + _GRACE, settings.warm, stop)
     result, details = _judge(output, failure, seconds > instance.timeout)
+    details["log"] = f"$ {shlex.join(['eqverify', *command])}\n{log}"
     checked = None
     if proof is not None and result in SOLVED and proof.is_file():
         limit = _CHECK_SHARE * instance.timeout + _GRACE
-        output, failure, taken = _run(["check", str(network), str(query), str(proof)], limit, settings.warm, stop)
+        output, failure, taken, _ = _run(["check", str(network), str(query), str(proof)], limit, settings.warm, stop)
         checked = Proof(proof.stat().st_size, taken, _checked(output, failure))
     return Outcome(Row(instance.key, prepare, result, seconds, details.get("claimed"), checked), details)
 
@@ -106,15 +113,21 @@ def proof_file(folder: Path, key: Key) -> Path:
     return folder / plain_name(category) / f"{plain_name(plain)}-{digest[:8]}.proof"
 
 
-def _run(words: list[str], limit: float, warm: bool, stop: threading.Event | None) -> tuple[str, str, float]:
-    """What a command of ours writes, why it failed, and its wall time in seconds."""
+def _run(words: list[str], limit: float, warm: bool, stop: threading.Event | None) -> tuple[str, str, float, str]:
+    """What a command of ours writes, why it failed, its wall time in seconds, and the end of its stderr."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="eqverify-", ignore_cleanup_errors=True) as folder:
-        if warm:
-            output, failure = run_warm(words, limit, folder, stop)
-        else:
-            output, failure = run_group([sys.executable, "-m", "eqverify", *words], limit, folder, stop=stop)
-    return output, failure, time.perf_counter() - start
+        with Path(folder, STDERR).open("wb") as errors:
+            if warm:
+                output, failure = run_warm(words, limit, folder, stop)
+            else:
+                command = [sys.executable, "-m", "eqverify", *words]
+                output, failure = run_group(command, limit, folder, stop=stop, errors=errors)
+        seconds = time.perf_counter() - start
+        with Path(folder, STDERR).open("rb") as errors:
+            errors.seek(max(errors.seek(0, os.SEEK_END) - _LOG_BYTES, 0))
+            log = errors.read(_LOG_BYTES).decode(errors="replace")
+    return output, failure, seconds, log
 
 
 def _checked(output: str, failure: str) -> str:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
     from multiprocessing.process import BaseProcess
 
+STDERR = "stderr"
+"""The file in a run's folder that it writes to."""
+
 _WARMED = "eqverify.cli.warmed"
 """What a server loads, and where a branched process finds its command line: named, as in `python -m eqverify`."""
 

@@ -15,7 +15,9 @@ from eqverify.reading import Reading
 from eqverify.reduction.boxes import BoxReductions
 from eqverify.reduction.directed import DirectedReduction
 from eqverify.reduction.result import Reduction, SaveOptions
+from eqverify.reduction.summary import summary
 from eqverify.report.claims import DIRECTED_CLAIM
+from eqverify.report.explain import evidence_words
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.stability.facts import NOT_REACHED, Facts
 from eqverify.transform.driver import FLOAT64_HINT
@@ -53,7 +55,7 @@ def print_facts(facts: Facts, rows: Sequence[LayerRow], reading: Reading, second
     """The table of units per layer, with totals, stages and seconds, and how far the file was compared."""
     _print_table(_layer_table(rows))
     _print_stages(facts, seconds)
-    print_pairs([("evidence", _evidence(facts)), ("read", reading)])
+    print_pairs([("evidence", evidence_words(facts)), ("read", reading)])
 
 
 def print_ranges(ranges: Ranges, output: object, seconds: float) -> None:
@@ -69,7 +71,10 @@ def print_ranges(ranges: Ranges, output: object, seconds: float) -> None:
         f"[{at_least(a)}, {at_most(b)}]" for a, b in zip(outputs.lower[:_SHOWN], outputs.upper[:_SHOWN], strict=True)
     ]
     more = ["..."] if outputs.lower.size > _SHOWN else []
-    pairs: list[tuple[str, object]] = [("outputs", " ".join([*shown, *more])), ("evidence", _evidence(ranges.facts))]
+    pairs: list[tuple[str, object]] = [
+        ("outputs", " ".join([*shown, *more])),
+        ("evidence", evidence_words(ranges.facts)),
+    ]
     pairs += [("read", ranges.problem.reading), ("seconds", f"{seconds:.2f}"), ("written", output)]
     print_pairs(pairs)
 
@@ -114,58 +119,11 @@ def _certificates(result: DirectedReduction, saving: SaveOptions) -> Sequence[Pa
     return result.certificate_files(saving.certificate, folded=saving.fold_property)
 
 
-def _claim(result: Reduction) -> str:
-    """What eps is about."""
-    if result.problem.tail is None:
-        return "|original - reduced| <= eps on every input of the property"
-    return "what is read at the cut differs by at most eps on every input; the outputs behind it are not bounded"
-
-
-def _runs(result: Reduction) -> str:
-    """What is proved of float32 runs."""
-    if result.epsilon_float32 is None:
-        return f"not bounded: {result.runs[1]}"
-    return f"{at_most(result.epsilon_float32)}   proved: |run of original - run of reduced| (specs/runtime.md)"
-
-
 def print_reduction(result: Reduction, output: object, seconds: Mapping[str, float]) -> None:
     """The table of a reduction and what is proved about it."""
-    before, after = result.problem.relu_count, result.network.relu_count
-    _print_table(_layer_table(result.layers, before - sum(row.units for row in result.layers)))
+    _print_table(_layer_table(result.layers, result.problem.relu_count - sum(row.units for row in result.layers)))
     _print_stages(result.facts, seconds)
-    share = f" ({100 * (before - after) / before:.1f} % removed)" if before else ""
-    old, new = result.problem.parameter_count, result.network.parameter_count
-    grown = "   more than before: --shape structured adds none" if new > old else ""
-    pairs: list[tuple[str, object]] = [
-        ("ReLUs", f"{before} -> {after}{share}"),
-        ("weights", f"{old} -> {new}{grown}"),
-        ("shape", result.transformed.choice),
-        ("eps", f"{at_most(result.epsilon)}   proved: {_claim(result)}"),
-        ("eps float32", _runs(result)),
-        ("evidence", _evidence(result.facts)),
-        ("read", result.problem.reading),
-    ]
-    if not result.transformed.handed_on:
-        agree = f"{result.runtime.points} points agree, up to rounding by {result.runtime.largest_deviation:.2g}"
-        pairs.append(("onnxruntime", agree))
-    if result.witness is not None:
-        pairs.append(("settled", f"an input satisfies the output condition: {result.witness.tolist()}"))
-    if result.problem.tail is not None:
-        operators = ", ".join(dict.fromkeys(result.problem.tail.operators))
-        pairs.append(("opaque", f"{operators}: copied unchanged; eps says nothing of what they make of a deviation"))
-    if result.cross_check is not None:
-        reason = f" ({result.cross_check.reason})" if result.cross_check.reason else ""
-        within = getattr(result.cross_check, "epsilon", None)
-        proved = "" if within is None else f", {at_most(within)} proved"
-        claim = result.confirmation == "claimed"
-        said = "Z3 found no difference beyond eps (a claim)" if claim else result.cross_check.verdict
-        pairs.append(("cross-check", f"{said}{proved}{reason}"))
-    if result.certificate is not None:
-        pairs.append(("checker", str(result.certificate.verdict)))
-    rounding = [d for d in result.transformed.declined if d.rewrite == "rounding"]
-    pairs += [("left alone", f"{len(d.units)} active units of {d.layer}: {d.reason}") for d in rounding]
-    pairs.append(("written", output))
-    print_pairs(pairs)
+    print_pairs(summary(result, output))
 
 
 def print_disjuncts(
@@ -368,13 +326,3 @@ def _print_stages(facts: Facts, seconds: Mapping[str, float]) -> None:
     if facts.gained_nothing >= _NOTABLE:
         idle = ", ".join(dict.fromkeys(s.name for s in facts.stages if not s.stable and s.seconds >= _NOTABLE / 10))
         print_pairs([("gained", f"no stable unit in {facts.gained_nothing:.1f} of these seconds ({idle})")])
-
-
-def _evidence(facts: Facts) -> str:
-    counts = facts.evidence_counts()
-    dual = f", {counts['dual']} by optimised slopes" if counts["dual"] else ""
-    tree = f", {counts['tree']} by splitting inputs or signs" if counts["tree"] else ""
-    solver = f", {counts['solver']} on the word of {facts.solver}" if counts["solver"] else ""
-    claimed = f"; {facts.claimed} more claimed by {facts.solver}, not proved and kept" if facts.claimed else ""
-    trusted = f"; trusted without a proof: {', '.join(sorted(facts.trust))}" if facts.trust else ""
-    return f"{counts['derived']} stable units by recomputable bounds{dual}{tree}{solver}{claimed}{trusted}"

@@ -8,6 +8,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from eqverify.bench.warm import STDERR
 from eqverify.cli.main import main, run
 from eqverify.examples import example_files
 
@@ -22,11 +23,11 @@ def _warm_up() -> None:
 
 
 def branched(words: list[str], folder: str, output: str) -> None:
-    """One command line, in a process that has branched off: a group of its own, stdout in a file, no stderr."""
+    """One command line, in a process that has branched off: a group of its own, stdout and stderr in files."""
     os.setsid()
     os.chdir(folder)
     os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT, 0o600), 1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.dup2(os.open(STDERR, os.O_WRONLY | os.O_CREAT, 0o600), 2)
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
     main(words)

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -27,6 +27,7 @@ def run_group(
     folder: str,
     environment: Mapping[str, str] | None = None,
     stop: threading.Event | None = None,
+    errors: IO[bytes] | None = None,
 ) -> tuple[str, str]:
     """Run a command in a process group of its own, which is ended at the limit and whenever we end.
 
@@ -36,6 +37,7 @@ def run_group(
         folder: where it runs.
         environment: instead of ours.
         stop: ends the command once it is set, by another thread.
+        errors: an open file for what it writes to stderr.
 
     Returns:
         What it wrote to stdout, and why it failed (empty if it did not).
@@ -46,7 +48,7 @@ def run_group(
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if errors is None else errors,
             start_new_session=True,
             text=True,
             errors="replace",

@@ -118,12 +118,9 @@ class Reduction:
 
     def _repr_html_(self) -> str:
         """What notebooks show: the picture of `plot`, and the table of layers."""
-        from eqverify.report.plot import layers_figure, svg
-        from eqverify.report.sweep import table
+        from eqverify.report.page import layers_html
 
-        rows = [list(row.as_dict().values()) for row in self.layers]
-        header = list(self.layers[0].as_dict()) if self.layers else ["no layers"]
-        return svg(layers_figure(self.layers, self._title())) + table(header, rows)
+        return layers_html(self.layers, self._title())
 
     def to_frame(self) -> Any:
         """A `pandas.DataFrame` with a row per layer of the original: its table.

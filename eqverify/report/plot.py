@@ -13,6 +13,9 @@ from eqverify.report.layers import LayerRow
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+DARK = "#3d405b"
+"""Of what was kept; a page may say what is as dark on its background (`--dark`)."""
+
 _KINDS = (
     ("inactive", "#b8c4ce", "inactive (removed)"),
     ("active", "#7fb77e", "active"),
@@ -54,7 +57,7 @@ def layers_figure(rows: Sequence[LayerRow], title: str) -> Figure:
         axes.bar([p - 0.2 for p in places], heights, 0.38, bottom=base, color=colour, label=label)
         base = [b + h for b, h in zip(base, heights, strict=True)]
     kept = [row.kept or 0 for row in rows]
-    bars = axes.bar([p + 0.2 for p in places], kept, 0.38, color="#3d405b", label="kept")
+    bars = axes.bar([p + 0.2 for p in places], kept, 0.38, color=DARK, label="kept")
     axes.bar_label(bars, fontsize=8)
     axes.set_ylim(0, 1.12 * max(1, *base, *kept))  # room for the numbers below the title
     names = [row.name for row in rows]
@@ -67,14 +70,14 @@ def layers_figure(rows: Sequence[LayerRow], title: str) -> Figure:
 
 
 def svg(figure: Figure) -> str:
-    """A figure as an element of HTML, the same each time."""
+    """A figure as an element of HTML, the same each time; black and the dark colour are those of the page around it."""
     import matplotlib as mpl
 
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "eqverify", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    text = buffer.getvalue().replace("#000000", "currentColor").replace(DARK, f"var(--dark, {DARK})")
+    return text[text.index("<svg") :].replace("<svg ", '<svg fill="currentColor" ', 1)
 
 
 def picture_path(path: str | Path) -> Path:

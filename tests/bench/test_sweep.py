@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from eqverify.bench import running, sweep
+from eqverify.bench.cases import sweep_cases
 from eqverify.bench.instances import Proof, Row, read_details, read_expected, read_instances, read_results
 from eqverify.bench.page import sweep_page
 from eqverify.bench.running import Outcome, Settings, proof_file, run_instance
@@ -272,9 +273,10 @@ def test_a_wrong_verdict_fails_the_command(tmp_path, capsys):
 
 def test_pages_escape_what_they_show(instances, tmp_path):
     rows = run_sweep(instances, SETTINGS, tmp_path / "r.csv", FakePool(VERDICTS), silent)
-    odd = {instances[0].key: {"reason": "<script>"}}
+    odd = {instances[0].key: {"reason": "<i>odd"}}
     page = sweep_page(instances, {"<a>": rows}, {}, {"<a>": odd}, "eqverify <x>")
-    assert "<script>" not in page
+    assert "<i>odd" not in page
+    assert "&lt;i&gt;odd" in page
     assert "<x>" not in page
     assert read_details(tmp_path / "none.jsonl") == {}
 
@@ -340,6 +342,40 @@ def test_results_with_proofs_are_read_as_they_are_written(instances, tmp_path):
     (tmp_path / "r.csv").write_text("".join(row.line() for row in rows.values()) + "a,b,c,0.1,unsat,1.0,0,x,1.0,y\n")
     assert read_results(tmp_path / "r.csv") == rows
     assert [row.proved for row in rows.values()] == [True, None, False]
+
+
+def test_results_are_written_for_test_systems(instances, tmp_path):
+    """What is wrong fails, what has no verdict is skipped, with the log of its run."""
+    from xml.etree import ElementTree
+
+    results = {"low": "sat", "high": "sat", "edge": "timeout", "far": "error"}
+    run_sweep(instances, SETTINGS, tmp_path / "r.csv", FakePool(results), silent)
+    lists, written = tmp_path / "family" / "instances.csv", tmp_path / "junit.xml"
+    assert run(["bench", str(lists), "-o", str(tmp_path), "--report-only", "--junit", str(written)]) == 1
+    (suite,) = ElementTree.parse(written).getroot()
+    assert suite.get("name") == "r"
+    found = [[(child.tag, child.get("message")) for child in case] for case in suite]
+    assert found == [[("failure", "sat instead of unsat")], [], [("skipped", "timeout")], [("error", "error")]]
+    assert suite[0].get("classname") == "family/onnx/net.onnx"
+
+
+def test_a_rejected_proof_fails_in_a_test_system(instances):
+    rows = proved(instances, PROVED, Proof(3, 0.5, "rejected certificate/digest"))
+    cases = sweep_cases(instances, {"r": rows}, {}, {})["r"]
+    assert [case.outcome for case in cases] == ["passed", "failure"]
+    assert cases[1].message == "the proof of unsat: rejected certificate/digest"
+
+
+def test_the_log_of_a_run_is_kept_and_opens_where_it_failed(instances, tmp_path):
+    missing = replace(instances[0], query="vnnlib/bad.vnnlib")
+    (tmp_path / "family" / "vnnlib" / "bad.vnnlib").write_text("(assert (<= X_0 <b>))")
+    outcome = run_instance(missing, SETTINGS)
+    first, second = outcome.details["log"].splitlines()[:2]
+    assert first.startswith("$ eqverify verify ")
+    assert second.startswith("error[vnnlib/")
+    page = sweep_page([missing], {"r": {missing.key: outcome.row}}, {}, {"r": {missing.key: outcome.details}}, "")
+    assert "<summary>error</summary><pre>$ eqverify verify " in page
+    assert "<b>" not in page
 
 
 def test_proofs_of_a_sweep_are_kept_and_checked(tmp_path, capsys):

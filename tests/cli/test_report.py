@@ -3,6 +3,10 @@
 import json
 import re
 
+import pytest
+
+from eqverify.stability.counterexample import CounterexampleSearch
+
 
 def lines(capsys):
     return dict(re.match(r"(\S+) +(.*)", line).groups() for line in capsys.readouterr().out.splitlines() if line)
@@ -33,3 +37,52 @@ def test_no_deviation_is_seen_beyond_what_is_proved(call, capsys):
     assert call("equiv net.onnx out.onnx prop.vnnlib --epsilon 0.1 --json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert 0 <= answer["deviation"] <= answer["epsilon"] < 1e-12
+
+
+WHOLE = ["Command", "Result", "Where time went", "Layers before and after", "The proof, stage by stage"]
+WHOLE += ["What would remove more units", "Units that were kept"]
+
+
+def headings(page):
+    return re.findall(r"<h2>(.*?)</h2>", page.read_text("utf-8"))
+
+
+def test_a_run_writes_its_page(call, capsys, tmp_path):
+    """Kept units stand there with the bounds that --explain prints."""
+    assert call("reduce net.onnx prop.vnnlib -o out.onnx --report new/folder --explain") == 0
+    page = tmp_path / "new" / "folder" / "report.html"
+    assert headings(page) == WHOLE
+    text = page.read_text("utf-8")
+    (status, low, high) = re.search(r"\[1\] (\w+), z in \[(.*?), (.*?)\]", capsys.readouterr().out).groups()
+    assert f"<td>{status}</td><td>{low}</td><td>{high}</td>" in text
+    assert '<td class="n">1</td><td>inputs show both signs</td>' in text
+    assert text.count("<svg") == 1
+    assert "out.onnx" in text
+
+
+@pytest.mark.slow
+def test_pages_of_boxes_and_disjuncts_have_a_part_for_each_network(call, tmp_path, monkeypatch):
+    assert call("reduce net.onnx prop.vnnlib -o out.onnx --per-box --report boxes") == 0
+    parts = [f"Box 1: {heading}" for heading in WHOLE if heading not in ("Command", "Where time went")]
+    assert headings(tmp_path / "boxes" / "report.html") == ["Command", "Networks", "Where time went", *parts]
+    either = "(or (>= Y_0 3) (<= Y_0 -3.4))"
+    (tmp_path / "prop.vnnlib").write_text((tmp_path / "prop.vnnlib").read_text().replace("(>= Y_0 3)", either))
+    monkeypatch.setattr(CounterexampleSearch, "holds", lambda *_: False)
+    assert call("reduce net.onnx prop.vnnlib -o out.onnx --for-property --report disjuncts") == 0
+    page = tmp_path / "disjuncts" / "report.html"
+    parts = [heading.replace("Box 1", "Case 1, disjunct 2") for heading in parts]
+    assert headings(page) == ["Command", "Networks", "Where time went", *parts]
+    assert re.findall("<td>(unsat|open)</td>", page.read_text("utf-8")) == ["unsat", "open"]
+
+
+def test_a_second_run_into_the_same_files_is_told(call, capsys, tmp_path):
+    """What is there stays as it is, and after the first run no lock is left."""
+    from eqverify.files import sole_writer
+
+    (tmp_path / "out.onnx").write_bytes(b"before")
+    with sole_writer(tmp_path / "out.onnx", remove=True):
+        assert call("reduce net.onnx prop.vnnlib -o out.onnx --property-out out.vnnlib") == 2
+    assert "files/locked" in capsys.readouterr().err
+    assert (tmp_path / "out.onnx").read_bytes() == b"before"
+    assert call("reduce net.onnx prop.vnnlib -o out.onnx --property-out out.vnnlib") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "prop.vnnlib", "out.onnx", "out.vnnlib"}

@@ -187,41 +187,6 @@ def test_name_and_version(capsys):
     assert capsys.readouterr().out.count(".") == 2
 
 
-CAPABILITIES = {
-    "onnx-element-types": {"real"},
-    "vnnlib-versions": {"1.0", "2.0"},
-    "hidden-node-theories": {"NH", "H"},
-    "multiple-input-output-theories": {"SIO", "MIO"},
-    "multiple-network-theories": {"SNET", "MNET", "MENET", "MINET"},
-    "multiple-node-comparison-theories": {"SNC", "MNC"},
-    "arithmetic-complexity-theories": {"BND", "OUTC", "LIN", "POLY"},
-    "optimised-disjunctive-reasoning": {"true", "false"},
-    "serialise-assignments": {"true"},
-    "unsat-proofs": {"true"},
-}
-
-
-@pytest.mark.parametrize("name", CAPABILITIES)
-def test_capabilities_are_those_of_the_standard(name, capsys):
-    assert run(["supports", f"--{name}"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines
-    assert set(lines) <= CAPABILITIES[name]
-    if name == "multiple-network-theories":
-        assert set(lines) == CAPABILITIES[name]
-
-
-def test_capabilities_of_the_onnx_reader(capsys):
-    assert run(["supports", "--onnx-opset-versions"]) == 0
-    oldest, newest = map(int, capsys.readouterr().out.split())
-    assert oldest < newest
-    assert run(["supports", "--onnx-operators"]) == 0
-    operators = capsys.readouterr().out.split()
-    assert {"Gemm", "Relu", "Conv"} <= set(operators)
-    assert operators == sorted(set(operators))
-    assert run(["supports"]) == 2
-
-
 PAIR = """
 (vnnlib-version <2.0>)
 (declare-network f (declare-input A real [1,2]) (declare-output B real [1,1]))
@@ -245,3 +210,22 @@ def test_queries_about_two_networks(tmp_path, network, capsys, bound, verdict):
         assert lines[2:4] == lines[7:9]
     assert run(["verify", asked, "--network", f"f={network}"]) == 2
     assert "usage/networks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("bound", "more", "kind", "message"),
+    [
+        (-0.5, [], None, None),
+        (0.5, [], "failure", "an input satisfies the property"),
+        (-0.5, ["--network", "other=none.onnx"], "error", "usage/networks"),
+    ],
+)
+def test_answers_and_errors_are_written_for_test_systems(tmp_path, network, bound, more, kind, message):
+    from xml.etree import ElementTree
+
+    asked, path = query(tmp_path, PROPERTY_1, bound=bound), tmp_path / "junit.xml"
+    run(["verify", asked, "--network", f"any={network}", "--junit", str(path), *more])
+    ((case,),) = ElementTree.parse(path).getroot()
+    assert (case.get("classname").split(", ")[0], case.get("name")) == (str(network), asked)
+    assert [(child.tag, child.get("message")) for child in case] == ([] if kind is None else [(kind, message)])
+    assert all(child.text for child in case)

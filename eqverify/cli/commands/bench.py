@@ -5,24 +5,27 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
 from eqverify.bench.options import BenchOptions
-from eqverify.cli.commands.shared import Json, print_json
+from eqverify.cli.commands.shared import Json, print_json, require_outputs
 from eqverify.errors import RejectedError, UsageError
 
 if TYPE_CHECKING:
-    from eqverify.bench.instances import Instance, Row
+    from eqverify.bench.instances import Instance, Key, Row
+    from eqverify.bench.page import Runs
     from eqverify.bench.running import Settings
     from eqverify.bench.scoring import Score
     from eqverify.bench.sweep import Pool
+
+    Found: TypeAlias = tuple[list[Instance], Runs, Mapping[Key, str], Mapping[str, Mapping[Key, Mapping[str, Any]]]]
 
 
 def bench(
@@ -32,6 +35,7 @@ def bench(
     without_reduction: Annotated[bool, Parameter(negative="")] = False,
     options: Annotated[BenchOptions, Parameter(name="*", negative_iterable=(), negative_bool=())] = BenchOptions(),
     report_only: Annotated[bool, Parameter(negative="")] = False,
+    junit: Path | None = None,
     json: Json = False,
 ) -> int:
     """Run `verify` on lists of instances; a sweep that was interrupted goes on where it was.
@@ -58,14 +62,15 @@ def bench(
         Which instances, how, and where.
     report_only:
         Run nothing; make report.html of all results in the output folder.
+    junit:
+        Also write the results as JUnit's XML, for systems for continuous integration: a wrong verdict or a rejected
+        proof is a failure, what has no verdict in time is skipped.
     json:
         Print one JSON object instead of lines.
     """
-    from eqverify.bench.instances import read_details, read_expected, read_instances, read_results, recorded_instances
-    from eqverify.bench.page import sweep_page
+    from eqverify.bench.instances import read_details, read_expected, read_instances, recorded_instances
     from eqverify.bench.scoring import score
-    from eqverify.bench.sweep import run_sweep
-    from eqverify.files import atomic_write, make_folder, sole_writer
+    from eqverify.files import make_folder, sole_writer, write_files
 
     if not lists and not report_only:
         raise UsageError(
@@ -77,30 +82,52 @@ def bench(
     modes = [True, False] if with_reduction and both else [not without_reduction or with_reduction]
     make_folder(output)
     page = output / "report.html"
+    require_outputs({"--output": page, "--junit": junit}, lists)
     with sole_writer(page):
-        if report_only:
-            files = {path.stem: path for path in sorted(output.glob("*.csv"))}
-            runs = {name: read_results(path) for name, path in files.items()}
-        else:
-            settings = _settings(options, modes)
-            files = {_run_name(one): output / f"{_file_name(one)}.csv" for one in settings}
-            pool = _pool(options)
-            with _interruptible(output):
-                runs = {
-                    name: run_sweep(instances, one, files[name], pool, _report)
-                    for name, one in zip(files, settings, strict=True)
-                }
+        runs, files = _recorded(output) if report_only else _swept(instances, output, modes, options)
         details = {name: read_details(path.with_suffix(".jsonl")) for name, path in files.items()}
         instances = recorded_instances(details) if report_only else instances
         expected = read_expected(listed)
         sums = {name: score(instances, rows, expected) for name, rows in runs.items()}
-        atomic_write(page, sweep_page(instances, runs, expected, details, shlex.join(["eqverify", *sys.argv[1:]])))
+        write_files(_reports(page, junit, (instances, runs, expected, details)))
     if json:
         told = {name: {**asdict(s), "wrong": [list(key) for key in s.wrong]} for name, s in sums.items()}
         print_json("bench", {"runs": told})
     else:
         _print(sums)
     return _status(sums)
+
+
+def _recorded(output: Path) -> tuple[Runs, dict[str, Path]]:
+    """The results in a folder, and their files, by the files' names."""
+    from eqverify.bench.instances import read_results
+
+    files = {path.stem: path for path in sorted(output.glob("*.csv"))}
+    return {name: read_results(path) for name, path in files.items()}, files
+
+
+def _swept(
+    instances: list[Instance], output: Path, modes: list[bool], options: BenchOptions
+) -> tuple[Runs, dict[str, Path]]:
+    """The results of what is run, and their files, by the runs' names."""
+    from eqverify.bench.sweep import run_sweep
+
+    settings = {_run_name(one): one for one in _settings(options, modes)}
+    files = {name: output / f"{_file_name(one)}.csv" for name, one in settings.items()}
+    pool = _pool(options)
+    with _interruptible(output):
+        runs = {name: run_sweep(instances, one, files[name], pool, _report) for name, one in settings.items()}
+    return runs, files
+
+
+def _reports(page: Path, junit: Path | None, found: Found) -> dict[Path, bytes | str]:
+    """The page, and the XML where one is wanted."""
+    from eqverify.bench.cases import sweep_cases
+    from eqverify.bench.page import sweep_page
+    from eqverify.report.junit import junit as junit_xml
+
+    command = shlex.join(["eqverify", *sys.argv[1:]])
+    return {page: sweep_page(*found, command), **({junit: junit_xml(sweep_cases(*found))} if junit else {})}
 
 
 def _settings(options: BenchOptions, modes: list[bool]) -> list[Settings]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Group, Parameter
 
@@ -15,8 +18,12 @@ from eqverify.options import keywords_of
 from eqverify.reduction.options import ReduceOptions, require_mode
 
 if TYPE_CHECKING:
+    from eqverify.problem import Problem
     from eqverify.reduction.boxes import BoxReductions
     from eqverify.reduction.directed import DirectedReduction
+    from eqverify.reduction.result import Reduction
+
+    Made: TypeAlias = Reduction | BoxReductions | DirectedReduction
 
 _LEAST = 1e-3
 """Seconds that are left where reading took them all."""
@@ -38,6 +45,7 @@ def reduce(
     property_version: Annotated[Literal["1.0", "2.0"] | None, Parameter(group=_WRITTEN)] = None,
     certificate: Annotated[Path | None, Parameter(group=_WRITTEN)] = None,
     picture: Annotated[Path | None, Parameter(group=_WRITTEN)] = None,
+    report: Annotated[Path | None, Parameter(group=_WRITTEN)] = None,
     for_property: Annotated[bool, Parameter(negative="", group=_INPUTS)] = False,
     per_box: Annotated[bool, Parameter(negative="", group=_INPUTS)] = False,
     radius: Annotated[float | None, Parameter(group=_INPUTS)] = None,
@@ -83,6 +91,9 @@ def reduce(
         Limits and engine.
     picture:
         Also draw the layers before and after (.svg, .png, .pdf); several are numbered as the networks are.
+    report:
+        Also write a page of this run into this folder (report.html): layers before and after, where time went, what
+        would remove more units, and the units that were kept with their bounds.
     certificate:
         Also write a certificate, which `eqverify check` verifies; with --for-property one for each disjunct, with
         its number before the suffix (C-1.cert, ...): that it is unsat, or of the network for it unless that is folded.
@@ -91,15 +102,19 @@ def reduce(
     json:
         Print one JSON object instead of the table.
     """
-    import eqverify as eq
     from eqverify.cli import render
+    from eqverify.files import make_folder, sole_writer
     from eqverify.reduction.result import SaveOptions
 
+    page = None if report is None else report / "report.html"
+    if report is not None:
+        make_folder(report)
     outputs: dict[str, Path | str | None] = {
         "--output": output,
         "--property-out": property_out,
         "--certificate": certificate,
         "--picture": picture,
+        "--report": page,
         "--resume": options.resume,
     }
     require_outputs(outputs, (network, query, None if around is None else Path(around)))
@@ -109,23 +124,20 @@ def reduce(
         require_mode("--fold-property", options, certificate=certificate is not None)
     saving = SaveOptions(property_out, fold_property, property_version, certificate)
     clock, start = Clock(), time.perf_counter()
-    with shown_progress(options.time_limit) as progress:
-        problem = local_problem_of(network, query, radius, around)
-        clock.lap("read")
-        keywords = {**keywords_of(options), "certificate": certificate is not None, "progress": progress}
-        keywords["time_limit"] = _left(options.time_limit, clock.seconds["read"])
-        result: eq.Reduction | BoxReductions | DirectedReduction
-        if for_property:
-            result = eq.reduce_for_property(problem, **keywords)
-        elif per_box:
-            result = eq.reduce_per_box(problem, **keywords)
-        else:
-            result = eq.reduce(problem, **keywords)
-    files = result.save(output, **keywords_of(saving))
-    if picture is not None:
-        result.plot(picture)
-    clock.add(result.seconds)
-    seconds = {**clock.seconds, "total": time.perf_counter() - start}
+    with sole_writer(output, remove=True):
+        with shown_progress(options.time_limit) as progress:
+            problem = local_problem_of(network, query, radius, around)
+            clock.lap("read")
+            keywords = {**keywords_of(options), "certificate": certificate is not None, "progress": progress}
+            keywords["time_limit"] = _left(options.time_limit, clock.seconds["read"])
+            result = _made(problem, mode, keywords)
+        files = result.save(output, **keywords_of(saving))
+        if picture is not None:
+            result.plot(picture)
+        clock.add(result.seconds)
+        seconds = {**clock.seconds, "total": time.perf_counter() - start}
+        if page is not None:
+            _write_page(page, result, files, seconds)
     lines = result.explain() if explain else ""
     if json:
         found = render.reduction_dict(result, files, saving, output)
@@ -135,6 +147,27 @@ def reduce(
     render.print_reductions(result, files, saving, seconds)
     if explain:
         print(lines)
+
+
+def _made(problem: Problem, mode: str, keywords: Mapping[str, Any]) -> Made:
+    """What a mode makes of a problem."""
+    import eqverify as eq
+
+    if mode == "--for-property":
+        return eq.reduce_for_property(problem, **keywords)
+    if mode == "--per-box":
+        return eq.reduce_per_box(problem, **keywords)
+    return eq.reduce(problem, **keywords)
+
+
+def _write_page(page: Path, result: Made, files: Sequence[Any], seconds: Mapping[str, float]) -> None:
+    """The page of the run."""
+    from eqverify.files import atomic_write
+    from eqverify.reduction.page import reduction_page
+
+    listed = [str(file) for own in files for file in ([own] if isinstance(own, Path) else own)]
+    command = shlex.join(["eqverify", *sys.argv[1:]])
+    atomic_write(page, reduction_page(result, ", ".join(listed), command, seconds))
 
 
 def _left(limit: TimeLimit, spent: float) -> TimeLimit:

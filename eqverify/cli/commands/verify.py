@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,13 +17,14 @@ from eqverify.cli.progress import shown_progress
 from eqverify.cli.supervision import Note, since_start, supervise
 from eqverify.deciding.answer import Verification, timed_out
 from eqverify.deciding.options import VerifyOptions
-from eqverify.errors import UsageError
+from eqverify.errors import EqverifyError, UsageError
 from eqverify.files import write_files
 from eqverify.numerals import at_most
 from eqverify.options import keywords_of
 
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
+    from eqverify.report.junit import Outcome
 
 _GRACE = 0.5
 """Seconds after the limit until a step that does not look at the time is ended."""
@@ -38,6 +41,7 @@ def verify(
     network: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
     serialise_assignments: Path | None = None,
     result_file: Path | None = None,
+    junit: Path | None = None,
     proof: Path | None = None,
     backend: str = "scip",
     options: Annotated[VerifyOptions, Parameter(name="*", negative_iterable=())] = VerifyOptions(),
@@ -62,6 +66,9 @@ def verify(
         Write the assignment into this folder, one ONNX tensor per variable, instead of printing it.
     result_file:
         Also write the answer as the competition wants it; an input counts only where onnxruntime shows it exactly.
+    junit:
+        Also write the answer as JUnit's XML, for systems for continuous integration: unsat passes, sat is a failure,
+        and what is neither an error.
     proof:
         Write a proof of sat or unsat, which `eqverify check NETWORK PROPERTY PROOF` verifies; what has none is unknown.
     backend:
@@ -72,18 +79,46 @@ def verify(
         Print one JSON object instead.
     """
     query, networks = _files(network_or_query, query, network or [])
-    require_outputs({"--result-file": result_file, "--proof": proof}, (query, *map(Path, networks.values())))
+    outputs: dict[str, Path | str | None] = {"--result-file": result_file, "--proof": proof, "--junit": junit}
+    require_outputs(outputs, (query, *map(Path, networks.values())))
+    question = ", ".join(networks.values()), str(query)
+    with _errors_told(junit, question):
+        _decide(
+            networks, query, _Told(question, result_file, junit, proof, serialise_assignments, json), backend, options
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Where an answer goes.
+
+    Attributes:
+        question: names of the networks, and of the property.
+        result_file, junit, proof, assignments: files and a folder to be written, if they are wanted.
+        json: whether it is printed as a JSON object.
+    """
+
+    question: tuple[str, str]
+    result_file: Path | None
+    junit: Path | None
+    proof: Path | None
+    assignments: Path | None
+    json: bool
+
+
+def _decide(networks: dict[str, str], query: Path, told: _Told, backend: str, options: VerifyOptions) -> None:
+    """Decide, in a process that is ended at the limit, and tell."""
     timeout = options.timeout
     left = max(timeout - since_start(), timeout / 2)
     relus, claimed = Note(), Note()
     announce = supervise(left + _GRACE)
     if announce is None:  # the run was ended at the limit
         answer = timed_out(timeout, relus.read(), claimed.read(), options.semantics)
-        if json:
+        if told.json:
             print_json("verify", answer.as_dict(), options)
         else:
             print(answer.verdict, flush=True)
-        _write(answer, result_file)
+        _write(answer, told)
         print(_summary(answer), file=sys.stderr)
         return
     start = time.monotonic()
@@ -95,26 +130,46 @@ def verify(
         workers = min(usable_cores(), _MOST_WORKERS) if options.workers is None else options.workers
         decide = eq.verify  # loads all that it needs, which takes a while
         own = replace(options, timeout=max(left - (time.monotonic() - start), left / 2), workers=workers)
-        told: dict[str, Any] = {"progress": progress, "counted": relus.write, "claimed": claimed.write}
-        told |= {"proof": proof is not None, "exactly": result_file is not None}
-        answer = decide(parsed, networks, backend=backend, **keywords_of(own), **told)
+        heard: dict[str, Any] = {"progress": progress, "counted": relus.write, "claimed": claimed.write}
+        heard |= {"proof": told.proof is not None, "exactly": told.result_file is not None}
+        answer = decide(parsed, networks, backend=backend, **keywords_of(own), **heard)
     announce()
-    _write(answer, result_file, parsed)
-    if proof is not None and answer.proof is not None:
-        write_files({proof: answer.proof})
-    if json:
+    _write(answer, told, parsed)
+    if told.proof is not None and answer.proof is not None:
+        write_files({told.proof: answer.proof})
+    if told.json:
         print_json("verify", answer.as_dict(), options)
     else:
-        _print(parsed, answer, serialise_assignments)
+        _print(parsed, answer, told.assignments)
     print(_summary(answer), file=sys.stderr)
 
 
-def _write(answer: Verification, result_file: Path | None, query: Query | None = None) -> None:
-    """The result file, where one is wanted."""
-    if result_file is not None:
+def _write(answer: Verification, told: _Told, query: Query | None = None) -> None:
+    """The result file and the XML, where they are wanted."""
+    if told.result_file is not None:
         from eqverify.cli import assignments
 
-        assignments.write_result(result_file, answer, query)
+        assignments.write_result(told.result_file, answer, query)
+    outcomes: dict[str, Outcome] = {"unsat": "passed", "sat": "failure"}
+    message = "an input satisfies the property" if answer.verdict == "sat" else answer.reason or answer.verdict
+    _write_junit(told.junit, told.question, outcomes.get(answer.verdict, "error"), message, _summary(answer))
+
+
+@contextmanager
+def _errors_told(junit: Path | None, question: tuple[str, str]) -> Iterator[None]:
+    """Write an error, as far as it is one of ours, into the XML that is wanted."""
+    try:
+        yield
+    except EqverifyError as error:
+        _write_junit(junit, question, "error", error.code, str(error))
+        raise
+
+
+def _write_junit(path: Path | None, question: tuple[str, str], outcome: Outcome, message: str, log: str) -> None:
+    if path is not None:
+        from eqverify.report.junit import Case, junit
+
+        write_files({path: junit({"eqverify verify": [Case(*question, since_start(), outcome, message, log)]})})
 
 
 def _files(first: Path, second: Path | None, options: list[str]) -> tuple[Path, dict[str, str]]:

@@ -172,7 +172,7 @@ class Lowering:
         results = results if isinstance(results, tuple) else (results,)
         self.values.update(zip(node.output, results, strict=False))
         if node.op_type not in ROUNDED_AS_READ:
-            self.builder.unmodelled.append(node.op_type)
+            self.builder.unmodelled.append(entry.told)
 
     def _reader(self, node: onnx.NodeProto, entry: Operator, inputs: list[Value | Choice | None]) -> Reader:
         """What lowers a node of these inputs."""

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 
+from eqverify.errors import UsageError
 from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.values import Choice, Value
+from eqverify.reading import READ_BY
+
+GROUP = "eqverify.operators"
+"""Entry points of other packages: modules that register operators when they are imported."""
 
 OLDEST_OPSET = 7
 """Before opset 7, Add and its like broadcast by attributes; the onnx package converts such models."""
@@ -36,6 +43,16 @@ class Operator:
     refused: str
     lower: Lowering
     quantised: bool = False
+
+    @property
+    def package(self) -> str:
+        """The package that reads it."""
+        return self.lower.__module__.partition(".")[0]
+
+    @property
+    def told(self) -> str:
+        """Its name, and who reads it if that is another package."""
+        return self.name if self.package == "eqverify" else f"{self.name}{READ_BY}{self.package}"
 
     @property
     def summary(self) -> str:
@@ -135,10 +152,37 @@ def find_of_scaled(name: str) -> Lowering | None:
 
 def find_operator(name: str, opset: int) -> Operator | None:
     """The entry for an operator at an opset, or None."""
-    return next((entry for entry in _TABLE.get(name, ()) if entry.covers(opset)), None)
+    return next((entry for entry in _entries(name) if entry.covers(opset)), None)
+
+
+def _entries(name: str) -> list[Operator]:
+    """The entries for an operator; other packages are looked for once one is asked for that is not ours."""
+    if name not in _TABLE:
+        _load_others()
+    return _TABLE.get(name, [])
+
+
+@cache
+def _load_others() -> None:
+    """Import what other packages register; names that are ours stay ours, for these come first.
+
+    Raises:
+        UsageError: `usage/operators`.
+    """
+    for point in entry_points(group=GROUP):
+        try:
+            point.load()
+        except Exception as error:
+            raise UsageError(
+                "usage/operators",
+                "operators of another package cannot be loaded",
+                value=f"{point.value}: {error}",
+                hint="repair it, or uninstall it",
+            ) from error
 
 
 def registered() -> tuple[Operator, ...]:
     """All entries, by name and opset."""
+    _load_others()
     entries = [entry for entries in _TABLE.values() for entry in entries]
     return tuple(sorted(entries, key=lambda entry: (entry.name, entry.since)))

@@ -1,0 +1,1 @@
+"""A template of a package that adds to eqverify: see README.md beside it."""
