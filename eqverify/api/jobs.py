@@ -42,12 +42,16 @@ def on_stored_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnP
 
 
 def on_rounding_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnProblems[P, Result_co]:
-    """As `on_stored_problems`, for a job that knows what inputs for roundings are (specs/quantised.md)."""
-    return _taking_models(job, as_stored=True, roundings=True)
+    """As `on_stored_problems`, for a job that knows what inputs for roundings are (specs/quantised.md), and smooth nodes."""
+    return _taking_models(job, as_stored=True, roundings=True, smooth=True)
 
 
 def _taking_models(
-    job: Callable[Concatenate[Problem, P], Result_co], *, as_stored: bool, roundings: bool = False
+    job: Callable[Concatenate[Problem, P], Result_co],
+    *,
+    as_stored: bool,
+    roundings: bool = False,
+    smooth: bool = False,
 ) -> OnProblems[P, Result_co]:
 
     @wraps(job)
@@ -61,7 +65,8 @@ def _taking_models(
             )
         problem = model
         if not isinstance(problem, Problem):
-            problem = load_problem(problem, cast(Inputs, inputs), as_stored=as_stored, roundings=roundings)
+            made = {"as_stored": as_stored, "roundings": roundings, "smooth": smooth}
+            problem = load_problem(problem, cast(Inputs, inputs), **made)
         return cast(Callable[..., Result_co], job)(problem, **chosen)
 
     own = inspect.signature(job).parameters.values()

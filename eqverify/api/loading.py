@@ -98,19 +98,20 @@ def load_compared(
     return front.network, compared(network, front, domain)
 
 
-def load_whole(path: Source, *, roundings: bool = False) -> Front:
+def load_whole(path: Source, *, roundings: bool = False, smooth: bool = False) -> Front:
     """A file without opaque operators, not compared yet.
 
     Args:
         path: the file.
         roundings: whether operators that round are read.
+        smooth: whether functions like Sigmoid are, as smooth nodes.
 
     Raises:
         UsageError, InputError: as `load_network`.
     """
     from eqverify.frontend.onnx import read_front, read_network
 
-    front = read_front(path, roundings=roundings)
+    front = read_front(path, roundings=roundings, smooth=smooth)
     if front.tail is not None:
         read_network(path)  # says what is opaque
     return front
@@ -206,7 +207,9 @@ def load_query(path: str | Path) -> Query:
 
 
 @IEEE
-def load_problem(network: Model, query: Inputs, *, as_stored: bool = False, roundings: bool = False) -> Problem:
+def load_problem(
+    network: Model, query: Inputs, *, as_stored: bool = False, roundings: bool = False, smooth: bool = False
+) -> Problem:
     """A network with the property it is to be judged on.
 
     >>> import eqverify as eq
@@ -228,6 +231,8 @@ def load_problem(network: Model, query: Inputs, *, as_stored: bool = False, roun
             that others make superfluous everywhere are gone (M-6), as is best where the network is to be reduced.
         roundings: whether operators that round (of quantised models) are read, with inputs of their own for what they
             round, which the problem's domain has too; else they are opaque.
+        smooth: whether functions like Sigmoid are read, as smooth nodes (`Network.smooth`), as `prove_stability` and
+            `prove_ranges` understand them; else the file is cut before them.
 
     Raises:
         UsageError, InputError: as `load_network` and `load_query`; `problem/...` where the two do not fit;
@@ -240,7 +245,7 @@ def load_problem(network: Model, query: Inputs, *, as_stored: bool = False, roun
     specification = given_inputs(query)
     if isinstance(network, Network):
         return problem_with_roundings(network, specification, files=_digests(property=query))
-    front = read_front(network, roundings=roundings)  # first: what cannot be read has an error of its own
+    front = read_front(network, roundings=roundings, smooth=smooth)  # first: what cannot be read has its own error
     files = _digests(network=network, property=query)
     if as_stored:
         front = front.unit_by_unit()

@@ -169,7 +169,7 @@ def _load(
 
     if isinstance(chosen, Network):
         return Problem(chosen, specification), write_network(chosen, metadata={}, producer="eqverify", dtype="float64")
-    front = read_front(chosen, roundings=True)
+    front = read_front(chosen, roundings=True, smooth=not as_stored)
     front = front.unit_by_unit() if as_stored else front
     _check_elements(query, front.network)
     ordered = keeps_order(front) and all(case.compares_outputs for case in specification.cases)

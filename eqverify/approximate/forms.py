@@ -133,7 +133,7 @@ def pattern_forms(network: Network, frame: Frame, patterns: BoolArray) -> dict[s
     """All inputs and nodes under patterns (k, ReLU units)."""
     count, active = len(patterns), split_pattern(network, patterns)
     forms = {name: f.take(np.zeros(count, dtype=np.int64)) for name, f in input_forms(network, frame).items()}
-    for node in network.nodes:
+    for node in network.plain_nodes:
         if isinstance(node, Affine):
             forms[node.name] = affine_form(node, forms, frame, count)
         else:
@@ -203,7 +203,7 @@ def exact_forms(network: Network, frame: Frame, active: Mapping[str, BoolArray],
     for port in network.inputs:
         values[port.name] = whole[:, start : start + port.size]
         start += port.size
-    for step in network.nodes:
+    for step in network.plain_nodes:
         if node in values:
             break
         if isinstance(step, Affine):

@@ -15,7 +15,7 @@ from eqverify.arrays import FloatArray, IntArray
 from eqverify.budget import Budget
 from eqverify.domain import Domain, Polytope
 from eqverify.errors import ContradictionError, InputError
-from eqverify.network import Network, evaluate_exact, evaluate_nodes, evaluation_error
+from eqverify.network import Network, evaluate_exact, evaluate_nodes, evaluation_error, require_piecewise_linear
 from eqverify.options import keywords
 from eqverify.progress import Progress, silent
 
@@ -125,9 +125,10 @@ def find_regions(network: Network, domain: Domain, options: RegionKeywords) -> L
         The regions.  Trusted: float64 and rational arithmetic, and those in `trusted`.
 
     Raises:
-        InputError: `regions/flat-domain` where no part of the domain has an interior.
+        InputError: `regions/flat-domain` where no part of the domain has an interior; `network/smooth`.
         ContradictionError: `regions/contradiction` where a point shows another pattern than its region has.
     """
+    require_piecewise_linear(network, "a list of linear regions")
     start = time.monotonic()
     budget, seed = Budget(options.time_limit), options.seed
     best: dict[bytes, Region] = {}

@@ -8,7 +8,7 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.attack.points import Sampler
-from eqverify.network import Affine, Network, evaluate_nodes, join_outputs
+from eqverify.network import Affine, Network, Product, Smooth, evaluate_nodes, join_outputs
 
 COARSE = (1.0, 1.0, 0.5, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02)
 """Step lengths as fractions of the box; 1.0 jumps to the corner that the gradient names."""
@@ -80,6 +80,12 @@ def row_gradients(network: Network, rows: IntArray, signs: FloatArray, values: d
         if isinstance(node, Affine):
             for term in node.terms:
                 pulled[term.source] = pulled.get(term.source, 0.0) + term.map.backward(row)
+        elif isinstance(node, Smooth):
+            slope = np.nan_to_num(node.function.slope(values[node.argument]))
+            pulled[node.argument] = pulled.get(node.argument, 0.0) + row * slope
+        elif isinstance(node, Product):
+            for source, factor in ((node.left, node.right), (node.right, node.left)):
+                pulled[source] = pulled.get(source, 0.0) + row * values[factor]
         else:
             pulled[node.source] = pulled.get(node.source, 0.0) + row * (values[node.source] > 0)
     return np.concatenate([pulled.get(p.name, np.zeros((rows.size, p.size))) for p in network.inputs], axis=1)

@@ -251,7 +251,7 @@ class Replay:
             number, open_ = holding(self.case.unsafe, exact, y.tolist(), error.tolist())
         if number is not None:
             return Witness(x, y, tuple(exact), tuple(map(Fraction, y.tolist())), number)
-        if not open_ or not exactly or self.network.products > _EXACT_LIMIT:
+        if not open_ or not exactly or self.network.products > _EXACT_LIMIT or self.network.smooth:
             return None
         outputs = outputs_exact(self.network, settled_exact(self.network, exact))
         number, _ = holding(self.case.unsafe, exact, outputs)
@@ -299,7 +299,7 @@ def shown_by(
             return replace(witness, y=y, outputs=tuple(map(Fraction, shown)))
         if ordered or exactly or holding(relaxed, witness.inputs, shown, none)[0] is None:
             return None
-        small = network.products <= _EXACT_LIMIT
+        small = network.products <= _EXACT_LIMIT and not network.smooth
         return replace(
             witness,
             y=y,

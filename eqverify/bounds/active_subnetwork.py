@@ -76,7 +76,7 @@ def _between_dense(network: Network, relu: Relu, target: str) -> bool:
 
 
 def _restricted(node: Node, kept: Mapping[str, IntArray]) -> Node:
-    if isinstance(node, Relu):
+    if not isinstance(node, Affine):
         return node
     rows = kept.get(node.name)
     terms = []

@@ -12,11 +12,11 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds.crown import chunks, open_units, replace_units, target_units, tighten, widest
-from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine, interval_bounds
-from eqverify.bounds.pullback import PullbackContext, Relaxation, relax
+from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine, interval_bounds, interval_step
+from eqverify.bounds.pullback import PullbackContext, Relaxation, relaxation, relaxations_of
 from eqverify.bounds.slope_optimisation import Ascent, Slopes
 from eqverify.domain import Assumption
-from eqverify.network import Affine, Network, Relu
+from eqverify.network import Affine, Network, Product
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,20 +75,21 @@ def optimise_slopes(
     found, relaxations = input_intervals(network, lower, upper), dict[str, Relaxation]()
     if assumed is not None:  # bounds of what stands behind a target are needed too
         found = interval_bounds(network, lower, upper, bounds)
-        relaxations = {relu.name: relax(found[relu.source]) for relu in network.relus}
+        relaxations = relaxations_of(network, found)
     ground = PullbackContext(network, found, relaxations)
     slopes: dict[str, tuple[Slopes, ...]] = {}
-    sources = {relu.source for relu in network.relus}
+    sources, curved = ({s for n in kind for s in n.sources} for kind in (network.relus, network.smooth))
     for node in network.nodes:
-        if isinstance(node, Relu):
-            relaxations[node.name] = relax(found[node.source])
-            found[node.name] = found[node.source].relu()
+        if not isinstance(node, Affine):
+            if not isinstance(node, Product):
+                relaxations[node.name] = relaxation(node, found)
+            found[node.name] = interval_step(node, found)
             continue
         z = interval_affine(node, found)
         if node.name in bounds:
             z = z.intersect(bounds[node.name], node.name)
-        if slopes and node.name in sources:
-            units = target_units(node, open_units(z))
+        if (slopes and node.name in sources) or (relaxations and node.name in curved):
+            units = target_units(node, open_units(z) | (node.name in curved))
             z = replace_units(z, units, tighten(ground, node.name, units), node.name) if units.size else z
         if relaxations and node.name in targets:
             rows = _rows(z, targets[node.name], (above or {}).get(node.name), (below or {}).get(node.name))

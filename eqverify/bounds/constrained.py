@@ -12,7 +12,7 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.bounds.interval import Bounds
 from eqverify.bounds.lp import HintSource, LpLayer, lp_of
-from eqverify.bounds.pullback import PullbackContext, relax
+from eqverify.bounds.pullback import PullbackContext, relaxations_of
 from eqverify.bounds.slope_optimisation import Ascent, Slopes
 from eqverify.domain import Assumption
 from eqverify.network import Network
@@ -49,8 +49,7 @@ def emptiness(inputs: ConstrainedSet, bounds: Bounds, iterations: int) -> Slopes
     """
     if not len(inputs.assumed):
         return None
-    relaxations = {relu.name: relax(bounds[relu.source]) for relu in inputs.network.relus}
-    ground = PullbackContext(inputs.network, bounds, relaxations)
+    ground = PullbackContext(inputs.network, bounds, relaxations_of(inputs.network, bounds))
     found = Ascent(ground, None, np.zeros(1, dtype=np.int64), np.ones(1), assumed=inputs.assumed).run(iterations)
     return found if (found.upper < 0).any() else None
 

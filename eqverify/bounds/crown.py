@@ -11,9 +11,9 @@ import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.bounds.clipping import Forms, bounds_where, forms_of, input_box, input_slopes
-from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine
-from eqverify.bounds.pullback import PullbackContext, Relaxation, relax
-from eqverify.network import Affine, Dense, Network, Relu
+from eqverify.bounds.interval import Bounds, Interval, input_intervals, interval_affine, interval_step
+from eqverify.bounds.pullback import PullbackContext, Relaxation, relaxation
+from eqverify.network import Affine, Dense, Network, Product
 
 CHUNK_NUMBERS = 1 << 22
 """Coefficients held at a time on the widest node (32 MB; a pullback makes a few such arrays)."""
@@ -111,7 +111,8 @@ def crown_bounds(
     void: BoolArray | None = None,
     cut: Forms | None = None,
 ) -> dict[str, Interval]:
-    """Bounds of all nodes over boxes; pre-activations that intervals leave open by CROWN.
+    """Bounds of all nodes over boxes; pre-activations that intervals leave open, and what smooth nodes read,
+    by CROWN.
 
     Args:
         network: the network.
@@ -137,10 +138,12 @@ def crown_bounds(
     ground = PullbackContext(network, bounds, relaxations)
     targets = {node.source for node in network.relus}
     wanted = {port.source for port in network.outputs} if outputs else set()
+    wanted |= {source for node in network.smooth for source in node.sources}
     for node in network.nodes:
-        if isinstance(node, Relu):
-            relaxations[node.name] = relax(bounds[node.source])
-            bounds[node.name] = bounds[node.source].relu()
+        if not isinstance(node, Affine):
+            if not isinstance(node, Product):
+                relaxations[node.name] = relaxation(node, bounds)
+            bounds[node.name] = interval_step(node, bounds)
             continue
         z = interval_affine(node, bounds)
         if known is not None and node.name in known:

@@ -28,7 +28,7 @@ from eqverify.bounds.interval import centred
 from eqverify.bounds.pullback import PullbackContext, ancestors
 from eqverify.domain import Assumption
 from eqverify.kernels import kernels, rows_numpy
-from eqverify.network import Affine, Dense, LinearMap, Relu
+from eqverify.network import Affine, Dense, LinearMap, Node, Product, Relu, Smooth
 
 Array = npt.NDArray[Any]
 """float32 or float64: the precision of the steps."""
@@ -66,6 +66,38 @@ class Layer:
     offset: Array
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """The lines of a smooth node over the boxes, (boxes, n) each; they stay as they are.
+
+    Attributes:
+        source: the node that it reads.
+        alpha, base: slopes and offsets of those below.
+        lam, offset: of those above.
+    """
+
+    source: str
+    alpha: Array
+    base: Array
+    lam: Array
+    offset: Array
+
+    def pull(self, row: Array) -> tuple[Array, Array]:
+        """Rows (boxes * rows, n) before the node, and what they have beyond that, (boxes * rows,)."""
+        above, below = np.maximum(row, 0), np.minimum(row, 0)
+        alpha, base, lam, offset = self._spread(len(row))
+        return above * lam + below * alpha, (above * offset + below * base).sum(axis=1)
+
+    def push(self, value: Array, row: Array) -> Array:
+        """Values (boxes * rows, n) on the lines that rows used."""
+        alpha, base, lam, offset = self._spread(len(row))
+        return np.asarray(np.where(row > 0, lam * value + offset, alpha * value + base))
+
+    def _spread(self, count: int) -> list[Array]:
+        lines = (self.alpha, self.base, self.lam, self.offset)
+        return [np.repeat(line, count // len(line), axis=0) for line in lines]
+
+
 class StepNetwork:
     """What stands before a node, or before the outputs where constraints are assumed, in the precision of the steps.
 
@@ -94,6 +126,8 @@ class StepNetwork:
         self.held = self._held()
         self.parts = [(name, self._cut(part, self.held.get(name))) for name, part in self.parts]
         self.layers = {n.name: self._layer(n) for n in self.nodes if isinstance(n, Relu)}
+        self.curves = {n.name: self._curve(n) for n in self.nodes if isinstance(n, Smooth)}
+        self.planes = {n.name: self._planes(n) for n in self.nodes if isinstance(n, Product)}
         affine = [n for n in self.nodes if isinstance(n, Affine)]
         self.bias = {n.name: self._cut(n.bias, self.held[n.name]) for n in affine}
         self.terms = {n.name: [(t.source, self._map(n, t.source, t.map)) for t in n.terms] for n in affine}
@@ -125,7 +159,7 @@ class StepNetwork:
         Units that are inactive on every box are left out where only dense maps read them, and on the node before
         them where that is dense too and nothing else reads it.
         """
-        readers: dict[str, list[Affine | Relu]] = {}
+        readers: dict[str, list[Node]] = {}
         for node in [*self.nodes, *([] if self.node is None else [self.node])]:
             for source in node.sources:
                 readers.setdefault(source, []).append(node)
@@ -148,6 +182,18 @@ class StepNetwork:
         alpha, lam, offset = (self._cut(a, held) for a in (line.alpha, line.lam, line.offset))
         free = np.ascontiguousarray(free if held is None else free[:, held])
         return Layer(node.source, held, columns, places, free, alpha, lam, offset)
+
+    def _curve(self, node: Smooth) -> Curve:
+        line = self.ground.relaxations[node.name]
+        assert line.base is not None
+        return Curve(node.argument, *(self._cut(a, None) for a in (line.alpha, line.base, line.lam, line.offset)))
+
+    def _planes(self, node: Product) -> tuple[Array, Array, Array, Array]:
+        """(boxes, n) factors on left and right, and offsets below and above."""
+        found = self.ground.planes(node)
+        parts = (found.left, found.right, found.low, found.high)
+        left, right, low, high = (self._cut(part, None) for part in parts)
+        return left, right, low, high
 
     def _map(self, node: Affine, source: str, linear: LinearMap) -> Array | LinearMap:
         if not isinstance(linear, Dense):
@@ -178,7 +224,7 @@ class StepNetwork:
         return sum(layer.lam.shape[1] for layer in self.layers.values())
 
 
-def _dense(node: Affine | Relu) -> bool:
+def _dense(node: Node) -> bool:
     return isinstance(node, Affine) and all(isinstance(term.map, Dense) for term in node.terms)
 
 
@@ -189,7 +235,7 @@ class Estimate:
     Attributes:
         upper: (rows,) about the bounds.
         size: (rows,) how large what was added up is.
-        entering: by ReLU node, (rows, n) the coefficients before its lines, on the components held.
+        entering: by ReLU or smooth node, (rows, n) the coefficients before its lines, on the components held.
         corners: by input, (rows, size) where the bound is attained.
     """
 
@@ -300,12 +346,35 @@ class Steps:
                     for source, linear in lines.terms[node.name]:
                         _add(rows, source, row @ linear if isinstance(linear, np.ndarray) else linear.backward(row))
                     continue
+                if isinstance(node, Smooth):
+                    row = entering[node.name] = self._row(node, row)
+                    pulled, lift = lines.curves[node.name].pull(row)
+                    constant = constant + lift
+                    _add(rows, node.argument, pulled)
+                    continue
+                if isinstance(node, Product):
+                    row = entering[node.name] = self._row(node, row)
+                    left, right, low, high = self._repeated(lines.planes[node.name], len(row))
+                    constant = constant + (np.maximum(row, 0) * high + np.minimum(row, 0) * low).sum(axis=1)
+                    _add(rows, node.left, row * left)
+                    _add(rows, node.right, row * right)
+                    continue
                 layer, own = lines.layers[node.name], self.numbers[node.name]
                 row = entering[node.name] = np.zeros_like(own) if row is None else row
                 pulled, lift = form.pull(row, own, self.side[node.name], layer.lam, layer.offset)
                 constant = constant + lift
                 _add(rows, node.source, self._widened(pulled, layer))
             return self._at_inputs(rows, constant, entering)
+
+    def _row(self, node: Node, row: Array | None) -> Array:
+        """Rows on a node that is not piecewise linear, zeros where there are none."""
+        size = self.lines.ground.network.sizes[node.name]
+        return np.zeros((len(self.constant), size), self.lines.dtype) if row is None else row
+
+    @staticmethod
+    def _repeated(parts: tuple[Array, ...], count: int) -> list[Array]:
+        """Parts (boxes, n) for so many rows."""
+        return [np.repeat(part, count // len(part), axis=0) for part in parts]
 
     def _widened(self, row: Array, layer: Layer) -> Array:
         """A row behind a layer's lines on the components held of the node before it."""
@@ -344,6 +413,16 @@ class Steps:
                         value = values[source]
                         total = total + (value @ linear.T if isinstance(linear, np.ndarray) else linear.forward(value))
                     values[node.name] = total
+                    continue
+                if isinstance(node, Smooth):
+                    row = found.entering[node.name]
+                    values[node.name] = lines.curves[node.name].push(values[node.argument], row)
+                    continue
+                if isinstance(node, Product):
+                    row = found.entering[node.name]
+                    left, right, low, high = self._repeated(lines.planes[node.name], len(row))
+                    plane = left * values[node.left] + right * values[node.right]
+                    values[node.name] = plane + np.where(row > 0, high, low)
                     continue
                 layer = lines.layers[node.name]
                 values[node.name], gradients[node.name] = form.push(

@@ -12,7 +12,8 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.errors import ContradictionError, Place
-from eqverify.network import UNIT_ROUNDOFF, Affine, Network, Relu, gamma, split_inputs
+from eqverify.functions import product_range
+from eqverify.network import UNIT_ROUNDOFF, Affine, Network, Node, Product, Relu, gamma, split_inputs
 from eqverify.network.evaluate import UNDERFLOW, scaled_error
 
 
@@ -94,6 +95,20 @@ def interval_affine(node: Affine, bounds: Bounds) -> Interval:
     return Interval(np.where(reads == 0, node.bias, found.lower), np.where(reads == 0, node.bias, found.upper))
 
 
+def interval_step(node: Node, bounds: Bounds) -> Interval:
+    """Bounds of a node from those of its sources."""
+    if isinstance(node, Affine):
+        return interval_affine(node, bounds)
+    if isinstance(node, Relu):
+        return bounds[node.source].relu()
+    if isinstance(node, Product):
+        ends = [(bounds[source].lower, bounds[source].upper) for source in node.sources]
+        return Interval(*product_range(ends[0], ends[1]))
+    argument = bounds[node.argument]
+    with np.errstate(all="ignore"):
+        return Interval(*node.function.range(argument.lower, argument.upper))
+
+
 def input_intervals(network: Network, lower: FloatArray, upper: FloatArray) -> dict[str, Interval]:
     """The boxes [lower, upper], (boxes, input_size) each, as one interval per input."""
     lowers, uppers = split_inputs(network, lower), split_inputs(network, upper)
@@ -119,10 +134,7 @@ def interval_bounds(
     """
     bounds = input_intervals(network, lower, upper)
     for node in network.nodes:
-        if isinstance(node, Relu):
-            bounds[node.name] = bounds[node.source].relu()
-            continue
-        bounds[node.name] = interval_affine(node, bounds)
-        if known is not None and node.name in known:
+        bounds[node.name] = interval_step(node, bounds)
+        if isinstance(node, Affine) and known is not None and node.name in known:
             bounds[node.name] = bounds[node.name].intersect(known[node.name], node.name)
     return bounds

@@ -16,8 +16,9 @@ import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds.interval import Bounds, Interval, centred
+from eqverify.functions import Planes, lines, product_planes
 from eqverify.kernels import kernels
-from eqverify.network import UNIT_ROUNDOFF, Affine, Dense, LinearMap, Network, Relu, gamma
+from eqverify.network import UNIT_ROUNDOFF, Affine, Dense, LinearMap, Network, Product, Relu, Smooth, gamma
 from eqverify.network.evaluate import UNDERFLOW, lost_coefficients
 
 _SAFETY = 1.0 + 1e-6
@@ -26,19 +27,42 @@ _SAFETY = 1.0 + 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relaxation:
-    """Linear bounds of one ReLU layer: alpha z <= max(0, z) <= lam z + offset.
+    """Linear bounds of one ReLU layer: alpha z <= max(0, z) <= lam z + offset; of a smooth node, with `base` below.
 
     Attributes:
-        alpha: (boxes, n), or (boxes, m, n) with slopes of their own for each of m rows; each in [0, 1].
-        lam: of one of these shapes; each in [0, 1].
-        offset: of the shape of `lam`; not below max(-lam l, (1 - lam) u).
+        alpha: (boxes, n), or (boxes, m, n) with slopes of their own for each of m rows; each in [0, 1] for ReLUs.
+        lam: of one of these shapes; each in [0, 1] for ReLUs.
+        offset: of the shape of `lam`; not below max(-lam l, (1 - lam) u) for ReLUs.
         alive: units that are not stably inactive on every box, None for all; the others have zero slopes and offset.
+        base: (boxes, n) for smooth nodes, alpha z + base <= f(z); None for ReLUs, where it is 0.
     """
 
     alpha: FloatArray
     lam: FloatArray
     offset: FloatArray
     alive: IntArray | None
+    base: FloatArray | None = None
+
+
+def relaxation(node: Relu | Smooth, bounds: Bounds) -> Relaxation:
+    """The relaxation of a node, for ReLUs with the default slopes (B-2, B-13).  Trusted: `bounds` of what it reads."""
+    if isinstance(node, Relu):
+        return relax(bounds[node.source])
+    argument = bounds[node.argument]
+    around = lines(node.function, argument.lower, argument.upper)
+    return Relaxation(around.low_slope, around.high_slope, around.high, None, around.low)
+
+
+def relaxations_of(network: Network, bounds: Bounds) -> dict[str, Relaxation]:
+    """By node, the relaxations of all ReLU and smooth nodes that read something of which there are bounds."""
+    bent = [node for node in network.nodes if isinstance(node, Relu | Smooth)]
+    return {node.name: relaxation(node, bounds) for node in bent if node.sources[0] in bounds}
+
+
+def planes_of(node: Product, bounds: Bounds) -> Planes:
+    """The planes around a product (B-14).  Trusted: `bounds` of its factors."""
+    one, other = bounds[node.left], bounds[node.right]
+    return product_planes((one.lower, one.upper), (other.lower, other.upper))
 
 
 def relax(z: Interval, alpha: FloatArray | None = None, lam: FloatArray | None = None) -> Relaxation:
@@ -108,7 +132,7 @@ class LinearBound:
     Attributes:
         upper: (boxes, m) sound upper bounds of the rows; +inf where arithmetic overflowed.
         inputs: by input, (boxes or 1, m, size) the coefficients that arrived there; for heuristics only.
-        entering: by ReLU node, the coefficients before its relaxation; recorded on request, for gradients.
+        entering: by ReLU or smooth node, the coefficients before its relaxation; recorded on request, for gradients.
     """
 
     upper: FloatArray
@@ -124,7 +148,7 @@ class PullbackContext:
         network: the network.
         bounds: proved intervals, (boxes, n), of all nodes before the targets; may grow between pullbacks, but what is
             there stays.
-        relaxations: by ReLU node.
+        relaxations: by ReLU or smooth node.
     """
 
     network: Network
@@ -132,6 +156,7 @@ class PullbackContext:
     relaxations: Mapping[str, Relaxation]
     _error: dict[str, FloatArray] = field(default_factory=dict)
     _lost: dict[str, FloatArray] = field(default_factory=dict)
+    _planes: dict[str, Planes] = field(default_factory=dict)
 
     @property
     def boxes(self) -> int:
@@ -140,7 +165,7 @@ class PullbackContext:
 
     def with_relaxations(self, relaxations: Mapping[str, Relaxation]) -> PullbackContext:
         """The same over the same boxes with other slopes."""
-        return PullbackContext(self.network, self.bounds, relaxations, self._error, self._lost)
+        return PullbackContext(self.network, self.bounds, relaxations, self._error, self._lost, self._planes)
 
     def affine_error(self, node: Affine) -> FloatArray:
         """(boxes, n): rows of size 1 on each component lose at most this to rounding on their way through the node."""
@@ -151,6 +176,12 @@ class PullbackContext:
                 error = error + gamma(term.map.fan_out + 4) * reach
             self._error[node.name] = error + UNDERFLOW
         return self._error[node.name]
+
+    def planes(self, node: Product) -> Planes:
+        """(boxes, n): those around a product."""
+        if node.name not in self._planes:
+            self._planes[node.name] = planes_of(node, self.bounds)
+        return self._planes[node.name]
 
     def lost(self, name: str) -> FloatArray:
         """(boxes, 1): what coefficients on a node that underflowed can amount to."""
@@ -207,7 +238,7 @@ class Pullback:
         """Pull everything back to the inputs and bound it there.
 
         Args:
-            record: whether to keep what enters each ReLU.
+            record: whether to keep what enters each ReLU or smooth node.
         """
         entering: dict[str, FloatArray] = {}
         with np.errstate(invalid="ignore", over="ignore"):
@@ -220,7 +251,10 @@ class Pullback:
                 else:
                     if record:
                         entering[node.name] = row.full(self.ground.network.sizes[node.name])
-                    self._through_relu(node, row)
+                    if isinstance(node, Product):
+                        self._through_product(node, row)
+                    else:
+                        self._through_lines(node, row)
             return self._at_inputs(entering)
 
     def add(self, name: str, row: Row) -> None:
@@ -247,16 +281,36 @@ class Pullback:
             self.error = self.error + self.ground.lost(term.source)
             self.add(term.source, Row(_backward(term.map, row, columns), columns))
 
-    def _through_relu(self, node: Relu, row: Row) -> None:
-        relaxation = self.ground.relaxations[node.name]
-        lines = (relaxation.alpha, relaxation.lam, relaxation.offset)
-        alpha, lam, offset = (per_row(_columns(a, row.columns)) for a in lines)
-        reach = per_row(_columns(self.ground.bounds[node.source].magnitude, row.columns))
+    def _through_lines(self, node: Relu | Smooth, row: Row) -> None:
+        (source,), used = node.sources, self.ground.relaxations[node.name]
+        own = (used.alpha, used.lam, used.offset)
+        alpha, lam, offset = (per_row(_columns(a, row.columns)) for a in own)
+        reach = per_row(_columns(self.ground.bounds[source].magnitude, row.columns))
         form = kernels(numbers=2 * row.values.size).rows
         pulled, lift, size = form.through(row.values, alpha, lam, offset, reach)
-        rounding = gamma(row.values.shape[-1] + 2) * lift + 2 * UNIT_ROUNDOFF * size
-        self._shift(lift, rounding + self.ground.lost(node.source))
-        self.add(node.source, Row(pulled, row.columns))
+        most = lift
+        if used.base is not None:  # offsets have either sign, and the lines below have some, too
+            base, positive = per_row(_columns(used.base, row.columns)), np.maximum(row.values, 0.0)
+            below, least = form.measured(row.values - positive, base, np.abs(base))
+            _, most = form.measured(positive, offset, np.abs(offset))
+            lift, most = lift + below, most + least
+        rounding = gamma(row.values.shape[-1] + 4) * most + 2 * UNIT_ROUNDOFF * size
+        self._shift(lift, rounding + self.ground.lost(source))
+        self.add(source, Row(pulled, row.columns))
+
+    def _through_product(self, node: Product, row: Row) -> None:
+        planes, form = self.ground.planes(node), kernels(numbers=2 * row.values.size).rows
+        positive = np.maximum(row.values, 0.0)
+        for part, offset in ((positive, planes.high), (row.values - positive, planes.low)):
+            own = per_row(_columns(offset, row.columns))
+            lift, most = form.measured(part, own, np.abs(own))
+            self._shift(lift, gamma(part.shape[-1] + 2) * most)
+        for source, factor in ((node.left, planes.left), (node.right, planes.right)):
+            pulled = row.values * per_row(_columns(factor, row.columns))
+            reach = per_row(_columns(self.ground.bounds[source].magnitude, row.columns))
+            _, size = form.measured(pulled, reach, reach)
+            self.error = self.error + 2 * UNIT_ROUNDOFF * size + self.ground.lost(source)
+            self.add(source, Row(pulled, row.columns))
 
     def _at_inputs(self, entering: dict[str, FloatArray]) -> LinearBound:
         inputs = {}

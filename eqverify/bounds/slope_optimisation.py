@@ -178,9 +178,11 @@ class Ascent:
         """
         assert self.last is not None
         size, dtype, entering = self.shape[0] * self.shape[1], self.lines.dtype, {}
-        for name, layer in self.lines.layers.items():
+        held = {name: layer.held for name, layer in self.lines.layers.items()}
+        held |= dict.fromkeys((*self.lines.curves, *self.lines.planes))
+        for name, places in held.items():
             row = self.last.entering.get(name, np.zeros((*self.shape, self.ground.network.sizes[name])))
-            row = row if layer.held is None else row[..., layer.held]
+            row = row if places is None else row[..., places]
             entering[name] = np.broadcast_to(row, (*self.shape, row.shape[2])).astype(dtype).reshape(size, -1)
         rows = self.last.inputs.items()
         inputs = {n: np.broadcast_to(r, (*self.shape, r.shape[2])).astype(dtype).reshape(size, -1) for n, r in rows}

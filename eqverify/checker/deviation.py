@@ -154,7 +154,7 @@ def deviations(original: Region, reduced: Network, reader: Reader, statuses: lis
     names = {name: port.name for name, port in inputs.items()} | {
         node.name: PREFIX + node.name for node in reduced.nodes
     }
-    nodes = [_renamed(node, names) for node in reduced.nodes]
+    nodes = [_renamed(node, names) for node in reduced.plain_nodes]
     both = Network(network.inputs, (*network.nodes, *nodes), network.outputs)
     relus = [relu.name for relu in network.relus]
     region = Comparison(

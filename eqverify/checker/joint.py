@@ -25,7 +25,7 @@ def side_by_side(networks: Sequence[Network]) -> Network:
         prefix = f"\0{number}:"
         for ports, own in ((inputs, network.inputs), (outputs, network.outputs)):
             ports += [replace(port, name=prefix + port.name, source=prefix + port.source) for port in own]
-        for node in network.nodes:
+        for node in network.plain_nodes:
             if isinstance(node, Relu):
                 nodes.append(Relu(prefix + node.name, prefix + node.source))
             else:

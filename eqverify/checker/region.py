@@ -15,7 +15,8 @@ import numpy as np
 from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.checker.numbers import TINY, Floats, Numbers
 from eqverify.domain import Assumption
-from eqverify.network import Affine, Dense, Network, Node, Relu
+from eqverify.errors import InputError, Place
+from eqverify.network import Affine, Curved, Dense, Network, Node, Relu
 
 Lines = tuple[Numbers, Numbers, Numbers]
 """alpha z <= max(0, z) <= lam z + offset, (boxes, m or 1, n)."""
@@ -136,6 +137,8 @@ class Region:
             lower, upper = self.bounds[node.source]
             self.bounds[node.name] = Interval(np.maximum(lower, 0.0), np.maximum(upper, 0.0))
             return np.zeros(self.boxes, dtype=bool)
+        if isinstance(node, Curved):
+            raise InputError("network/smooth", "certificates have no rule for it", place=Place(node=node.name))
         z, _ = self.interval(node).meet(self._signs(node))
         z, void = z.meet(known) if known is not None else (z, np.zeros(self.boxes, dtype=bool))
         self.bounds[node.name] = z
@@ -288,7 +291,7 @@ class Pull:
         region = self.region
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             self._multipliers()
-            for node in reversed(region.network.nodes):
+            for node in reversed(region.network.plain_nodes):
                 values, columns = self.rows.pop(node.name, (np.zeros(0), np.zeros(0, np.int64)))
                 if not values.any():
                     continue

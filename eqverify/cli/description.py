@@ -43,6 +43,10 @@ def describe_network(path: Path, query: Path | None = None) -> Pairs:
         pairs.append(("because of", ", ".join(f"{node.operator} {node.node}" for node in about.cut.opaque)))
         pairs.append(("before the cut", f"{about.cut.relus} ReLUs"))
         pairs.append(("behind the cut", f"{about.cut.copied} nodes, copied"))
+    if about.cut is not None and (whole := read_front(path, smooth=True)).network.smooth:
+        rest = "" if whole.cut is None else f", cut at {', '.join(whole.cut.tensors) or 'no tensor'}"
+        counts = f"{len(whole.network.smooth)} smooth nodes and products, {whole.as_stored.relu_count} ReLUs{rest}"
+        pairs.append(("verify, bounds", counts))
     if not about.unsupported or about.cut is not None:
         front = read_front(path)
         network = front.as_stored

@@ -130,12 +130,12 @@ def decide_exactly(
 
 def small_enough(network: Network) -> bool:
     """Whether a network can be evaluated in rationals many times."""
-    return network.products <= MAX_PRODUCTS
+    return network.products <= MAX_PRODUCTS and not network.smooth
 
 
 def tiny(network: Network) -> bool:
     """Whether exact decisions about a network hardly take time."""
-    return network.products <= _TINY_PRODUCTS
+    return network.products <= _TINY_PRODUCTS and not network.smooth
 
 
 class _Search:

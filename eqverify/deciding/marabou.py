@@ -25,6 +25,7 @@ from eqverify.deciding.child import run_group
 from eqverify.deciding.question import Question, Replay, Reply
 from eqverify.domain import Polytope
 from eqverify.errors import UsageError
+from eqverify.network import require_piecewise_linear
 
 _GRACE = 1.0
 """Seconds for the child to start and to end."""
@@ -50,6 +51,7 @@ class MarabouBackend:
 
     def decide(self, question: Question, replay: Replay, budget: Budget) -> Reply:
         """As `Backend.decide`."""
+        require_piecewise_linear(question.network, "the backend marabou")
         box = question.box
         bounds = crown_bounds(question.network, box.lower[None], box.upper[None], outputs=True)
         with tempfile.TemporaryDirectory(prefix="eqverify-", ignore_cleanup_errors=True) as folder:

@@ -41,7 +41,7 @@ def build(network: Network, ranges: Ranges, condition: bool) -> Any:
         for index, (low, high) in enumerate(zip(lower.tolist(), upper.tolist(), strict=True)):
             query.setLowerBound(start[name] + index, low)
             query.setUpperBound(start[name] + index, high)
-    for node in network.nodes:
+    for node in network.plain_nodes:
         if isinstance(node, Affine):
             _add_affine(query, MarabouCore, node, start)
             continue

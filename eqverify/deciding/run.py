@@ -33,7 +33,7 @@ from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, can_split, is_narrow, split_question
 from eqverify.domain import Polytope, Specification
 from eqverify.errors import ContradictionError, InputError
-from eqverify.network import Network
+from eqverify.network import Network, meaning
 from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
@@ -64,7 +64,8 @@ _SPLIT_SHARE, _SIGN_SHARE = 0.1, 0.3
 """For boxes that are split at inputs, and at signs, which is done for small networks alone."""
 
 _RUN_SHARE = 0.6
-"""The same for runs, which are nearer to the network on smaller boxes; what follows asks about the whole box."""
+"""The same for runs, which are nearer to the network on smaller boxes, and for smooth nodes, whose lines are closer
+there; what follows asks about the whole box."""
 
 _REDUCTION_SHARE = 0.3
 _BRANCH_SHARE = 0.3
@@ -133,6 +134,7 @@ class VerifyRun:
         self.due = 0.0
         self.sides: list[CaseContext] = []
         self.proof: bytes | None = None
+        self.provable = False
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
         """All stages.
@@ -144,6 +146,7 @@ class VerifyRun:
         self.problem = problem
         if self.options.proof:
             require_files(problem)
+            self._require_provable(problem.network)
         self.clock.lap("read")
         if why := self._refused(data):
             self.reasons.append(why)
@@ -160,13 +163,20 @@ class VerifyRun:
             chosen = [(side, number) for side, number in chosen if not self._settled(side, number)]
         if self._met("exact"):
             return self._answer("sat", "exact")
-        proved = self.options.proof and self._proved_all()
+        proved = self.provable and self._proved_all()
         if self._met("prove") or proved:
             return self._answer("unsat" if proved else "sat", "proof")
         parts = self._parts(chosen) if self.reduction else [self._original(*one) for one in chosen]
         if self._met("reduce"):
             return self._answer("sat", "reduction")
         return self._ask(parts)
+
+    def _require_provable(self, network: Network) -> None:
+        """Say why there can be no proof, where there is no rule for a smooth node."""
+        self.provable = not network.smooth
+        if network.smooth:
+            names = dict.fromkeys(map(meaning, network.smooth))
+            self.reasons.append(f"network/smooth: proofs have no rule for {', '.join(names)}")
 
     def _refused(self, data: bytes) -> str:
         """Take up the cases that have inputs, or say why nothing can be decided."""
@@ -262,7 +272,7 @@ class VerifyRun:
         """Whether exact arithmetic leaves nothing to ask about a disjunct; it may find a witness."""
         if side.replayer.witness is not None:
             return True
-        if number not in side.near:
+        if number not in side.near or self.problem.network.smooth:
             return False
         found = settle(side, number, self.budget.part(_EXACT_SHARE, _EXACT_SECONDS))
         if found == "open" and side.near[number].margin:
@@ -292,7 +302,8 @@ class VerifyRun:
         if not able or side.replayer.witness is not None:
             return False
         question, slack = side.run_question(number) if self.runs else (side.question(number), None)
-        share = _RUN_SHARE if self.runs else _SPLIT_SHARE if narrow else _SIGN_SHARE
+        most = self.runs or bool(side.network.smooth)
+        share = _RUN_SHARE if most else _SPLIT_SHARE if narrow else _SIGN_SHARE
         proved = split_question(question, side.replayer, self.budget.part(share), slack=slack).proved
         if proved:
             self._closed(_SPLITTING if narrow else _BRANCHING)
@@ -627,7 +638,7 @@ class VerifyRun:
         """The verdict, where it has a proof; without one `unknown`, or evidence that says so where one is trusted."""
         from eqverify.reduction.certifying import certify_input
 
-        for side in self.sides if verdict == "sat" else ():
+        for side in self.sides if verdict == "sat" and self.provable else ():
             if side.replayer.witness is not None:
                 number = next(k for k, case in enumerate(self.problem.cases) if case is side.case)
                 self.proof = certify_input(*self._about, number, side.replayer.witness.inputs)

@@ -62,6 +62,8 @@ class ScipBackend(Arithmetic):
     def turns(self, question: Question, bounds: dict[str, Interval], replay: Replay) -> list[Turn]:
         """SCIP after branching, and before gradient steps."""
         branch, search = super().turns(question, bounds, replay)
+        if question.network.smooth:  # which have no rows
+            return [branch, search]
         return [branch, partial(self._solve, question, bounds, replay), search]
 
     def _solve(self, question: Question, bounds: dict[str, Interval], replay: Replay, seconds: float) -> Reply:

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from eqverify.domain import Polytope
 from eqverify.equivalence.rational import affine_rows, exact_vector
-from eqverify.network import Network, Node, Relu
+from eqverify.network import Network, PlainNode, Relu
 
 ZERO = Fraction(0)
 
@@ -124,10 +124,10 @@ class Encoder:
         return self._known[key]
 
 
-def nodes_read(network: Network, ends: Collection[str]) -> list[Node]:
+def nodes_read(network: Network, ends: Collection[str]) -> list[PlainNode]:
     """The nodes that the outputs read, directly or not, without `ends` and what only these read; in order."""
     found, needed = [], {port.source for port in network.outputs}
-    for node in reversed(network.nodes):
+    for node in reversed(network.plain_nodes):
         if node.name in needed and node.name not in ends:
             found.append(node)
             needed |= set(node.sources)

@@ -25,7 +25,7 @@ from eqverify.domain import Domain, Polytope
 from eqverify.equivalence.encoding import Encoder, Form, UnstableRelu, combine, lies_in
 from eqverify.equivalence.rational import exact_vector
 from eqverify.errors import ContradictionError, LimitError, UsageError
-from eqverify.network import Affine, Network, evaluate, outputs_exact
+from eqverify.network import Affine, Network, evaluate, outputs_exact, require_piecewise_linear
 
 Verdict = Literal["equivalent", "different", "unknown"]
 
@@ -114,6 +114,8 @@ def cross_check(
     Trusted:
         z3's ``unsat`` where the answer is `claimed`, and the encoding of this package.
     """
+    for network in (f, g):
+        require_piecewise_linear(network, "a cross-check")
     _require_arity(f, g, domain)
     allowed = _exact_epsilon(epsilon, f.output_size)
     if not timeout > 0:

@@ -30,7 +30,7 @@ from eqverify.equivalence.product import ROWS
 from eqverify.equivalence.sharpen import sharpen
 from eqverify.equivalence.splitting import Splitter
 from eqverify.equivalence.witness import Witness, WitnessSearch
-from eqverify.network import Network
+from eqverify.network import Network, require_piecewise_linear
 from eqverify.progress import Progress, silent
 from eqverify.search.sign_branching import prove_signs
 from eqverify.search.sign_tree import SignQuery
@@ -199,7 +199,10 @@ def decide(
 
     Raises:
         ContradictionError: two proofs contradict each other.
+        InputError: `network/smooth`.
     """
+    for network in (f, g):
+        require_piecewise_linear(network, "a comparison of networks")
     if not len(goals):
         return plain_decision("equivalent", -np.inf, np.zeros(0))
     run = _PairRun((f, g), goals, search, options, progress, Budget(options.timeout))

@@ -9,7 +9,7 @@ import numpy as np
 
 from eqverify.arrays import IntArray
 from eqverify.equivalence.goals import PairGoals
-from eqverify.network import Affine, Dense, Identity, Network, Node, Port, Relu, Rounding, Selection, Term
+from eqverify.network import Affine, Dense, Identity, Network, Node, PlainNode, Port, Relu, Rounding, Selection, Term
 
 ROWS = "rows"
 """The node of `with_rows`."""
@@ -62,7 +62,7 @@ def _renamed(network: Network, prefix: str, shared: str, indices: IntArray, size
         whole = port.size == size and np.array_equal(where, np.arange(size))
         read = Identity(size) if whole else Selection(where, size)
         nodes.append(Affine(prefix + port.name, (Term(shared, read),), np.zeros(port.size)))
-    return nodes + [_renamed_node(node, prefix) for node in network.nodes]
+    return nodes + [_renamed_node(node, prefix) for node in network.plain_nodes]
 
 
 def side_by_side(networks: Sequence[Network]) -> Network:
@@ -76,7 +76,7 @@ def side_by_side(networks: Sequence[Network]) -> Network:
         prefix = f"{number}:"
         inputs += [_renamed_port(port, prefix) for port in network.inputs]
         outputs += [_renamed_port(port, prefix) for port in network.outputs]
-        nodes += [_renamed_node(node, prefix) for node in network.nodes]
+        nodes += [_renamed_node(node, prefix) for node in network.plain_nodes]
     return Network(tuple(inputs), tuple(nodes), tuple(outputs))
 
 
@@ -84,7 +84,7 @@ def _renamed_port(port: Port, prefix: str) -> Port:
     return replace(port, name=prefix + port.name, source=prefix + port.source)
 
 
-def _renamed_node(node: Node, prefix: str) -> Node:
+def _renamed_node(node: PlainNode, prefix: str) -> Node:
     if isinstance(node, Relu):
         return Relu(prefix + node.name, prefix + node.source)
     return Affine(prefix + node.name, tuple(Term(prefix + t.source, t.map) for t in node.terms), node.bias)

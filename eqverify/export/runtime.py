@@ -11,8 +11,9 @@ import onnx
 
 from eqverify.arrays import FloatArray
 from eqverify.errors import InputError, Place
-from eqverify.network import Affine, Network, Node, evaluate, split_inputs
+from eqverify.network import Affine, Curved, Network, Node, Relu, Smooth, evaluate, split_inputs
 from eqverify.network.arithmetic import Arithmetic, node_rounding, node_size
+from eqverify.network.evaluate import curved_error
 from eqverify.network.rounding import settle_near, settled
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _NUMPY = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
 _ELEMENTS = ("float16", "float32", "float64")
+_LIBRARY = 64
+"""Units roundoff, of values or of 1, that a runtime's function of one number may be off by."""
+
 _FLOAT64 = Arithmetic.of("float64")
 _CHUNK_NUMBERS = 1 << 24
 """Numbers of a comparison held at a time: points are taken in chunks."""
@@ -258,7 +262,7 @@ def _judged(network: Network, points: FloatArray, actual: dict[str, FloatArray])
     for node in network.nodes:
         value, error = _step(node, values, errors, arithmetic)
         own = float(error.max(initial=0.0))
-        bounds[node.name] = own if isinstance(node, Affine) else bounds.get(node.source, 0.0)
+        bounds[node.name] = own if isinstance(node, Affine) else bounds.get(node.sources[0], 0.0)
         if node.name in actual:
             ratios[node.name] = _ratio(node.name, actual[node.name], value, error)
             first = first or _difference(node.name, ratios[node.name], actual[node.name], value, error)
@@ -317,8 +321,13 @@ def _step(
     node: Node, values: dict[str, FloatArray], errors: dict[str, FloatArray], arithmetic: Arithmetic
 ) -> tuple[FloatArray, FloatArray]:
     """The float64 value of one node, and a bound on its distance to the model's value: what either of them rounds."""
-    if not isinstance(node, Affine):
+    if isinstance(node, Relu):
         return np.maximum(values[node.source], 0.0), errors[node.source]
+    if isinstance(node, Curved):
+        read = [values[source] for source in node.sources]
+        value = node.function.value(read[0]) if isinstance(node, Smooth) else read[0] * read[1]
+        own = _LIBRARY * arithmetic.unit * np.maximum(np.abs(value), 1.0)
+        return value, curved_error(node, values, errors, value) + own
     batch = len(next(iter(values.values())))
     value = np.broadcast_to(node.bias, (batch, node.size))
     with np.errstate(over="ignore", invalid="ignore"):

@@ -18,7 +18,22 @@ from onnx import TensorProto, helper
 from eqverify.arrays import FloatArray
 from eqverify.errors import InputError, Place
 from eqverify.export.rounding import TYPES, ElementType, unknown_map
-from eqverify.network import Affine, Dense, Diagonal, Identity, LinearMap, Network, Node, Port, Relu, Selection, Term
+from eqverify.functions import Power, Silu
+from eqverify.network import (
+    Affine,
+    Dense,
+    Diagonal,
+    Identity,
+    LinearMap,
+    Network,
+    Node,
+    Port,
+    Product,
+    Relu,
+    Selection,
+    Smooth,
+    Term,
+)
 from eqverify.network.convolution import Convolution, TransposedConvolution
 from eqverify.network.gathering import ScaledSelection
 from eqverify.network.sparse import Sparse
@@ -41,7 +56,7 @@ def natural_extents(network: Network) -> dict[str, Extents]:
     """In which form each value is written: an image where a convolution makes it, else as its sources are, or a row."""
     found = {port.name: declared_extents(port) or (port.size,) for port in network.inputs}
     for node in network.nodes:
-        found[node.name] = _affine_extents(node, found) if isinstance(node, Affine) else found[node.source]
+        found[node.name] = _affine_extents(node, found) if isinstance(node, Affine) else found[node.sources[0]]
     return found
 
 
@@ -154,9 +169,24 @@ class GraphWriter:
         name = self.claimed.get(node.name) or self.fresh(node.name)
         if isinstance(node, Relu):
             tensor = self.emit("Relu", [self.value(node.source, extents)], name)
+        elif isinstance(node, Product):
+            tensor = self.emit("Mul", [self.value(source, extents) for source in node.sources], name)
+        elif isinstance(node, Smooth):
+            tensor = self._smooth(node, extents, name)
         else:
             tensor = _AffineWriter(self, node, extents).write(name)
         self.tensors[node.name, extents] = tensor
+
+    def _smooth(self, node: Smooth, extents: Extents, name: str) -> str:
+        """A smooth node: functions are called as the operators that they are read from, but powers."""
+        argument, code = self.value(node.argument, extents), TYPES[self.dtype][0]
+        if isinstance(node.function, Silu):
+            factor = self.emit("Sigmoid", [argument], self.fresh(f"{node.name}_sigmoid"))
+            return self.emit("Mul", [argument, factor], name)
+        if not isinstance(node.function, Power):
+            return self.emit(node.function.name, [argument], name)
+        exponent = np.array([node.function.exponent], dtype=TYPES[self.dtype][1])
+        return self.emit("Pow", [argument, self.initialiser(f"{node.name}.exponent", code, exponent)], name)
 
     def add_output(self, port: Port) -> None:
         """Write what an output port needs beyond the value that it shows."""

@@ -14,7 +14,21 @@ from eqverify.network.evaluate import (
     split_inputs,
 )
 from eqverify.network.gathering import ScaledSelection
-from eqverify.network.graph import Affine, Network, Node, Port, Relu, Rounding, Term
+from eqverify.network.graph import (
+    Affine,
+    Curved,
+    Network,
+    Node,
+    PlainNode,
+    Port,
+    Product,
+    Relu,
+    Rounding,
+    Smooth,
+    Term,
+    meaning,
+    require_piecewise_linear,
+)
 from eqverify.network.linear import UNIT_ROUNDOFF, Dense, Diagonal, Identity, LinearMap, Selection
 from eqverify.network.sparse import Sparse
 from eqverify.network.text import format_network
@@ -24,17 +38,21 @@ __all__ = [
     "Affine",
     "Composition",
     "Convolution",
+    "Curved",
     "Dense",
     "Diagonal",
     "Identity",
     "LinearMap",
     "Network",
     "Node",
+    "PlainNode",
     "Port",
+    "Product",
     "Relu",
     "Rounding",
     "ScaledSelection",
     "Selection",
+    "Smooth",
     "Sparse",
     "Term",
     "TransposedConvolution",
@@ -47,7 +65,9 @@ __all__ = [
     "format_network",
     "gamma",
     "join_outputs",
+    "meaning",
     "outputs_exact",
+    "require_piecewise_linear",
     "select_columns",
     "select_rows",
     "split_inputs",

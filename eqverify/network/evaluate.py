@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TypeVar
 
@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from eqverify.arrays import BoolArray, ExactArray, FloatArray
-from eqverify.errors import InputError
-from eqverify.network.graph import Affine, Network, Node
+from eqverify.errors import InputError, Place
+from eqverify.functions import product_range
+from eqverify.network.graph import Affine, Curved, Network, Node, Product, Smooth, require_piecewise_linear
 from eqverify.network.linear import UNIT_ROUNDOFF
 
 Scalar = TypeVar("Scalar", np.float64, np.object_)
@@ -68,6 +69,10 @@ def evaluate_nodes(network: Network, x: FloatArray) -> dict[str, FloatArray]:
 
 def node_value(node: Node, values: dict[str, FloatArray], batch: tuple[int, ...]) -> FloatArray:
     """The value (*batch, n) of a node whose sources have values, in float64."""
+    if isinstance(node, Smooth):
+        return node.function.value(values[node.argument])
+    if isinstance(node, Product):
+        return values[node.left] * values[node.right]
     if not isinstance(node, Affine):
         return np.maximum(values[node.source], 0.0)
     total = np.broadcast_to(node.bias, (*batch, node.size))
@@ -105,8 +110,35 @@ def evaluation_error(
     return errors
 
 
+def curved_error(
+    node: Curved, values: Mapping[str, FloatArray], errors: Mapping[str, FloatArray], computed: FloatArray
+) -> FloatArray:
+    """How far values of a smooth node or a product are from exact ones, (batch, n).
+
+    Args:
+        node: the node.
+        values: by name, (batch, n) what it reads.
+        errors: by name, (batch, n) how far that may be off.
+        computed: (batch, n) what was computed of it.
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        ends = [_around(values[source], errors[source]) for source in node.sources]
+        lower, upper = node.function.range(*ends[0]) if isinstance(node, Smooth) else product_range(ends[0], ends[1])
+        reach = np.nextafter(np.maximum(computed - lower, upper - computed), np.inf)
+    return np.where(np.isfinite(computed) & np.isfinite(reach), reach, np.inf)
+
+
+def _around(value: FloatArray, error: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """value -+ error, rounded outwards; the value itself where there is no error."""
+    exact = error == 0
+    lower, upper = np.nextafter(value - error, -np.inf), np.nextafter(value + error, np.inf)
+    return np.where(exact, value, lower), np.where(exact, value, upper)
+
+
 def node_error(node: Node, values: dict[str, FloatArray], errors: dict[str, FloatArray]) -> FloatArray:
     """What the float64 value of a node may be off, where those of its sources are off by `errors`."""
+    if isinstance(node, Curved):
+        return curved_error(node, values, errors, values[node.name])
     if not isinstance(node, Affine):
         return errors[node.source]
     terms = sum(term.map.fan_in + 2 for term in node.terms) + 2
@@ -145,7 +177,12 @@ def fits_range(network: Network, x: FloatArray) -> BoolArray:
 
 
 def evaluate_exact(network: Network, x: Sequence[Fraction]) -> dict[str, ExactArray]:
-    """Exact values of all inputs and nodes at one rational input of length input_size."""
+    """Exact values of all inputs and nodes at one rational input of length input_size.
+
+    Raises:
+        InputError: `network/smooth`: values of smooth nodes are no rationals.
+    """
+    require_piecewise_linear(network, "exact evaluation")
     flat = np.array(list(x), dtype=object)
     values: dict[str, ExactArray] = split_inputs(network, flat)
     for node in network.nodes:
@@ -154,7 +191,13 @@ def evaluate_exact(network: Network, x: Sequence[Fraction]) -> dict[str, ExactAr
 
 
 def node_value_exact(node: Node, values: dict[str, ExactArray]) -> ExactArray:
-    """The exact value of a node whose sources have exact values."""
+    """The exact value of a node whose sources have exact values.
+
+    Raises:
+        InputError: `network/smooth`: values of smooth nodes are no rationals.
+    """
+    if isinstance(node, Curved):
+        raise InputError("network/smooth", "values of smooth nodes are no rationals", place=Place(node=node.name))
     if not isinstance(node, Affine):
         return np.array([max(v, Fraction(0)) for v in values[node.source]], dtype=object)
     total = np.array([Fraction(b) for b in node.bias.tolist()], dtype=object)

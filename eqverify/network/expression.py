@@ -18,7 +18,7 @@ from eqverify.arrays import BoolArray, FloatArray, IntArray
 from eqverify.budget import checkpoint
 from eqverify.network.composition import as_sparse
 from eqverify.network.evaluate import UNDERFLOW, gamma, lost_coefficients, scaled_error
-from eqverify.network.graph import Affine, Network
+from eqverify.network.graph import Affine, Network, Relu, require_piecewise_linear
 from eqverify.network.linear import UNIT_ROUNDOFF, Dense, Diagonal, LinearMap
 from eqverify.network.sparse import Sparse
 
@@ -320,11 +320,12 @@ def restricted_values(
     Returns:
         By name.  Valid on the domain if the claims about stable units and the basis's ranges are.
     """
+    require_piecewise_linear(network, "a network as rows over its units")
     values = input_expressions(network, basis)
     for node in network.nodes:
         if isinstance(node, Affine):
             values[node.name] = affine_expression(node, values, basis)
-        else:
+        elif isinstance(node, Relu):
             values[node.name] = restrict_relu(values[node.source], active[node.name], basis.columns[node.name], basis)
         if node.name == stop:
             break

@@ -1,4 +1,4 @@
-"""The intermediate representation: a DAG of affine and ReLU nodes over the real numbers.
+"""The intermediate representation: a DAG of affine, ReLU and smooth nodes over the real numbers.
 
 Weights are the stored floats, read as exact dyadic rationals.  Nodes are keyed by unique names
 and stand in topological order; a node reads only what stands before it.
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from eqverify.arrays import FloatArray, IntArray, frozen
 from eqverify.errors import InputError, Place
+from eqverify.functions import Function
 from eqverify.network.linear import LinearMap
 
 _DIGESTED = 1 << 16
@@ -96,7 +97,49 @@ class Relu:
         return (self.source,)
 
 
-Node = Affine | Relu
+@dataclass(frozen=True, slots=True, eq=False)
+class Smooth:
+    """The node  h = function(argument), component by component, for a function that is not piecewise linear.
+
+    Its source is not called that, so that nobody takes it for a ReLU.
+    """
+
+    name: str
+    argument: str
+    function: Function
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The nodes it reads."""
+        return (self.argument,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Product:
+    """The node  h = left * right, component by component."""
+
+    name: str
+    left: str
+    right: str
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The nodes it reads."""
+        return (self.left, self.right)
+
+
+PlainNode = Affine | Relu
+"""A piecewise linear node."""
+
+Curved = Smooth | Product
+"""A node that is not piecewise linear."""
+
+Node = PlainNode | Curved
+
+
+def meaning(node: Curved) -> str:
+    """What a node computes, for people."""
+    return node.function.name if isinstance(node, Smooth) else "a product of two values"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +213,7 @@ class Network:
         """Number of components of every input and node."""
         sizes = {port.name: port.size for port in self.inputs}
         for node in self.nodes:
-            sizes[node.name] = node.size if isinstance(node, Affine) else sizes[node.source]
+            sizes[node.name] = node.size if isinstance(node, Affine) else sizes[node.sources[0]]
         return sizes
 
     @cached_property
@@ -182,6 +225,21 @@ class Network:
     def relus(self) -> tuple[Relu, ...]:
         """The ReLU nodes: the layers that reports list."""
         return tuple(node for node in self.nodes if isinstance(node, Relu))
+
+    @cached_property
+    def smooth(self) -> tuple[Curved, ...]:
+        """The nodes that are not piecewise linear."""
+        return tuple(node for node in self.nodes if isinstance(node, Curved))
+
+    @property
+    def plain_nodes(self) -> tuple[PlainNode, ...]:
+        """The nodes, for who can deal with piecewise linear ones only.
+
+        Raises:
+            InputError: `network/smooth`.
+        """
+        require_piecewise_linear(self, "this")
+        return tuple(node for node in self.nodes if not isinstance(node, Curved))
 
     @property
     def input_size(self) -> int:
@@ -241,7 +299,30 @@ class Network:
             state.update(repr((type(node).__name__, node.name, node.sources)).encode())
             if isinstance(node, Affine):
                 _digest_affine(state, node)
+            elif isinstance(node, Smooth):
+                state.update(repr(node.function).encode())
         return state.hexdigest()
+
+
+def require_piecewise_linear(network: Network, what: str) -> None:
+    """Raise for a network with smooth nodes, where these cannot be dealt with.
+
+    Args:
+        network: the network.
+        what: is not possible.
+
+    Raises:
+        InputError: `network/smooth`.
+    """
+    if network.smooth:
+        names = dict.fromkeys(map(meaning, network.smooth))
+        raise InputError(
+            "network/smooth",
+            f"{what} is for piecewise linear networks only",
+            place=Place(node=network.smooth[0].name),
+            value=", ".join(names),
+            hint="read the file without smooth nodes: it is then cut before them",
+        )
 
 
 def needed_nodes(nodes: Sequence[Node], names: Iterable[str]) -> tuple[Node, ...]:
@@ -286,7 +367,9 @@ def check_invariants(network: Network) -> None:
             )
         if isinstance(node, Affine):
             _check_affine(node, sizes)
-        sizes[node.name] = node.size if isinstance(node, Affine) else sizes[node.source]
+        elif len({sizes[source] for source in node.sources}) > 1:
+            raise InputError("network/shape", "the factors of a product differ in size", place=Place(node=node.name))
+        sizes[node.name] = node.size if isinstance(node, Affine) else sizes[node.sources[0]]
     _check_outputs(network, sizes)
 
 

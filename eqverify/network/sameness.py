@@ -10,7 +10,7 @@ from dataclasses import fields
 import numpy as np
 
 from eqverify.network.gathering import ScaledSelection
-from eqverify.network.graph import Affine, Network
+from eqverify.network.graph import Affine, Network, Smooth
 from eqverify.network.linear import Dense, Diagonal, Identity, LinearMap, Selection
 from eqverify.network.sparse import Sparse
 
@@ -34,14 +34,14 @@ def same_function(one: Network, other: Network) -> bool:
         one, other: any networks; those of too many summands are not looked at.
 
     Returns:
-        True only where both are the same function over the reals, with ReLU nodes that have the same pre-activations.
+        True only where both are the same function over the reals, with ReLU and smooth nodes that read the same.
     """
     found = _described(one)
     return found is not None and found == _described(other)
 
 
 def _described(network: Network) -> tuple[list[Sum], list[Sum]] | None:
-    """The pre-activations of ReLU nodes, then the outputs; None where there are too many summands."""
+    """What ReLU and smooth nodes read, then the outputs; None where there are too many summands."""
     sums: dict[str, Sum] = {
         port.name: Counter({(f"input {number} of {port.size}".encode(), ()): 1})
         for number, port in enumerate(network.inputs)
@@ -53,8 +53,9 @@ def _described(network: Network) -> tuple[list[Sum], list[Sum]] | None:
             if len(sums[node.name]) > _MOST_TERMS:
                 return None
         else:
-            sums[node.name] = Counter({(f"relu {len(listed)} of {network.sizes[node.name]}".encode(), ()): 1})
-            listed.append(sums[node.source])
+            kind = repr(node.function) if isinstance(node, Smooth) else type(node).__name__
+            sums[node.name] = Counter({(f"{kind} {len(listed)} of {network.sizes[node.name]}".encode(), ()): 1})
+            listed += [sums[source] for source in node.sources]
     return listed, [sums[port.source] for port in network.outputs]
 
 

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from eqverify.arrays import FloatArray
-from eqverify.network.graph import Affine, Network, Port
+from eqverify.network.graph import Affine, Network, Port, Product, Smooth
 from eqverify.network.linear import LinearMap
 
 _WHOLE = 16
@@ -21,6 +21,10 @@ def format_network(network: Network) -> str:
         if isinstance(node, Affine):
             terms = [f"{_format_map(term.map)} {term.source}" for term in node.terms]
             lines.append(f"affine {node.name} ({node.size}) = {' + '.join([*terms, _format_array(node.bias)])}")
+        elif isinstance(node, Smooth):
+            lines.append(f"smooth {node.name} ({network.sizes[node.name]}) = {node.function.name} {node.argument}")
+        elif isinstance(node, Product):
+            lines.append(f"product {node.name} ({network.sizes[node.name]}) = {node.left} * {node.right}")
         else:
             lines.append(f"relu {node.name} ({network.sizes[node.name]}) = max(0, {node.source})")
     lines += [f"output {_format_port(port)} = {port.source}" for port in network.outputs]

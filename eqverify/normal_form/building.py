@@ -52,7 +52,7 @@ def box_form(
     basis = make_basis(network, kept, box, ranges)
     values = input_expressions(network, basis)
     z = {}
-    for node in network.nodes:
+    for node in network.plain_nodes:
         tick()
         if isinstance(node, Affine):
             values[node.name] = affine_expression(node, values, basis)

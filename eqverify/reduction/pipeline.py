@@ -13,7 +13,14 @@ from eqverify.attack.points import sample_boxes
 from eqverify.budget import LONGEST, PRODUCTS, Budget, Clock, TimeLimit, limited
 from eqverify.errors import ContradictionError, InputError, Place, RejectedError, UsageError
 from eqverify.files import version
-from eqverify.network import Network, evaluate_nodes, evaluation_error, fits_range, join_outputs
+from eqverify.network import (
+    Network,
+    evaluate_nodes,
+    evaluation_error,
+    fits_range,
+    join_outputs,
+    require_piecewise_linear,
+)
 from eqverify.network.sameness import same_function
 from eqverify.options import Element, changed, keywords, keywords_of
 from eqverify.problem import Problem
@@ -99,7 +106,7 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
         UsageError: `usage/pass` for a pass that nobody registered; `certificate/no-files` where a certificate is asked
             for and the problem was not read from files; `reduce/cross-check-directed` for a cross-check of a network
             for one disjunct; `usage/shape` for one that cannot be written.
-        InputError: the network cannot be reduced or written; `certificate/opaque`.
+        InputError: the network cannot be reduced or written; `network/smooth`; `certificate/opaque`.
         ContradictionError: two proofs, or a proof and onnxruntime, contradict each other.
         RejectedError: `reduce/refuted` where the cross-check found a deviation above eps.
         LimitError: the network is too large for the cross-check.
@@ -107,6 +114,7 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
     from eqverify.export.joining import join
     from eqverify.export.runtime import RuntimeComparison
 
+    require_piecewise_linear(problem.network, "a reduction")
     rewriting = _rewriting(problem.network, options)
     _require_possible(problem, options, rewriting)
     clock, progress, budget = Clock(), options.progress, _budget(options.time_limit)

@@ -103,6 +103,9 @@ def runtime_errors(
 
     Trusted: `bounds`, float64 arithmetic, and that a run is one of the model's (specs/runtime.md).
     """
+    if network.smooth:  # how a run rounds these is not known
+        boxes, count = len(bounds[network.inputs[0].name].lower), network.output_size if rows is None else len(rows)
+        return np.full((boxes, count), np.inf)
     sizes = [network.sizes[node.name] for node in network.nodes]
     numbers = (2 * sum(sizes) + 1) * max(network.sizes.values())
     step = max(1, _MOST_NUMBERS // numbers)
@@ -141,7 +144,7 @@ class _Magnitudes:
 
     def of_outputs(self, rows: FloatArray | None) -> FloatArray:
         """(boxes, k) the errors of all outputs, or of rows over them, which are not rounded."""
-        for node in self.network.nodes:
+        for node in self.network.plain_nodes:
             if isinstance(node, Relu):
                 self.relu(node)
             else:

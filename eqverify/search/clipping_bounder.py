@@ -16,7 +16,7 @@ from eqverify.bounds.crown import crown_bounds, open_units
 from eqverify.bounds.interval import Bounds, Interval
 from eqverify.bounds.pullback import PullbackContext
 from eqverify.domain import Assumption
-from eqverify.network import Network, evaluate_nodes
+from eqverify.network import Network, Relu, evaluate_nodes
 from eqverify.search.assumption_bounder import AssumptionBounder, Attempt
 from eqverify.search.box_queue import Boxes
 from eqverify.search.directions import blamed, ground_of, split_worth, steepness
@@ -130,8 +130,8 @@ class ClippingBounder(AssumptionBounder):
         here, most = np.zeros((2, len(boxes), self.units.count))
         values = evaluate_nodes(self.network, np.where(slopes > 0, boxes.upper, boxes.lower))
         for name, row in self._pull(ground, weights[:, None], record=True).entering.items():
-            source = self.network.by_name[name].sources[0]
-            if source not in self.units.places:
+            node = self.network.by_name[name]
+            if not isinstance(node, Relu) or (source := node.source) not in self.units.places:
                 continue
             place, lines, entering, z = self.units.places[source], ground.relaxations[name], row[:, 0], values[source]
             line = np.where(entering > 0, lines.lam * z + lines.offset, lines.alpha * z)

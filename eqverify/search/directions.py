@@ -11,8 +11,8 @@ import numpy as np
 
 from eqverify.arrays import FloatArray
 from eqverify.bounds.interval import Bounds
-from eqverify.bounds.pullback import PullbackContext, relax
-from eqverify.network import Network, Relu
+from eqverify.bounds.pullback import PullbackContext, relaxations_of
+from eqverify.network import Network, Product, Relu, Smooth
 
 _UNITS = 0.5
 """Weight of the derivatives beside the linear bounds: splitting by these alone stalls on large boxes, by the
@@ -27,8 +27,7 @@ Rows = Mapping[str, FloatArray]
 
 def ground_of(network: Network, bounds: Bounds) -> PullbackContext:
     """What pullbacks over boxes share, with default slopes, as far as there are bounds."""
-    known = [relu for relu in network.relus if relu.source in bounds]
-    return PullbackContext(network, bounds, {relu.name: relax(bounds[relu.source]) for relu in known})
+    return PullbackContext(network, bounds, relaxations_of(network, bounds))
 
 
 def blamed(slopes: FloatArray, sizes: FloatArray, width: FloatArray) -> FloatArray:
@@ -63,6 +62,18 @@ def steepness(ground: PullbackContext, rows: Rows, count: int = 1) -> FloatArray
             active, inactive = (z.lower >= 0)[:, None], (z.upper <= 0)[:, None]
             low, high = (np.where(active, a, b) for a, b in ((low, np.minimum(low, 0)), (high, np.maximum(high, 0))))
             pairs = [(node.source, np.where(inactive, 0, low), np.where(inactive, 0, high))]
+        elif isinstance(node, Smooth):
+            z = ground.bounds[node.argument]
+            ends = [e[:, None] for e in node.function.slope_range(z.lower, z.upper)]
+            with np.errstate(invalid="ignore"):
+                corners = np.stack([row * end for row in (low, high) for end in ends])
+            pairs = [(node.argument, corners.min(axis=0), corners.max(axis=0))]
+        elif isinstance(node, Product):
+            pairs = []
+            for source, factor in ((node.left, node.right), (node.right, node.left)):
+                z = ground.bounds[factor]
+                corners = np.stack([row * end[:, None] for row in (low, high) for end in (z.lower, z.upper)])
+                pairs.append((source, corners.min(axis=0), corners.max(axis=0)))
         else:
             pairs = []
             for term in node.terms:

@@ -32,7 +32,7 @@ from eqverify.bounds.gradient_steps import StepNetwork
 from eqverify.bounds.halfspaces import certainly_inside
 from eqverify.bounds.interval import Bounds, Interval
 from eqverify.bounds.lp import lp_of
-from eqverify.bounds.pullback import PullbackContext, ancestors, relax
+from eqverify.bounds.pullback import PullbackContext, ancestors, relaxations_of
 from eqverify.bounds.slope_optimisation import FIRST_STEP, Ascent, Slopes
 from eqverify.budget import FOREVER, Budget
 from eqverify.domain import Assumption
@@ -254,7 +254,7 @@ class _Search:
         self.node = self.part.node
         self.max_nodes = max_nodes
         self.patience = patience
-        relaxations = {relu.name: relax(own[relu.source]) for relu in self.network.relus}
+        relaxations = relaxations_of(self.network, own)
         self.ground = PullbackContext(self.network, own, relaxations)
         self.lines = StepNetwork(self.ground, self.node, self.assumed)
         before = ancestors(self.network, self.node.name)
@@ -447,6 +447,8 @@ class _Search:
 
     def _settled_by_lp(self, state: _Progress, leaf: _Leaf, split: _Split | None) -> bool:
         """Whether a linear program is worth while: where nothing is left to split, and where a guide's tree ends."""
+        if self.network.smooth:  # has no rows
+            return False
         ends = state.question.guide is not None and leaf.guide >= 0 and split is not None and split.guide == (-1, -1)
         return ends or split is None or split.relu < 0
 

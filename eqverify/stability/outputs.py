@@ -87,7 +87,7 @@ def _programs(
 ) -> Iterator[tuple[int, Literal[1, -1], float]]:
     """(output, sign, upper bound of sign * output) on one part; nothing where the model would be too large."""
     network, box = problem.network, problem.domain.polytopes[part].box
-    if budget.exhausted() or _entries(problem, bounds) > MOST_ENTRIES:
+    if network.smooth or budget.exhausted() or _entries(problem, bounds) > MOST_ENTRIES:
         return
     ranges = {relu.source: bounds[relu.source] for relu in network.relus}
     model = open_model(network, (box.lower, box.upper), ranges)

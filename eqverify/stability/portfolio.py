@@ -84,7 +84,7 @@ WITHOUT_SOLVER = (
     StageSpec("falsify", search.falsify, always=True),
     StageSpec("alpha", arithmetic.alpha),
     StageSpec("split", search.split),
-    StageSpec("lp", linear.lp),
+    StageSpec("lp", linear.lp, rows=True),
     StageSpec("branch", branching.branch),
 )
 """The stages of the portfolio whose proofs are arithmetic."""
@@ -95,16 +95,16 @@ PLANS: Mapping[Engine, tuple[StageSpec, ...]] = {
         StageSpec("signs", arithmetic.signs),
         StageSpec("falsify", search.sample, always=True),
     ),
-    "portfolio": (*WITHOUT_SOLVER, StageSpec("scip", solvers.scip)),
+    "portfolio": (*WITHOUT_SOLVER, StageSpec("scip", solvers.scip, rows=True)),
     "leo": (
         StageSpec("interval", arithmetic.interval, always=True),
         StageSpec("signs", arithmetic.signs),
-        StageSpec("leo", solvers.leo),
+        StageSpec("leo", solvers.leo, rows=True),
     ),
     "isa": (
         StageSpec("interval", arithmetic.interval, always=True),
         StageSpec("signs", arithmetic.signs),
-        StageSpec("isa", solvers.isa),
+        StageSpec("isa", solvers.isa, rows=True),
     ),
 }
 
@@ -119,6 +119,6 @@ REGION = (
     StageSpec("rounds", region.rounds),
     StageSpec("rows", region.branch_rows),
     StageSpec("branch", branching.branch),
-    StageSpec("scip", solvers.scip),
+    StageSpec("scip", solvers.scip, rows=True),
 )
 """The stages for a region where a disjunct is assumed, after the first look."""

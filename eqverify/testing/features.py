@@ -108,7 +108,7 @@ def interval_exact(network: Network, domain: Domain) -> dict[str, list[Interval]
     bounds: dict[str, list[Interval]] = {}
     for port in network.inputs:
         bounds[port.name], flat = flat[: port.size], flat[port.size :]
-    for node in network.nodes:
+    for node in network.plain_nodes:
         if isinstance(node, Relu):
             bounds[node.name] = [(max(low, Fraction(0)), max(high, Fraction(0))) for low, high in bounds[node.source]]
         else:

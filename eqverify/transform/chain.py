@@ -110,7 +110,7 @@ def chain_of(network: Network) -> Chain:
     start = split_inputs(network, np.eye(network.input_size))
     current = {name: (columns.T, np.zeros(columns.shape[1])) for name, columns in start.items()}
     layers: list[Layer] = []
-    for node in network.nodes:
+    for node in network.plain_nodes:
         missing = [source for source in node.sources if source not in current]
         if missing:
             raise InputError(

@@ -120,7 +120,7 @@ def _prove(
     last = {source: node.name for node in reduced.nodes for source in node.sources}
     shown = {port.source for port in reduced.outputs}
     values = input_expressions(reduced, comparison.basis)
-    for node in reduced.nodes:
+    for node in reduced.plain_nodes:
         if isinstance(node, Affine):
             values[node.name] = affine_expression(node, values, comparison.basis)
         else:
@@ -149,7 +149,7 @@ def _prove_same(
         return None
     original, basis = Original(problem, facts, basis), replace(basis, sparse=True)
     values = input_expressions(reduced, basis)
-    for node in reduced.nodes:
+    for node in reduced.plain_nodes:
         if isinstance(node, Affine):
             values[node.name] = affine_expression(node, values, basis)
             continue

@@ -50,7 +50,7 @@ def structured_network(problem: Problem, facts: Facts) -> tuple[Network, Mapping
     kept = {name: np.flatnonzero(mask) for name, mask in _Needed(network, inactive).masks().items()}
     nodes: list[Node] = []
     unit_maps: dict[str, UnitMap] = {}
-    for node in network.nodes:
+    for node in network.plain_nodes:
         if not kept[node.name].size:
             continue
         if isinstance(node, Relu):
@@ -96,7 +96,7 @@ class _Needed:
         self._inactive = inactive
         self._leader = {name: name for name in network.sizes}
         self._blocks: dict[str, int] = {}
-        for node in network.nodes:
+        for node in network.plain_nodes:
             if isinstance(node, Relu):
                 self._tie(node.name, node.source)
                 continue
@@ -104,7 +104,7 @@ class _Needed:
                 if isinstance(term.map, Identity | Diagonal):
                     self._tie(node.name, term.source)
         self._mask = {name: np.zeros(size, dtype=bool) for name, size in network.sizes.items()}
-        for node in network.nodes:
+        for node in network.plain_nodes:
             if isinstance(node, Affine):
                 for term in node.terms:
                     self._keep_channels(node.name, term)
@@ -143,7 +143,7 @@ class _Needed:
     def _sweep(self) -> bool:
         """One pass from the outputs back; whether anything was added."""
         grown = False
-        for node in reversed(self._network.nodes):
+        for node in reversed(self._network.plain_nodes):
             if isinstance(node, Relu):
                 continue
             rows = self._mask[self._find(node.name)].astype(np.float64)

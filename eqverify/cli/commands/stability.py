@@ -44,7 +44,7 @@ def stability(
     require_outputs({"--resume": options.resume}, (network, query))
     start = time.perf_counter()
     with shown_progress(options.time_limit) as progress:
-        problem = eq.load_problem(network, query, as_stored=True, roundings=True)
+        problem = eq.load_problem(network, query, as_stored=True, roundings=True, smooth=True)
         read = time.perf_counter() - start
         facts = eq.prove_stability(problem, **keywords_of(options), progress=progress)
     rows = layer_rows(facts)

@@ -1,4 +1,7 @@
-"""The ONNX front end: bytes in, a `Network` of affine and ReLU nodes out.  specs/onnx.md says what is read and how."""
+"""The ONNX front end: bytes in, a `Network` of affine and ReLU nodes out, with smooth ones where these are wanted.
+
+specs/onnx.md says what is read and how.
+"""
 
 from eqverify.frontend.onnx.cut import Cut, Front, Tail, Unsupported, parse_front, read_front
 from eqverify.frontend.onnx.description import UNREAD, Description, TensorDescription, describe

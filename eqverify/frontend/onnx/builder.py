@@ -9,7 +9,21 @@ import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
 from eqverify.frontend.onnx.values import Tensor
-from eqverify.network import Affine, Identity, LinearMap, Network, Node, Port, Relu, Rounding, Selection, Term
+from eqverify.functions import Function
+from eqverify.network import (
+    Affine,
+    Identity,
+    LinearMap,
+    Network,
+    Node,
+    Port,
+    Product,
+    Relu,
+    Rounding,
+    Selection,
+    Smooth,
+    Term,
+)
 
 
 class Builder:
@@ -101,6 +115,20 @@ class Builder:
                 ports.append(port)
                 start += port.size
         return Network(tuple(ports), tuple(nodes), tuple(outputs), tuple(roundings))
+
+    def smooth(self, name: str, tensor: Tensor, function: Function) -> Tensor:
+        """Add a smooth node."""
+        self.nodes.append(Smooth(name, tensor.source, function))
+        return Tensor(name, tensor.shape, tensor.element)
+
+    def made(self, tensor: Tensor) -> Node | None:
+        """The node whose value a tensor is, in the node's order of components; None for an input."""
+        return next((node for node in reversed(self.nodes) if node.name == tensor.source), None)
+
+    def product(self, name: str, left: Tensor, right: Tensor) -> Tensor:
+        """Add a product of two tensors of one shape."""
+        self.nodes.append(Product(name, left.source, right.source))
+        return Tensor(name, left.shape, left.element)
 
     def select(self, name: str, tensor: Tensor, indices: IntArray) -> Tensor:
         """The components `indices` of a tensor, in the shape of `indices`; no node where nothing moves."""

@@ -31,6 +31,7 @@ class Call:
         inputs: its inputs; None for one left out.
         attributes: decoded attributes by name; only those the operator's entry in the table lists.
         builder: receives the network nodes.
+        smooth: whether smooth nodes are wanted.
     """
 
     operator: str
@@ -42,6 +43,7 @@ class Call:
     inputs: tuple[Value | Choice | None, ...]
     attributes: Mapping[str, object]
     builder: Builder
+    smooth: bool = False
 
     def error(self, code: str, message: str, *, value: object = None, hint: str | None = None) -> InputError:
         """The error `onnx/<code>` at this node."""

@@ -131,12 +131,14 @@ class Front:
         return replace(self, network=self.as_stored, stored=None, unmodelled=told)
 
 
-def read_front(path: Source, *, roundings: bool = False) -> Front:
+def read_front(path: Source, *, roundings: bool = False, smooth: bool = False) -> Front:
     """Read a model up to its opaque operators (`.onnx` or `.onnx.gz`).
 
     Args:
         path: the file, or what it holds.
         roundings: whether operators that round are read, with inputs for what they round; else they are opaque.
+        smooth: whether functions of one value that are not piecewise linear are read, as smooth nodes; else the model
+            is cut at them.
 
     Raises:
         UsageError, InputError: as `read_network`, but operators that cannot be lowered are errors only where no output
@@ -144,16 +146,16 @@ def read_front(path: Source, *, roundings: bool = False) -> Front:
 
     Trusted: as `read_network`.  That tail and front together are the model is tested, not proved.
     """
-    return parse_front(read_bytes(path), source_name(path), roundings=roundings)
+    return parse_front(read_bytes(path), source_name(path), roundings=roundings, smooth=smooth)
 
 
-def parse_front(data: bytes, source: str | None = None, *, roundings: bool = False) -> Front:
+def parse_front(data: bytes, source: str | None = None, *, roundings: bool = False, smooth: bool = False) -> Front:
     """As `read_front`, for the bytes of an uncompressed model.
 
     Args:
         data: the model.
         source: its path, for errors.
-        roundings: as there.
+        roundings, smooth: as there.
 
     Raises:
         InputError: as `read_front`.
@@ -163,7 +165,7 @@ def parse_front(data: bytes, source: str | None = None, *, roundings: bool = Fal
     ports = declared_inputs(model.graph, source)
     failures: Failures = []
     inputs = {port.name: input_tensor(port) for port in ports}
-    lowering = lowered(model.graph, opset, source, inputs, failures, roundings=roundings)
+    lowering = lowered(model.graph, opset, source, inputs, failures, roundings=roundings, smooth=smooth)
     for _, error in failures:
         if error.code not in OPAQUE:
             raise error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from eqverify.network import Affine, Identity, Node, Port, Term
+from eqverify.network import Affine, Identity, Node, Port, Product, Relu, Smooth, Term
 from eqverify.network.graph import needed_nodes
 
 
@@ -46,7 +46,11 @@ def _redirected(node: Node, stands_for: dict[str, str]) -> Node:
     if isinstance(node, Affine):
         terms = tuple(Term(stands_for.get(term.source, term.source), term.map) for term in node.terms)
         return Affine(node.name, terms, node.bias)
-    return type(node)(node.name, stands_for[node.source])
+    if isinstance(node, Smooth):
+        return Smooth(node.name, stands_for[node.argument], node.function)
+    if isinstance(node, Product):
+        return Product(node.name, *(stands_for.get(source, source) for source in node.sources))
+    return Relu(node.name, stands_for[node.source])
 
 
 def _is_identity(node: Affine) -> bool:

@@ -43,6 +43,7 @@ def lowered(
     failures: Failures | None = None,
     *,
     roundings: bool = False,
+    smooth: bool = False,
 ) -> Lowering:
     """A finished walk over a graph: without rounding if that reads as much, else with rounded constants.
 
@@ -52,7 +53,8 @@ def lowered(
     Raises:
         InputError: as `Lowering`, unless `failures` collects them.
     """
-    walk = Lowering(graph, opset, file, inputs, None if failures is None else [], roundings=roundings)
+    wanted = {"roundings": roundings, "smooth": smooth}
+    walk = Lowering(graph, opset, file, inputs, None if failures is None else [], **wanted)
     try:
         walk.run()
     except InputError:
@@ -60,7 +62,7 @@ def lowered(
             raise
     if walk.inexact and (walk.failures or not walk.finished):
         again: Failures | None = None if failures is None else []
-        rounded = Lowering(graph, opset, file, inputs, again, rounding=True, roundings=roundings)
+        rounded = Lowering(graph, opset, file, inputs, again, rounding=True, **wanted)
         rounded.run()
         walk = rounded if len(rounded.values) > len(walk.values) else walk
     if failures is not None:
@@ -80,6 +82,7 @@ class Lowering:
         rounding: whether numbers that no float64 can hold mean the nearest ones; else they stay computed values, which
             is exact but not understood everywhere.
         roundings: whether operators that round values are read, with inputs for what they round.
+        smooth: whether smooth nodes are wanted; else functions that are not piecewise linear are not read.
     """
 
     def __init__(
@@ -92,9 +95,10 @@ class Lowering:
         *,
         rounding: bool = False,
         roundings: bool = False,
+        smooth: bool = False,
     ) -> None:
         self.graph, self.opset, self.file, self.failures = graph, opset, file, failures
-        self.rounding, self.inexact, self.finished = rounding, False, False
+        self.rounding, self.inexact, self.finished, self.smooth = rounding, False, False, smooth
         self.values: dict[str, Value] = dict(inputs)
         self.choices: dict[str, Choice] = {}
         self.readings: dict[str, str] = {}
@@ -149,7 +153,7 @@ class Lowering:
                 self.builder.rounded += [] if exact else [c.name for c in folded]
                 return
             inputs = self._computed(node, inputs)
-        entry = find_operator(full_name(node), self.opset)
+        entry = find_operator(full_name(node), self.opset, smooth=self._smooth(node))
         if entry is None or (entry.quantised and self.builder.unknowns is None):
             raise unsupported_operator(node, self.opset, self.file)
         lower = self._reader(node, entry, inputs)
@@ -163,6 +167,7 @@ class Lowering:
             inputs=tuple(inputs),
             attributes=self._attributes(node, entry),
             builder=self.builder,
+            smooth=self.smooth,
         )
         results = lower(call)
         self.readings[node.output[0]] = entry.becomes
@@ -186,6 +191,11 @@ class Lowering:
         if integers and not scaled and not entry.quantised and node.op_type not in OF_INTEGERS:
             raise self._error(node, "unsupported-form", "it is not read of integers", value=integers[0])
         return lower
+
+    def _smooth(self, node: onnx.NodeProto) -> bool:
+        """Whether a node may become smooth: not a last Softmax, behind which comparisons are exact (`keeps_order`)."""
+        last = node.op_type == "Softmax" and node.output[0] in {info.name for info in self.graph.output}
+        return self.smooth and not last
 
     def _lower_branch(self, node: onnx.NodeProto, condition: Constant) -> None:
         """The branch that a constant condition chooses, its tensors called `<output>/<name>`."""
@@ -300,6 +310,7 @@ def operator_error(node: onnx.NodeProto, opset: int, file: str | None) -> InputE
 _UNROLLED = "export with fixed lengths, so that loops are unrolled"
 _HINTS = {
     "": "specs/onnx.md lists what is read; piecewise-linear operators can often be rewritten in those",
+    "smooth": "the commands verify, bounds and stability read it, as a smooth node",
     "custom": "define it as a function of the model, or export with standard operators",
     "quantised": "verify, equiv, bounds and stability read it (specs/quantised.md); reduce first, quantise then",
     "If": "export with fixed shapes and in inference mode, so that the condition is constant",
@@ -312,11 +323,12 @@ def unsupported_operator(node: onnx.NodeProto, opset: int, file: str | None) -> 
     """The error for an operator outside the table."""
     own = f" (ONNX node {node.name!r})" if node.name else ""
     custom, full = node.domain not in DEFAULT_DOMAINS, full_name(node)
-    entry, known = find_operator(full, opset), node.op_type if node.op_type in _HINTS else ""
+    entry, known = find_operator(full, opset, smooth=True), node.op_type if node.op_type in _HINTS else ""
+    kind = "" if entry is None else "smooth" if entry.smooth else "quantised"
     return InputError(
         "onnx/unsupported-operator",
         f"operator {full} is not supported{own}",
         place=Place(file=file, node=node.output[0] if node.output else node.name),
         value=f"{full}, opset {opset}",
-        hint=_HINTS["quantised" if entry is not None else "custom" if custom else known],
+        hint=_HINTS[kind or ("custom" if custom else known)],
     )

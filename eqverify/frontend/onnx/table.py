@@ -34,6 +34,7 @@ class Operator:
         lower: the function.
         quantised: whether it is one of integers that stand for real numbers, and may round: it is read where roundings
             are (specs/quantised.md).
+        smooth: whether it becomes a smooth node, which is wanted by some readers only.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Operator:
     refused: str
     lower: Lowering
     quantised: bool = False
+    smooth: bool = False
 
     @property
     def package(self) -> str:
@@ -103,11 +105,12 @@ def operator(
     until: int | None = None,
     refused: str = "",
     quantised: bool = False,
+    smooth: bool = False,
 ) -> Callable[[Lowering], Lowering]:
     """Register a function that lowers operator `name` (`domain.name` where that is not ONNX's own domain)."""
 
     def register(function: Lowering) -> Lowering:
-        entry = Operator(name, since, until, frozenset(attributes), refused, function, quantised)
+        entry = Operator(name, since, until, frozenset(attributes), refused, function, quantised, smooth)
         _TABLE.setdefault(name, []).append(entry)
         return function
 
@@ -150,9 +153,10 @@ def find_of_scaled(name: str) -> Lowering | None:
     return _OF_SCALED.get(name)
 
 
-def find_operator(name: str, opset: int) -> Operator | None:
-    """The entry for an operator at an opset, or None."""
-    return next((entry for entry in _entries(name) if entry.covers(opset)), None)
+def find_operator(name: str, opset: int, *, smooth: bool = False) -> Operator | None:
+    """The entry for an operator at an opset, or None; one that becomes a smooth node only where that is wanted."""
+    entries = (entry for entry in _entries(name) if smooth or not entry.smooth)
+    return next((entry for entry in entries if entry.covers(opset)), None)
 
 
 def _entries(name: str) -> list[Operator]:
@@ -181,8 +185,8 @@ def _load_others() -> None:
             ) from error
 
 
-def registered() -> tuple[Operator, ...]:
-    """All entries, by name and opset."""
+def registered(*, smooth: bool = False) -> tuple[Operator, ...]:
+    """All entries, by name and opset: of those that become smooth nodes, or of the others."""
     _load_others()
-    entries = [entry for entries in _TABLE.values() for entry in entries]
+    entries = [entry for entries in _TABLE.values() for entry in entries if entry.smooth == smooth]
     return tuple(sorted(entries, key=lambda entry: (entry.name, entry.since)))

@@ -87,7 +87,7 @@ def rounds(run: Run) -> None:
     """Slopes and linear programs, as long as they gain."""
     for _ in range(MAX_ROUNDS):
         before, width = run.table.undecided(), _open_width(run)
-        for work in (alpha, refute, lp):
+        for work in (alpha, refute) if run.problem.network.smooth else (alpha, refute, lp):
             if not run.table.undecided() or run.budget.exhausted():
                 return
             work(run)

@@ -16,6 +16,7 @@ from eqverify.frontend.onnx.operators import (
     reductions,
     resampling,
     shapes,
+    smooth,
     windows,
 )
 
@@ -35,5 +36,6 @@ __all__ = [
     "reductions",
     "resampling",
     "shapes",
+    "smooth",
     "windows",
 ]

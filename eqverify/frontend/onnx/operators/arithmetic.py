@@ -9,7 +9,9 @@ from eqverify.frontend.onnx.builder import component_indices, selection_map
 from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Constant, Tensor, Value
-from eqverify.network import Diagonal, LinearMap, ScaledSelection, Term
+from eqverify.functions import Function, Power, Reciprocal, Sigmoid, Silu, Sqrt
+from eqverify.functions.power import LARGEST
+from eqverify.network import Diagonal, LinearMap, ScaledSelection, Smooth, Term
 
 
 def spread(tensor: Tensor, shape: tuple[int, ...]) -> LinearMap:
@@ -85,6 +87,8 @@ def same_element(call: Call, *tensors: Tensor) -> None:
 @operator("Mul", refused="a product of two computed values")
 def mul(call: Call) -> Value:
     """A diagonal map; a product of two branches is refused."""
+    if call.smooth and all(isinstance(value, Tensor) for value in call.inputs):
+        return multiplied(call, call.name, call.tensor(0), call.tensor(1))
     branch, factor, _ = branch_and_constant(call)
     return scaled(call, branch, scale=call.weights(factor, branch.element))
 
@@ -92,6 +96,8 @@ def mul(call: Call) -> Value:
 @operator("Div", refused="a computed divisor")
 def div(call: Call) -> Value:
     """A diagonal map with the divisor kept apart; division by a branch is refused."""
+    if call.smooth and isinstance(call.value(1), Tensor):
+        return _quotient(call, call.value(0), call.tensor(1))
     if isinstance(call.value(1), Tensor):
         raise nonlinear(call)
     branch = call.tensor(0)
@@ -99,6 +105,35 @@ def div(call: Call) -> Value:
     if not divisor.all():
         raise call.error("division-by-zero", "a constant divisor is zero", value=call.constant(1).name)
     return scaled(call, branch, divisor=divisor)
+
+
+def multiplied(call: Call, name: str, one: Tensor, other: Tensor) -> Tensor:
+    """The product of two branches as the tensor `name`: a smooth node for a square, and for x times its sigmoid."""
+    same_element(call, one, other)
+    if one.shape == other.shape:
+        for left, right in ((one, other), (other, one)):
+            if left.source == right.source:
+                return call.builder.smooth(name, left, Power(2))
+            made = call.builder.made(right)
+            if isinstance(made, Smooth) and made.function == Sigmoid() and made.argument == left.source:
+                return call.builder.smooth(name, left, Silu())
+    shape = call.broadcast(one.shape, other.shape)
+    left, right = (
+        call.builder.select(
+            call.builder.helper_name(name, "factor"), branch, np.broadcast_to(component_indices(branch), shape)
+        )
+        for branch in (one, other)
+    )
+    return call.builder.product(name, left, right)
+
+
+def _quotient(call: Call, dividend: Value, divisor: Tensor) -> Tensor:
+    """A quotient by a branch: a product with its reciprocal."""
+    name = call.builder.helper_name(call.name, "reciprocal")
+    reciprocal = call.builder.smooth(name, divisor, Reciprocal())
+    if isinstance(dividend, Tensor):
+        return multiplied(call, call.name, dividend, reciprocal)
+    return scaled(call, reciprocal, scale=call.weights(dividend, divisor.element))
 
 
 def branch_and_constant(call: Call) -> tuple[Tensor, Constant, bool]:
@@ -148,6 +183,9 @@ def power(call: Call) -> Value:
     if isinstance(call.value(1), Tensor):
         raise nonlinear(call)
     tensor, exponents = call.tensor(0), call.constant(1).array
+    if call.smooth and exponents.size == 1 and (function := _power(float(exponents.item()))) is not None:
+        shape = call.broadcast(tensor.shape, exponents.shape)
+        return call.builder.smooth(call.name, tensor.reshaped(shape), function)
     if not np.isin(exponents, (0, 1)).all():
         raise call.error("nonlinear", "only powers of 1 and 0 are piecewise linear", value=call.constant(1).name)
     shape = call.broadcast(tensor.shape, exponents.shape)
@@ -157,6 +195,14 @@ def power(call: Call) -> Value:
     kept = np.broadcast_to(exponents, shape).reshape(-1).astype(np.float64)
     term = Term(tensor.source, ScaledSelection(places.reshape(-1), kept, tensor.size))
     return call.builder.affine(call.name, (term,), 1.0 - kept, shape, tensor.element)
+
+
+def _power(exponent: float) -> Function | None:
+    """x^exponent as a function; None where it is none, or piecewise linear."""
+    known: dict[float, Function] = {0.5: Sqrt(), -1.0: Reciprocal()}
+    if exponent.is_integer() and 2 <= exponent <= LARGEST:
+        return Power(int(exponent))
+    return known.get(exponent)
 
 
 @operator("Relu")

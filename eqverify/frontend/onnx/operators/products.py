@@ -11,6 +11,7 @@ from eqverify.frontend.onnx.builder import component_indices
 from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.limits import MAX_DENSE_ENTRIES
 from eqverify.frontend.onnx.operators.arithmetic import branch_and_constant, same_element, spread
+from eqverify.frontend.onnx.operators.smooth import product_of_matrices
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Constant, Tensor, Value
 from eqverify.network import Dense, Diagonal, LinearMap, Term
@@ -22,6 +23,8 @@ Shape = tuple[int, ...]
 @operator("MatMul", refused="both factors computed")
 def matmul(call: Call) -> Value:
     """A dense map, by numpy's rules for stacks of matrices."""
+    if call.smooth and all(isinstance(value, Tensor) for value in call.inputs):
+        return product_of_matrices(call, call.tensor(0), call.tensor(1))
     branch, matrix, tensor_first = branch_and_constant(call)
     weights = call.weights(matrix, branch.element)
     linear, shape = product_map(call, branch, weights, tensor_first=tensor_first)
