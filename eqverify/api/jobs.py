@@ -42,7 +42,7 @@ def on_stored_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnP
 
 
 def on_rounding_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnProblems[P, Result_co]:
-    """As `on_stored_problems`, for a job that knows what inputs for roundings are (specs/quantised.md), and smooth nodes."""
+    """As `on_stored_problems`, for a job that knows inputs for roundings (specs/quantised.md), and smooth nodes."""
     return _taking_models(job, as_stored=True, roundings=True, smooth=True)
 
 
