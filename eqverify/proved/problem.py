@@ -123,7 +123,7 @@ def chain(network: Network) -> list[tuple[Affine, bool]]:
         raise refused("the network has several inputs or outputs")
     links: list[tuple[Affine, bool]] = []
     last, active = network.inputs[0].name, False
-    for node in network.nodes:
+    for node in network.plain_nodes:
         if list(node.sources) != [last]:
             raise refused("the network is no chain", node=node.name)
         if isinstance(node, Relu):
