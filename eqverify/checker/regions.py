@@ -120,7 +120,7 @@ class _Rows:
         one = np.array([[Fraction(int(i == k)) for i in range(count)] for k in range(count + 1)], dtype=object)
         pieces = [split_inputs(self.network, row) for row in self.fixed(one.reshape(count + 1, count))]
         rows = {name: np.stack([piece[name] for piece in pieces]) for name in pieces[0]}
-        for node in self.network.nodes:
+        for node in self.network.plain_nodes:
             if isinstance(node, Affine):
                 if any(term.source not in rows for term in node.terms):
                     continue

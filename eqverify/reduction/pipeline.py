@@ -114,7 +114,6 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
     from eqverify.export.joining import join
     from eqverify.export.runtime import RuntimeComparison
 
-    require_piecewise_linear(problem.network, "a reduction")
     rewriting = _rewriting(problem.network, options)
     _require_possible(problem, options, rewriting)
     clock, progress, budget = Clock(), options.progress, _budget(options.time_limit)
@@ -371,6 +370,7 @@ def _points(problem: Problem, facts: Facts, most: int) -> FloatArray:
 
 def _require_possible(problem: Problem, options: ReduceKeywords, rewriting: TransformOptions) -> None:
     """Raise before the proof where what is asked for cannot be had."""
+    require_piecewise_linear(problem.network, "a reduction")
     require_shape(problem, rewriting)
     if options.certificate:
         from eqverify.reduction.certifying import require_files

@@ -91,7 +91,7 @@ def specification(network, lower, upper, rows):
 @given(data=st.data())
 def test_verdicts_are_right_at_points(data):
     """Thresholds beside what points reach: `unsat` above a point that satisfies the condition would be wrong."""
-    network = data.draw(smooth_networks(without=("Erf",)))  # onnxruntime has none in double precision
+    network = data.draw(smooth_networks(without=("Erf", "Softplus")))  # onnxruntime has none in double
     lower, upper = data.draw(boxes(network))
     reached = [middle(balls(network, x)["y"][0]) for x in points_of(lower, upper, 12)]
     margin = data.draw(st.sampled_from([0.5, 1e-3, 0.0, -1e-3]))
