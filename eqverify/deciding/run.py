@@ -302,8 +302,7 @@ class VerifyRun:
         if not able or side.replayer.witness is not None:
             return False
         question, slack = side.run_question(number) if self.runs else (side.question(number), None)
-        most = self.runs or bool(side.network.smooth)
-        share = _RUN_SHARE if most else _SPLIT_SHARE if narrow else _SIGN_SHARE
+        share = _RUN_SHARE if self.runs or side.network.smooth else _SPLIT_SHARE if narrow else _SIGN_SHARE
         proved = split_question(question, side.replayer, self.budget.part(share), slack=slack).proved
         if proved:
             self._closed(_SPLITTING if narrow else _BRANCHING)
