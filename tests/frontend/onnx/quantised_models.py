@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, load_from_string, numpy_helper
 
 MICROSOFT = "com.microsoft"
 WEIGHTS = 63
@@ -126,3 +126,9 @@ def drawn(operator: str, seed: int) -> bytes:
         return model.finished(out)
     model.node("DequantizeLinear", ["r", *y], "y")
     return model.finished(out)
+
+
+def operators_drawn() -> set[str]:
+    """The operators in models of `OPERATORS`, with their domains."""
+    nodes = [node for operator in OPERATORS for node in load_from_string(drawn(operator, 0)).graph.node]
+    return {f"{node.domain}.{node.op_type}".removeprefix(".") for node in nodes}

@@ -18,6 +18,7 @@ from eqverify.network import Network, outputs_exact
 
 from . import onnx_fractions
 from .onnx_drafts import DRAWERS, models
+from .quantised_models import operators_drawn
 
 # EQVERIFY_DEEP multiplies the number of examples.
 EXAMPLES = settings(
@@ -29,7 +30,7 @@ EXAMPLES = settings(
 
 def test_every_operator_of_the_table_is_drawn():
     table = {entry.name for entry in operator_table() if not entry.lowering.startswith("Constants only")}
-    assert table <= {name.split()[0] for name in DRAWERS}
+    assert table <= {name.split()[0] for name in DRAWERS} | operators_drawn()
 
 
 @pytest.mark.slow
