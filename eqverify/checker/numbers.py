@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from eqverify.arrays import FloatArray, IntArray
-from eqverify.checker.dyadic import Dyadics, Factor
+from eqverify.checker.dyadic import LIMB, Dyadics, Factor
 from eqverify.errors import LimitError
 from eqverify.network import UNIT_ROUNDOFF, Dense, LinearMap
 from eqverify.network import gamma as float_gamma
@@ -28,8 +28,10 @@ SLACK = 1.0 + 1e-6
 """Covers the rounding of the error terms themselves: fewer than 10^9 operations, each off by 2^-53."""
 
 _EXACT_WORK = 4e11
-_LIMBS = 8
-"""Of a row on its way back: 113 bits at least."""
+_LIMBS, _MOST_LIMBS = 8, 24
+"""Of a row on its way back at least, 113 bits, and at most."""
+_DIGITS = 64
+"""Bits of a number in a row that its shortening leaves as they are, unless that takes more limbs."""
 _DIVISOR_BITS = 4096
 _COLUMNS = 256
 
@@ -140,7 +142,8 @@ class Exact(Floats):
 
     def cut(self, rows: Dyadics, reach: FloatArray) -> tuple[Dyadics, Dyadics]:
         """Rows with fewer bits, and the most by which they are below these on values of that size."""
-        shorter, rest = rows.cut(_LIMBS)
+        most = len(rows.limbs) - _LIMBS
+        shorter, rest = rows.cut(len(rows.limbs) - (min(most, _needless(rows)) if most > 0 else 0))
         return shorter, rest * self.of(reach).sum(axis=0)
 
     def up(self, value: Dyadics, error: Dyadics) -> FloatArray:
@@ -168,6 +171,14 @@ class Exact(Floats):
                 found = Factor.sparse(abs(entries) if absolute else entries, rows, columns, linear.shape)
             self._factors[key] = linear, found
         return self._factors[key][1]
+
+
+def _needless(rows: Dyadics) -> int:
+    """How many last limbs may go: of each number that is not far below all others so many bits stay as they are."""
+    limbs = np.arange(len(rows.limbs)).reshape(-1, *([1] * len(rows.shape)))
+    first = np.where(rows.limbs != 0, limbs, -1).max(axis=0)
+    least = first.min(where=first >= 0, initial=len(rows.limbs))
+    return max(int(least) - _DIGITS // LIMB, len(rows.limbs) - _MOST_LIMBS)
 
 
 def _rows_by_vectors(rows: FloatArray, vectors: FloatArray) -> FloatArray:

@@ -175,3 +175,16 @@ def test_the_memory_of_numbers_far_apart_is_bounded():
     assert len(far.limbs) <= 132
     assert len((far * far).limbs) <= 264
     assert len((far * far).cut(8)[0].limbs) <= 9
+
+
+@pytest.mark.parametrize("far", [0, 150, 250])
+def test_rows_that_are_shortened_keep_the_digits_of_their_small_numbers(far):
+    """Rows were cut to 113 bits of their largest number: one 2^250 times smaller lost all of its own (hunt)."""
+    long = Dyadics.of(np.array([1 / 3, 1 / 7]))
+    for _ in range(4):
+        long = long * long
+    rows = (long * Dyadics.of(np.array([2.0**far, 1.0]))).reshape(1, 1, 2)
+    shorter, lost = Exact().cut(rows, np.ones(2))
+    whole, kept = (exact(one).reshape(-1).tolist() for one in (rows, shorter))
+    assert all(0 <= a - b <= a * Fraction(1, 2**60) for a, b in zip(whole, kept, strict=True))
+    assert all(a - b <= exact(lost).reshape(-1)[0] for a, b in zip(whole, kept, strict=True))
