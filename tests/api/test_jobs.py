@@ -126,7 +126,7 @@ def test_results_are_short_and_have_a_picture(given):
     assert [text for text in map(repr, shown) if len(text) > 120 or not text.startswith("<")] == []
     html = result._repr_html_()
     assert html.startswith("<svg")
-    assert html.endswith("</table>")
+    assert html.endswith("</table></div>")
     assert "3 ReLUs before, 2 after" in html
     assert html == result._repr_html_()
 

@@ -73,7 +73,7 @@ def test_a_sign_on_the_input_that_only_constraints_show():
 
 def test_a_domain_without_inputs_is_told(monkeypatch):
     """x_0 <= x_1 and x_1 <= -x_0 - 1, where x_0 >= 0; the reader, which finds that by itself, is given no time."""
-    monkeypatch.setattr("eqverify.frontend.vnnlib.region._EMPTINESS_WORK", 0)
+    monkeypatch.setattr("eqverify.domain.written._EMPTINESS_WORK", 0)
     box = Box(np.array([0.0, -3.0]), np.array([1.0, 3.0]))
     domain = Domain((Polytope(box, np.array([[1.0, -1.0], [1.0, 1.0]]), np.array([-0.5, -0.5])),))
     with pytest.raises(InputError, match="certificate/empty-domain"):

@@ -174,6 +174,7 @@ def test_a_reading_counts_and_gives_up():
         "reason": "onnxruntime rejects the model",
         "rounded": [],
         "folded": 0,
+        "foreign": [],
     }
     assert "NOT compared" in str(reading)
     good = Reading(lambda points: (len(points), ""), reason="", rounded=("a", "b", "c", "d"))
