@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from eqverify.reduction.result import Reduction
     from eqverify.stability.facts import Facts, Status
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOMES = {
     "api.certificate": ("check",),
