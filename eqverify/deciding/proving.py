@@ -94,10 +94,10 @@ class Search:
         if not (few or shared.closed.all()):  # bounds are quick, and often enough
             shared = share_proof(own, budget.left * SHARED_SHARE, self.options, self.progress)
         left = np.flatnonzero(~shared.closed).tolist()
-        found = self._singly(number, case, left, budget, shared) if left else {}
+        useful = shared.closed.any() or not few  # else its steps are left out, and nothing may rest on them
+        found = self._singly(number, case, left, budget, shared if useful else None) if left else {}
         if found is None:
             return None
-        useful = shared.closed.any() or not few
         disjuncts = [found.get(k, (None, ())) for k in every]
         steps = (shared.proofs, shared.asked) if useful else ((), None)
         return CaseProof(*steps, disjuncts, row_numbers(case.unsafe))
