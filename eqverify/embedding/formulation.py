@@ -54,6 +54,11 @@ class Formulation:
         for name in ("lower", "upper", "matrix", "row_lower", "row_upper"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
 
+    def units(self) -> Iterator[tuple[int, int, int]]:
+        """The columns z, h and d of each open unit."""
+        for z in range(self.inputs + self.outputs, len(self.names), 3):
+            yield z, z + 1, z + 2
+
     def rows(self) -> Iterator[tuple[list[tuple[int, float]], float, float]]:
         """Each row: its nonzero entries (column, coefficient), and its two sides."""
         for row, low, high in zip(self.matrix, self.row_lower.tolist(), self.row_upper.tolist(), strict=True):

@@ -12,7 +12,11 @@ from eqverify.milp.scip import total
 
 
 class NetworkConstr(AbstractPredictorConstr):  # type: ignore[misc]
-    """What was added to a SCIP model: as of `pyscipopt_ml.add_predictor_constr`, with the same attributes."""
+    """What was added to a SCIP model: as of `pyscipopt_ml.add_predictor_constr`, with the same attributes.
+
+    A unit that takes both signs is z = h - s with h, s >= 0 of which one is 0 (SOS1), as in PySCIPOpt-ML, and the chord
+    above h: SCIP branches on such pairs faster than on the binaries of the formulation, whose rows are left out.
+    """
 
     def __init__(
         self, scip_model: Any, formulation: Formulation, input_vars: Any, output_vars: Any, prefix: str
@@ -32,17 +36,24 @@ class NetworkConstr(AbstractPredictorConstr):  # type: ignore[misc]
         for variable, (low, high) in zip(given, ends, strict=False):
             model.chgVarLb(variable, max(low, variable.getLbOriginal()))
             model.chgVarUb(variable, min(high, variable.getUbOriginal()))
-        prefix, rest = f"{self.unique_naming_prefix}{len(self._created_vars)}_", slice(len(given), None)
-        kinds = np.where(formulation.binary, "B", "C").tolist()
-        new = zip(formulation.names[rest], kinds[rest], ends[rest], strict=True)
-        made = [model.addVar(prefix + name, kind, low, high) for name, kind, (low, high) in new]
-        columns = given + made
-        rows = []
+        prefix = f"{self.unique_naming_prefix}{len(self._created_vars)}_"
+        columns, rows = [*given], []
+        for z, h, d in formulation.units():
+            names, (low, high) = formulation.names, ends[z]
+            before, after = (model.addVar(prefix + names[k], "C", *ends[k]) for k in (z, h))
+            less = model.addVar(f"{prefix}{names[d]}_less", "C", 0.0, -low)
+            rows.append(model.addCons(after - less == before))
+            rows.append(model.addCons(after <= high / (high - low) * (before - low)))
+            rows.append(model.addConsSOS1([after, less]))
+            columns += [before, after, less]
         for entries, low, high in formulation.rows():
+            if low != high and all(column >= len(given) for column, _ in entries):
+                continue  # of binaries: what a unit makes of z
             row = total(value * columns[column] for column, value in entries)
             rows += [model.addCons(row >= low)] if np.isfinite(low) and low != high else []
             rows += [model.addCons(row <= high)] if np.isfinite(high) and low != high else []
             rows += [model.addCons(row == low)] if low == high else []
+        made = columns[len(given) :]
         self._created_vars.append(np.array(made, dtype=object))
         self._created_cons.append(np.array(rows, dtype=object))
 
