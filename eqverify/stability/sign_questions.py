@@ -313,9 +313,13 @@ class SignQuestions:
         return claims
 
     def _grow(self, node: Relu, model: RestrictedModel) -> None:
-        status = self.table.as_claimed if self.policy.thorough else self.table.status
-        self._fixed[node.name] = status(node.source)
-        model = replace(model, kept={**model.kept, node.name: np.isin(self._fixed[node.name], _KEPT)})
+        if self._program is None:
+            status = self.table.as_claimed if self.policy.thorough else self.table.status
+            self._fixed[node.name] = status(node.source)
+            model = replace(model, kept={**model.kept, node.name: np.isin(self._fixed[node.name], _KEPT)})
+        else:  # the columns are those of the program's rows, whatever was found out since it was made
+            own = [model.kept[node.name], model.active[node.name]]
+            self._fixed[node.name] = np.select(own, [Status.UNDECIDED, Status.ACTIVE], Status.INACTIVE).astype(np.int8)
         self._add(*(model.block(node, part) for part in range(self.table.parts)))
 
     def _add(self, *blocks: Block) -> None:

@@ -13,7 +13,7 @@ from eqverify.bounds.duality import Multipliers
 from eqverify.domain import Box, Case, Domain, HalfSpace, Polytope, assume
 from eqverify.errors import EqverifyError, LimitError, UsageError
 from eqverify.milp.encoding import Answer, Verdict
-from eqverify.network import evaluate, outputs_exact
+from eqverify.network import Affine, Dense, Network, Port, Relu, Term, evaluate, outputs_exact
 from eqverify.problem import box_problem
 from eqverify.stability.counterexample import CounterexampleSearch
 from eqverify.stability.disjuncts import prove_directed
@@ -320,3 +320,16 @@ def test_a_solvers_word_is_a_claim_unless_it_is_trusted():
 def test_a_solver_that_calls_everything_infeasible_does_no_harm(problem):
     with blind():
         judge(problem, results_of(problem, solver_factory=Infeasible))
+
+
+def test_models_have_the_columns_of_the_rows_that_are_asked_about():
+    """The sign of a unit is found after the rows were made: they were longer than the model had columns."""
+    ports = (Port("a", (1,), "float32", "a"), Port("b", (2,), "float32", "b"))
+    one, none = np.array([[0.0], [-1.0]]), np.zeros(2)
+    nodes = (Relu("h0", "b"), Relu("h1", "h0"), Affine("y", (Term("a", Dense(one)),), none))
+    network = Network(ports, nodes, (Port("Y", (2,), "float32", "y"),))
+    polytope = Polytope(Box(-np.ones(3), np.ones(3)), np.array([[0.0, 0.0, 0.75]]), np.array([-0.75]))
+    row = HalfSpace({2: Fraction(-1), 0: Fraction(2)}, {0: Fraction(1, 10)}, Fraction(1, 4), strict=True)
+    problem = one_case(network, [row], -np.ones(3), np.ones(3), polytope)
+    with blind():
+        judge(problem, results_of(problem))
