@@ -208,7 +208,9 @@ def judge_reduce(folder: Path, ran: Ran, found: Judgement) -> None:
         found.faults.append(f"reduce: refuted by its own cross-check: {' '.join(ran.err.split())[:200]}")
     if ran.status != 0:
         return
-    judge_counts(folder, ran, found)
+    told = ran.json() or {}
+    if sum(layer["units"] for layer in told.get("layers", ())) == told.get("relus_before"):
+        judge_counts(folder, ran, found)  # else layers are those that normalising left, under the names of others
     query = question(folder, ran.command[2])
     if "--for-property" in ran.command:
         judge_directed(folder, ran, query, found)
