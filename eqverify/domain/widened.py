@@ -23,7 +23,9 @@ def widened_specification(specification: Specification, radii: Radii) -> Specifi
     made: dict[int, Polytope] = {}
     cases = []
     for case in specification.cases:
-        part = made.setdefault(id(case.polytope), _polytope(case.polytope, radii))
+        if id(case.polytope) not in made:  # bounds are what this takes time for
+            made[id(case.polytope)] = _polytope(case.polytope, radii)
+        part = made[id(case.polytope)]
         written = None if case.written is None else _written(case.written, part)
         cases.append(Case(part, case.unsafe, written))
     (signature,), size = specification.networks, _added(specification.cases[0].polytope, cases[0].polytope)
