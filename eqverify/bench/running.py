@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from eqverify.bench.instances import SOLVED, Instance, Key, Proof, Row
-from eqverify.bench.warm import STDERR, run_warm
+from eqverify.bench.warm import STDERR, ready, run_warm
 from eqverify.deciding.child import run_group
 from eqverify.errors import EqverifyError
 from eqverify.files import make_folder, plain_name
@@ -115,6 +115,8 @@ def proof_file(folder: Path, key: Key) -> Path:
 
 def _run(words: list[str], limit: float, warm: bool, stop: threading.Event | None) -> tuple[str, str, float, str]:
     """What a command of ours writes, why it failed, its wall time in seconds, and the end of its stderr."""
+    if warm:
+        ready()
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="eqverify-", ignore_cleanup_errors=True) as folder:
         with Path(folder, STDERR).open("wb") as errors:

@@ -9,6 +9,7 @@ import importlib
 import multiprocessing
 import threading
 import time
+from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,14 @@ def run_warm(words: list[str], seconds: float, folder: str, stop: threading.Even
         return "", failure
     text = output.read_text("utf-8", errors="replace") if output.exists() else ""
     return text, f"exit status {process.exitcode}" if process.exitcode else ""
+
+
+@cache
+def ready() -> None:
+    """Wait until the server is warm, so that no run's seconds have what that takes."""
+    process = _server().Process(target=importlib.import_module, args=(_WARMED,))
+    process.start()
+    process.join()
 
 
 def _server() -> ForkServerContext:
