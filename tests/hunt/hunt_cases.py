@@ -15,6 +15,7 @@ from .hunt_judging import closed_cells
 from .hunt_networks import Sizes, disturbed, draw_network, draw_sizes, draw_style
 from .hunt_oracle import LeftOutError, deviation, fraction
 from .hunt_property import read_property
+from .hunt_sampled import rounded, runs, smooth
 from .hunt_texts import decimal, draw_condition, draw_domain, draw_threshold, reach, written, written_pair
 
 ENGINES = ("crown", "portfolio", "portfolio", "leo", "isa")
@@ -260,6 +261,9 @@ KINDS: dict[str, tuple[int, Callable[[Random, Path], Commands]]] = {
     "shallow": (4, shallow),
     "check": (2, check),
     "fuzz": (15, fuzz),
+    "smooth": (6, smooth),
+    "rounded": (3, rounded),
+    "runs": (5, runs),
 }
 """By name: how often, which is more often where a case takes less time, and how it is made."""
 

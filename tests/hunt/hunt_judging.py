@@ -26,6 +26,7 @@ from .hunt_oracle import (
 )
 from .hunt_property import Property, holds, read_property, start
 from .hunt_running import Ran
+from .hunt_sampled import is_sampled, judge_epsilons, judge_points, judge_ranges
 from .hunt_texts import decimal
 
 
@@ -50,7 +51,7 @@ def judged(folder: Path, runs: Sequence[Ran]) -> Judgement:
         found.faults += ran.faults()
         found.got += f"{' '.join(ran.command)}\n  status {ran.status}\n{ran.out}{ran.err}"
         found.outcome = ran.code() or f"status {ran.status}"
-        judge = JUDGES.get(ran.command[0])
+        judge = (SAMPLED if is_sampled(folder) else JUDGES).get(ran.command[0])
         if judge is not None and not ran.code() and (ran.out or ran.status == 1):
             judge(folder, ran, found)
     return found
@@ -416,3 +417,29 @@ JUDGES: dict[str, Callable[[Path, Ran, Judgement], None]] = {
     "shallow": judge_shallow,
     "check": judge_check,
 }
+
+
+def judge_sampled(folder: Path, ran: Ran, found: Judgement) -> None:
+    """The verdict, where points show what is right."""
+    query = question(folder, ran.command[1])
+    said, x = verdict_of(ran, query)
+    judge_points(folder, ran, found, query.disjuncts[0], x, said)
+
+
+def judge_written(folder: Path, ran: Ran, found: Judgement) -> None:
+    """A proof that a verdict came with is verified."""
+    answer = ran.json()
+    found.outcome = answer["verdict"] if answer else found.outcome
+    if answer and answer["verdict"] != "verified" and (folder / ran.command[3]).exists():
+        found.faults.append(f"check: what verify wrote is rejected: {answer['code']} {answer['reason']}")
+
+
+SAMPLED: dict[str, Callable[[Path, Ran, Judgement], None]] = {
+    "@stability": judge_ranges,
+    "bounds": judge_ranges,
+    "reduce": judge_epsilons,
+    "equiv": judge_epsilons,
+    "verify": judge_sampled,
+    "check": judge_written,
+}
+"""For cases without an exact extreme."""

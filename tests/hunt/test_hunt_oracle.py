@@ -38,6 +38,8 @@ INDEPENDENT = (
     "hunt_interpreter",
     "hunt_property",
     "hunt_judging",
+    "hunt_sampled",
+    "hunt_values",
     "hunt_networks",
     "hunt_texts",
     "hunt_fuzz",
