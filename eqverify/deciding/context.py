@@ -14,12 +14,12 @@ from eqverify.attack.replay import Replay, shown_by
 from eqverify.bounds import Interval
 from eqverify.deciding.question import Known, Question
 from eqverify.deciding.runs import RunSlack, relaxed_by_runs
-from eqverify.domain import Case
+from eqverify.domain import Box, Case
 from eqverify.network import Network
 from eqverify.problem import Problem
 from eqverify.reduction.folding import element_of, fold_case
 from eqverify.report.layers import LayerRow
-from eqverify.runtime_error import point_errors
+from eqverify.runtime_error import node_bounds, point_errors
 from eqverify.stability.facts import Facts
 
 if TYPE_CHECKING:
@@ -101,6 +101,18 @@ class CaseContext:
         case, dtype = replace(self.asked, unsafe=(self.asked.unsafe[number],)), element_of(self.network)
         folded = fold_case(self.network, case, self.exactly, dtype)
         return Question(folded.network, case.polytope.box, dtype), RunSlack(self.network, folded.rows)
+
+    def between(self, number: int) -> bool:
+        """Whether a search met a disjunct, or missed it by less than what runs may be off by at that very point.
+
+        No box with that point can then be shown to miss it, however small.
+        """
+        if number not in self.near or not self.relaxed:
+            return False
+        point = self.near[number].point
+        _, slack = self.run_question(number)
+        own = slack(node_bounds(self.network, Box(point, point)))
+        return bool(self.near[number].level <= own.min(initial=np.inf))
 
     def ranged(self, number: int, facts: Facts) -> Question:
         """A disjunct about the original network, with the ranges that hold on its D'."""

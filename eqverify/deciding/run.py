@@ -45,7 +45,6 @@ from eqverify.stability.facts import Evidence, Facts
 from eqverify.stability.options import StabilityOptions
 
 if TYPE_CHECKING:
-    from eqverify.search.sign_tree import Guide
     from eqverify.stability.disjuncts import Directed
 
 _BOUNDS, _SPLITTING, _BRANCHING = "bounds", "splitting of inputs", "branching"
@@ -64,16 +63,15 @@ _SPLIT_SHARE, _SIGN_SHARE = 0.1, 0.3
 """For boxes that are split at inputs, and at signs, which is done for small networks alone."""
 
 _RUN_SHARE = 0.6
-"""The same for runs, which are nearer to the network on smaller boxes, and for smooth nodes, whose lines are closer
-there; what follows asks about the whole box."""
+"""The same for runs and smooth nodes, whose errors and lines are closer on smaller boxes; later stages ask of all."""
 
+_BETWEEN_SHARE = 0.1  # where runs cannot be shown to miss a condition, but may yet meet it farther inside
 _REDUCTION_SHARE = 0.3
 _BRANCH_SHARE = 0.3
 """Of what is left after the proofs, for branching within the ranges that they proved."""
 
 _STARTS, _TOGETHER_SHARE = 20.0, 0.7
-"""Seconds for each disjunct below which they are asked about together, and the share of time for that: a tool takes up
-to 7 s to start, for each question."""
+"""Seconds for each disjunct below which they are asked about together (a tool takes 7 s to start), and their share."""
 
 _LEAST_PROOF = 0.01
 """Seconds that a proof of stability is given where none are left: it ends at once."""
@@ -127,7 +125,7 @@ class VerifyRun:
         self.largest: int | None = None
         self.layers: tuple[LayerRow, ...] = ()
         self.reasons: list[str] = []
-        self.unsettled = False
+        self.unsettled = self.between = False
         self.backend_name = ""
         self.claimed: list[OpenDisjunct] = []
         self.accepted = 0
@@ -163,6 +161,8 @@ class VerifyRun:
             chosen = [(side, number) for side, number in chosen if not self._settled(side, number)]
         if self._met("exact"):
             return self._answer("sat", "exact")
+        if any(side.between(number) for side, number in chosen):
+            self.between, self.budget = True, self.budget.part(_BETWEEN_SHARE)
         proved = self.provable and self._proved_all()
         if self._met("prove") or proved:
             return self._answer("unsat" if proved else "sat", "proof")
@@ -605,7 +605,7 @@ class VerifyRun:
         self.options.claimed(len(self.claimed) + self.accepted)
 
     def _answer(self, verdict: Verdict, backend: str) -> Verification:
-        if verdict == "unsat" and self.unsettled and self.proof is None:
+        if (verdict == "unsat" and self.unsettled and self.proof is None) or (verdict == "timed-out" and self.between):
             verdict = "unknown"
         verdict = self._with_proof(verdict) if self.options.proof else verdict
         if verdict == "unknown" and self.run_error:

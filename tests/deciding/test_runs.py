@@ -17,7 +17,7 @@ from eqverify.deciding.runs import RunSlack, why_no_runs
 from eqverify.deciding.splitting import split_question
 from eqverify.domain import HalfSpace
 from eqverify.export.onnx import write_network
-from eqverify.network import Affine, Dense, Network, Port, Relu, Term
+from eqverify.network import Affine, Dense, Network, Port, Relu, Term, evaluate_nodes
 
 from .deciding_helpers import absolute, budget, never, question
 
@@ -231,3 +231,22 @@ def test_runs_are_of_the_network_as_it_is_stored(tmp_path):
     text = about([-1.0], [1.0], "(<= Y_0 -5.0)")
     assert decide(tmp_path, network, text).verdict == "unsat"
     assert decide(tmp_path, network, text, semantics="float32").verdict == "unsat"
+
+
+def test_what_runs_cannot_tell_is_unknown_and_no_matter_of_time(tmp_path):
+    """The largest value, at a corner, is missed by 1e-9: no box there ever shows that all runs miss it."""
+    first = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [0.5, 2.0], [-0.5, -2.0]]), np.zeros(5)
+    second = np.array([[1.0, 1.0, 0.5, 0.5, 0.5], [1.0, -1.0, 0.25, -0.75, 0.5]]), np.array([0.125, 0.25])
+    network = chain32(first, second, (np.array([[0.75, -1.25]]), np.array([0.5])))
+    values = network_values(network, 400)
+    near = about([-1.0, -1.0], [1.0, 1.0], f"(>= Y_0 {float(values.max()) + 1e-9!r})")
+    assert decide(tmp_path, network, near, semantics="float32", timeout=30.0).verdict == "unknown"
+    far = about([-1.0, -1.0], [1.0, 1.0], f"(>= Y_0 {float(values.max()) + 1e-3!r})")
+    assert decide(tmp_path, network, far, semantics="float32", timeout=30.0).verdict == "unsat"
+
+
+def network_values(network: Network, count: int) -> np.ndarray:
+    """Outputs on a grid over [-1, 1]^2 that has its corners."""
+    side = np.linspace(-1, 1, count + 1)
+    points = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    return evaluate_nodes(network, points)[network.outputs[0].source]
