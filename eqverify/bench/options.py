@@ -23,6 +23,8 @@ class BenchOptions(Trusting):
         proofs: Keep a proof of each verdict in this folder, and check it; such a run has results of its own.
         warm: Load everything once, and branch each instance's process off from there; such a run has results of its
             own, whose seconds are without start-up.
+        facts: As for verify: what one instance proves of a network serves later ones; such a run has results of its
+            own.
     """
 
     backend: str = "scip"
@@ -34,3 +36,4 @@ class BenchOptions(Trusting):
     trust: Names = NOBODY
     proofs: Path | None = None
     warm: bool = False
+    facts: Path | None = None

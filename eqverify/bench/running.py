@@ -45,6 +45,7 @@ class Settings:
         trust: whose claims are used, as for `verify`.
         proofs: absolute path of the folder for proofs, which the workers of a cluster share; None for no proofs.
         warm: whether runs branch off a process in which everything is loaded.
+        facts: absolute path of the folder of facts that all runs share; None for none.
     """
 
     backend: str
@@ -54,6 +55,7 @@ class Settings:
     trust: Trust = NOBODY
     proofs: str | None = None
     warm: bool = False
+    facts: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ def run_instance(instance: Instance, settings: Settings, stop: threading.Event |
     command += [] if settings.reduction else ["--no-reduction"]
     command += [] if settings.workers is None else ["--workers", str(settings.workers)]
     command += ["--trust", ",".join(sorted(settings.trust))] if settings.trust else []
+    command += [] if settings.facts is None else ["--facts", settings.facts]
     proof = None if settings.proofs is None else proof_file(Path(settings.proofs), instance.key)
     if proof is not None:
         make_folder(proof.parent)

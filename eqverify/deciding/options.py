@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from eqverify.options import Semantics, require_seconds
 from eqverify.trust import NOBODY, Names, Trusting
@@ -20,6 +21,8 @@ class VerifyOptions(Trusting):
         reduction: Reduce the network before the backend sees it.
         seed: Of random points.
         workers: Processes for what can be shared out; by default as many as there are cores, up to 4.
+        facts: Folder of facts of earlier runs: what is proved of a network on a box holds on every box inside it, and
+            what is proved now is added.
         trust: Solvers whose unsat is used where no proof of it is found, as in "scip,marabou"; by default nobody's is.
     """
 
@@ -28,6 +31,7 @@ class VerifyOptions(Trusting):
     reduction: bool = True
     seed: int = 0
     workers: int | None = None
+    facts: Path | str | None = None
     trust: Names = NOBODY
 
     def __post_init__(self) -> None:

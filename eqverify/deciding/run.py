@@ -73,11 +73,8 @@ _BRANCH_SHARE = 0.3
 _STARTS, _TOGETHER_SHARE = 20.0, 0.7
 """Seconds for each disjunct below which they are asked about together (a tool takes 7 s to start), and their share."""
 
-_LEAST_PROOF = 0.01
-"""Seconds that a proof of stability is given where none are left: it ends at once."""
-
-_LEAST_REDUCTION = 1e-3
-"""Seconds that a reduction is given where none are left: the network is then as it is."""
+_LEAST_PROOF, _LEAST_REDUCTION = 0.01, 1e-3
+"""Seconds for a proof of stability, and a reduction, where none are left: they end at once, with what they have."""
 
 _LEAST = 5.0
 """Seconds that a backend gets for a question, if there are so many: some take a while to start."""
@@ -330,6 +327,7 @@ class VerifyRun:
             seed=self.options.seed,
             workers=self.options.workers or 1,
             branch_nodes=0,
+            facts=self.options.facts,
             trust=self.trust,
         )
         parts: list[OpenDisjunct] = []

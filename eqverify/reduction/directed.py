@@ -255,11 +255,11 @@ def reduce_for_property(problem: Problem, options: ReduceKeywords) -> DirectedRe
     TransformOptions(passes=named_passes(options.passes))  # says which of them is unknown
     clock, disjuncts, certificate = Clock(), list[DirectedDisjunct](), options.certificate
     if certificate:
-        _require_certifiable(problem, options.facts)
+        _require_certifiable(problem, options.given)
     proofs = prove_directed(
         problem,
         options,
-        facts=options.facts,
+        facts=options.given,
         certified_only=options.certified_only,
         progress=options.progress,
         record=certificate,

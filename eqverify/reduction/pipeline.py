@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,14 +71,19 @@ class ReduceKeywords(ReduceOptions):
     """Keywords of `reduce` and its like.
 
     Attributes:
-        facts: proved before for this problem; proved here where not given.
+        facts: proved before for this problem, or a folder as for `prove_stability`; proved here where not given.
         certificate: also make a certificate, which `check` verifies; units that the checker cannot confirm are kept.
         progress: called with stage, done, total.
     """
 
-    facts: Facts | None = None
+    facts: Facts | Path | str | None = None  # type: ignore[assignment]
     certificate: bool = False
     progress: Progress = silent
+
+    @property
+    def given(self) -> Facts | None:
+        """The facts themselves, if it is these that were given."""
+        return self.facts if isinstance(self.facts, Facts) else None
 
 
 @keywords(ReduceKeywords)
@@ -199,9 +205,11 @@ def _settled_as_is(problem: Problem, options: ReduceKeywords) -> Made | None:
 def _proved(problem: Problem, options: ReduceKeywords, budget: Budget) -> tuple[Facts, FloatArray | None]:
     """The facts, proved in the time that there is for it, and an input that settles the property, if one was found."""
     witness = _settled(problem, options, budget)
-    if options.facts is not None:
-        return options.facts, witness
+    if options.given is not None:
+        return options.given, witness
     proving = keywords_of(options if witness is None else _briefly(options), StabilityOptions)
+    if options.certificate or options.certified_only:  # which has to show everything
+        proving["facts"] = None
     if witness is None:
         proving["time_limit"] = _proving_time(problem, options)
     return prove_stability(problem, **proving, progress=options.progress), witness

@@ -124,6 +124,8 @@ def prove_directed(
         InputError: `directed/tail`.
     """
     options = replace(options or StabilityOptions(), engine="portfolio", resume=None)
+    folder = None if record or isinstance(options.facts, Facts) else options.facts  # recorded steps show everything
+    options = replace(options, facts=folder)
     if facts is not None:
         facts.require(problem)
     if not any(case.unsafe for case in problem.cases):
@@ -188,7 +190,13 @@ def share_proof(
     """One proof for all disjuncts of the one case of a problem, as `prove_rows`; it survives workers that die."""
     budget = Budget(max(seconds, _LEAST))
     prove = partial(
-        prove_rows, problem, seed=options.seed, progress=progress, node_limit=options.node_limit, quick=quick
+        prove_rows,
+        problem,
+        seed=options.seed,
+        progress=progress,
+        node_limit=options.node_limit,
+        quick=quick,
+        folder=options.facts,
     )
     try:
         return prove(budget.left, workers=options.workers)
@@ -201,12 +209,13 @@ def _one_by_one(
 ) -> None:
     """All stages for each, until one is ``sat``."""
     known: dict[int, Facts] = {}
+    given = () if facts is None else (facts,)
     for number, one in enumerate(regions):
         progress("disjuncts", number, len(regions))
         (polytope,) = one.problem.domain.polytopes
         if one.before is None and id(polytope) not in known:
             own = domain_problem(one.problem.network, Domain((polytope,)))
-            known[id(polytope)] = prove_stability(own, one.options, plan=PLANS["crown"][:2], start=facts)
+            known[id(polytope)] = prove_stability(own, one.options, plan=PLANS["crown"][:2], start=given)
         if one.before is None:
             one.before = known[id(polytope)]
             one.start(one.before)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from eqverify.domain import Assumption, Domain, Polytope, condition_rows
 from eqverify.network import Network, Port, Relu
 from eqverify.problem import Problem, domain_problem
 from eqverify.progress import Progress
+from eqverify.stability import store
 from eqverify.stability.assumed import output_reach, with_rows
 from eqverify.stability.facts import Evidence, Facts
 from eqverify.stability.options import StabilityOptions
@@ -69,6 +71,7 @@ def prove_rows(
     progress: Progress,
     node_limit: int | None = None,
     quick: bool = False,
+    folder: Path | str | None = None,
 ) -> SharedProof:
     """Look for the signs of rows and units at once.
 
@@ -80,6 +83,7 @@ def prove_rows(
         progress: told of each stage.
         node_limit: not None where the result must be the same every time: stages are then ended by numbers of nodes.
         quick: whether bounds are all that is tried.
+        folder: of facts of earlier runs, where those about the network are added.
 
     Returns:
         What was proved.  Trusted: float64 arithmetic.
@@ -101,7 +105,8 @@ def prove_rows(
     options = StabilityOptions(time_limit=seconds, seed=seed, workers=workers, node_limit=node_limit, split_inputs=0)
     branch = StageSpec("branch", partial(rows.branch_for_rows, few=few))
     plan = _BOUNDS if quick else (*_PLAN, branch) if node_limit is None else WITHOUT_SOLVER
-    facts = prove_stability(asked, options, progress=progress, plan=plan, enough=enough)
+    kept = [] if folder is None else store.known(folder, problem)
+    facts = prove_stability(asked, options, progress=progress, plan=plan, enough=enough, start=kept)
     signs = facts.layers[-1]
     own = replace(
         facts,
@@ -110,6 +115,8 @@ def prove_rows(
         layers=facts.layers[:-1],
         proofs=(),
     )
+    if folder is not None:
+        store.keep(folder, problem, own)
     closed = np.asarray((members & (signs.lower > 0)).any(axis=1))
     return SharedProof(closed, own, facts.weakest_evidence, asked, facts.proofs)
 

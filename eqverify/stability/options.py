@@ -30,6 +30,8 @@ class StabilityOptions(Trusting):
         seed: of the falsifier's random points and of SCIP; equal seeds give equal questions.
         node_limit: branch-and-bound nodes for one solver question; answers are then reproducible, if time suffices.
         resume: a journal: proved facts are appended to it, and those it has already are not proved again.
+        facts: a folder of facts of earlier runs: what is proved there on a box holds on every box inside it, and what
+            is proved now is added; a certificate does without.
         workers: processes that ask the solver; `isa` is one question and uses one.
         split_inputs: the input box is split where at most so many inputs are free; 0 never splits it.
         branch_nodes: tree nodes for one question to branching on unit signs; 0 never branches.
@@ -43,6 +45,7 @@ class StabilityOptions(Trusting):
     seed: int = 0
     node_limit: int | None = None
     resume: Path | str | None = None
+    facts: Path | str | None = None
     workers: int = 1
     split_inputs: int = 12
     branch_nodes: int = 2000

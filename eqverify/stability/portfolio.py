@@ -15,6 +15,7 @@ from eqverify.kernels import job
 from eqverify.milp.encoding import JointFactory, SolverFactory
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
+from eqverify.stability import store
 from eqverify.stability.factories import IsaFactory, LeoFactory, ScipFactory
 from eqverify.stability.facts import Asked, Enough, Facts, never_enough
 from eqverify.stability.options import Engine, StabilityOptions
@@ -36,7 +37,7 @@ def prove_stability(
     plan: Sequence[StageSpec] | None = None,
     enough: Enough = never_enough,
     asked: Asked | None = None,
-    start: Facts | None = None,
+    start: Sequence[Facts] = (),
 ) -> Facts:
     """Decide for every ReLU unit whether it is stable on the problem's domain.
 
@@ -51,7 +52,7 @@ def prove_stability(
         plan: the stages; by default those of the engine.
         enough: whether what is known suffices; the proof then ends early.
         asked: the units to decide; by default all.  What is found out about others on the way counts too.
-        start: what is proved of the network on a set that contains the domain; `proofs` is not told how.
+        start: what is proved of the network on sets that contain the domain; `proofs` is not told how.
 
     Returns:
         The table of facts.  Trusted: float64 arithmetic; for units with evidence `solver`, also the solver named there;
@@ -69,14 +70,23 @@ def prove_stability(
     chosen = executor or make_executor(options.workers)
     try:
         run = Run(problem, options, progress, factory, joint, chosen, proofs, enough=enough, asked=asked)
-        if start is not None:
-            run.start(start)
+        folder = None if options.engine in _PUBLISHED else options.facts
+        for facts in start:
+            run.start(facts)
+        if folder is not None:
+            run.recall(store.known(folder, problem))
         with closing(run.journal):
-            return run.run(PLANS[options.engine] if plan is None else plan)
+            facts = run.run(PLANS[options.engine] if plan is None else plan)
     finally:
         if executor is None:
             chosen.close()
+    if folder is not None:
+        store.keep(folder, problem, facts)
+    return facts
 
+
+_PUBLISHED = ("leo", "isa")
+"""Engines that are baselines: they start from nothing, and leave nothing."""
 
 WITHOUT_SOLVER = (
     StageSpec("crown", arithmetic.crown, always=True),

@@ -188,6 +188,13 @@ class Run:
             self.table.restore(layer.source, known, proved, facts.weakest_evidence)
         self.proved += [proof for proof in facts.proofs if isinstance(proof, SolverClaim)]
 
+    def recall(self, kept: Sequence[Facts]) -> None:
+        """The same with what earlier runs kept, as a stage."""
+        if kept:
+            with self._stage("facts"):
+                for facts in kept:
+                    self.start(facts)
+
     def facts(self) -> Facts:
         """What is known."""
         witnesses = self.falsifier.witnesses

@@ -43,6 +43,7 @@ def packed(head: dict[str, Any], arrays: Arrays) -> bytes:
     return writer.bytes_with({key: value for key, value in head.items() if key != "arrays"})
 
 
+@np.errstate(all="ignore")
 def mutate(folder: Path, arguments: Sequence[str]) -> int:
     """From c.cert (or c-1.cert, ...), prop.vnnlib and out.onnx to bad.cert, bad.vnnlib and bad.onnx.
 

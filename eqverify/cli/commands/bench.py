@@ -134,9 +134,10 @@ def _settings(options: BenchOptions, modes: list[bool]) -> list[Settings]:
     """One for each mode, with or without reduction; each keeps its proofs in a folder of its own."""
     from eqverify.bench.running import Settings
 
+    facts = None if options.facts is None else str(options.facts.absolute())
     own = None if options.workers == 1 and options.scheduler is None else 1
     settings = [
-        Settings(options.backend, reduction, options.seed, own, options.believed, warm=options.warm)
+        Settings(options.backend, reduction, options.seed, own, options.believed, warm=options.warm, facts=facts)
         for reduction in modes
     ]
     if options.proofs is None:
@@ -211,8 +212,8 @@ def _pool(options: BenchOptions) -> Pool:
 def _run_name(settings: Settings) -> str:
     trusted = f", trusting {','.join(sorted(settings.trust))}" if settings.trust else ""
     proofs = "" if settings.proofs is None else ", with proofs"
-    warm = ", warm" if settings.warm else ""
-    return f"{settings.backend}, {'with' if settings.reduction else 'without'} reduction{trusted}{proofs}{warm}"
+    more = (", warm" if settings.warm else "") + ("" if settings.facts is None else ", with facts")
+    return f"{settings.backend}, {'with' if settings.reduction else 'without'} reduction{trusted}{proofs}{more}"
 
 
 def _file_name(settings: Settings) -> str:
@@ -220,8 +221,8 @@ def _file_name(settings: Settings) -> str:
 
     trusted = f"-trusting-{plain_name(','.join(sorted(settings.trust)))}" if settings.trust else ""
     proofs = "" if settings.proofs is None else "-proofs"
-    warm = "-warm" if settings.warm else ""
-    return f"{plain_name(settings.backend)}-{'with' if settings.reduction else 'without'}{trusted}{proofs}{warm}"
+    more = ("-warm" if settings.warm else "") + ("" if settings.facts is None else "-facts")
+    return f"{plain_name(settings.backend)}-{'with' if settings.reduction else 'without'}{trusted}{proofs}{more}"
 
 
 def _report(row: Row, done: int, total: int, left: float) -> None:
