@@ -58,7 +58,7 @@ class RegionReport:
 
     def as_dict(self) -> dict[str, object]:
         """All numbers, for JSON."""
-        opaque = {} if self.problem.tail is None else {"opaque": list(dict.fromkeys(self.problem.tail.operators))}
+        opaque = {} if self.problem.tail is None else {"opaque": list(self.problem.tail.operators)}
         reading = self.problem.reading.as_dict()
         proof = {"proved": self.proved or None, "proof_bytes": None if self.proof is None else len(self.proof)}
         return {"method": self.method, **self.found.as_dict(), **opaque, "reading": reading, **proof}

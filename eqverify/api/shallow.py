@@ -190,7 +190,7 @@ def _polytope(problem: Problem) -> Polytope:
         raise InputError(
             "shallow/opaque",
             "a network with operators that are not piecewise linear has no linear regions to follow",
-            value=", ".join(dict.fromkeys(problem.tail.operators)),
+            value=", ".join(problem.tail.operators),
         )
     parts = problem.domain.polytopes
     polytope = parts[0] if len(parts) == 1 else Polytope(problem.domain.hull)

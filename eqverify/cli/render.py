@@ -202,7 +202,7 @@ def print_regions(result: RegionReport, seconds: Mapping[str, float]) -> None:
     if result.proved:
         pairs.append(("proof", f"{result.proved}, as the checker says"))
     if result.problem.tail is not None:
-        operators = ", ".join(dict.fromkeys(result.problem.tail.operators))
+        operators = ", ".join(result.problem.tail.operators)
         pairs.append(("opaque", f"{operators}: counted is what lies before these, not the whole network"))
     if found.solver:
         claim = "finds no others" if found.exhausted else "did not finish"

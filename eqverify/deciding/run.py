@@ -179,7 +179,7 @@ class VerifyRun:
         """Take up the cases that have inputs, or say why nothing can be decided."""
         problem = self.problem
         if problem.tail is not None:
-            operators = ", ".join(dict.fromkeys(problem.tail.operators))
+            operators = ", ".join(problem.tail.operators)
             return (
                 f"the network has operators that are not piecewise linear: {operators}; "
                 "behind them only comparisons of two outputs of one last Softmax are decided"

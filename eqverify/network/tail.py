@@ -22,4 +22,4 @@ class OpaqueTail(Protocol):
 
     @property
     def operators(self) -> tuple[str, ...]:
-        """Types of its nodes, in order."""
+        """Types of its nodes, each once."""

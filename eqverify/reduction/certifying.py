@@ -199,7 +199,7 @@ def require_files(problem: Problem) -> None:
         raise InputError(
             "certificate/opaque",
             "no certificates are written for networks with operators that are not piecewise linear",
-            value=", ".join(dict.fromkeys(problem.tail.operators)),
+            value=", ".join(problem.tail.operators),
         )
     if problem.files.keys() != {"network", "property"}:
         raise UsageError(

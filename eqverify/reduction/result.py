@@ -323,7 +323,7 @@ def _opaque(tail: OpaqueTail) -> InputError:
     return InputError(
         "reduce/property-opaque",
         "the property cannot be carried over: eps is proved before operators that are not piecewise linear",
-        value=", ".join(dict.fromkeys(tail.operators)),
+        value=", ".join(tail.operators),
         hint="write the network without the property",
     )
 

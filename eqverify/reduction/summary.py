@@ -35,7 +35,7 @@ def summary(result: Reduction, output: object) -> Pairs:
     if result.witness is not None:
         pairs.append(("settled", f"an input satisfies the output condition: {result.witness.tolist()}"))
     if result.problem.tail is not None:
-        operators = ", ".join(dict.fromkeys(result.problem.tail.operators))
+        operators = ", ".join(result.problem.tail.operators)
         pairs.append(("opaque", f"{operators}: copied unchanged; eps says nothing of what they make of a deviation"))
     pairs += _cross_check(result)
     if result.certificate is not None:

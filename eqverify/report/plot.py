@@ -59,7 +59,7 @@ def layers_figure(rows: Sequence[LayerRow], title: str) -> Figure:
     kept = [row.kept or 0 for row in rows]
     bars = axes.bar([p + 0.2 for p in places], kept, 0.38, color=DARK, label="kept")
     axes.bar_label(bars, fontsize=8)
-    axes.set_ylim(0, 1.12 * max(1, *base, *kept))  # room for the numbers below the title
+    axes.set_ylim(0, 1.12 * max([1, *base, *kept]))  # room for the numbers below the title
     names = [row.name for row in rows]
     axes.set_xticks(list(places), names, rotation=20 if sum(map(len, names)) > 40 else 0)
     axes.set_ylabel("ReLU units")

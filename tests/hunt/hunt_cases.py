@@ -25,6 +25,10 @@ MORE = (
     ["--cross-check", "z3", "--cross-check-timeout", "2"],
     ["--certified-only", "--tree-time-limit", "1"],
     ["--resume", "journal"],
+    ["--facts", "known"],
+    ["--report", "page"],
+    ["--picture", "layers.svg", "--explain"],
+    ["--for", "marabou"],
 )
 """Further options of `reduce`, now and then."""
 LIMITS = ("0.1", "0.3", "0.3", "2")
@@ -96,7 +100,7 @@ def reduce(rng: Random, folder: Path) -> Commands:
     command += rng.choice(MORE) if rng.random() < 0.3 else []
     command += ["--json"] if rng.random() < 0.7 else []
     command += ["--property-out", "relaxed.vnnlib"] if rng.random() < 0.3 else []
-    return [command, command] if "--resume" in command else [command]
+    return [command, command] if {"--resume", "--facts"} & set(command) else [command]
 
 
 def verify(rng: Random, folder: Path) -> Commands:

@@ -40,7 +40,8 @@ def smooth(rng: Random, folder: Path) -> Commands:
         return [["@stability", "net.onnx", "prop.vnnlib", rng.choice(("crown", "portfolio")), limit]]
     if what < 0.85:
         return [["bounds", "net.onnx", "prop.vnnlib", "-o", "b.json", "--time-limit", limit, "--json"]]
-    return [["reduce", "net.onnx", "prop.vnnlib", "-o", "out.onnx", "--time-limit", limit, "--json"]]
+    report = ["--report", "page"] if rng.random() < 0.2 else []
+    return [["reduce", "net.onnx", "prop.vnnlib", "-o", "out.onnx", "--time-limit", limit, "--json", *report]]
 
 
 def verifying(limit: str, proof: bool = False) -> Commands:

@@ -68,7 +68,7 @@ class Tail:
         opset: version of the default operator set.
         inputs: names of the model's inputs.
         outputs: names of the model's outputs.
-        operators: types of its nodes, in order.
+        operators: types of its nodes, each once, in the order in which they first come.
     """
 
     model: bytes
@@ -273,5 +273,5 @@ def _tail(model: onnx.ModelProto, opset: int, nodes: list[onnx.NodeProto], read:
         opset=opset,
         inputs=tuple(info.name for info in inputs),
         outputs=tuple(info.name for info in outputs),
-        operators=tuple(node.op_type for node in nodes),
+        operators=tuple(dict.fromkeys(node.op_type for node in nodes)),
     )
