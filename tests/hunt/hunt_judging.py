@@ -335,14 +335,15 @@ def judge_equiv(folder: Path, ran: Ran, found: Judgement) -> None:
 
 
 def top1_differs(f: Function, g: Function, cell: Cell) -> bool:
+    """Whether an output i is largest for f, another one j for g, and each strictly ahead of the other."""
     both = beside(f, g, shared=True)
     half = len(f.outputs)
     first, second = both.outputs[:half], both.outputs[half:]
     for part, _ in cells(both, cell):
         for i in range(half):
-            ahead = [Atom(first[k] - first[i], True) for k in range(half) if k != i]
             for j in range(half):
-                atoms = ahead + [Atom(second[k] - second[j], True) for k in range(half) if k != j]
+                atoms = [Atom(first[k] - first[i], k == j) for k in range(half) if k != i]
+                atoms += [Atom(second[k] - second[j], k == i) for k in range(half) if k != j]
                 if i != j and satisfied_somewhere(part, atoms, 2 * f.inputs):
                     return True
     return False

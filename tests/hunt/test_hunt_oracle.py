@@ -126,6 +126,13 @@ def test_ties_of_the_largest_output_are_no_difference():
     assert not top1_differs(one, two, interval(0, 0))
 
 
+def test_a_third_output_may_tie_with_the_largest():
+    """(-1, 0, 0) against (1, 0, 0): the second is largest for one, if not alone, the first for the other."""
+    one, two = (Function(1, (), (form(s), form(0), form(0))) for s in (-1, 1))
+    assert top1_differs(one, two, interval(-1, 1))
+    assert not top1_differs(one, one, interval(-1, 1))
+
+
 OLD = "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)"
 NEW = "(vnnlib-version <2.0>)(declare-network N (declare-input X real [1,2]) (declare-output Y real [1,1]))"
 SUM = Function(2, (), (form(0, v0=1, v1=1),))
