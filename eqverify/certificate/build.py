@@ -22,9 +22,11 @@ from eqverify.numerals import exact_text
 from eqverify.problem import Problem
 from eqverify.search.box_queue import SplitTree
 from eqverify.search.sign_tree import SignTree
+from eqverify.search.unit_signs import UnitPlaces
 from eqverify.stability.facts import LayerFacts, Status
 from eqverify.stability.proofs import (
     BranchProof,
+    ClipProof,
     CoverProof,
     DerivedProof,
     LinearProof,
@@ -303,6 +305,9 @@ class _Builder:
         if isinstance(proof, CoverProof):
             mu = self.writer.array(_normal(proof.weights))
             return {"kind": "cover", **self._boxes(proof.tree), "mu": mu}
+        if isinstance(proof, ClipProof):
+            tree = replace(proof.tree, dimension=self._coordinates(proof.tree.dimension))
+            return {"kind": "cuts", **self._boxes(tree), "mu": self.writer.array(_normal(proof.weights))}
         assert isinstance(proof, SolverClaim)
         return {"kind": "solver", **self._sign(proof.node, proof.part, proof.unit, proof.sign)}
 
@@ -379,11 +384,18 @@ class _Builder:
 
     def _goals(self, proof: SplitProof) -> list[int]:
         """The units that got a sign, counted over all layers."""
-        start = dict(
-            zip(self.relus.values(), np.cumsum([0, *(self.network.sizes[name] for name in self.relus)]), strict=False)
-        )
-        pairs = [(start[self.targets[name]], signs) for name, signs in proof.signs.items()]
+        pairs = [(self._first(name), signs) for name, signs in proof.signs.items()]
         return [int(first + unit) for first, signs in pairs for unit in np.flatnonzero(signs)]
+
+    def _first(self, name: str) -> int:
+        """The number of the first unit of a node, counted over all layers."""
+        return sum(self.network.sizes[relu.name] for relu in self.network.relus[: self.targets[name]])
+
+    def _coordinates(self, dimension: IntArray) -> IntArray:
+        """Inputs, then units as `UnitPlaces` counts them: the units counted over all layers."""
+        inputs, places = self.network.input_size, UnitPlaces.of(self.network).places
+        units = [np.arange(own.stop - own.start) + inputs + self._first(name) for name, own in places.items()]
+        return np.concatenate([np.arange(inputs), *units, [-1]])[dimension]
 
     def _boxes(self, tree: SplitTree) -> dict[str, Any]:
         array = self.writer.array
