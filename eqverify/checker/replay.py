@@ -318,6 +318,8 @@ class Replay:
         """
         cuts, inputs = reader.field(step, "kind") == "cuts", self.domain.size
         parent, side, split = reader.tree(step, "dimension", inputs - 1 + cuts * self.network.relu_count)
+        if (parent < 0).sum() != 1:
+            raise RejectedError("check/tree-roots", "a tree needs one root for each part of the domain")
         at, leaf = reader.floats(step, "at", (parent.size,)), split < 0
         mu = self._combinations(reader, step, leaf, cuts)
         child = np.zeros((parent.size, 2), dtype=np.int64)
