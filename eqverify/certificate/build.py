@@ -302,12 +302,10 @@ class _Builder:
             return self._sign_tree(place, replace(tree, nu=np.insert(tree.nu, proof.row, 0.0, axis=1)))
         if isinstance(proof, ZeroProof):
             return {"kind": "zero", **self._zero_hints(proof)}
-        if isinstance(proof, CoverProof):
-            mu = self.writer.array(_normal(proof.weights))
-            return {"kind": "cover", **self._boxes(proof.tree), "mu": mu}
-        if isinstance(proof, ClipProof):
+        if isinstance(proof, CoverProof | ClipProof):
             tree = replace(proof.tree, dimension=self._coordinates(proof.tree.dimension))
-            return {"kind": "cuts", **self._boxes(tree), "mu": self.writer.array(_normal(proof.weights))}
+            kind, mu = "cover" if isinstance(proof, CoverProof) else "cuts", self.writer.array(_normal(proof.weights))
+            return {"kind": kind, **self._boxes(tree), "mu": mu}
         assert isinstance(proof, SolverClaim)
         return {"kind": "solver", **self._sign(proof.node, proof.part, proof.unit, proof.sign)}
 

@@ -1,7 +1,7 @@
 """Bounds over a batch of boxes: intervals, and rows pulled back with any slopes and multipliers.
 
-Statements B-0 to B-3, B-6, B-7, B-9 and B-12 of specs/bounds.md.  All bounds are float64, (boxes, n), and hold on the part of
-the domain inside each box; rows are numbers of either arithmetic, (boxes or 1, m, n).
+Statements B-0 to B-3, B-6, B-7, B-9 and B-12 of specs/bounds.md.  All bounds are float64, (boxes, n), and hold on the
+part of the domain inside each box; rows are numbers of either arithmetic, (boxes or 1, m, n).
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from eqverify.testing.oracle import directed_sets_exact
 from .certificate_cases import box, pack, random_network
 from .refutation_cases import at_least, highest
 
-
 KEYS = ("parent", "side", "part", "dimension", "at", "mu")
 
 
