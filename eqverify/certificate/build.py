@@ -15,7 +15,7 @@ from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds import Bounds
 from eqverify.bounds.slope_optimisation import Slopes
 from eqverify.certificate.codec import Writer
-from eqverify.certificate.multipliers import leaf_slopes, line_slopes, pruned
+from eqverify.certificate.multipliers import leaf_slopes, line_slopes
 from eqverify.network import Network
 from eqverify.normal_form.relation import Relation
 from eqverify.numerals import exact_text
@@ -405,8 +405,8 @@ class _Builder:
             "at": array(tree.at),
         }
 
-    def _sign_tree(self, place: dict[str, Any], found: SignTree) -> dict[str, Any]:
-        array, tree = self.writer.array, pruned(found)
+    def _sign_tree(self, place: dict[str, Any], tree: SignTree) -> dict[str, Any]:
+        array = self.writer.array
         alpha, tau = (
             {name: (tree.columns[name], values[:, None, :]) for name, values in one.items()}
             for one in leaf_slopes(tree, self.network)

@@ -196,8 +196,8 @@ class Region:
                 whole = np.abs(centre) + spread
                 size = spread + gamma * whole + (TINY * (whole > 0) if numbers.unit else 0)
                 radius = radius + numbers.forward(term.map, size, absolute=True)
-            radius = radius + 2 * gamma * radius + 4 * numbers.unit * np.abs(value)
-            return Interval(-numbers.up(-value, radius), numbers.up(value, radius))
+            error = 2 * gamma * radius + 4 * numbers.unit * np.abs(value)
+            return Interval(-numbers.up(radius - value, error), numbers.up(value + radius, error))
 
     def _signs(self, node: Affine) -> Interval:
         """Bounds at 0 where all summands have one sign: comparisons only, so that nothing is rounded."""
