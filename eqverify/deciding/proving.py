@@ -16,7 +16,7 @@ from eqverify.network import Network
 from eqverify.problem import Problem, domain_problem
 from eqverify.progress import Progress
 from eqverify.stability.disjuncts import SHARED_SHARE, prove_directed, share_proof
-from eqverify.stability.joint_disjuncts import SharedProof
+from eqverify.stability.joint_disjuncts import Effort, SharedProof
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.proofs import BranchProof, ClipProof, CoverProof, Proof, RowProof, SplitProof
 
@@ -90,9 +90,8 @@ class Search:
         box = case.polytope.box
         few = can_split(self.problem.network, box)
         own = replace(self.problem, specification=replace(self.problem.specification, cases=(case,)))
-        shared = share_proof(own, budget.left * SHARED_SHARE, self.options, self.progress, quick=True)
-        if not (few or shared.closed.all()):  # bounds are quick, and often enough
-            shared = share_proof(own, budget.left * SHARED_SHARE, self.options, self.progress)
+        effort: Effort = "bounds alone" if few else "bounds first"
+        shared = share_proof(own, budget.left * SHARED_SHARE, self.options, self.progress, effort)
         left = np.flatnonzero(~shared.closed).tolist()
         useful = shared.closed.any() or not few  # else its steps are left out, and nothing may rest on them
         found = self._singly(number, case, left, budget, shared if useful else None) if left else {}

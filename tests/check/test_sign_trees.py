@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from eqverify.bounds import crown_bounds
@@ -20,7 +19,7 @@ from .certificate_cases import box, random_network
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_tree_gives_the_checker_the_bound_that_it_gave_the_search(seed):
-    """Trees were cut back to a node with the numbers of one of its sides: some bounds were worse than without a tree."""
+    """Trees were cut back to a node with the numbers of one of its sides: some bounds were worse than with no tree."""
     network, domain = random_network(seed, (6, 14, 14, 14, 3), 0.5), box(6)
     (part,) = domain.polytopes
     bounds = crown_bounds(network, part.box.lower[None], part.box.upper[None])
