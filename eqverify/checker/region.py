@@ -43,6 +43,10 @@ class Interval(NamedTuple):
         lower, upper = np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper)
         return Interval(np.minimum(lower, upper), np.maximum(lower, upper)), np.asarray((lower > upper).any(axis=1))
 
+    def signs(self) -> Interval:
+        """The signs that follow."""
+        return Interval(np.where(self.lower >= 0, 0.0, -np.inf), np.where(self.upper <= 0, 0.0, np.inf))
+
     def take(self, boxes: slice | IntArray | BoolArray) -> Interval:
         """Some boxes."""
         return Interval(self.lower[boxes], self.upper[boxes])

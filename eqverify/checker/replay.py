@@ -314,7 +314,7 @@ class Replay:
     def _cover(self, reader: Reader, step: object) -> None:
         """K-11 and K-20: the hull of what holds on the leaves that do not miss the set in question (B-11, B-12).
 
-        A box has the bounds of the box around it.
+        A box has the signs that hold on the box around it, or with cuts all bounds.
         """
         cuts, inputs = reader.field(step, "kind") == "cuts", self.domain.size
         parent, side, split = reader.tree(step, "dimension", inputs - 1 + cuts * self.network.relu_count)
@@ -324,11 +324,13 @@ class Replay:
         mu = self._combinations(reader, step, leaf, cuts)
         child = np.zeros((parent.size, 2), dtype=np.int64)
         child[parent[1:], side[1:]] = np.arange(1, parent.size)
-        whole, hulls = self.region.take(slice(0, 1)), list[Region]()
-        whole.constraints, todo = self.constraints[0], [(np.zeros(1, dtype=np.int64), whole)]
+        box = input_bounds(self.network, self.domain.lower, self.domain.upper)
+        whole = self.region.take(slice(0, 1)) if cuts else Region(self.network, self.numbers, box)
+        whole.constraints, hulls = self.constraints[0], list[Region]()
+        todo = [(np.zeros(1, dtype=np.int64), whole)]
         while todo:
             nodes, region = todo.pop()
-            void = self._clipped(region, mu[nodes])
+            void = self._bounded(region, mu[nodes], cuts)
             stays, going = leaf[nodes] & ~void, np.flatnonzero(~leaf[nodes] & ~void)
             if stays.any():
                 hulls.append(region.take(stays).hull())
@@ -355,14 +357,17 @@ class Replay:
         mu[leaf, 0] = reader.multipliers(step, "mu", (int(leaf.sum()), rows))
         return mu
 
-    def _clipped(self, region: Region, mu: FloatArray) -> BoolArray:
+    def _bounded(self, region: Region, mu: FloatArray, cuts: bool) -> BoolArray:
         """Bound boxes in rounds, each with the cut of the one before; which of them miss the set in question."""
         void = np.zeros(region.boxes, dtype=bool)
         for combination in mu.transpose(1, 0, 2):
             for node in self.network.nodes:
-                void |= region.bound(node, region.bounds[node.name])
+                around = region.bounds.get(node.name)
+                void |= region.bound(node, around if cuts or around is None else around.signs())
             if combination.any():
                 void |= region.clip(combination)
+        for name, known in self.region.bounds.items():
+            void |= region.bounds[name].meet(known)[1]
         return void
 
     def _halve(self, region: Region, split: IntArray, at: FloatArray, side: IntArray) -> BoolArray:
