@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+import eqverify as eq
 from eqverify.checker.numbers import Exact, Floats
 from eqverify.checker.reader import Reader
 from eqverify.checker.verdict import directed_replay
@@ -14,6 +15,7 @@ from eqverify.domain import Case, HalfSpace
 from eqverify.testing.chains import chain_network
 from eqverify.testing.oracle import directed_sets_exact
 
+from ..vnncomp import vnncomp
 from .certificate_cases import box, pack, random_network
 from .refutation_cases import at_least, highest
 
@@ -75,3 +77,11 @@ def test_each_round_narrows_ranges_by_the_cut_of_the_one_before(mu, rounds, leas
     step = {"kind": "cuts", **{name: k for k, name in enumerate(KEYS)}}
     replay.run(Reader(pack({"steps": [step]}, arrays), network))
     assert replay.bounds[network.relus[0].source].lower[0, 1] == pytest.approx(least, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_cover_gives_the_checker_the_bounds_that_it_gave_the_search():
+    """With narrower ranges than the search had, multipliers of leaves excluded less: ACAS Xu 1_1 property 3."""
+    folder = vnncomp("acasxu")
+    model, query = folder / "onnx/ACASXU_run2a_1_1_batch_2000.onnx", folder / "vnnlib/prop_3.vnnlib.gz"
+    assert eq.verify(query, model, proof=True, timeout=120, workers=1).verdict == "unsat"
