@@ -303,9 +303,9 @@ class _Builder:
         if isinstance(proof, ZeroProof):
             return {"kind": "zero", **self._zero_hints(proof)}
         if isinstance(proof, CoverProof | ClipProof):
-            tree = replace(proof.tree, dimension=self._coordinates(proof.tree.dimension))
+            boxes = replace(proof.tree, dimension=self._coordinates(proof.tree.dimension))
             kind, mu = "cover" if isinstance(proof, CoverProof) else "cuts", self.writer.array(_normal(proof.weights))
-            return {"kind": kind, **self._boxes(tree), "mu": mu}
+            return {"kind": kind, **self._boxes(boxes), "mu": mu}
         assert isinstance(proof, SolverClaim)
         return {"kind": "solver", **self._sign(proof.node, proof.part, proof.unit, proof.sign)}
 
