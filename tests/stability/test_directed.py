@@ -227,7 +227,7 @@ def test_linear_constraints_of_the_domain_are_used():
     for small, evidence in (
         (0, Evidence.DUAL),
         (1, Evidence.TREE),
-    ):  # by linear programs, and by splits that come first
+    ):  # linear programs; splits before them
         with patch("eqverify.stability.stages.region.SMALL", small):
             found = only(problem, certified_only=True, record=True)
         assert (found.status, found.evidence) == ("unsat", evidence)
