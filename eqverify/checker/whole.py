@@ -128,8 +128,10 @@ def one_input(network: Network, specification: Specification, numbers: Floats, r
     inside = inside and case.polytope.rows_hold(x) and (case.written is None or case.written.holds(x))
     if not inside:
         raise RejectedError("check/not-in-domain", "the input does not satisfy the property's constraints on inputs")
-    if numbers.unit and _shown(network, case, numbers, x):
+    if (numbers.unit or network.smooth) and _shown(network, case, numbers, x):
         return
+    if network.smooth:  # values are no rationals, but lie between floats
+        raise RejectedError("check/not-satisfied", "bounds of the outputs at the input do not show the condition")
     require_work(network)
     y = outputs_exact(network, x)
     if not any(all(row.holds(x, y) for row in rows) for rows in case.unsafe):

@@ -159,12 +159,14 @@ def test_verify_decides_behind_a_smooth_node(files, threshold, verdict):
         assert answer.witness.x[0] > 0.9
 
 
-@pytest.mark.parametrize("threshold", [0.14, 0.13])
-def test_a_proof_is_not_to_be_had_and_that_is_said(files, threshold):
-    answer = eq.verify(*files(threshold), timeout=60, proof=True)
-    assert answer.verdict == "unknown"
-    assert answer.proof is None
-    assert "network/smooth: proofs have no rule for Sigmoid" in answer.reason
+@pytest.mark.parametrize(("threshold", "verdict"), [(0.14, "unsat"), (0.13, "sat")])
+def test_verdicts_behind_a_smooth_node_have_proofs(files, tmp_path, threshold, verdict):
+    query, model = files(threshold)
+    answer = eq.verify(query, model, timeout=60, proof=True)
+    assert (answer.verdict, answer.reason) == (verdict, "")
+    proof = tmp_path / "proof"
+    proof.write_bytes(answer.proof)
+    assert str(eq.check(model, query, None, proof)) == f"verified {verdict}"
 
 
 @pytest.mark.parametrize("backend", ["scip", "scip:milp", "marabou"])
