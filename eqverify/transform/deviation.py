@@ -33,7 +33,7 @@ from eqverify.normal_form.original import Original, is_compressed, open_basis
 from eqverify.normal_form.relation import Relation
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts
-from eqverify.transform.parts import carried, plain_part, plain_problem, require_same
+from eqverify.transform.parts import carried, paired, plain_part, plain_problem
 from eqverify.transform.related import Related
 from eqverify.transform.unit_map import UnitMap
 
@@ -81,10 +81,10 @@ def prove_deviation(
                 "deviation/meaning", "a reduced layer does not say what it stands for", place=place
             )
     if problem.network.smooth:
-        require_same(problem.network, reduced)
-        plain, known, bounds = plain_problem(problem, facts)
-        gaps = prove_deviation(plain, known, plain_part(reduced), unit_maps, relations)
-        return carried(problem.network, reduced, bounds, gaps)
+        curved = paired(problem.network, reduced)
+        plain, known, bounds = plain_problem(problem, facts, curved)
+        gaps = prove_deviation(plain, known, plain_part(reduced, reduced.smooth), unit_maps, relations)
+        return carried(curved, reduced, bounds, gaps)
     same = _prove_same(problem, facts, reduced, unit_maps)
     if same is not None:
         return same

@@ -25,14 +25,17 @@ _ABOVE = 1.0 + 2.0**-48
 """Covers the rounding of a few operations on numbers that are not negative."""
 
 
-def plain_part(network: Network) -> Network:
-    """What is piecewise linear: outputs are those of the network, then what smooth nodes read, node by node."""
+def plain_part(network: Network, curved: Sequence[Curved]) -> Network:
+    """What is piecewise linear: further inputs are what some smooth nodes give, outputs what they read, node by node.
+
+    Others, of which the output is no function, are inputs behind these.
+    """
 
     def ports(names: Iterable[str]) -> tuple[Port, ...]:
         return tuple(Port(name, (network.sizes[name],), "float64", name) for name in names)
 
-    inputs = ports(node.name for node in network.smooth)
-    read = [source for node in network.smooth for source in node.sources]
+    inputs = ports(dict.fromkeys(node.name for node in (*curved, *network.smooth)))
+    read = [source for node in curved for source in node.sources]
     shown = [
         replace(port, name=f"{number} {port.name}") for number, port in enumerate((*network.outputs, *ports(read)))
     ]
@@ -40,7 +43,7 @@ def plain_part(network: Network) -> Network:
     return Network((*network.inputs, *inputs), nodes, tuple(shown))
 
 
-def plain_problem(problem: Problem, facts: Facts) -> tuple[Problem, Facts, Bounds]:
+def plain_problem(problem: Problem, facts: Facts, curved: Sequence[Curved]) -> tuple[Problem, Facts, Bounds]:
     """The plain part with the ranges that its inputs have on the domain; what is known of its units; all ranges.
 
     The facts hold where the further inputs are what smooth nodes give, and so does all that is concluded from them.
@@ -48,29 +51,27 @@ def plain_problem(problem: Problem, facts: Facts) -> tuple[Problem, Facts, Bound
     network, hull = problem.network, problem.domain.hull
     known = {layer.source: Interval(layer.lower[None], layer.upper[None]) for layer in facts.layers}
     bounds = crown_bounds(network, hull.lower[None], hull.upper[None], known)
-    lower = np.concatenate([hull.lower, *(bounds[node.name].lower[0] for node in network.smooth)])
-    upper = np.concatenate([hull.upper, *(bounds[node.name].upper[0] for node in network.smooth)])
-    plain = domain_problem(plain_part(network), box_domain(lower, upper))
-    own = replace(facts, network_digest=plain.network.digest, domain_digest=plain.domain_digest)
-    return plain, own, bounds
+    plain = plain_part(network, curved)
+    given = [bounds[port.name] for port in plain.inputs[len(network.inputs) :]]
+    lower = np.concatenate([hull.lower, *(one.lower[0] for one in given)])
+    upper = np.concatenate([hull.upper, *(one.upper[0] for one in given)])
+    made = domain_problem(plain, box_domain(lower, upper))
+    own = replace(facts, network_digest=made.network.digest, domain_digest=made.domain_digest)
+    return made, own, bounds
 
 
-def carried(original: Network, reduced: Network, bounds: Bounds, gaps: FloatArray) -> FloatArray:
+def carried(curved: Sequence[Curved], reduced: Network, bounds: Bounds, gaps: FloatArray) -> FloatArray:
     """Bounds on |original - reduced| on the domain, (output_size,).
 
     Args:
-        original: the original network.
-        reduced: one with the same smooth nodes, in the same order.
+        curved: the original's smooth node for each of `reduced`.
+        reduced: the reduced network.
         bounds: ranges of the original's nodes on the domain, (1, n) each.
         gaps: bounds on the difference of their plain parts where both have the original's smooth values.
-
-    Raises:
-        ContradictionError: `deviation/meaning` where smooth nodes differ.
     """
-    require_same(original, reduced)
-    parts = np.split(gaps, np.cumsum([port.size for port in plain_part(original).outputs]))
-    shown, read = parts[: len(original.outputs)], iter(parts[len(original.outputs) :])
-    pairs, moved = iter(original.smooth), {port.name: np.zeros(port.size) for port in reduced.inputs}
+    parts = np.split(gaps, np.cumsum([port.size for port in plain_part(reduced, reduced.smooth).outputs]))
+    shown, read = parts[: len(reduced.outputs)], iter(parts[len(reduced.outputs) :])
+    pairs, moved = iter(curved), {port.name: np.zeros(port.size) for port in reduced.inputs}
     for node in reduced.nodes:
         if isinstance(node, Affine):
             moved[node.name] = _through(node, moved)
@@ -83,12 +84,23 @@ def carried(original: Network, reduced: Network, bounds: Bounds, gaps: FloatArra
     return np.concatenate(found)
 
 
-def require_same(original: Network, reduced: Network) -> None:
-    """Raise unless the smooth nodes of two networks are the same ones, one by one."""
-    if [_kind(original, node) for node in original.smooth] == [_kind(reduced, node) for node in reduced.smooth]:
-        return
-    place = Place(node=reduced.smooth[0].name if reduced.smooth else None)
-    raise ContradictionError("deviation/meaning", "a reduced network has other smooth nodes", place=place)
+def paired(original: Network, reduced: Network) -> list[Curved]:
+    """For each smooth node of a reduced network one of the original: of its name, or the next of its kind.
+
+    A wrong one gives a large eps, not a wrong one.
+
+    Raises:
+        ContradictionError: `deviation/meaning` where there is none.
+    """
+    found: list[Curved] = []
+    for node in reduced.smooth:
+        same = [one for one in original.smooth if _kind(original, one) == _kind(reduced, node)]
+        best = [one for one in same if one.name == node.name] or [one for one in same if one not in found]
+        if not best:
+            place = Place(node=node.name)
+            raise ContradictionError("deviation/meaning", "a reduced network has another smooth node", place=place)
+        found.append(best[0])
+    return found
 
 
 def _kind(network: Network, node: Curved) -> tuple[str, int]:

@@ -310,7 +310,7 @@ def operator_error(node: onnx.NodeProto, opset: int, file: str | None) -> InputE
 _UNROLLED = "export with fixed lengths, so that loops are unrolled"
 _HINTS = {
     "": "specs/onnx.md lists what is read; piecewise-linear operators can often be rewritten in those",
-    "smooth": "the commands verify, bounds and stability read it, as a smooth node",
+    "smooth": "the commands verify, bounds, stability and reduce read it, as a smooth node",
     "custom": "define it as a function of the model, or export with standard operators",
     "quantised": "verify, equiv, bounds and stability read it (specs/quantised.md); reduce first, quantise then",
     "If": "export with fixed shapes and in inference mode, so that the condition is constant",
