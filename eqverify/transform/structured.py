@@ -1,6 +1,6 @@
 """The structured shape: the original's graph without channels and units that show 0 or that nothing reads.
 
-All weights stay what they are, convolutions stay convolutions, and (without smooth nodes) stably active units stay: so nothing
+All weights stay what they are, convolutions stay convolutions, and, without smooth nodes, active units stay: so nothing
 is rounded and few weights are needed, where the dense layers of the other shapes would be larger than the network.
 """
 

@@ -13,6 +13,7 @@ from eqverify.errors import InputError, Place
 from eqverify.frontend.onnx.builder import Builder
 from eqverify.frontend.onnx.call import JUMPS, Call
 from eqverify.frontend.onnx.fold import FOLDABLE, fold
+from eqverify.frontend.onnx.functions import UNFOLDED
 from eqverify.frontend.onnx.load import DEFAULT_DOMAINS
 from eqverify.frontend.onnx.ports import graph_inputs
 from eqverify.frontend.onnx.rational import COMPUTED
@@ -324,7 +325,8 @@ def unsupported_operator(node: onnx.NodeProto, opset: int, file: str | None) -> 
     own = f" (ONNX node {node.name!r})" if node.name else ""
     custom, full = node.domain not in DEFAULT_DOMAINS, full_name(node)
     entry, known = find_operator(full, opset, smooth=True), node.op_type if node.op_type in _HINTS else ""
-    kind = "" if entry is None else "smooth" if entry.smooth else "quantised"
+    smooth = node.op_type in UNFOLDED or (entry is not None and entry.smooth)
+    kind = "smooth" if smooth else "" if entry is None else "quantised"
     return InputError(
         "onnx/unsupported-operator",
         f"operator {full} is not supported{own}",

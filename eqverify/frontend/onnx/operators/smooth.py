@@ -14,7 +14,7 @@ from eqverify.frontend.onnx.operators.arithmetic import same_element
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Tensor, Value
 from eqverify.functions import Cos, Erf, Exp, Function, Log, Reciprocal, Sigmoid, Sin, Softplus, Sqrt, Tanh
-from eqverify.network import Convolution, ScaledSelection, Selection, Term
+from eqverify.network import Convolution, Diagonal, Identity, ScaledSelection, Selection, Term
 
 FUNCTIONS: dict[str, Function] = {
     "Cos": Cos(),
@@ -41,6 +41,43 @@ def _lowering(function: Function) -> Callable[[Call], Value]:
 
 for _name, _function in FUNCTIONS.items():
     operator(_name, smooth=True)(_lowering(_function))
+
+
+@operator("Elu", attributes=("alpha",), smooth=True)
+def elu(call: Call) -> Value:
+    """relu(x) + alpha (exp(-relu(-x)) - 1)."""
+    return _exponential_unit(call, call.name, call.number("alpha", 1.0), 1.0)
+
+
+@operator("Celu", attributes=("alpha",), since=12, smooth=True)
+def celu(call: Call) -> Value:
+    """relu(x) + alpha (exp(-relu(-x) / alpha) - 1)."""
+    alpha = call.number("alpha", 1.0)
+    if alpha <= 0:
+        raise call.error("unsupported-attribute", "an alpha that is not positive is not read", value=alpha)
+    return _exponential_unit(call, call.name, alpha, alpha)
+
+
+@operator("Selu", attributes=("alpha", "gamma"), smooth=True)
+def selu(call: Call) -> Value:
+    """gamma times the Elu with alpha."""
+    alpha = call.number("alpha", 1.67326319217681884765625)
+    unit = _exponential_unit(call, call.builder.helper_name(call.name, "elu"), alpha, 1.0)
+    scale = np.full(unit.size, call.number("gamma", 1.05070102214813232421875))
+    return call.builder.linear(call.name, unit, Diagonal(scale, np.ones(unit.size)), unit.shape)
+
+
+def _exponential_unit(call: Call, tensor_name: str, alpha: float, divisor: float) -> Tensor:
+    """relu(x) + alpha (exp(-relu(-x) / divisor) - 1), as two ReLU nodes and a smooth one between affine ones."""
+    tensor, builder, name = call.tensor(0), call.builder, call.builder.helper_name
+    ones = np.ones(tensor.size)
+    positive = builder.relu(name(call.name, "positive"), tensor)
+    minus = builder.linear(name(call.name, "minus"), tensor, Diagonal(-ones, ones), tensor.shape)
+    negative = builder.relu(name(call.name, "negative"), minus)
+    exponent = builder.linear(name(call.name, "exponent"), negative, Diagonal(-ones, divisor * ones), tensor.shape)
+    power = builder.smooth(name(call.name, "exp"), exponent, Exp())
+    terms = Term(positive.source, Identity(tensor.size)), Term(power.source, Diagonal(alpha * ones, ones))
+    return builder.affine(tensor_name, terms, -alpha * ones, tensor.shape, tensor.element)
 
 
 @operator("Softmax", attributes=("axis",), smooth=True)
