@@ -222,3 +222,58 @@ def test_what_is_made_of_functions_is_read_as_it_runs(call, attributes, opsets):
         with pytest.raises(InputError) as caught:
             parse_network(data)
         assert "smooth node" in caught.value.hint
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize(("operator", "gates"), [("LSTM", 4), ("GRU", 3), ("GRU reset", 3), ("RNN", 1)])
+@pytest.mark.parametrize("initial", [False, True])
+def test_a_recurrent_operator_is_read_as_it_runs(operator, gates, direction, initial):
+    length, batch, width, hidden, count = 3, 2, 2, 3, 2 if direction == "bidirectional" else 1
+    random = np.random.default_rng(4)
+    shapes = {
+        "w": (count, gates * hidden, width),
+        "r": (count, gates * hidden, hidden),
+        "b": (count, 2 * gates * hidden),
+    }
+    shapes |= {"h": (count, batch, hidden), "c": (count, batch, hidden)}
+    stored = {name: np.float32(random.normal(size=shape)) for name, shape in shapes.items()}
+    inputs = ["x", "w", "r", "b", "", *(["h", "c"] if operator == "LSTM" else ["h"])][: None if initial else 4]
+    results = ["all", "last", *(["memory"] if operator == "LSTM" else [])]
+    given = {"hidden_size": hidden, "direction": direction}
+    operator, *reset = operator.split()
+    given |= {"linear_before_reset": 1} if reset else {}
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in results]
+    graph = helper.make_graph(
+        [helper.make_node(operator, inputs, results, **given)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [length, batch, width])],
+        ports,
+        [numpy_helper.from_array(value, name) for name, value in stored.items() if name in inputs],
+    )
+    data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8).SerializeToString()
+    front = parse_front(data, smooth=True)
+    assert front.tail is None
+    assert front.network.output_size == count * batch * hidden * (length + len(results) - 1)
+    points = np.random.default_rng(0).normal(size=(8, length * batch * width))
+    assert compare_reading(data, front.network, points) == (8, "")
+
+
+@pytest.mark.parametrize(
+    ("operator", "given"), [("GRU", {"activations": ["Tanh"] * 2}), ("LSTM", {"activations": ["Tanh"] * 3})]
+)
+def test_other_forms_of_recurrent_operators_are_cut_at(operator, given):
+    gates = 3 if operator == "GRU" else 4
+    stored = {"w": np.ones((1, 2 * gates, 2)), "r": np.ones((1, 2 * gates, 2))}
+    nodes = [
+        helper.make_node("Relu", ["x"], ["z"]),
+        helper.make_node(operator, ["z", "w", "r"], ["y"], hidden_size=2, **given),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 1, 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.float32(value), name) for name, value in stored.items()],
+    )
+    data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8).SerializeToString()
+    assert parse_front(data, smooth=True).tail.operators == (operator,)
