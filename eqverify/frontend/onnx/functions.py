@@ -13,7 +13,15 @@ from eqverify.frontend.onnx.limits import MAX_NODES
 Name = tuple[str, str, str]
 
 UNFOLDED = (
-    *("Gelu", "GroupNormalization", "HardSwish", "LayerNormalization", "MeanVarianceNormalization", "Mish"),
+    *(
+        "Gelu",
+        "GroupNormalization",
+        "HardSwish",
+        "LayerNormalization",
+        "LogSoftmax",
+        "MeanVarianceNormalization",
+        "Mish",
+    ),
     *("RMSNormalization", "ReduceL2", "ReduceSumSquare", "Softsign", "Swish"),
 )
 """Operators that ONNX defines by others, which are smooth nodes, products and what is piecewise linear."""
@@ -47,9 +55,13 @@ def inlined(model: onnx.ModelProto, place: Place) -> onnx.ModelProto:
 def unfolded(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with the definitions of `UNFOLDED` in the place of these, where its opset has one.
 
+    Not of a LogSoftmax where one is an output: behind that comparisons are exact (`keeps_order`).
+
     Trusted: `onnx.inliner`, and its shape inference, for the types that some definitions depend on.
     """
     found = {node.op_type for node in model.graph.node if node.domain in ("", "ai.onnx")} & set(UNFOLDED)
+    shown = {info.name for info in model.graph.output}
+    found -= {node.op_type for node in model.graph.node if node.op_type == "LogSoftmax" and node.output[0] in shown}
     if not found:
         return model
     from onnx import inliner, shape_inference

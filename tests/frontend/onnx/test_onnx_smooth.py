@@ -191,6 +191,8 @@ MADE_OF_OTHERS = [
     ("ReduceL2", {}, (18,)),
     ("ReduceSumSquare", {"keepdims": 0}, (18,)),
     ("Swish", {"alpha": 1.25}, (24,)),
+    ("LogSoftmax", {"axis": 1}, (13, 18)),
+    ("InstanceNormalization c d", {"epsilon": 0.125}, (7, 13, 22)),
     ("LayerNormalization s b", {}, (17,)),
     ("LayerNormalization s", {"axis": 2, "epsilon": 0.01}, (20,)),
     ("RMSNormalization s", {}, (23,)),

@@ -13,7 +13,7 @@ from eqverify.frontend.onnx.call import Call
 from eqverify.frontend.onnx.operators.arithmetic import same_element
 from eqverify.frontend.onnx.table import operator
 from eqverify.frontend.onnx.values import Tensor, Value
-from eqverify.functions import Cos, Erf, Exp, Function, Log, Reciprocal, Sigmoid, Sin, Softplus, Sqrt, Tanh
+from eqverify.functions import Cos, Erf, Exp, Function, Log, Power, Reciprocal, Sigmoid, Sin, Softplus, Sqrt, Tanh
 from eqverify.network import Convolution, Diagonal, Identity, ScaledSelection, Selection, Term
 
 FUNCTIONS: dict[str, Function] = {
@@ -78,6 +78,39 @@ def _exponential_unit(call: Call, tensor_name: str, alpha: float, divisor: float
     power = builder.smooth(name(call.name, "exp"), exponent, Exp())
     terms = Term(positive.source, Identity(tensor.size)), Term(power.source, Diagonal(alpha * ones, ones))
     return builder.affine(tensor_name, terms, -alpha * ones, tensor.shape, tensor.element)
+
+
+@operator("InstanceNormalization", attributes=("epsilon",), smooth=True)
+def instance_normalization(call: Call) -> Value:
+    """(x - mean) / sqrt(mean of (x - mean)^2 + epsilon), times scale, plus bias, for each channel."""
+    tensor, builder, element = call.tensor(0), call.builder, call.tensor(0).element
+    if len(tensor.shape) < 3:
+        raise call.shape_error("the input needs a batch, a channel axis and others", list(tensor.shape))
+    scale, bias = (call.weights(call.constant(index), element) for index in (1, 2))
+    if scale.shape != tensor.shape[1:2] or bias.shape != scale.shape:
+        raise call.shape_error("one number per channel is needed", list(scale.shape), list(tensor.shape))
+    rows, count = math.prod(tensor.shape[:2]), math.prod(tensor.shape[2:])
+    repeated, parts = np.repeat(np.arange(rows), count), tensor.reshaped((rows, count))
+
+    def name(purpose: str) -> str:
+        return builder.helper_name(call.name, purpose)
+
+    def mean(values: Tensor, purpose: str, more: float = 0.0) -> Tensor:
+        linear = Diagonal(np.ones(rows), np.full(rows, float(count)))
+        total = row_sums(call, name(f"{purpose}_sum"), values)
+        return builder.affine(name(purpose), (Term(total.source, linear),), np.full(rows, more), (rows,), element)
+
+    middle = mean(parts, "mean")
+    terms = Term(parts.source, Identity(parts.size)), Term(middle.source, _negated(repeated, rows))
+    centred = builder.affine(name("centred"), terms, np.zeros(parts.size), parts.shape, element)
+    squares = builder.smooth(name("squares"), centred, Power(2))
+    epsilon = call.number("epsilon", float(np.float32(1e-5)))
+    deviation = builder.smooth(name("deviation"), mean(squares, "variance", epsilon), Sqrt())
+    share = builder.select(name("shares"), builder.smooth(name("share"), deviation, Reciprocal()), repeated)
+    normal = builder.product(name("normal"), centred, share.reshaped(parts.shape))
+    spread = [np.repeat(np.tile(numbers, tensor.shape[0]), count) for numbers in (scale, bias)]
+    linear = Diagonal(spread[0], np.ones(parts.size))
+    return builder.affine(call.name, (Term(normal.source, linear),), spread[1], tensor.shape, element)
 
 
 @operator("Softmax", attributes=("axis",), smooth=True)
