@@ -95,15 +95,14 @@ class Step:
         """Of a helper."""
         return self.call.builder.helper_name(self.call.name, f"{purpose}{self.time}")
 
-    def back(self, rows: slice, purpose: str) -> Tensor:
-        """[batch, len(rows)] rows of R h + bias."""
-        batch, bias, builder = self.fed.shape[0], self.bias[rows], self.call.builder
-        shape = (batch, bias.size)
-        if self.state is None:
-            return builder.affine(self.name(purpose), (), np.tile(bias, batch), shape, self.fed.element)
-        linear, shape = product_map(self.call, self.state, self.recurrent[rows].T, tensor_first=True)
-        terms = (Term(self.state.source, linear),)
-        return builder.affine(self.name(purpose), terms, np.tile(bias, batch), shape, self.fed.element)
+    def back(self) -> Tensor:
+        """[batch, gates * hidden] R h + bias."""
+        batch, builder = self.fed.shape[0], self.call.builder
+        bias, shape, terms = np.tile(self.bias, batch), self.fed.shape, tuple[Term, ...]()
+        if self.state is not None:
+            linear, _ = product_map(self.call, self.state, self.recurrent.T, tensor_first=True)
+            terms = (Term(self.state.source, linear),)
+        return builder.affine(self.name("back"), terms, bias, shape, self.fed.element)
 
     def total(self) -> Tensor:
         """[batch, gates * hidden] W x + b + R h + bias."""
@@ -156,7 +155,7 @@ def _lstm_cell(step: Step) -> tuple[Tensor, Tensor | None]:
 
 def _gru_cell(step: Step) -> tuple[Tensor, Tensor | None]:
     """h' = n + z (h - n); the gates are in the order z, r, n."""
-    back = step.back(slice(None), "back")
+    back = step.back()
     total = step.plus(step.fed, back, "z")
     z, r = (step.gate(total, number, Sigmoid(), name) for number, name in enumerate("ur"))
     n = step.call.builder.smooth(step.name("n"), _candidate(step, back, r), Tanh())
