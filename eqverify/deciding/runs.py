@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -15,6 +15,9 @@ from eqverify.network import Network, gamma
 from eqverify.numerals import nearest_float, round_up
 from eqverify.problem import Problem
 from eqverify.runtime_error import node_bounds, runtime_errors
+
+RelaxedBy = Callable[[Problem, Case], tuple[Case, float]]
+"""What relaxes a case by what runs may be off, as `relaxed_by_runs` does."""
 
 
 def why_no_runs(problem: Problem) -> str:
