@@ -177,7 +177,8 @@ def build_unsat(
     head = {**_opening(claim, files, about), **_asked(pair), "cases": entries}
     if runs is not None:
         told = [{"slack": writer.array(slack), **entry} for slack, entry in zip(runs.slacks, entries, strict=True)]
-        head |= {"claim": "runs-unsat", "halvings": runs.halvings, "cases": told}
+        claim = "runs-unsat" if pair is None else "runs-equivalent"
+        head |= {"claim": claim, "halvings": runs.halvings, "cases": told}
     return writer.bytes_with(head)
 
 
@@ -190,8 +191,8 @@ def build_sat(
     runs: bool = False,
 ) -> bytes:
     """The bytes of a proof that an input of a case, from 1, satisfies a property (in all runs), or a difference."""
-    claim = "runs-sat" if runs else "property-sat"
-    head = _opening(claim if pair is None else "pair-different", files, about)
+    about_whole, about_pair = ("runs-sat", "runs-different") if runs else ("property-sat", "pair-different")
+    head = _opening(about_whole if pair is None else about_pair, files, about)
     return Writer().bytes_with({**head, **_asked(pair), "case": case, "input": list(map(exact_text, inputs))})
 
 

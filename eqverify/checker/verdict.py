@@ -37,8 +37,10 @@ WHOLE = {"property-unsat": no_input, "property-sat": one_input}
 RUNS = {"runs-unsat": no_run, "runs-sat": every_run}
 """The same about all float32 runs of a network (K-20)."""
 
-PAIR = {"pair-equivalent": no_input, "pair-different": one_input}
-"""Claims about two networks on a property's inputs (K-17)."""
+PAIR = {
+    "pair-equivalent": no_input, "pair-different": one_input, "runs-equivalent": no_run, "runs-different": every_run,
+}  # fmt: skip
+"""Claims about two networks on a property's inputs (K-17), or about all float32 runs of both (K-20)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,8 @@ class Verdict:
         if self.claim in RUNS:
             return f"verified {self.claim.removeprefix('runs-')} of all float32 runs"
         if self.asked:
-            found = f"verified {self.claim.removeprefix('pair-')} {self.asked}"
+            kind, _, claim = self.claim.rpartition("-")
+            found = f"verified {claim} {self.asked}" + (" of all float32 runs" if kind == "runs" else "")
             return f"{found}; the property of the reduced network follows" if self.relaxed else found
         if self.claim == "unsat":
             return f"verified unsat {place} solver-trusted units: {self.solver_trusted}"
@@ -168,7 +171,10 @@ def check_bytes(
         reader.compare({**files, "reduced": reduced})
         claim = reader.field(reader.head, "claim")
         if isinstance(claim, str) and claim in PAIR:
-            verdict = _paired(original, normalised(written), specification, numbers, reader)
+            pair = original, normalised(written)
+            if claim.startswith("runs-"):
+                pair = model_of_runs(parse_front(unpacked(network))), model_of_runs(parse_front(unpacked(reduced)))
+            verdict = _paired(*pair, specification, numbers, reader)
             return verdict if relaxed is None else _with_property(verdict, specification, relaxed)
         replay = _begin(original, specification, numbers, reader)
         boxes = reader.field(reader.head, "domain")
@@ -256,20 +262,20 @@ def _alone(data: bytes, network: Network, specification: Specification, numbers:
 
 
 def _paired(first: Network, second: Network, specification: Specification, numbers: Floats, reader: Reader) -> Verdict:
-    """Two networks that are compared as they are (K-17)."""
+    """Two networks that are compared as they are (K-17), or their runs (K-20)."""
     claim, count = reader.field(reader.head, "claim"), first.output_size
     exact = None
     if reader.field(reader.head, "epsilon") is not None:
         exact = reader.rationals(reader.head, "epsilon", count)
         if any(value < 0 for value in exact):
             reject("negative", "a number is negative that must not be")
-    if claim == "pair-different" or first.digest != second.digest:
+    if claim != "pair-equivalent" or first.digest != second.digest:
         PAIR[claim](*compared(first, second, specification, exact), numbers, reader)
     if exact is None:
         return Verdict(True, claim, asked="top-1")
     told = exact[:1] if len(set(exact)) == 1 else exact
     asked, most = f"eps={','.join(map(exact_text, told))}", tuple(map(round_up, exact))
-    if claim == "pair-different":
+    if claim.endswith("different"):
         return Verdict(True, claim, asked=asked)
     return Verdict(True, claim, max(most, default=0.0), most, asked=asked)
 

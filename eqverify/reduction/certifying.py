@@ -426,15 +426,17 @@ def certify_no_input(
     about = {"eqverify": version()}
     if asked is None:
         return _seen(network, specification, build_unsat(files, about, cases), no_input)
-    slacks = [_slack(*pair) for pair in zip(specification.cases, asked.cases, strict=True)]
-    runs = RunSlacks(_halvings(network, asked.domain), slacks)
+    runs = _slacks(network, asked, specification)
     return _seen(network, asked, build_unsat(files, about, cases, runs=runs), no_run)
 
 
-def _slack(relaxed: Case, case: Case) -> FloatArray:
-    """By how much the rows of all disjuncts, in order, are relaxed."""
-    bounds = [[row.bound for rows in one.unsafe for row in rows] for one in (relaxed, case)]
-    return np.array([float(new - old) for new, old in zip(*bounds, strict=True)])
+def _slacks(network: Network, asked: Specification, relaxed: Specification) -> RunSlacks:
+    """By how much the rows of all disjuncts, in order, are relaxed in each case."""
+    slacks = []
+    for pair in zip(relaxed.cases, asked.cases, strict=True):
+        bounds = [[row.bound for rows in case.unsafe for row in rows] for case in pair]
+        slacks.append(np.array([float(new - old) for new, old in zip(*bounds, strict=True)]))
+    return RunSlacks(_halvings(network, asked.domain), slacks)
 
 
 def certify_empty(files: Mapping[str, str]) -> bytes:
@@ -470,6 +472,7 @@ def certify_pair(
     files: Mapping[str, str],
     pair: Compared,
     found: list[CaseProof] | tuple[int, Sequence[Fraction]],
+    runs: Specification | None = None,
 ) -> bytes | None:
     """The proof that two networks do not differ on a property's inputs, or that they do, checked.
 
@@ -480,17 +483,23 @@ def certify_pair(
         pair: what a difference is.
         found: the steps for each case, none where f and g are one network; or a case, from 0, and an input of it where
             they differ.
+        runs: where it is about all float32 runs of both, whose conditions the steps are about, relaxed by
+            `relaxed_by_checked_runs`.
 
     Returns:
         None where the checker does not see it.
     """
     from eqverify.checker.joint import compared
+    from eqverify.checker.runs import every_run, no_run
     from eqverify.checker.whole import no_input, one_input
 
     about, whole = {"eqverify": version()}, compared(*networks, specification, pair.epsilons)
     if isinstance(found, tuple):
         case, inputs = found
-        return _seen(*whole, build_sat(files, about, case + 1, inputs, pair), one_input)
+        data = build_sat(files, about, case + 1, inputs, pair, runs is not None)
+        return _seen(*whole, data, one_input if runs is None else every_run)
+    if runs is not None:
+        return _seen(*whole, build_unsat(files, about, found, pair, _slacks(*whole, runs)), no_run)
     data = build_unsat(files, about, found, pair)
     return data if networks[0].digest == networks[1].digest else _seen(*whole, data, no_input)
 
