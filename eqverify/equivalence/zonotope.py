@@ -173,7 +173,8 @@ def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
 def affine(level: Level, x: tuple[FloatArray, FloatArray], states: dict[int, Zonotope], count: int) -> Zonotope:
     """The pre-activations of a level (E-2): rows of the level over the inputs and earlier outputs.
 
-    The inputs are given by centre and radius, (boxes, input_size) each: the first generators, one of each.  Rounding by the a-priori constant of the products (B-0); a coefficient may be off by one rounding itself.
+    The inputs are given by centre and radius, (boxes, input_size) each: the first generators, one of each.
+    Rounding by the a-priori constant of the products (B-0); a coefficient may be off by one rounding itself.
     """
     (boxes, inputs), n = x[0].shape, level.constant.size
     parts = [(matrix, states[number]) for number, matrix in level.sources.items()]

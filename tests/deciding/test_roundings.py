@@ -137,7 +137,7 @@ def test_runs_are_not_spoken_of():
 
 
 def test_points_of_which_floats_cannot_tell_show_no_sign():
-    """At 0.5, the only input, it is exact arithmetic that rounds: sampling found no point at all, and ended in an error."""
+    """At 0.5, the only input, only exact arithmetic rounds: sampling had no point at all, and ended in an error."""
     problem = problem_with_roundings(
         parse_front(rounding(), roundings=True).network, eq.load_problem(identity(), query(0.5, 0.5, 1.0)).specification
     )
