@@ -27,7 +27,7 @@ from eqverify.deciding.nearness import Reached
 from eqverify.deciding.options import VerifyOptions
 from eqverify.deciding.presolve import left_open, output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
-from eqverify.deciding.runs import RelaxedBy, relaxed_by_runs, why_no_runs
+from eqverify.deciding.runs import relaxed_by_runs, relaxed_problem, why_no_runs
 from eqverify.deciding.settling import REASONS, settle, settle_end
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, can_split, is_narrow, split_question
@@ -114,24 +114,20 @@ class VerifyRun:
     def __init__(self, options: VerifyKeywords) -> None:
         self.budget, self.clock, self.options = Budget(options.timeout), Clock(), options
         self.runs = options.semantics == "float32"
-        relaxed_by: RelaxedBy = relaxed_by_checked_runs if options.proof else relaxed_by_runs
-        self.relaxed_by = relaxed_by if self.runs else None
+        self.relaxed_by = (relaxed_by_checked_runs if options.proof else relaxed_by_runs) if self.runs else None
         self.reduction, self.trust, self.progress = options.reduction, options.believed, options.progress
         backend = options.backend
         self.backend = make_backend(backend, self.trust) if isinstance(backend, str) else backend
-        self.evidence: dict[str, None] = {}
-        self.means: dict[str, None] = {}
+        self.evidence, self.means = dict[str, None](), dict[str, None]()
         self.largest: int | None = None
         self.layers: tuple[LayerRow, ...] = ()
         self.reasons: list[str] = []
-        self.unsettled = self.between = False
+        self.unsettled = self.between = self.provable = False
         self.backend_name = ""
         self.claimed: list[OpenDisjunct] = []
-        self.accepted = 0
-        self.due = 0.0
+        self.accepted, self.due = 0, 0.0
         self.sides: list[CaseContext] = []
         self.proof: bytes | None = None
-        self.provable = False
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
         """All stages.
@@ -213,21 +209,14 @@ class VerifyRun:
         from eqverify.deciding.proving import Search, means_of
         from eqverify.reduction.certifying import certify_no_input
 
-        by_case = {id(side.asked): side for side in self.sides}
-        sides = [by_case.get(id(case)) for case in self.problem.cases]
-        replays = {k: side.replayer for k, side in enumerate(sides) if side is not None}
-        network, asked, files = self._about
-        specification = asked
-        if self.relaxed_by is not None:
-            pairs = zip(sides, asked.cases, strict=True)
-            cases = [self.relaxed_by(self.problem, case)[0] if side is None else side.case for side, case in pairs]
-            specification = replace(asked, cases=tuple(cases))
-        problem = replace(self.problem, specification=specification)
+        sides = {k: side for side in self.sides for k, case in enumerate(self.problem.cases) if case is side.asked}
+        replays = {k: side.replayer for k, side in sides.items()}
+        problem = relaxed_problem(self.problem, self.relaxed_by, {k: side.case for k, side in sides.items()})
         budget = self.budget.part(_PROOF_SHARE)
         options = StabilityOptions(unit_time_limit=1.0, seed=self.options.seed, workers=self.options.workers or 1)
         found = Search(problem, replays, options, self.progress).cases(budget)
-        if found is not None:
-            self.proof = certify_no_input(network, specification, files, found, asked if self.runs else None)
+        relaxed = problem.specification if self.runs else None
+        self.proof = None if found is None else certify_no_input(*self._about, found, relaxed)
         if found is not None and self.proof is not None:
             self.evidence, self.means = {}, {}
             for how in means_of(found) or [_BOUNDS]:
@@ -648,7 +637,7 @@ class VerifyRun:
 
         for side in self.sides if verdict == "sat" and self.provable else ():
             if side.replayer.witness is not None:
-                number = next(k for k, case in enumerate(self.problem.cases) if case is side.asked)
+                number = self.problem.cases.index(side.asked)
                 self.proof = certify_input(*self._about, number, side.replayer.witness.inputs, self.runs)
         if verdict in ("sat", "unsat") and self.proof is None:
             if self.trust:

@@ -406,7 +406,7 @@ def certify_no_input(
     specification: Specification,
     files: Mapping[str, str],
     cases: Sequence[CaseProof],
-    asked: Specification | None = None,
+    relaxed: Specification | None = None,
 ) -> bytes | None:
     """The proof that no input satisfies a property, checked.
 
@@ -414,8 +414,8 @@ def certify_no_input(
         network, specification: what it is about; several networks side by side.
         files: the digests of their files.
         cases: the steps for each case.
-        asked: where it is about all float32 runs, the property as it is written, of which `specification` has the rows
-            relaxed by `relaxed_by_checked_runs`.
+        relaxed: where it is about all float32 runs, what the steps are about: the property with its rows relaxed by
+            `relaxed_by_checked_runs`.
 
     Returns:
         None where the steps do not show it to the checker, since rounding decides.
@@ -424,10 +424,10 @@ def certify_no_input(
     from eqverify.checker.whole import no_input
 
     about = {"eqverify": version()}
-    if asked is None:
+    if relaxed is None:
         return _seen(network, specification, build_unsat(files, about, cases), no_input)
-    runs = _slacks(network, asked, specification)
-    return _seen(network, asked, build_unsat(files, about, cases, runs=runs), no_run)
+    runs = _slacks(network, specification, relaxed)
+    return _seen(network, specification, build_unsat(files, about, cases, runs=runs), no_run)
 
 
 def _slacks(network: Network, asked: Specification, relaxed: Specification) -> RunSlacks:
