@@ -250,9 +250,9 @@ class Errors(Region):
         if scales(node):
             most = max(most, factor * max(self.summed[source] for source in node.sources))
         self.summed[node.name] = most
-        if not most <= _LARGEST / 4:
-            return np.full_like(sums, np.inf)
         others = len(node.terms) + (16 if scales(node) else 3)
+        if not most <= _LARGEST / 4 or summands + others > 2**23:
+            return np.full_like(sums, np.inf)
         later = Fraction(summands + others, 2**24 - summands - others)
         peaks = round_up(Fraction(summands, 2**25)), round_up((summands * later + others * (1 + later)) / 2**24)
         share, more = (numbers.of(np.array(one)) for one in peaks)
