@@ -96,7 +96,7 @@ def _proved(
     networks: tuple[Network, Network],
     where: Domain,
     options: EquivalenceKeywords,
-    replay: Callable[[PairGoals], Confirm],
+    replay: Callable[[PairGoals], Confirm] | None,
     readings: tuple[Reading, Reading],
 ) -> Equivalence:
     """The answer with a proof, which is looked for in the second half of the time.
