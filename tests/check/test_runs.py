@@ -314,7 +314,7 @@ def test_nothing_is_claimed_of_runs_that_are_not_known():
     assert check_bytes(network, query, None, pack({**head, "claim": "runs-equivalent"}, arrays)).code
 
 
-def pair(epsilon: float, moved: float, verdict: str):
+def pair(epsilon: float, moved: float, verdict: str, timeout: float = 20.0):
     """Two networks that differ by `moved`, and what is said of their runs."""
     network, domain = random_network(3, (2, 6, 6, 1), 0.7), box(2, 0.125)
     *nodes, last = network.nodes
@@ -323,7 +323,7 @@ def pair(epsilon: float, moved: float, verdict: str):
         model, query = save(folder, network, domain, ((at_least(Fraction(100), 0),),))
         second = Path(folder, "g.onnx")
         second.write_bytes(write_network(other, metadata={}, producer="test", dtype="float32"))
-        answer = eq.equivalent(model, second, query, epsilon=epsilon, semantics="float32", proof=True, timeout=20)
+        answer = eq.equivalent(model, second, query, epsilon=epsilon, semantics="float32", proof=True, timeout=timeout)
         assert answer.verdict == verdict, answer.reason
         return model.read_bytes(), query.read_bytes(), second.read_bytes(), answer.proof
 
@@ -337,7 +337,7 @@ def test_two_networks_are_compared_as_they_run():
     head, arrays = unpack(proof)
     for epsilon, code in (("0.12499999", "check/not-satisfied"), ("0.1249", "")):
         assert check_bytes(*files, pack({**head, "epsilon": [epsilon]}, arrays)).code == code
-    assert pair(0.125, 0.125, "unknown")[3] is None
+    assert pair(0.125, 0.125, "unknown", 1.0)[3] is None
 
 
 def test_two_networks_are_compared_by_steps_where_their_units_do_not_correspond():
@@ -359,8 +359,9 @@ def test_one_network_is_not_equal_to_itself_in_all_runs():
     network, domain = long_sum(), Domain((Polytope(Box(np.ones(TERMS), np.ones(TERMS))),))
     with tempfile.TemporaryDirectory() as folder:
         model, query = save(folder, network, domain, ((at_least(Fraction(100), 0),),))
-        for epsilon, verdict in ((900 * STEP, "unknown"), (0.01, "equivalent")):
-            answer = eq.equivalent(model, model, query, epsilon=epsilon, semantics="float32", proof=True, timeout=5)
+        for epsilon, verdict, timeout in ((900 * STEP, "unknown", 1.0), (0.01, "equivalent", 20.0)):
+            options = {"semantics": "float32", "proof": True, "timeout": timeout}
+            answer = eq.equivalent(model, model, query, epsilon=epsilon, **options)
             assert answer.verdict == verdict
             assert (answer.proof is None) == (verdict == "unknown")
 
