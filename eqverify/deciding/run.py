@@ -27,7 +27,7 @@ from eqverify.deciding.nearness import Reached
 from eqverify.deciding.options import VerifyOptions
 from eqverify.deciding.presolve import left_open, output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
-from eqverify.deciding.runs import why_no_runs
+from eqverify.deciding.runs import relaxed_by_runs, relaxed_problem, why_no_runs
 from eqverify.deciding.settling import REASONS, settle, settle_end
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, can_split, is_narrow, split_question
@@ -37,7 +37,7 @@ from eqverify.network import Network, meaning
 from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
-from eqverify.reduction.certifying import require_files
+from eqverify.reduction.certifying import relaxed_by_checked_runs, require_files
 from eqverify.reduction.folding import element_of, fold_case
 from eqverify.report.layers import LayerRow, layer_rows
 from eqverify.search.sign_tree import Guide
@@ -114,22 +114,20 @@ class VerifyRun:
     def __init__(self, options: VerifyKeywords) -> None:
         self.budget, self.clock, self.options = Budget(options.timeout), Clock(), options
         self.runs = options.semantics == "float32"
+        self.relaxed_by = (relaxed_by_checked_runs if options.proof else relaxed_by_runs) if self.runs else None
         self.reduction, self.trust, self.progress = options.reduction, options.believed, options.progress
         backend = options.backend
         self.backend = make_backend(backend, self.trust) if isinstance(backend, str) else backend
-        self.evidence: dict[str, None] = {}
-        self.means: dict[str, None] = {}
+        self.evidence, self.means = dict[str, None](), dict[str, None]()
         self.largest: int | None = None
         self.layers: tuple[LayerRow, ...] = ()
         self.reasons: list[str] = []
-        self.unsettled = self.between = False
+        self.unsettled = self.between = self.provable = False
         self.backend_name = ""
         self.claimed: list[OpenDisjunct] = []
-        self.accepted = 0
-        self.due = 0.0
+        self.accepted, self.due = 0, 0.0
         self.sides: list[CaseContext] = []
         self.proof: bytes | None = None
-        self.provable = False
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
         """All stages.
@@ -196,7 +194,7 @@ class VerifyRun:
         if len(cases) < len(problem.cases):
             self._closed(_BOUNDS)
         try:
-            self.sides = [CaseContext(problem, case, data, self.runs, self.options.exactly) for case in cases]
+            self.sides = [CaseContext(problem, case, data, self.relaxed_by, self.options.exactly) for case in cases]
         except InputError as error:  # numbers beyond the range of floats
             return f"{error.code}: {error.message}"
         return "" if np.isfinite(self.run_error or 0.0) else "numbers of a run may leave the range of float32"
@@ -211,12 +209,14 @@ class VerifyRun:
         from eqverify.deciding.proving import Search, means_of
         from eqverify.reduction.certifying import certify_no_input
 
-        cases = self.problem.cases
-        replays = {k: side.replayer for side in self.sides for k, case in enumerate(cases) if case is side.case}
+        sides = {k: side for side in self.sides for k, case in enumerate(self.problem.cases) if case is side.asked}
+        replays = {k: side.replayer for k, side in sides.items()}
+        problem = relaxed_problem(self.problem, self.relaxed_by, {k: side.case for k, side in sides.items()})
         budget = self.budget.part(_PROOF_SHARE)
         options = StabilityOptions(unit_time_limit=1.0, seed=self.options.seed, workers=self.options.workers or 1)
-        found = Search(self.problem, replays, options, self.progress).cases(budget)
-        self.proof = None if found is None else certify_no_input(*self._about, found)
+        found = Search(problem, replays, options, self.progress).cases(budget)
+        relaxed = problem.specification if self.runs else None
+        self.proof = None if found is None else certify_no_input(*self._about, found, relaxed)
         if found is not None and self.proof is not None:
             self.evidence, self.means = {}, {}
             for how in means_of(found) or [_BOUNDS]:
@@ -637,8 +637,8 @@ class VerifyRun:
 
         for side in self.sides if verdict == "sat" and self.provable else ():
             if side.replayer.witness is not None:
-                number = next(k for k, case in enumerate(self.problem.cases) if case is side.case)
-                self.proof = certify_input(*self._about, number, side.replayer.witness.inputs)
+                number = self.problem.cases.index(side.asked)
+                self.proof = certify_input(*self._about, number, side.replayer.witness.inputs, self.runs)
         if verdict in ("sat", "unsat") and self.proof is None:
             if self.trust:
                 self.evidence["no proof"] = None
