@@ -73,4 +73,5 @@ def _runs(result: Reduction) -> str:
     """What is proved of float32 runs."""
     if result.epsilon_float32 is None:
         return f"not bounded: {result.runs[1]}"
-    return f"{at_most(result.epsilon_float32)}   proved: |run of original - run of reduced| (specs/runtime.md)"
+    where = "" if result.problem.tail is None else " of what is read at the cut"
+    return f"{at_most(result.epsilon_float32)}   proved: |run of original - run of reduced|{where} (specs/runtime.md)"

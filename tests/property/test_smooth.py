@@ -197,14 +197,14 @@ def jobs():
 
     problem = box_problem(curved(), np.zeros(1), np.ones(1))
     return {
-        "reduce": lambda: eq.reduce(problem),
+        "certificate": lambda: eq.reduce(problem, certificate=True),
         "equivalent": lambda: eq.equivalent(curved(), curved(weight=3.0), ([0.0], [1.0]), epsilon=0.1),
         "regions": lambda: find_regions(curved(), problem.domain, time_limit=1.0),
         "exactly": lambda: eq.network.outputs_exact(curved(), [0]),
     }
 
 
-@pytest.mark.parametrize("name", ["reduce", "equivalent", "regions", "exactly"])
+@pytest.mark.parametrize("name", ["certificate", "equivalent", "regions", "exactly"])
 def test_what_cannot_deal_with_smooth_nodes_says_so(name):
     with pytest.raises(InputError) as caught:
         jobs()[name]()
