@@ -321,7 +321,7 @@ def _nothing(proof: bytes, files: Mapping[str, bytes]) -> Verdict:
 
 def _model(data: bytes, specification: Specification | None = None) -> Network:
     """The network of a file; what its last Softmax reads, where a property only compares outputs (K-18)."""
-    front = parse_front(unpacked(data))
+    front = parse_front(unpacked(data), smooth=True)
     if front.tail is None:
         return front.network
     ordered = specification is not None and all(case.compares_outputs for case in specification.cases)

@@ -119,8 +119,10 @@ def one_input(network: Network, specification: Specification, numbers: Floats, r
         LimitError: `check/exact-too-large`.
     """
     case, x = input_of(network, specification, reader)
-    if numbers.unit and _shown(outputs_at(network, numbers, x), case, x):
+    if (numbers.unit or network.smooth) and _shown(outputs_at(network, numbers, x), case, x):
         return
+    if network.smooth:  # values are no rationals, but lie between floats
+        raise RejectedError("check/not-satisfied", "bounds of the outputs at the input do not show the condition")
     require_work(network)
     y = outputs_exact(network, x)
     if not any(all(row.holds(x, y) for row in rows) for rows in case.unsafe):

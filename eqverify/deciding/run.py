@@ -27,7 +27,7 @@ from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, can_split, is_narrow, split_question
 from eqverify.domain import Polytope, Specification
 from eqverify.errors import ContradictionError, InputError
-from eqverify.network import Network, meaning
+from eqverify.network import Network
 from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
@@ -114,7 +114,6 @@ class VerifyRun:
         self.found = Findings(self.trust, options.claimed)
         self.due = 0.0
         self.sides: list[CaseContext] = []
-        self.provable = False
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
         """All stages.
@@ -126,7 +125,6 @@ class VerifyRun:
         self.problem = problem
         if self.options.proof:
             require_files(problem)
-            self._require_provable(problem.network)
         self.clock.lap("read")
         if why := self._refused(data):
             self.found.reasons.append(why)
@@ -144,20 +142,13 @@ class VerifyRun:
             return self._answer("sat", "exact")
         if any(side.between(number) for side, number in chosen):
             self.found.between, self.budget = True, self.budget.part(_BETWEEN_SHARE)
-        proved = self.provable and self._proved_all()
+        proved = self.options.proof and self._proved_all()
         if self._met("prove") or proved:
             return self._answer("unsat" if proved else "sat", "proof")
         parts = self._parts(chosen) if self.reduction else [self._original(*one) for one in chosen]
         if self._met("reduce"):
             return self._answer("sat", "reduction")
         return self._ask(parts)
-
-    def _require_provable(self, network: Network) -> None:
-        """Say why there can be no proof, where there is no rule for a smooth node."""
-        self.provable = not network.smooth
-        if network.smooth:
-            names = dict.fromkeys(map(meaning, network.smooth))
-            self.found.reasons.append(f"network/smooth: proofs have no rule for {', '.join(names)}")
 
     def _refused(self, data: bytes) -> str:
         """Take up the cases that have inputs, or say why nothing can be decided."""
@@ -594,7 +585,7 @@ class VerifyRun:
         """The verdict, where it has a proof; without one `unknown`, or evidence that says so where one is trusted."""
         from eqverify.reduction.certifying import certify_input
 
-        for side in self.sides if verdict == "sat" and self.provable else ():
+        for side in self.sides if verdict == "sat" and self.options.proof else ():
             if side.replayer.witness is not None:
                 number = self.problem.cases.index(side.asked)
                 self.found.proof = certify_input(*self._about, number, side.replayer.witness.inputs, self.runs)

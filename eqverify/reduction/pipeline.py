@@ -295,7 +295,7 @@ def _write(
     from eqverify.transform.deviation import prove_deviation
 
     data = _file(problem, facts, transformed.network, transformed.epsilon, options.dtype)
-    network = parse_network(data)
+    network = parse_network(data, smooth=bool(problem.network.smooth))
     if same_function(network, transformed.network):
         return data, network, transformed.epsilon
     pairs = zip(network.relus, transformed.unit_maps.values(), strict=True)
@@ -385,7 +385,8 @@ def _points(problem: Problem, facts: Facts, most: int) -> FloatArray:
 
 def _require_possible(problem: Problem, options: ReduceKeywords, rewriting: TransformOptions) -> None:
     """Raise before the proof where what is asked for cannot be had."""
-    require_piecewise_linear(problem.network, "a reduction")
+    if options.certificate or problem.assumed is not None:
+        require_piecewise_linear(problem.network, "a certificate, or a reduction for one disjunct,")
     require_shape(problem, rewriting)
     if options.certificate:
         from eqverify.reduction.certifying import require_files

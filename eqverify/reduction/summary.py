@@ -19,7 +19,11 @@ def summary(result: Reduction, output: object) -> Pairs:
     before, after = result.problem.relu_count, result.network.relu_count
     share = f" ({100 * (before - after) / before:.1f} % removed)" if before else ""
     old, new = result.problem.parameter_count, result.network.parameter_count
-    grown = "   more than before: --shape structured adds none" if new > old else ""
+    grown = (
+        "   more than before: --shape structured adds none"
+        if new > old and result.transformed.shape != "structured"
+        else ""
+    )
     pairs: Pairs = [
         ("ReLUs", f"{before} -> {after}{share}"),
         ("weights", f"{old} -> {new}{grown}"),
