@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from eqverify.attack.replay import holding
 from eqverify.bounds import rounding_radii
 from eqverify.budget import Budget
 from eqverify.deciding.pair_proofs import with_pair_proof
-from eqverify.deciding.pair_runs import answer_pair_runs
+from eqverify.deciding.pair_runs import answer_pair_runs, why_no_pair_runs
 from eqverify.deciding.pairs import PairAnswer, answer_query
 from eqverify.domain import Box, Case, Declaration, Domain, NetworkSignature, Polytope, Specification, widened_domain
 from eqverify.equivalence.answer import Epsilon, Equivalence, EquivalenceKeywords, answer_pair, pair_goals
@@ -39,7 +39,9 @@ from eqverify.errors import ContradictionError, InputError, Place, UsageError
 from eqverify.files import Source
 from eqverify.network import Network, Port
 from eqverify.options import keywords
+from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
+from eqverify.reading import Reading
 
 if TYPE_CHECKING:
     from eqverify.frontend.vnnlib import Query
@@ -72,7 +74,7 @@ def equivalent(f: Model, g: Model, domain: Inputs, options: EquivalenceKeywords)
     Raises:
         UsageError: `equivalence/goal` unless exactly one of epsilon and top1 is given, `equivalence/epsilon`,
             `equivalence/timeout`; `equivalence/arity` where networks and domain do not fit; with `proof`
-            `certificate/no-files` and `certificate/semantics`.
+            `certificate/no-files`.
         InputError: a file is malformed; `equivalence/inputs` as `load_domain`.
     """
     where = load_domain(domain)
@@ -85,32 +87,30 @@ def equivalent(f: Model, g: Model, domain: Inputs, options: EquivalenceKeywords)
         where = widened_domain(where, lambda box: np.concatenate([rounding_radii(n, box) for n in rounding]))
     answer = answer_pair if options.semantics == "real" else answer_pair_runs
     about = pair, where, options, _replay(*models), (one, other)
-    return _proved(models[0], models[1], domain, *about) if options.proof else answer(*about)
+    return _proved((models[0], models[1]), domain, *about) if options.proof else answer(*about)
 
 
 def _proved(
-    f: Source | Network,
-    g: Source | Network,
+    models: tuple[Source | Network, Source | Network],
     domain: Inputs,
     networks: tuple[Network, Network],
     where: Domain,
     options: EquivalenceKeywords,
-    *told: Any,
+    replay: Callable[[PairGoals], Confirm] | None,
+    readings: tuple[Reading, Reading],
 ) -> Equivalence:
     """The answer with a proof, which is looked for in the second half of the time.
 
     Raises:
-        UsageError: `certificate/semantics`, `certificate/no-files`.
+        UsageError: `certificate/no-files`.
         InputError: `certificate/opaque` where one of the networks rounds.
     """
     from eqverify.frontend.onnx import read_bytes
     from eqverify.frontend.vnnlib import Query, lower
 
-    if options.semantics != "real":
-        hint = "leave out --proof, or --semantics float32"
-        raise UsageError("certificate/semantics", "proofs are about networks over the reals, not their runs", hint=hint)
+    f, g = models
     query = load_query(domain) if isinstance(domain, str | Path) else domain
-    if not isinstance(query, Query) or len(query.networks) > 1 or isinstance(g, Network):
+    if not isinstance(query, Query) or len(query.networks) > 1 or isinstance(f, Network) or isinstance(g, Network):
         raise UsageError(
             "certificate/no-files",
             "a proof is about files: two networks, and a property of one network for their inputs",
@@ -119,10 +119,16 @@ def _proved(
     if any(network.roundings for network in networks):
         raise InputError("certificate/opaque", "no proofs are written for networks that round")
     files = {**digests_of({"f": f}, query), "reduced": digests_of({"g": g}, query)["network"]}
-    budget = Budget(options.timeout)
-    found = answer_pair(networks, where, replace(options, timeout=options.timeout / 2), *told)
+    budget, runs = Budget(options.timeout), options.semantics != "real"
+    answer = answer_pair_runs if runs else answer_pair
+    found = answer(networks, where, replace(options, timeout=options.timeout / 2), replay, readings)
+    if runs and (options.top1 or why_no_pair_runs(networks, readings)):
+        return found
+    front, own = load_whole(f), {key: files[key] for key in ("network", "property")}
+    stored = None if front.network is front.as_stored else front.as_stored
+    problem = Problem(front.network, lower(query), files=own, stored=stored, reading=readings[0])
     other = load_whole(g).as_stored, read_bytes(g)
-    return with_pair_proof(found, networks, lower(query), files, other, options, budget)
+    return with_pair_proof(found, networks, problem, files, other, options, budget)
 
 
 def load_domain(domain: Inputs) -> Domain:

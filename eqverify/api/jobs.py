@@ -31,9 +31,9 @@ class OnProblems(Protocol[P, Result_co]):
     def __call__(self, model: Model, inputs: Inputs, /, *args: P.args, **kwargs: P.kwargs) -> Result_co: ...
 
 
-def on_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnProblems[P, Result_co]:
-    """Decorates a job on a problem: it then takes what makes one, too."""
-    return _taking_models(job, as_stored=False)
+def on_problems(job: Callable[Concatenate[Problem, P], Result_co], *, smooth: bool = False) -> OnProblems[P, Result_co]:
+    """Decorates a job on a problem: it then takes what makes one, too; `smooth` for one that knows smooth nodes."""
+    return _taking_models(job, as_stored=False, smooth=smooth)
 
 
 def on_stored_problems(job: Callable[Concatenate[Problem, P], Result_co]) -> OnProblems[P, Result_co]:

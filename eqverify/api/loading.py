@@ -232,8 +232,8 @@ def load_problem(
             that others make superfluous everywhere are gone (M-6), as is best where the network is to be reduced.
         roundings: whether operators that round (of quantised models) are read, with inputs of their own for what they
             round, which the problem's domain has too; else they are opaque.
-        smooth: whether functions like Sigmoid are read, as smooth nodes (`Network.smooth`), as `prove_stability` and
-            `prove_ranges` understand them; else the file is cut before them.
+        smooth: whether functions like Sigmoid are read, as smooth nodes (`Network.smooth`), as `prove_stability`,
+            `prove_ranges` and `reduce` understand them; else the file is cut before them.
 
     Raises:
         UsageError, InputError: as `load_network` and `load_query`; `problem/...` where the two do not fit;

@@ -66,11 +66,6 @@ def verify(query: str | Path | Query, networks: Model | Mapping[str, Model], opt
     from eqverify.frontend.vnnlib import lower
     from eqverify.reduction.certifying import certify_empty
 
-    if options.proof and options.semantics != "real":
-        hint = "leave out --proof, or --semantics float32"
-        raise UsageError(
-            "certificate/semantics", "proofs are about the network over the reals, not its runs", hint=hint
-        )
     run = VerifyRun(options)
     parsed = load_query(query) if isinstance(query, str | Path) else query
     given = {name: stored_model(model, parsed, name) for name, model in _named(parsed, networks).items()}

@@ -32,7 +32,7 @@ def rounding_radii(network: Network, box: Box) -> FloatArray:
     for rounding in network.roundings:
         place = slice(rounding.start, rounding.start + network.sizes[rounding.source])
         more[place] = rounding.least
-        if rounding.element == "integer":
+        if rounding.element in ("integer", "up", "down"):
             continue
         lower, upper = (np.concatenate([end, sign * more[own:]]) for end, sign in ((box.lower, -1), (box.upper, 1)))
         found = crown_bounds(network.until(rounding.source), lower[None], upper[None])[rounding.source]

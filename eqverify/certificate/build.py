@@ -63,6 +63,7 @@ class Claim:
         epsilon: (output_size,).
         about: free text for readers, such as versions.
         disjunct: of a network made for one disjunct of the property: number of the case and of the disjunct, from 1.
+        runs: how often boxes are halved, and how far float32 runs of both networks are from each other, (output_size,).
     """
 
     digests: Mapping[str, str]
@@ -73,6 +74,7 @@ class Claim:
     epsilon: FloatArray
     about: Mapping[str, str]
     disjunct: tuple[int, int] | None = None
+    runs: tuple[int, FloatArray] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,8 +132,25 @@ class Compared:
     epsilons: Sequence[Fraction] | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RunSlacks:
+    """That what is claimed is about float32 runs.
+
+    Attributes:
+        halvings: how often boxes are halved for what runs are off.
+        slacks: for each case, by how much the rows of its disjuncts, in order, are relaxed, (rows,).
+    """
+
+    halvings: int
+    slacks: Sequence[FloatArray]
+
+
 def build_unsat(
-    files: Mapping[str, str], about: Mapping[str, str], cases: Sequence[CaseProof], pair: Compared | None = None
+    files: Mapping[str, str],
+    about: Mapping[str, str],
+    cases: Sequence[CaseProof],
+    pair: Compared | None = None,
+    runs: RunSlacks | None = None,
 ) -> bytes:
     """The bytes of a proof that no input satisfies a property: cases and disjuncts in the property's order.
 
@@ -140,6 +159,7 @@ def build_unsat(
         about: free text for readers.
         cases: the steps for each case.
         pair: where the claim is that two networks do not differ.
+        runs: where it is about runs; the steps are then about rows that are relaxed by so much.
     """
     writer = Writer()
 
@@ -156,7 +176,12 @@ def build_unsat(
         for case in cases
     ]
     claim = "property-unsat" if pair is None else "pair-equivalent"
-    return writer.bytes_with({**_opening(claim, files, about), **_asked(pair), "cases": entries})
+    head = {**_opening(claim, files, about), **_asked(pair), "cases": entries}
+    if runs is not None:
+        told = [{"slack": writer.array(slack), **entry} for slack, entry in zip(runs.slacks, entries, strict=True)]
+        claim = "runs-unsat" if pair is None else "runs-equivalent"
+        head |= {"claim": claim, "halvings": runs.halvings, "cases": told}
+    return writer.bytes_with(head)
 
 
 def build_sat(
@@ -165,9 +190,11 @@ def build_sat(
     case: int,
     inputs: Sequence[Fraction],
     pair: Compared | None = None,
+    runs: bool = False,
 ) -> bytes:
-    """The bytes of a proof that an input of a case, numbered from 1, satisfies a property, or shows a difference."""
-    head = _opening("property-sat" if pair is None else "pair-different", files, about)
+    """The bytes of a proof that an input of a case, from 1, satisfies a property (in all runs), or a difference."""
+    about_whole, about_pair = ("runs-sat", "runs-different") if runs else ("property-sat", "pair-different")
+    head = _opening(about_whole if pair is None else about_pair, files, about)
     return Writer().bytes_with({**head, **_asked(pair), "case": case, "input": list(map(exact_text, inputs))})
 
 
@@ -223,6 +250,8 @@ class _Builder:
             head |= self._claim(claim)
         if claim is not None and claim.disjunct is not None:
             head |= dict(zip(("case", "disjunct"), claim.disjunct, strict=True))
+        if isinstance(claim, Claim) and claim.runs is not None:
+            head["runs"] = {"halvings": claim.runs[0], "epsilon": self.writer.array(claim.runs[1])}
         head["steps"] = list(self.steps(proofs))
         return self.writer.bytes_with(head)
 

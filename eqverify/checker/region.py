@@ -13,13 +13,16 @@ from typing import NamedTuple
 import numpy as np
 
 from eqverify.arrays import BoolArray, FloatArray, IntArray
+from eqverify.checker import curves
 from eqverify.checker.numbers import TINY, Floats, Numbers
 from eqverify.domain import Assumption
-from eqverify.errors import InputError, Place
-from eqverify.network import Affine, Curved, Dense, Network, Node, Relu
+from eqverify.network import Affine, Dense, Network, Node, Product, Relu, Smooth
 
 Lines = tuple[Numbers, Numbers, Numbers]
 """alpha z <= max(0, z) <= lam z + offset, (boxes, m or 1, n)."""
+
+Curve = tuple[Numbers, Numbers, Numbers, Numbers]
+"""alpha z + base <= f(z) <= lam z + offset, (boxes, 1, n)."""
 
 _MOST = 1e30
 """Of multipliers of a cut."""
@@ -106,6 +109,7 @@ class Region:
         constraints: on inputs and outputs, which hold for all points in question.
         cut: where there is one, it joins rows that are bounded.
         lines: by ReLU node, those with the default slopes, and the bounds that they are for.
+        curves: by smooth node, likewise.
     """
 
     network: Network
@@ -114,6 +118,7 @@ class Region:
     constraints: Assumption | None = None
     cut: Cut | None = None
     lines: dict[str, tuple[Interval, Lines]] = field(default_factory=dict)
+    curves: dict[str, tuple[Interval, Curve]] = field(default_factory=dict)
 
     @property
     def boxes(self) -> int:
@@ -149,7 +154,8 @@ class Region:
         return total + TINY
 
     def bound(self, node: Node, known: Interval | None = None, wanted: BoolArray | None = None) -> BoolArray:
-        """Bounds of a node from those before it and what is known; CROWN for open units before a ReLU (B-1 to B-3).
+        """Bounds of a node from those before it and what is known; CROWN for open units before a ReLU (B-1 to B-3), and
+        for what smooth nodes and products read (K-21).
 
         Args:
             node: the sources have bounds.
@@ -163,14 +169,15 @@ class Region:
             lower, upper = self.bounds[node.source]
             self.bounds[node.name] = Interval(np.maximum(lower, 0.0), np.maximum(upper, 0.0))
             return np.zeros(self.boxes, dtype=bool)
-        if isinstance(node, Curved):
-            raise InputError("network/smooth", "certificates have no rule for it", place=Place(node=node.name))
-        z, _ = self.interval(node).meet(self._signs(node))
+        z = self.interval(node).meet(self._signs(node))[0] if isinstance(node, Affine) else self._curved(node)
         z, void = z.meet(known) if known is not None else (z, np.zeros(self.boxes, dtype=bool))
         self.bounds[node.name] = z
-        mask = z.open() if wanted is None else z.open() & wanted
+        if not isinstance(node, Affine):
+            return void
+        bent = any(node.name in other.sources for other in self.network.smooth)
+        mask = (z.open() | bent) & (True if wanted is None else wanted)
         before = self.cut is not None or any(source in self.network.by_name for source in node.sources)
-        if before and mask.any() and any(relu.source == node.name for relu in self.network.relus):
+        if before and mask.any() and (bent or any(relu.source == node.name for relu in self.network.relus)):
             units = _chosen(node, mask)
             count, boxes = units.shape[1], np.arange(self.boxes)[:, None]
             found = self.maxima(node.name, np.hstack([units, units]), np.repeat([1.0, -1.0], count))
@@ -181,6 +188,13 @@ class Region:
             self.bounds[node.name], more = z.meet(crown)
             void = void | more
         return void
+
+    def _curved(self, node: Smooth | Product) -> Interval:
+        """Bounds from those of the sources (K-21)."""
+        ends = [self.bounds[source] for source in node.sources]
+        if isinstance(node, Smooth):
+            return Interval(*curves.value_range(node.function, ends[0]))
+        return Interval(*curves.product_range(self.numbers, ends[0], ends[1]))
 
     def interval(self, node: Affine) -> Interval:
         """Bounds from those of the sources (B-1)."""
@@ -328,14 +342,18 @@ class Pull:
     def back(self) -> None:
         """Pull everything back to the inputs."""
         self._multipliers()
-        for node in reversed(self.region.network.plain_nodes):
+        for node in reversed(self.region.network.nodes):
             values, columns = self.rows.pop(node.name, (np.zeros(0), np.zeros(0, np.int64)))
             if not values.any():
                 continue
             if isinstance(node, Affine):
                 self._affine(node, values, columns)
-            else:
+            elif isinstance(node, Relu):
                 self.relu(node, values, columns)
+            elif isinstance(node, Smooth):
+                self._smooth(node, values, columns)
+            else:
+                self._product(node, values, columns)
 
     @np.errstate(invalid="ignore", over="ignore", divide="ignore")
     def greatest(self) -> FloatArray:
@@ -456,6 +474,44 @@ class Pull:
             if not self.cancels:  # else slopes are 0 or 1
                 self.error = self.error + 2 * numbers.unit * (np.abs(pulled) @ self.region.reach(node.source)[columns])
         self.add(node.source, pulled, columns)
+
+    def _smooth(self, node: Smooth, values: Numbers, columns: IntArray) -> None:
+        """Through a function, by its lines (K-21)."""
+        region, numbers = self.region, self.region.numbers
+        z = region.bounds[node.argument]
+        known = region.curves.get(node.name)
+        if known is None or known[0] is not z:
+            found = curves.lines(node.function, z, region.bounds[node.name])
+            known = z, tuple(numbers.of(one[:, None]) for one in found)
+            region.curves[node.name] = known
+        alpha, base, lam, offset = (one[:, :, columns] for one in known[1])
+        self._offsets(values, base, offset)
+        self._scaled(node.argument, values, np.where(values > 0, lam, alpha), columns)
+
+    def _product(self, node: Product, values: Numbers, columns: IntArray) -> None:
+        """Through a product, by its planes (K-21)."""
+        region, numbers = self.region, self.region.numbers
+        found = curves.planes(numbers, region.bounds[node.left], region.bounds[node.right])
+        left, right, low, high = (numbers.of(one[:, None, columns]) for one in found)
+        self._offsets(values, low, high)
+        self._scaled(node.left, values, left, columns)
+        self._scaled(node.right, values, right, columns)
+
+    def _offsets(self, values: Numbers, low: Numbers, high: Numbers) -> None:
+        """Add to the constant the offsets above where rows are positive, and those below where they are negative."""
+        numbers, above, below = self.region.numbers, np.maximum(values, 0), np.minimum(values, 0)
+        self.shift(numbers.dot(above, high) + numbers.dot(below, low))
+        if numbers.unit:
+            size = numbers.dot(above, np.abs(high)) - numbers.dot(below, np.abs(low))
+            self.error = self.error + numbers.gamma(2 * values.shape[2] + 4) * size
+
+    def _scaled(self, source: str, values: Numbers, factors: Numbers, columns: IntArray) -> None:
+        """Add rows times factors on some components of a node."""
+        numbers, reach = self.region.numbers, self.region.reach(source)[columns]
+        pulled, rest = numbers.cut(values * factors, reach)
+        self.shift(rest)
+        self.error = self.error + 2 * numbers.unit * (np.abs(pulled) @ reach) if numbers.unit else self.error
+        self.add(source, pulled, columns)
 
     def lines(self, node: Relu, rows: int) -> Lines:
         """Valid lines with any slopes in [0, 1] (B-2).

@@ -312,7 +312,7 @@ class Replay:
         return void
 
     def _cover(self, reader: Reader, step: object) -> None:
-        """K-11 and K-20: the hull of what holds on the leaves that do not miss the set in question (B-11, B-12).
+        """K-11 and K-22: the hull of what holds on the leaves that do not miss the set in question (B-11, B-12).
 
         A box has the signs that hold on the box around it, or with cuts all bounds.
         """
@@ -362,7 +362,7 @@ class Replay:
         void = np.zeros(region.boxes, dtype=bool)
         for combination in mu.transpose(1, 0, 2):
             for node in self.network.nodes:
-                around = region.bounds.get(node.name)
+                around = region.bounds.get(node.name) if cuts or node.name in self.columns else None
                 void |= region.bound(node, around if cuts or around is None else around.signs())
             if combination.any():
                 void |= region.clip(combination)

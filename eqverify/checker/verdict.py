@@ -17,10 +17,11 @@ from eqverify.checker.region import Interval
 from eqverify.checker.regions import count_regions
 from eqverify.checker.relaxed import require_relaxed
 from eqverify.checker.replay import Replay
+from eqverify.checker.runs import every_run, model_of_runs, no_run, run_epsilons
 from eqverify.checker.whole import assumed, no_input, one_input
 from eqverify.domain import Case, Domain, Specification
 from eqverify.errors import EmptySetError, EqverifyError, InputError, Place, RejectedError, UsageError
-from eqverify.frontend.onnx import keeps_order, parse_front, parse_network, unpacked
+from eqverify.frontend.onnx import Front, keeps_order, parse_front, parse_network, unpacked
 from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.frontend.vnnlib.reader import decode
 from eqverify.network import Network, Port, Relu
@@ -33,8 +34,13 @@ Arithmetic = Literal["float", "exact"]
 WHOLE = {"property-unsat": no_input, "property-sat": one_input}
 """Claims about a whole property, and what establishes them."""
 
-PAIR = {"pair-equivalent": no_input, "pair-different": one_input}
-"""Claims about two networks on a property's inputs (K-17)."""
+RUNS = {"runs-unsat": no_run, "runs-sat": every_run}
+"""The same about all float32 runs of a network (K-20)."""
+
+PAIR = {
+    "pair-equivalent": no_input, "pair-different": one_input, "runs-equivalent": no_run, "runs-different": every_run,
+}  # fmt: skip
+"""Claims about two networks on a property's inputs (K-17), or about all float32 runs of both (K-20)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class Verdict:
         disjunct: number of the disjunct within it, from 1.
         asked: of two networks that are compared as they are, what they are equivalent or different in: `eps=...` for
             all outputs, or for each in turn; or `top-1`.  Of linear regions, how many there are.
+        epsilons_float32: the claimed deviation of runs of both networks from each other, for each output (K-20).
         relaxed: whether the property that was written for the reduced network was seen to follow (K-15).
         kernel: what checked it: ``python``, this package, or ``coq``, the checker of specs/coq.
         readings: how far each model was compared with onnxruntime, where the caller did that.
@@ -73,6 +80,7 @@ class Verdict:
     case: int | None = None
     disjunct: int | None = None
     asked: str = ""
+    epsilons_float32: tuple[float, ...] = ()
     relaxed: bool = False
     kernel: str = "python"
     readings: tuple[Reading, ...] = ()
@@ -84,6 +92,8 @@ class Verdict:
             "claim": self.claim or None,
             "epsilon": self.epsilon if self.epsilons else None,
             "epsilons": list(self.epsilons),
+            "epsilon_float32": max(self.epsilons_float32, default=None),
+            "epsilons_float32": list(self.epsilons_float32),
             "case": self.case,
             "disjunct": self.disjunct,
             "asked": self.asked or None,
@@ -102,13 +112,18 @@ class Verdict:
         if self.claim in WHOLE:
             proved = "" if self.kernel == "python" else f" by the {self.kernel} kernel"
             return f"verified {self.claim.removeprefix('property-')}{proved}"
+        if self.claim in RUNS:
+            return f"verified {self.claim.removeprefix('runs-')} of all float32 runs"
         if self.asked:
-            found = f"verified {self.claim.removeprefix('pair-')} {self.asked}"
+            kind, _, claim = self.claim.rpartition("-")
+            found = f"verified {claim} {self.asked}" + (" of all float32 runs" if kind == "runs" else "")
             return f"{found}; the property of the reduced network follows" if self.relaxed else found
         if self.claim == "unsat":
             return f"verified unsat {place} solver-trusted units: {self.solver_trusted}"
         claim = f"equisatisfiable with signs, {place}" if self.claim == "equisatisfiable" else self.claim
         found = f"verified eps={self.epsilon!r} ({claim}) solver-trusted units: {self.solver_trusted}"
+        if self.epsilons_float32:
+            found += f"; eps float32={max(self.epsilons_float32)!r} verified"
         return f"{found}; the property of the reduced network follows" if self.relaxed else found
 
 
@@ -156,7 +171,10 @@ def check_bytes(
         reader.compare({**files, "reduced": reduced})
         claim = reader.field(reader.head, "claim")
         if isinstance(claim, str) and claim in PAIR:
-            verdict = _paired(original, normalised(written), specification, numbers, reader)
+            pair = original, normalised(written)
+            if claim.startswith("runs-"):
+                pair = model_of_runs(parse_front(unpacked(network))), model_of_runs(parse_front(unpacked(reduced)))
+            verdict = _paired(*pair, specification, numbers, reader)
             return verdict if relaxed is None else _with_property(verdict, specification, relaxed)
         replay = _begin(original, specification, numbers, reader)
         boxes = reader.field(reader.head, "domain")
@@ -165,6 +183,9 @@ def check_bytes(
                 reject("domain", "the domain is not that of the property")
         replay.run(reader)
         verdict = conclude(replay, reader, written)
+        if "runs" in reader.head:
+            fronts = parse_front(unpacked(network)), parse_front(unpacked(reduced))
+            verdict = with_runs(verdict, replay, reader, fronts)
         return verdict if relaxed is None else _with_property(verdict, specification, relaxed)
     except EqverifyError as error:
         return rejected(error)
@@ -228,6 +249,11 @@ def _alone(data: bytes, network: Network, specification: Specification, numbers:
     if claim == "regions":
         stored = parse_network(unpacked(data))
         return Verdict(True, claim, asked=count_regions(stored, specification, reader.about(stored)))
+    if isinstance(claim, str) and claim in RUNS:
+        stored = model_of_runs(parse_front(unpacked(data)))
+        _require_outputs(stored, specification)
+        RUNS[claim](stored, specification, numbers, reader.about(stored))
+        return Verdict(True, claim)
     if isinstance(claim, str) and claim in WHOLE:
         _require_outputs(network, specification)
         WHOLE[claim](network, specification, numbers, reader)
@@ -236,22 +262,29 @@ def _alone(data: bytes, network: Network, specification: Specification, numbers:
 
 
 def _paired(first: Network, second: Network, specification: Specification, numbers: Floats, reader: Reader) -> Verdict:
-    """Two networks that are compared as they are (K-17)."""
+    """Two networks that are compared as they are (K-17), or their runs (K-20)."""
     claim, count = reader.field(reader.head, "claim"), first.output_size
     exact = None
     if reader.field(reader.head, "epsilon") is not None:
         exact = reader.rationals(reader.head, "epsilon", count)
         if any(value < 0 for value in exact):
             reject("negative", "a number is negative that must not be")
-    if claim == "pair-different" or first.digest != second.digest:
+    if claim != "pair-equivalent" or first.digest != second.digest:
         PAIR[claim](*compared(first, second, specification, exact), numbers, reader)
     if exact is None:
         return Verdict(True, claim, asked="top-1")
     told = exact[:1] if len(set(exact)) == 1 else exact
     asked, most = f"eps={','.join(map(exact_text, told))}", tuple(map(round_up, exact))
-    if claim == "pair-different":
+    if claim.endswith("different"):
         return Verdict(True, claim, asked=asked)
     return Verdict(True, claim, max(most, default=0.0), most, asked=asked)
+
+
+def with_runs(verdict: Verdict, replay: Replay, reader: Reader, fronts: tuple[Front, Front]) -> Verdict:
+    """The verdict, if runs are as near to each other as is claimed."""
+    if replay.directed:
+        reject("claim", "no claim about runs", verdict.claim)
+    return replace(verdict, epsilons_float32=tuple(run_epsilons(replay, reader, fronts, list(verdict.epsilons))))
 
 
 def _with_property(verdict: Verdict, specification: Specification, relaxed: bytes) -> Verdict:
@@ -288,7 +321,7 @@ def _nothing(proof: bytes, files: Mapping[str, bytes]) -> Verdict:
 
 def _model(data: bytes, specification: Specification | None = None) -> Network:
     """The network of a file; what its last Softmax reads, where a property only compares outputs (K-18)."""
-    front = parse_front(unpacked(data))
+    front = parse_front(unpacked(data), smooth=True)
     if front.tail is None:
         return front.network
     ordered = specification is not None and all(case.compares_outputs for case in specification.cases)

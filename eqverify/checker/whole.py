@@ -118,6 +118,23 @@ def one_input(network: Network, specification: Specification, numbers: Floats, r
         RejectedError: `certificate/...`; `check/not-in-domain`, `check/not-satisfied`.
         LimitError: `check/exact-too-large`.
     """
+    case, x = input_of(network, specification, reader)
+    if (numbers.unit or network.smooth) and _shown(outputs_at(network, numbers, x), case, x):
+        return
+    if network.smooth:  # values are no rationals, but lie between floats
+        raise RejectedError("check/not-satisfied", "bounds of the outputs at the input do not show the condition")
+    require_work(network)
+    y = outputs_exact(network, x)
+    if not any(all(row.holds(x, y) for row in rows) for rows in case.unsafe):
+        raise _not_satisfied()
+
+
+def input_of(network: Network, specification: Specification, reader: Reader) -> tuple[Case, list[Fraction]]:
+    """The case that a proof names, and its input, which lies there as it is written.
+
+    Raises:
+        RejectedError: `certificate/...`; `check/not-in-domain`.
+    """
     case = specification.cases[reader.integer(reader.head, "case", 1, len(specification.cases)) - 1]
     x = reader.rationals(reader.head, "input", network.input_size)
     box = case.polytope.box
@@ -128,12 +145,11 @@ def one_input(network: Network, specification: Specification, numbers: Floats, r
     inside = inside and case.polytope.rows_hold(x) and (case.written is None or case.written.holds(x))
     if not inside:
         raise RejectedError("check/not-in-domain", "the input does not satisfy the property's constraints on inputs")
-    if numbers.unit and _shown(network, case, numbers, x):
-        return
-    require_work(network)
-    y = outputs_exact(network, x)
-    if not any(all(row.holds(x, y) for row in rows) for rows in case.unsafe):
-        raise RejectedError("check/not-satisfied", "the outputs at the input do not satisfy the property's condition")
+    return case, x
+
+
+def _not_satisfied() -> RejectedError:
+    return RejectedError("check/not-satisfied", "the outputs at the input do not satisfy the property's condition")
 
 
 def require_work(network: Network, times: int = 1) -> None:
@@ -147,8 +163,8 @@ def require_work(network: Network, times: int = 1) -> None:
         raise LimitError("check/exact-too-large", "exact arithmetic would take too long", value=value)
 
 
-def _shown(network: Network, case: Case, numbers: Floats, x: list[Fraction]) -> bool:
-    """Whether intervals around the outputs are enough to show that a disjunct holds."""
+def outputs_at(network: Network, numbers: Floats, x: list[Fraction]) -> Region:
+    """An input with intervals around the values of all nodes there."""
     lower, upper = (np.array([[rounded(v) for v in x]]) for rounded in (round_down, round_up))
     region = Region(network, numbers, input_bounds(network, lower, upper))
     for node in network.nodes:
@@ -156,11 +172,27 @@ def _shown(network: Network, case: Case, numbers: Floats, x: list[Fraction]) -> 
             region.bounds[node.name] = region.interval(node)
         else:
             region.bound(node)
-    found = [region.bounds[port.source] for port in network.outputs]
-    low, high = (np.concatenate([z[side][0] for z in found]) for side in (0, 1))
-    if not (np.isfinite(lower) & np.isfinite(upper)).all() or not (np.isfinite(low) & np.isfinite(high)).all():
+    return region
+
+
+def require_shown(region: Region, case: Case, x: list[Fraction], spread: FloatArray) -> None:
+    """Raise unless a disjunct holds at an input for all outputs that are so far from those of a region, (outputs,)."""
+    if not _shown(region, case, x, spread):
+        raise _not_satisfied()
+
+
+def _shown(region: Region, case: Case, x: list[Fraction], spread: FloatArray | None = None) -> bool:
+    """Whether intervals around the outputs are enough to show that a disjunct holds."""
+    network = region.network
+    ends = [
+        [np.concatenate([region.bounds[p.source][side][0] for p in ports]) for side in (0, 1)]
+        for ports in (network.inputs, network.outputs)
+    ]
+    if not np.isfinite(np.concatenate([end for pair in ends for end in pair])).all():
         return False
-    y = list(zip(map(Fraction, low.tolist()), map(Fraction, high.tolist()), strict=True))
+    more = np.zeros(network.output_size) if spread is None else spread
+    rows = zip(*(end.tolist() for end in (*ends[1], more)), strict=True)
+    y = [(Fraction(low) - Fraction(off), Fraction(high) + Fraction(off)) for low, high, off in rows]
     return any(all(_holds(row, x, y) for row in rows) for rows in case.unsafe)
 
 

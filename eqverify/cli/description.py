@@ -46,7 +46,7 @@ def describe_network(path: Path, query: Path | None = None) -> Pairs:
     if about.cut is not None and (whole := read_front(path, smooth=True)).network.smooth:
         rest = "" if whole.cut is None else f", cut at {', '.join(whole.cut.tensors) or 'no tensor'}"
         counts = f"{len(whole.network.smooth)} smooth nodes and products, {whole.as_stored.relu_count} ReLUs{rest}"
-        pairs.append(("verify, bounds", counts))
+        pairs.append(("verify, reduce", counts))
     if not about.unsupported or about.cut is not None:
         front = read_front(path)
         network = front.as_stored

@@ -13,7 +13,7 @@ from eqverify.arrays import BoolArray, FloatArray
 from eqverify.attack.replay import Replay, shown_by
 from eqverify.bounds import Interval
 from eqverify.deciding.question import Known, Question
-from eqverify.deciding.runs import RunSlack, relaxed_by_runs
+from eqverify.deciding.runs import RelaxedBy, RunSlack
 from eqverify.domain import Box, Case
 from eqverify.network import Network
 from eqverify.problem import Problem
@@ -62,7 +62,9 @@ class CaseContext:
         near: where a search came near to meeting a disjunct, by its number.
     """
 
-    def __init__(self, problem: Problem, case: Case, data: bytes, runs: bool = False, exactly: bool = False) -> None:
+    def __init__(
+        self, problem: Problem, case: Case, data: bytes, runs: RelaxedBy | None = None, exactly: bool = False
+    ) -> None:
         from eqverify.export.runtime import run_model
 
         def run(points: FloatArray) -> FloatArray:
@@ -72,7 +74,7 @@ class CaseContext:
         self.problem, self.network, self.case, self.asked = problem, problem.network, case, case
         self.relaxed = 0.0
         if runs:
-            self.case, self.relaxed = relaxed_by_runs(problem, case)
+            self.case, self.relaxed = runs(problem, case)
         self.exactly = [Fraction(0)] * problem.network.output_size
         self.folded = fold_case(problem.network, self.case, self.exactly, "float64")
         self.members = members_of(self.folded)[: len(case.unsafe)]
@@ -82,7 +84,7 @@ class CaseContext:
             self.aims = members_of(self.aimed)[: len(case.unsafe)]
         self.facts: Facts | None = None
         self.near: dict[int, Near] = {}
-        shown = shown_by(run, problem.network, case.unsafe, runs or problem.ordered, exactly)
+        shown = shown_by(run, problem.network, case.unsafe, runs is not None or problem.ordered, exactly)
         self.replayer = Replay(problem.network, case, shown, partial(point_errors, problem.network) if runs else None)
         box = case.polytope.box
         self.free_inputs = int((box.upper > box.lower).sum())

@@ -11,7 +11,7 @@ from eqverify.bounds import Interval, crown_bounds
 from eqverify.budget import Budget
 from eqverify.certificate import Compared
 from eqverify.deciding.proving import recorded
-from eqverify.domain import Specification
+from eqverify.domain import Case, Domain
 from eqverify.equivalence.answer import Equivalence, EquivalenceKeywords, pair_goals
 from eqverify.equivalence.goals import epsilon_goals
 from eqverify.equivalence.joint import make_joint
@@ -19,7 +19,7 @@ from eqverify.equivalence.product import product_network
 from eqverify.errors import EqverifyError
 from eqverify.network import Network
 from eqverify.numerals import round_up
-from eqverify.problem import Problem
+from eqverify.problem import Problem, domain_problem
 from eqverify.stability.facts import Facts
 from eqverify.stability.options import Engine, StabilityOptions
 from eqverify.stability.portfolio import prove_stability
@@ -35,7 +35,7 @@ _ENGINES: tuple[Engine, ...] = ("crown", "portfolio")
 def with_pair_proof(
     answer: Equivalence,
     networks: tuple[Network, Network],
-    specification: Specification,
+    problem: Problem,
     files: Mapping[str, str],
     other: tuple[Network, bytes],
     options: EquivalenceKeywords,
@@ -45,8 +45,8 @@ def with_pair_proof(
 
     Args:
         answer: what was found without one.
-        networks: f and g.
-        specification: whose inputs count.
+        networks: f and g, as their files say them where it is about runs.
+        problem: f, normalised, and the property whose inputs count.
         files: the digests of ``network``, ``property`` and ``reduced``.
         other: g as its file says it, and that file.
         options: the question.
@@ -55,25 +55,31 @@ def with_pair_proof(
     """
     from eqverify.reduction.certifying import certify_pair
 
+    specification, runs = problem.specification, options.semantics != "real"
     start, goals = time.monotonic(), pair_goals(networks, specification.domain, options.epsilon, options.top1)
-    same = networks[0].digest == networks[1].digest
+    same = networks[0].digest == networks[1].digest and not runs
     exact = None if goals.epsilon is None else [one * (not same) for one in goals.epsilon]
     about = networks, specification, files, Compared(exact)
     proof, epsilons = None, None if exact is None else tuple(map(round_up, exact))
     if answer.witness is not None:
         x = answer.witness.exact
-        proofs = (certify_pair(*about, (k, x)) for k in range(len(specification.cases)))
+        told = specification if runs else None
+        proofs = (certify_pair(*about, (k, x), told) for k in range(len(specification.cases)))
         proof = next((one for one in proofs if one is not None), None)
     elif same:
         proof = certify_pair(*about, [])
     elif goals.epsilon is not None:
-        sides, share = (networks[0], other[0]), budget.part(_UNITS_SHARE)
-        found = _by_units(sides, specification, files, other[1], goals.epsilon, options, share)
+        found = _by_units(problem, other, goals.epsilon, options, budget.part(_UNITS_SHARE))
         proof, epsilons = found or (None, epsilons)
     if answer.witness is None and proof is None:
+        whole = product_network(*networks)
         cases = [replace(case, unsafe=goals.exact) for case in specification.cases]
-        steps = recorded(product_network(*networks), cases, budget, options.seed, options.progress)
-        proof = None if steps is None else certify_pair(*about, steps)
+        told = None
+        if runs:
+            cases = _relaxed(whole, cases)
+            told = replace(specification, cases=tuple(cases))
+        steps = recorded(whole, cases, budget, options.seed, options.progress)
+        proof = None if steps is None else certify_pair(*about, steps, told)
     seconds = answer.seconds + time.monotonic() - start
     return replace(_judged(answer, proof, epsilons, options), proof=proof, seconds=seconds)
 
@@ -92,11 +98,17 @@ def _judged(
     return replace(answer, verdict="equivalent", epsilons=proved, decision=sure)
 
 
+def _relaxed(network: Network, cases: Sequence[Case]) -> list[Case]:
+    """Cases about runs as cases about the network."""
+    from eqverify.reduction.certifying import relaxed_by_checked_runs
+
+    problem = domain_problem(network, Domain(tuple(case.polytope for case in cases)))
+    return [relaxed_by_checked_runs(problem, case)[0] for case in cases]
+
+
 def _by_units(
-    networks: tuple[Network, Network],
-    specification: Specification,
-    files: Mapping[str, str],
-    data: bytes,
+    problem: Problem,
+    other: tuple[Network, bytes],
     epsilons: Sequence[Fraction],
     options: EquivalenceKeywords,
     budget: Budget,
@@ -104,10 +116,8 @@ def _by_units(
     """A certificate that g is f within some eps, whose units stand for units of f (K-7), and these eps.
 
     Args:
-        networks: f, and g as its file says it.
-        specification: whose inputs count.
-        files: the digests of ``network`` and ``property``, and of others.
-        data: the file of g.
+        problem: f, and the property whose inputs count.
+        other: g as its file says it, and that file.
         epsilons: what is allowed, for each output.
         options: of the comparison.
         budget: for a proof of which units of f are stable.
@@ -117,17 +127,17 @@ def _by_units(
     """
     from eqverify.reduction.certifying import certify, recheck
 
-    problem = Problem(networks[0], specification, files={key: files[key] for key in ("network", "property")})
+    networks = problem.network, other[0]
     for engine in _ENGINES:
         limits = StabilityOptions(engine, max(budget.left, _LEAST), 1.0, options.seed)
         try:
             facts = prove_stability(problem, limits, progress=options.progress)
             checked = recheck(problem, facts, certified_only=True, seconds=0.0)
-            found = certify(problem, checked, data, networks[1], _shown(networks, problem, checked.facts), ())
+            found = certify(problem, checked, other[1], other[0], _shown(networks, problem, checked.facts), ())
         except EqverifyError:  # bounds leave the range of floats, or rounding decides
             return None
-        proved = found.verdict.epsilons
-        if all(Fraction(own) <= most for own, most in zip(proved, epsilons, strict=True)):
+        proved = found.verdict.epsilons if options.semantics == "real" else found.verdict.epsilons_float32
+        if proved and all(Fraction(own) <= most for own, most in zip(proved, epsilons, strict=True)):
             return found.data, proved
     return None
 

@@ -37,7 +37,7 @@ def answer_pair_runs(
     start, real = time.monotonic(), replace(options, semantics="real")
     asked = pair_goals(networks, domain, options.epsilon, options.top1).epsilon
     boxes = [part.box for part in domain.polytopes]
-    why = _why_not(networks, readings) if asked else "which output of a run is largest is not decided"
+    why = why_no_pair_runs(networks, readings) if asked else "which output of a run is largest is not decided"
     errors = np.zeros(networks[0].output_size)
     if not why:
         errors = sum((domain_errors(network, boxes) for network in networks), errors) * (1 + 2.0**-50)
@@ -72,7 +72,8 @@ def _of_runs(
     return replace(answer, epsilons=epsilons, asked=options.epsilon, semantics="float32", run_error=most)
 
 
-def _why_not(networks: tuple[Network, Network], readings: tuple[Reading, ...]) -> str:
+def why_no_pair_runs(networks: tuple[Network, Network], readings: tuple[Reading, ...]) -> str:
+    """Why nothing can be said about float32 runs of two networks; empty where something can."""
     if {network.element for network in networks} != {"float32"}:
         return "the networks do not both run in float32"
     unmodelled = dict.fromkeys(name for reading in readings for name in reading.unmodelled)

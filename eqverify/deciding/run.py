@@ -14,32 +14,26 @@ from eqverify.budget import Budget, Clock
 from eqverify.deciding.answer import Verification
 from eqverify.deciding.backends import make_backend
 from eqverify.deciding.claims import ARITHMETIC, ask, claim_of, claimant, rederive, seconds_for, trusted
-from eqverify.deciding.context import (
-    CaseContext,
-    Near,
-    OpenDisjunct,
-    kept_count,
-    members_of,
-    open_count,
-    reduced_question,
-)
+from eqverify.deciding.context import CaseContext, Near, OpenDisjunct, members_of, open_count, reduced_question
+from eqverify.deciding.exactly import tiny
+from eqverify.deciding.findings import BOUNDS, BRANCHING, SPLITTING, Findings
 from eqverify.deciding.nearness import Reached
 from eqverify.deciding.options import VerifyOptions
 from eqverify.deciding.presolve import left_open, output_bounds, positive_rows
 from eqverify.deciding.question import Backend, Disjunction, Question, Reply, Verdict
-from eqverify.deciding.runs import why_no_runs
+from eqverify.deciding.runs import relaxed_by_runs, relaxed_problem, why_no_runs
 from eqverify.deciding.settling import REASONS, settle, settle_end
 from eqverify.deciding.signs import branch_question
 from eqverify.deciding.splitting import SPLIT_INPUTS, can_split, is_narrow, split_question
 from eqverify.domain import Polytope, Specification
 from eqverify.errors import ContradictionError, InputError
-from eqverify.network import Network, meaning
+from eqverify.network import Network
 from eqverify.numerals import at_most
 from eqverify.problem import Problem
 from eqverify.progress import Progress, silent
-from eqverify.reduction.certifying import require_files
+from eqverify.reduction.certifying import relaxed_by_checked_runs, require_files
 from eqverify.reduction.folding import element_of, fold_case
-from eqverify.report.layers import LayerRow, layer_rows
+from eqverify.report.layers import layer_rows
 from eqverify.search.sign_tree import Guide
 from eqverify.stability.facts import Evidence, Facts
 from eqverify.stability.options import StabilityOptions
@@ -47,7 +41,6 @@ from eqverify.stability.options import StabilityOptions
 if TYPE_CHECKING:
     from eqverify.stability.disjuncts import Directed
 
-_BOUNDS, _SPLITTING, _BRANCHING = "bounds", "splitting of inputs", "branching"
 _SCIP = "scip"
 
 _ATTACK_SHARE = 0.02
@@ -114,22 +107,13 @@ class VerifyRun:
     def __init__(self, options: VerifyKeywords) -> None:
         self.budget, self.clock, self.options = Budget(options.timeout), Clock(), options
         self.runs = options.semantics == "float32"
+        self.relaxed_by = (relaxed_by_checked_runs if options.proof else relaxed_by_runs) if self.runs else None
         self.reduction, self.trust, self.progress = options.reduction, options.believed, options.progress
         backend = options.backend
         self.backend = make_backend(backend, self.trust) if isinstance(backend, str) else backend
-        self.evidence: dict[str, None] = {}
-        self.means: dict[str, None] = {}
-        self.largest: int | None = None
-        self.layers: tuple[LayerRow, ...] = ()
-        self.reasons: list[str] = []
-        self.unsettled = self.between = False
-        self.backend_name = ""
-        self.claimed: list[OpenDisjunct] = []
-        self.accepted = 0
+        self.found = Findings(self.trust, options.claimed)
         self.due = 0.0
         self.sides: list[CaseContext] = []
-        self.proof: bytes | None = None
-        self.provable = False
 
     def decide(self, problem: Problem, data: bytes) -> Verification:
         """All stages.
@@ -141,10 +125,9 @@ class VerifyRun:
         self.problem = problem
         if self.options.proof:
             require_files(problem)
-            self._require_provable(problem.network)
         self.clock.lap("read")
         if why := self._refused(data):
-            self.reasons.append(why)
+            self.found.reasons.append(why)
             return self._answer("unknown", "")
         chosen = [(side, number) for side in self.sides for number in self._open(side)]
         self.clock.lap("presolve")
@@ -153,27 +136,19 @@ class VerifyRun:
                 break
         if self._met("attack"):
             return self._answer("sat", "attack")
-        # exact points and ends of ranges are no inputs of a run, nor are numbers for what a model rounds
-        if self.reduction and not (self.runs or self.problem.network.roundings):
+        if self.reduction:
             chosen = [(side, number) for side, number in chosen if not self._settled(side, number)]
         if self._met("exact"):
             return self._answer("sat", "exact")
         if any(side.between(number) for side, number in chosen):
-            self.between, self.budget = True, self.budget.part(_BETWEEN_SHARE)
-        proved = self.provable and self._proved_all()
+            self.found.between, self.budget = True, self.budget.part(_BETWEEN_SHARE)
+        proved = self.options.proof and self._proved_all()
         if self._met("prove") or proved:
             return self._answer("unsat" if proved else "sat", "proof")
         parts = self._parts(chosen) if self.reduction else [self._original(*one) for one in chosen]
         if self._met("reduce"):
             return self._answer("sat", "reduction")
         return self._ask(parts)
-
-    def _require_provable(self, network: Network) -> None:
-        """Say why there can be no proof, where there is no rule for a smooth node."""
-        self.provable = not network.smooth
-        if network.smooth:
-            names = dict.fromkeys(map(meaning, network.smooth))
-            self.reasons.append(f"network/smooth: proofs have no rule for {', '.join(names)}")
 
     def _refused(self, data: bytes) -> str:
         """Take up the cases that have inputs, or say why nothing can be decided."""
@@ -194,9 +169,9 @@ class VerifyRun:
         if self.reduction and not (self.runs or self.options.proof):
             cases = left_open(problem.network, cases, stop)
         if len(cases) < len(problem.cases):
-            self._closed(_BOUNDS)
+            self.found.closed(BOUNDS)
         try:
-            self.sides = [CaseContext(problem, case, data, self.runs, self.options.exactly) for case in cases]
+            self.sides = [CaseContext(problem, case, data, self.relaxed_by, self.options.exactly) for case in cases]
         except InputError as error:  # numbers beyond the range of floats
             return f"{error.code}: {error.message}"
         return "" if np.isfinite(self.run_error or 0.0) else "numbers of a run may leave the range of float32"
@@ -211,17 +186,19 @@ class VerifyRun:
         from eqverify.deciding.proving import Search, means_of
         from eqverify.reduction.certifying import certify_no_input
 
-        cases = self.problem.cases
-        replays = {k: side.replayer for side in self.sides for k, case in enumerate(cases) if case is side.case}
+        sides = {k: side for side in self.sides for k, case in enumerate(self.problem.cases) if case is side.asked}
+        replays = {k: side.replayer for k, side in sides.items()}
+        problem = relaxed_problem(self.problem, self.relaxed_by, {k: side.case for k, side in sides.items()})
         budget = self.budget.part(_PROOF_SHARE)
         options = StabilityOptions(unit_time_limit=1.0, seed=self.options.seed, workers=self.options.workers or 1)
-        found = Search(self.problem, replays, options, self.progress).cases(budget)
-        self.proof = None if found is None else certify_no_input(*self._about, found)
-        if found is not None and self.proof is not None:
-            self.evidence, self.means = {}, {}
-            for how in means_of(found) or [_BOUNDS]:
-                self._closed(how)
-        return self.proof is not None
+        found = Search(problem, replays, options, self.progress).cases(budget)
+        relaxed = problem.specification if self.runs else None
+        self.found.proof = None if found is None else certify_no_input(*self._about, found, relaxed)
+        if found is not None and self.found.proof is not None:
+            self.found.evidence, self.found.means = {}, {}
+            for how in means_of(found) or [BOUNDS]:
+                self.found.closed(how)
+        return self.found.proof is not None
 
     @property
     def _about(self) -> tuple[Network, Specification, Mapping[str, str]]:
@@ -247,7 +224,7 @@ class VerifyRun:
         positive = positive_rows(network, output_bounds(network, side.case.polytope.box))
         numbers = np.flatnonzero(~(side.members & positive).any(axis=1)).tolist()
         if len(numbers) < len(side.members):
-            self._closed(_BOUNDS)
+            self.found.closed(BOUNDS)
         return numbers
 
     def _attack(self, side: CaseContext, numbers: list[int]) -> bool:
@@ -269,16 +246,18 @@ class VerifyRun:
         """Whether exact arithmetic leaves nothing to ask about a disjunct; it may find a witness."""
         if side.replayer.witness is not None:
             return True
-        if number not in side.near or self.problem.network.smooth:
+        # exact points and ends of ranges are no inputs of a run, nor are numbers for what a model rounds
+        inexact = self.runs or self.problem.network.roundings or self.problem.network.smooth
+        if number not in side.near or inexact:
             return False
         found = settle(side, number, self.budget.part(_EXACT_SHARE, _EXACT_SECONDS))
         if found == "open" and side.near[number].margin:
             found = settle_end(side, number, self.budget.part(_EXACT_SHARE))
         if found == "unsat":
-            self._closed("exact arithmetic")
+            self.found.closed("exact arithmetic")
         elif found in REASONS:
-            self.reasons.append(REASONS[found])
-            self.unsettled = True
+            self.found.reasons.append(REASONS[found])
+            self.found.unsettled = True
         return found != "open"
 
     def _parts(self, chosen: list[tuple[CaseContext, int]]) -> list[OpenDisjunct]:
@@ -302,7 +281,7 @@ class VerifyRun:
         share = _RUN_SHARE if self.runs or side.network.smooth else _SPLIT_SHARE if narrow else _SIGN_SHARE
         proved = split_question(question, side.replayer, self.budget.part(share), slack=slack).proved
         if proved:
-            self._closed(_SPLITTING if narrow else _BRANCHING)
+            self.found.closed(SPLITTING if narrow else BRANCHING)
         return proved
 
     def _reduced(self, chosen: list[tuple[CaseContext, int]]) -> list[OpenDisjunct]:
@@ -344,9 +323,9 @@ class VerifyRun:
             if proof.point is not None and side.replayer(proof.point[None]):
                 break
             if proof.status == "unsat" and proof.evidence != Evidence.SOLVER:
-                self._closed(_BRANCHING if proof.evidence == Evidence.TREE else _BOUNDS)
+                self.found.closed(BRANCHING if proof.evidence == Evidence.TREE else BOUNDS)
             elif proof.status == "unsat" and believes:
-                self._accept(_SCIP, 1)
+                self.found.accept(_SCIP, 1)
             elif proof.facts is None:
                 parts.append(self._original(side, number))
             else:
@@ -360,7 +339,7 @@ class VerifyRun:
             return self._original(side, number)
         if side.free_inputs <= SPLIT_INPUTS or not getattr(self.backend, "uses_ranges", False):
             return OpenDisjunct(side, number, None, False, basis, proof)
-        self._show(layer_rows(facts))
+        self.found.show(layer_rows(facts))
         return OpenDisjunct(side, number, side.ranged(number, facts), False, basis)
 
     def _told(self, part: OpenDisjunct) -> Question:
@@ -392,11 +371,11 @@ class VerifyRun:
         except ContradictionError:  # one of two proofs is wrong, perhaps the solver's
             return False
         if positive_rows(question.network, bounds).any():
-            self._derived(part, _BOUNDS)
+            self.found.closed(BOUNDS, part.basis)
             return True
         proved = branch_question(question, bounds, part.side.replayer, budget).proved
         if proved:
-            self._derived(part, _BRANCHING)
+            self.found.closed(BRANCHING, part.basis)
         return proved
 
     def _question(self, part: OpenDisjunct) -> Question:
@@ -415,18 +394,13 @@ class VerifyRun:
                 for_=getattr(self.backend, "tool", None),
             )
         except InputError as error:
-            self.reasons.append(f"not reduced: {error.code}")
+            self.found.reasons.append(f"not reduced: {error.code}")
             part.original = True
             part.question = part.side.question(part.number)
         else:
-            self._show(reduction.layers)
+            self.found.show(reduction.layers)
             part.question = reduced_question(part.side, part.number, reduction)
         return part.question
-
-    def _show(self, layers: tuple[LayerRow, ...]) -> None:
-        """Keep the table of the largest network."""
-        if sum(kept_count(row) for row in layers) >= sum(kept_count(row) for row in self.layers):
-            self.layers = layers
 
     def _ask_together(self, parts: list[OpenDisjunct]) -> list[OpenDisjunct]:
         """Ask about all disjuncts of a case at once, where a backend can and starting it often would take the time.
@@ -442,7 +416,7 @@ class VerifyRun:
             question = self._disjunction(side, [part.number for part in own])
             if question is None or self.budget.exhausted():
                 continue
-            self.largest = max(self.largest or 0, question.network.relu_count)
+            self.found.asked(question.network.relu_count)
             start, budget = self.budget.left, self.budget.part(_TOGETHER_SHARE)
             reply = ask(self.backend, question, side.replayer, budget)
             if side.replayer.witness is not None:
@@ -455,10 +429,10 @@ class VerifyRun:
     def _take_together(self, parts: list[OpenDisjunct], reply: Reply, seconds: float) -> None:
         """Take `unsat` about all disjuncts of a case at once, which took some seconds."""
         if reply.derived:
-            self._closed(_BRANCHING)
+            self.found.closed(BRANCHING)
             return
         if trusted(reply, self.trust):
-            self._accept(claimant(reply), len(parts))
+            self.found.accept(claimant(reply), len(parts))
             return
         for part in parts:
             self._doubt(part, reply, seconds / len(parts), alone=False)
@@ -471,16 +445,16 @@ class VerifyRun:
         try:
             reduction = reduce(own, facts=side.facts, progress=self.progress)
         except InputError as error:
-            self.reasons.append(f"not reduced: {error.code}")
+            self.found.reasons.append(f"not reduced: {error.code}")
             return None
-        self._show(reduction.layers)
+        self.found.show(reduction.layers)
         dtype = element_of(side.network)
         folded = fold_case(reduction.network, own.cases[0], reduction.exact_epsilons, dtype)
         return Disjunction(folded.network, side.case.polytope.box, dtype, members_of(folded))
 
     def _ask(self, parts: list[OpenDisjunct]) -> Verification:
         """Ask in rounds: what timed out is asked again while there is time, which then goes to what is claimed."""
-        total, self.backend_name = len(parts), self.backend.name if parts else "reduction"
+        total, self.found.backend = len(parts), self.backend.name if parts else "reduction"
         parts, stuck = self._ask_together(parts), 0
         while parts and not self.budget.exhausted() and self._witness is None:
             again: list[OpenDisjunct] = []
@@ -489,9 +463,10 @@ class VerifyRun:
                     again += parts[number:]
                     break
                 self.progress("decide", total - len(parts) + number - len(again), total)
-                share = max(self.budget.share(len(parts) - number + bool(self.due)).left, _LEAST)
+                late = not self.reduction and tiny(part.side.network)
+                share = max(self.budget.share(len(parts) - number + bool(self.due) + late).left, _LEAST)
                 reply = self._decide(part, min(share, self.budget.left), alone=len(parts) - number + len(again) == 1)
-                if reply.verdict == "unsat":
+                if reply.verdict == "unsat" or (late and self._settled(part.side, part.number)):
                     continue
                 if reply.verdict == "timed-out":
                     again.append(part)
@@ -499,17 +474,18 @@ class VerifyRun:
                     again.append(self._original(part.side, part.number))
                 else:
                     stuck += 1
-                    self.reasons.append(reply.reason)
+                    self.found.reasons.append(reply.reason)
             parts = again
             if self.due:
                 left, due, self.due = self.budget.left, self.due, 0.0
                 self._look_again(Budget(seconds_for(due, left) if parts else left))
         self._look_again(self.budget)
         if self._met("decide"):
-            return self._answer("sat", self.backend_name)
-        self.reasons += [f"{name} says unsat; not re-derived" for part in self.claimed for name in part.claims]
-        verdict: Verdict = "timed-out" if parts else "unknown" if stuck or self.claimed else "unsat"
-        return self._answer(verdict, self.backend_name)
+            return self._answer("sat", self.found.backend)
+        claimed = self.found.claimed
+        self.found.reasons += [f"{name} says unsat; not re-derived" for part in claimed for name in part.claims]
+        verdict: Verdict = "timed-out" if parts else "unknown" if stuck or claimed else "unsat"
+        return self._answer(verdict, self.found.backend)
 
     def _decide(self, part: OpenDisjunct, seconds: float, *, alone: bool) -> Reply:
         """Ask the backend, and take what it says; a claim of `sat` without a witness is `unknown`.
@@ -520,45 +496,27 @@ class VerifyRun:
             alone: whether no other part is open, so that re-deriving a claim may take all of the time.
         """
         question = self._question(part)
-        self.largest = max(self.largest or 0, open_count(question))
+        self.found.asked(open_count(question))
         start = self.budget.left
         reply = ask(self.backend, question, part.side.replayer, Budget(seconds))
         met = part.side.replayer.witness is not None
         if met or reply.verdict == "unsat":
-            self.backend_name = reply.backend
+            self.found.backend = reply.backend
         if reply.verdict == "sat" and not met:
             return replace(reply, verdict="unknown", reason="the backend's input does not hold on the original network")
         if reply.verdict != "unsat" or met:
             return reply
         if reply.derived:
-            self._derived(part, _BRANCHING)
+            self.found.closed(BRANCHING, part.basis)
         elif trusted(reply, self.trust):
-            self._accept(claimant(reply), 1, part.basis)
+            self.found.accept(claimant(reply), 1, part.basis)
         else:
             self._doubt(part, reply, start - self.budget.left, alone=alone)
         return reply
 
-    def _closed(self, how: str) -> None:
-        """Note that arithmetic shows a part to be unsat, and how."""
-        self.evidence[_BOUNDS] = None
-        self.means[how] = None
-
-    def _derived(self, part: OpenDisjunct, how: str) -> None:
-        """The same, given what the part's question rests on."""
-        self._closed(how)
-        self.evidence.update(dict.fromkeys(filter(None, (part.basis,))))
-
-    def _accept(self, name: str, disjuncts: int, basis: str = "") -> None:
-        """Take the word of a solver that is trusted for some disjuncts."""
-        self.evidence.update(dict.fromkeys(filter(None, (claim_of(name), basis))))
-        self.accepted += disjuncts
-        self._count()
-
     def _doubt(self, part: OpenDisjunct, reply: Reply, seconds: float, *, alone: bool) -> None:
         """Keep a claim, which took some seconds, and look for a proof: now, or after the round by all our proofs."""
-        part.claims.append(claimant(reply))
-        self.claimed.append(part)
-        self._count()
+        self.found.doubt(part, claimant(reply))
         if self.reduction:
             left = self.budget.left
             budget = Budget(left if alone else seconds_for(seconds, left))
@@ -571,17 +529,15 @@ class VerifyRun:
         self.progress("re-derive", 0, 1)
         reply = rederive(question, part.side.replayer, budget, guide)
         if reply.verdict in ("sat", "unsat"):
-            self.backend_name = reply.backend
+            self.found.backend = reply.backend
         if reply.derived:
-            self._derived(part, _BRANCHING)
-            self.claimed.remove(part)
-            self._count()
+            self.found.derived(part)
 
     def _look_again(self, budget: Budget) -> None:
         """Spend time on claims: on all our proofs, if they did not come first, then on each."""
-        if not self.reduction and self.claimed and budget.left > _LEAST and self._witness is None:
+        if not self.reduction and self.found.claimed and budget.left > _LEAST and self._witness is None:
             self._prove_claimed(budget)
-        claimed = list(self.claimed)
+        claimed = list(self.found.claimed)
         for place, part in enumerate(claimed):
             if budget.exhausted() or self._witness is not None:
                 return
@@ -589,60 +545,54 @@ class VerifyRun:
 
     def _prove_claimed(self, budget: Budget) -> None:
         """What `reduction` would have done before a backend is asked."""
-        claims = {(part.side, part.number): part.claims for part in self.claimed}
+        claims = {(part.side, part.number): part.claims for part in self.found.claimed}
         whole, self.budget = self.budget, budget
-        self.claimed = self._parts(list(claims))
+        self.found.claimed = self._parts([one for one in claims if not self._settled(*one)])
         self.budget = whole
-        for part in self.claimed:
+        for part in self.found.claimed:
             part.claims = claims[part.side, part.number]
-        if len(self.claimed) < len(claims):
-            self.backend_name = ARITHMETIC
-            self._count()
+        if len(self.found.claimed) < len(claims):
+            self.found.backend = ARITHMETIC
+            self.found.count()
 
-    def _count(self) -> None:
-        self.options.claimed(len(self.claimed) + self.accepted)
-
-    def _answer(self, verdict: Verdict, backend: str) -> Verification:
-        if (verdict == "unsat" and self.unsettled and self.proof is None) or (verdict == "timed-out" and self.between):
-            verdict = "unknown"
+    def _answer(self, said: Verdict, backend: str) -> Verification:
+        found, off = self.found, self.run_error
+        verdict = found.verdict(said)
         verdict = self._with_proof(verdict) if self.options.proof else verdict
-        if verdict == "unknown" and self.run_error:
-            missed = f"the condition is met or missed by less than {at_most(self.run_error)}, which runs may be off by"
-            self.reasons.append(missed)
-        reason = "; ".join(dict.fromkeys(self.reasons)) if verdict == "unknown" else ""
-        evidence = tuple(self.evidence) if verdict == "unsat" else ()
-        before = self.problem.relu_count
-        claimed = 0 if verdict == "sat" else len(self.claimed) + self.accepted
+        if verdict == "unknown" and off:
+            missed = f"the condition is met or missed by less than {at_most(off)}, which runs may be off by"
+            found.reasons.append(missed)
+        unsat = verdict == "unsat"
         return Verification(
             verdict,
             backend,
             self._witness,
-            evidence,
-            reason,
-            before,
-            self.largest,
-            self.layers,
-            self.clock.seconds,
-            (self.problem.reading,),
-            claimed,
-            self.options.semantics,
-            self.run_error,
-            self.proof,
-            tuple(self.means) if verdict == "unsat" else (),
+            evidence=tuple(found.evidence) if unsat else (),
+            reason="; ".join(dict.fromkeys(found.reasons)) if verdict == "unknown" else "",
+            relus_before=self.problem.relu_count,
+            relus_after=found.largest,
+            layers=found.layers,
+            seconds=self.clock.seconds,
+            readings=(self.problem.reading,),
+            claimed=0 if verdict == "sat" else found.claims,
+            semantics=self.options.semantics,
+            run_error=off,
+            proof=found.proof,
+            means=tuple(found.means) if unsat else (),
         )
 
     def _with_proof(self, verdict: Verdict) -> Verdict:
         """The verdict, where it has a proof; without one `unknown`, or evidence that says so where one is trusted."""
         from eqverify.reduction.certifying import certify_input
 
-        for side in self.sides if verdict == "sat" and self.provable else ():
+        for side in self.sides if verdict == "sat" and self.options.proof else ():
             if side.replayer.witness is not None:
-                number = next(k for k, case in enumerate(self.problem.cases) if case is side.case)
-                self.proof = certify_input(*self._about, number, side.replayer.witness.inputs)
-        if verdict in ("sat", "unsat") and self.proof is None:
+                number = self.problem.cases.index(side.asked)
+                self.found.proof = certify_input(*self._about, number, side.replayer.witness.inputs, self.runs)
+        if verdict in ("sat", "unsat") and self.found.proof is None:
             if self.trust:
-                self.evidence["no proof"] = None
+                self.found.evidence["no proof"] = None
             else:
-                self.reasons.append(f"{verdict}, but no proof was found that the checker verifies")
+                self.found.reasons.append(f"{verdict}, but no proof was found that the checker verifies")
                 verdict = "unknown"
         return verdict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -15,6 +15,9 @@ from eqverify.network import Network, gamma
 from eqverify.numerals import nearest_float, round_up
 from eqverify.problem import Problem
 from eqverify.runtime_error import node_bounds, runtime_errors
+
+RelaxedBy = Callable[[Problem, Case], tuple[Case, float]]
+"""What relaxes a case by what runs may be off, as `relaxed_by_runs` does."""
 
 
 def why_no_runs(problem: Problem) -> str:
@@ -51,6 +54,15 @@ class RunSlack:
         both = runtime_errors(self.network, bounds, np.concatenate([np.eye(count), self.rows]))
         with np.errstate(invalid="ignore"):
             return (both[:, count:] + both[:, :count] @ self.lost.T) * (1 + 2 * gamma(count + 4))
+
+
+def relaxed_problem(problem: Problem, relaxed_by: RelaxedBy | None, known: Mapping[int, Case]) -> Problem:
+    """A problem of which all cases are relaxed, if they are to be; those that are relaxed already are known."""
+    if relaxed_by is None:
+        return problem
+    cases = enumerate(problem.cases)
+    relaxed = tuple(known[k] if k in known else relaxed_by(problem, case)[0] for k, case in cases)
+    return replace(problem, specification=replace(problem.specification, cases=relaxed))
 
 
 def relaxed_by_runs(problem: Problem, case: Case) -> tuple[Case, float]:

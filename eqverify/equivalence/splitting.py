@@ -32,7 +32,7 @@ class DifferenceBounder:
     """
 
     def __init__(self, joint: Joint, goals: PairGoals, attempt: Attempt, own: int) -> None:
-        self.goals, self.attempt, self.pusher, self.own = goals, attempt, Pusher(joint), own
+        self.goals, self.attempt, self.pusher, self.own = goals, attempt, Pusher(joint, own), own
         self._width = max([1, *(level.constant.size for level in joint.levels)])
         self._kept = 1
         """Generators of a box in the last batch."""
@@ -49,8 +49,8 @@ class DifferenceBounder:
         closed = self.goals.refuted(pushed.upper)
         rest = boxes.open & ~closed
         rows = rest[:, self.goals.disjunct]
-        score = (pushed.score * rows[:, :, None]).sum(axis=1)
-        score[:, self.own :] = 0.0
+        score = np.zeros(boxes.lower.shape)  # no other inputs are halved
+        score[:, : self.own] = (pushed.score * rows[:, :, None]).sum(axis=1)
         worst = np.argmax(np.where(rows, pushed.upper, -np.inf), axis=1)
         slopes = pushed.inputs[np.arange(len(boxes)), worst]
         least = self.goals.least(pushed.upper)

@@ -75,8 +75,8 @@ class Pushed:
         upper: (boxes, r) proved upper bounds of the goals' rows; +inf where arithmetic overflowed.
         target: values of the goals' rows.
         inputs: (boxes, r, input_size) coefficients of the rows on the inputs' own generators.
-        score: (boxes, r, input_size) how much of each row's range is due to each input: its share of the linear part,
-            and, with a smaller weight, of what units with both signs contribute.
+        score: (boxes, r, own) how much of each row's range is due to each input that may be halved: its share of the
+            linear part, and, with a smaller weight, of what units with both signs contribute.
     """
 
     upper: FloatArray
@@ -87,7 +87,7 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Forward:
-    """Values of the goals' rows, bounds by level, and the share of each input in each generator."""
+    """Values of the goals' rows, bounds by level, and the share of each of the first inputs in each generator."""
 
     target: Zonotope
     bounds: list[LevelBounds]
@@ -99,10 +99,11 @@ class Pusher:
 
     Args:
         joint: the system.
+        own: how many inputs may be halved, the first ones: by default all.
     """
 
-    def __init__(self, joint: Joint) -> None:
-        self.joint = joint
+    def __init__(self, joint: Joint, own: int | None = None) -> None:
+        self.joint, self.own = joint, own
 
     def run(self, lower: FloatArray, upper: FloatArray) -> Pushed:
         """Bounds of the goals' rows on boxes [lower, upper], (boxes, input_size) each, inside the joint's box."""
@@ -120,16 +121,16 @@ class Pusher:
         rows = np.moveaxis(target.generators, 2, 1)
         pulled = pull_rows(self.joint, Interval(lower, upper), forward.bounds)
         best = np.minimum(target.interval.upper, pulled)
-        linear = np.abs(rows[:, :, :inputs])
-        blamed = np.abs(rows[:, :, inputs:]) @ forward.shares[:, inputs:]
-        score = _share(linear) + _BLAME * _share(blamed)
+        linear, own = np.abs(rows[:, :, :inputs]), forward.shares.shape[2]
+        size = np.abs(rows[:, :, inputs:])
+        score = _share(linear, linear)[:, :, :own] + _BLAME * _share(size @ forward.shares[:, inputs:], size)
         return Pushed(best, target, rows[:, :, :inputs], score)
 
     def _forward(self, lower: FloatArray, upper: FloatArray) -> _Forward:
-        centre, radius = centred(Interval(lower, upper))
-        boxes, inputs = centre.shape
-        x = Zonotope(centre, np.eye(inputs)[None] * radius[:, None, :], np.zeros_like(centre))
-        shares: FloatArray = np.broadcast_to(np.eye(inputs), (boxes, inputs, inputs))
+        x = centred(Interval(lower, upper))
+        boxes, inputs = lower.shape
+        own = np.eye(inputs)[:, : self.own]
+        shares: FloatArray = np.broadcast_to(own, (boxes, *own.shape))
         states: dict[int, Zonotope] = {}
         used: IntArray = np.full(boxes, inputs)
         bounds = []
@@ -152,36 +153,37 @@ class _New:
 
 
 def _with_blame(level: Level, w: Zonotope, new: _New, shares: FloatArray, count: int) -> FloatArray:
-    """(boxes, count, input_size): the shares of the inputs in all generators, with the new ones'."""
+    """(boxes, count, own): the shares of the inputs that may be halved in all generators, with the new ones'."""
     size = np.abs(w.generators)
     # The error of a difference is due to what its unit of g depends on, too.
     size[:, :, level.g : level.g + level.pairs] += size[:, :, level.partner]
-    blame = np.moveaxis(size, 2, 1) @ shares
-    blame /= np.maximum(blame.sum(axis=2, keepdims=True), 1e-300)
+    size = np.moveaxis(size, 2, 1)
+    blame = _share(size @ shares, size)
     result = np.zeros((shares.shape[0], count, shares.shape[2]))
     result[:, : shares.shape[1]] = shares
     result[new.box, new.place] = blame[new.box, new.unit]
     return result
 
 
-def _share(size: FloatArray) -> FloatArray:
-    """Sizes (..., n) as shares of their sum."""
-    return np.asarray(size / np.maximum(size.sum(axis=2, keepdims=True), 1e-300))
+def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """Parts (..., n) as shares of the sum of all, (..., k)."""
+    return np.asarray(part / np.maximum(whole.sum(axis=2, keepdims=True), 1e-300))
 
 
-def affine(level: Level, x: Zonotope, states: dict[int, Zonotope], count: int) -> Zonotope:
+def affine(level: Level, x: tuple[FloatArray, FloatArray], states: dict[int, Zonotope], count: int) -> Zonotope:
     """The pre-activations of a level (E-2): rows of the level over the inputs and earlier outputs.
 
+    The inputs are given by centre and radius, (boxes, input_size) each: the first generators, one of each.
     Rounding by the a-priori constant of the products (B-0); a coefficient may be off by one rounding itself.
     """
-    boxes = len(x.centre)
-    parts = [(level.inputs, x), *((matrix, states[number]) for number, matrix in level.sources.items())]
-    constant = gamma(sum(matrix.shape[1] for matrix, _ in parts) + len(parts) + 6)
-    n = level.constant.size
-    centre = np.broadcast_to(level.constant, (boxes, n))
-    slack = np.broadcast_to(level.error + constant * np.abs(level.constant), (boxes, n))
+    (boxes, inputs), n = x[0].shape, level.constant.size
+    parts = [(matrix, states[number]) for number, matrix in level.sources.items()]
+    constant = gamma(inputs + sum(matrix.shape[1] for matrix, _ in parts) + len(parts) + 7)
+    centre, size = level.constant + x[0] @ level.inputs.T, np.abs(x[0]) + x[1]
+    slack = level.error + constant * np.abs(level.constant) + scaled_error(constant, size) @ np.abs(level.inputs).T
     generators = np.zeros((boxes, count, n))
-    read = []
+    generators[:, :inputs] = x[1][:, :, None] * level.inputs.T
+    read = [(level.inputs, size)]
     for matrix, value in parts:
         if not matrix.any():
             continue

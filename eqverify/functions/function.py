@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -43,7 +44,12 @@ class Function(ABC):
     """A function of one real number that has a continuous derivative inside of its domain.
 
     Two are equal if they are of one class and have the same parameters.  Arrays may have any shape.
+
+    Attributes:
+        steepness: above all |f'|, where pieces have an unknown bend.
     """
+
+    steepness: ClassVar[float] = np.inf
 
     @property
     def name(self) -> str:
@@ -78,6 +84,17 @@ class Function(ABC):
         """About between what f' lies on [lower, upper], by a few points: for heuristics only."""
         points = [self.slope(lower + (upper - lower) * share) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
         return np.minimum.reduce(points), np.maximum.reduce(points)
+
+    def steepest(self, lower: FloatArray, upper: FloatArray) -> FloatArray:
+        """A bound of |f'| on intervals, infinite for none: where f is bent to one side, the ends tell."""
+        result = np.zeros_like(lower)
+        with np.errstate(all="ignore"):
+            for piece in self.pieces(lower, upper):
+                ends = [np.abs(end) for x in (piece.start, piece.end) for end in self.slope_enclosure(x)]
+                most = np.where(piece.bend == 0, self.steepness, np.maximum.reduce(ends))
+                result = np.where(piece.start <= piece.end, np.maximum(result, most), result)
+            least, most = self.range(lower, upper)
+        return np.where(np.isfinite(least) & np.isfinite(most) & np.isfinite(upper - lower), result, np.inf)
 
     def margin(self, x: FloatArray) -> FloatArray:
         """What `value` and `slope` may be off by where that is not relative to them; `ABSOLUTE` at least."""

@@ -133,10 +133,10 @@ def _slope(function: Function, lower: FloatArray, upper: FloatArray, side: float
     values = side * function.value(places)
     i, j = np.arange(_HALF)[:, None], np.arange(_HALF + 1, 2 * _HALF + 1)[None, :]
     heights = (values[..., :_HALF, None] * (j - _HALF) + values[..., None, _HALF + 1 :] * (_HALF - i)) / (j - i)
-    best = np.nan_to_num(heights, nan=-np.inf).reshape(*lower.shape, -1).argmax(axis=-1)
+    best = np.nan_to_num(heights, nan=-np.inf).reshape(*lower.shape, _HALF * _HALF).argmax(axis=-1)
     step = width / (2 * _HALF)
     left, right = lower + step * (best // _HALF), lower + step * (best % _HALF + _HALF + 1)
-    hull = np.take_along_axis(heights.reshape(*lower.shape, -1), best[..., None], -1)[..., 0]
+    hull = np.take_along_axis(heights.reshape(*lower.shape, _HALF * _HALF), best[..., None], -1)[..., 0]
     right = _refined(function, side, left, right, middle, (np.nextafter(middle, np.inf), upper), step)
     left = _refined(function, side, right, left, middle, (lower, np.nextafter(middle, -np.inf)), step)
     edge = (function.value(right) - function.value(left)) / (right - left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,6 +27,8 @@ _LEAST = -0.27846454276107385
 @dataclass(frozen=True, slots=True)
 class Silu(Function):
     """x times the sigmoid of x."""
+
+    steepness: ClassVar[float] = 1.1
 
     def value(self, x: FloatArray) -> FloatArray:
         with np.errstate(invalid="ignore"):

@@ -30,6 +30,7 @@ class Sin(Function):
     """
 
     shift: ClassVar[float] = 0.0
+    steepness: ClassVar[float] = 1.0
 
     def value(self, x: FloatArray) -> FloatArray:
         with np.errstate(invalid="ignore"):

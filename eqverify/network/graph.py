@@ -151,7 +151,8 @@ class Rounding:
         port: the input or node that has the value e, of the size of z.
         start: where e begins in the flat input vector.
         element: to what is rounded: ``integer``, ``float16``, ``float32``; ``steps``: to multiples of a 255th of the
-            range of all of z and 0.  Ties to even.
+            range of all of z and 0.  Ties to even; ``up`` and ``down``: to an integer, with ties to the larger and the
+            smaller one.
         least: up to how far a run's rounding is off in any case (an integer by 1/2 and what its quotient is off).
     """
 

@@ -6,6 +6,7 @@ r(z) - z, which is found here, node by node.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -129,7 +130,10 @@ def _judged(rounding: Rounding, z: FloatArray, error: FloatArray) -> tuple[Float
 
 
 def _nearest_float(element: str, z: FloatArray) -> FloatArray:
-    """To nearest, ties to even."""
+    """To nearest, ties to even, or up, or down."""
+    if element in ("up", "down"):
+        below = np.floor(z)
+        return below + (z - below >= 0.5 if element == "up" else z - below > 0.5)
     return np.rint(z) if element == "integer" else z.astype(element).astype(np.float64)
 
 
@@ -180,6 +184,8 @@ def _nearest(element: str) -> Callable[[Fraction], Fraction]:
 
 _EXACTLY: dict[str, Callable[[Fraction], Fraction]] = {
     "integer": lambda z: Fraction(round(z)),
+    "up": lambda z: Fraction(math.floor(z + Fraction(1, 2))),
+    "down": lambda z: Fraction(math.ceil(z - Fraction(1, 2))),
     "float16": _nearest("float16"),
     "float32": _nearest("float32"),
 }

@@ -121,6 +121,8 @@ def chain(network: Network) -> list[tuple[Affine, bool]]:
     """The affine nodes from the input to the outputs, and whether each reads a ReLU."""
     if len(network.inputs) != 1 or len(network.outputs) != 1:
         raise refused("the network has several inputs or outputs")
+    if network.smooth:
+        raise refused("the network has smooth nodes", node=network.smooth[0].name)
     links: list[tuple[Affine, bool]] = []
     last, active = network.inputs[0].name, False
     for node in network.plain_nodes:

@@ -17,13 +17,14 @@ from eqverify.certificate import (
     Claim,
     Compared,
     Refutation,
+    RunSlacks,
     build_certificate,
     build_regions,
     build_sat,
     build_unsat,
     checkable_proofs,
 )
-from eqverify.domain import Specification
+from eqverify.domain import Case, Domain, Specification
 from eqverify.errors import (
     ContradictionError,
     EmptySetError,
@@ -36,7 +37,9 @@ from eqverify.errors import (
 from eqverify.files import version
 from eqverify.network import Network
 from eqverify.normal_form.relation import Relation
+from eqverify.numerals import round_up
 from eqverify.problem import Problem
+from eqverify.reading import SIMPLIFIED
 from eqverify.stability.disjuncts import Directed
 from eqverify.stability.facts import Evidence, Facts, LayerFacts, Status
 from eqverify.stability.proofs import DerivedProof, Proof, SolverClaim
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from eqverify.checker.numbers import Floats
     from eqverify.checker.reader import Reader
     from eqverify.checker.replay import Replay
+    from eqverify.frontend.onnx import Front
 
 _KINDS = (Evidence.NONE, Evidence.DERIVED, Evidence.DUAL, Evidence.TREE, Evidence.SOLVER)
 """Evidence by the numbers that certificates use."""
@@ -56,7 +60,10 @@ _WIDER = 1e-6
 """Claimed bounds are wider by this share than what was computed, so that another order of summation shows them too."""
 
 _LARGER = 1 + 2.0**-20
-"""The same for eps."""
+"""The same for eps, and for what runs are off."""
+
+_HALVED_INPUTS, _HALVINGS, _HALVED_WORK = 12, 6, 1 << 32
+"""Boxes are halved for what runs are off where at most so many inputs are free, so often, for so many products."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,6 +237,7 @@ class Certified:
         return {
             "bytes": len(self.data),
             "epsilon": self.verdict.epsilon,
+            "epsilon_float32": max(self.verdict.epsilons_float32, default=None),
             "solver_trusted": self.verdict.solver_trusted,
             "lost": self.lost,
             "unconfirmed": self.unconfirmed,
@@ -262,7 +270,8 @@ def certify(
     """
     from eqverify.checker.deviation import deviations
     from eqverify.checker.reader import Reader
-    from eqverify.checker.verdict import conclude
+    from eqverify.checker.verdict import conclude, with_runs
+    from eqverify.frontend.onnx import Front, parse_front
 
     layers = [_claimed(layer) for layer in checked.facts.layers]
     stable = [layer.mask(Status.INACTIVE, Status.ACTIVE) for layer in layers]
@@ -285,9 +294,14 @@ def certify(
                 value=float(epsilon.max()),
                 hint="reduce without --certificate; the weights or the input bounds are extremely large",
             )
-        claim = replace(claim, epsilon=epsilon)
+        own = Front(problem.network, None, None, stored=problem.stored, unmodelled=problem.reading.unmodelled)
+        fronts = own, parse_front(data)
+        claim = replace(claim, epsilon=epsilon, runs=_runs(problem, replay, fronts, epsilon))
         made = build_certificate(problem, checked.facts.proofs, claim)
-        verdict = conclude(replay, Reader(made, problem.network), network)
+        reader = Reader(made, problem.network)
+        verdict = conclude(replay, reader, network)
+        if claim.runs is not None:
+            verdict = with_runs(verdict, replay, reader, fronts)
         return Certified(made, verdict, checked.lost, checked.unconfirmed)
     except InputError:
         raise
@@ -298,6 +312,46 @@ def certify(
             value=f"{error.code} {error.place}",
             hint="this is a defect of eqverify; please report it with the files",
         ) from error
+
+
+def _runs(
+    problem: Problem, replay: Replay, fronts: tuple[Front, Front], epsilons: FloatArray
+) -> tuple[int, FloatArray] | None:
+    """How often boxes are halved, and how far runs are then from each other; None where nothing is known of runs."""
+    from eqverify.checker.runs import run_errors
+
+    if problem.assumed is not None or (problem.stored is None and SIMPLIFIED in problem.reading.unmodelled):
+        return None
+    halvings = _halvings(problem.network, problem.domain)
+    try:
+        off = run_errors(replay, fronts, halvings)
+    except RejectedError:
+        return None
+    found = [round_up((Fraction(e) + by) * Fraction(_LARGER)) for e, by in zip(epsilons.tolist(), off, strict=True)]
+    return (halvings, np.array(found)) if np.isfinite(found).all() else None
+
+
+def _halvings(network: Network, domain: Domain) -> int:
+    """How often boxes are halved for what runs are off."""
+    hull, most = domain.hull, _HALVED_WORK // max(1, network.products * sum(network.sizes.values()))
+    few = int((hull.upper > hull.lower).sum()) <= _HALVED_INPUTS
+    return max(0, min(_HALVINGS, most.bit_length() - 1)) if few else 0
+
+
+def relaxed_by_checked_runs(problem: Problem, case: Case) -> tuple[Case, float]:
+    """As `relaxed_by_runs`, by what the checker finds that runs are off."""
+    from eqverify.checker.numbers import Floats
+    from eqverify.checker.runs import halved, relaxed, row_errors
+
+    rows, halvings = [row for disjunct in case.unsafe for row in disjunct], _halvings(problem.network, problem.domain)
+    try:
+        off = row_errors(halved(problem.network, Domain((case.polytope,)), Floats(), halvings), rows)
+    except RejectedError:
+        return case, float("inf")
+    slack = [round_up(by * Fraction(_LARGER)) for by in off]
+    if not np.isfinite(slack).all():
+        return case, float("inf")
+    return relaxed(case, list(map(Fraction, slack))), max(slack, default=0.0)
 
 
 def _claimed(layer: LayerFacts) -> LayerFacts:
@@ -348,7 +402,11 @@ def certify_unsat(problem: Problem, proof: Directed) -> Refuted | None:
 
 
 def certify_no_input(
-    network: Network, specification: Specification, files: Mapping[str, str], cases: Sequence[CaseProof]
+    network: Network,
+    specification: Specification,
+    files: Mapping[str, str],
+    cases: Sequence[CaseProof],
+    relaxed: Specification | None = None,
 ) -> bytes | None:
     """The proof that no input satisfies a property, checked.
 
@@ -356,13 +414,29 @@ def certify_no_input(
         network, specification: what it is about; several networks side by side.
         files: the digests of their files.
         cases: the steps for each case.
+        relaxed: where it is about all float32 runs, what the steps are about: the property with its rows relaxed by
+            `relaxed_by_checked_runs`.
 
     Returns:
         None where the steps do not show it to the checker, since rounding decides.
     """
+    from eqverify.checker.runs import no_run
     from eqverify.checker.whole import no_input
 
-    return _seen(network, specification, build_unsat(files, {"eqverify": version()}, cases), no_input)
+    about = {"eqverify": version()}
+    if relaxed is None:
+        return _seen(network, specification, build_unsat(files, about, cases), no_input)
+    runs = _slacks(network, specification, relaxed)
+    return _seen(network, specification, build_unsat(files, about, cases, runs=runs), no_run)
+
+
+def _slacks(network: Network, asked: Specification, relaxed: Specification) -> RunSlacks:
+    """By how much the rows of all disjuncts, in order, are relaxed in each case."""
+    slacks = []
+    for pair in zip(relaxed.cases, asked.cases, strict=True):
+        bounds = [[row.bound for rows in case.unsafe for row in rows] for case in pair]
+        slacks.append(np.array([float(new - old) for new, old in zip(*bounds, strict=True)]))
+    return RunSlacks(_halvings(network, asked.domain), slacks)
 
 
 def certify_empty(files: Mapping[str, str]) -> bytes:
@@ -371,16 +445,25 @@ def certify_empty(files: Mapping[str, str]) -> bytes:
 
 
 def certify_input(
-    network: Network, specification: Specification, files: Mapping[str, str], case: int, inputs: Sequence[Fraction]
+    network: Network,
+    specification: Specification,
+    files: Mapping[str, str],
+    case: int,
+    inputs: Sequence[Fraction],
+    runs: bool = False,
 ) -> bytes | None:
-    """The proof that an input of a case, from 0, satisfies a property, checked; arguments as for `certify_no_input`.
+    """The proof that an input of a case, from 0, satisfies a property (in all float32 runs), checked.
+
+    Arguments are as for `certify_no_input`.
 
     Returns:
         None where the checker does not see it: the network is too large for exact arithmetic.
     """
+    from eqverify.checker.runs import every_run
     from eqverify.checker.whole import one_input
 
-    return _seen(network, specification, build_sat(files, {"eqverify": version()}, case + 1, inputs), one_input)
+    data = build_sat(files, {"eqverify": version()}, case + 1, inputs, runs=runs)
+    return _seen(network, specification, data, every_run if runs else one_input)
 
 
 def certify_pair(
@@ -389,6 +472,7 @@ def certify_pair(
     files: Mapping[str, str],
     pair: Compared,
     found: list[CaseProof] | tuple[int, Sequence[Fraction]],
+    runs: Specification | None = None,
 ) -> bytes | None:
     """The proof that two networks do not differ on a property's inputs, or that they do, checked.
 
@@ -399,17 +483,23 @@ def certify_pair(
         pair: what a difference is.
         found: the steps for each case, none where f and g are one network; or a case, from 0, and an input of it where
             they differ.
+        runs: where it is about all float32 runs of both, whose conditions the steps are about, relaxed by
+            `relaxed_by_checked_runs`.
 
     Returns:
         None where the checker does not see it.
     """
     from eqverify.checker.joint import compared
+    from eqverify.checker.runs import every_run, no_run
     from eqverify.checker.whole import no_input, one_input
 
     about, whole = {"eqverify": version()}, compared(*networks, specification, pair.epsilons)
     if isinstance(found, tuple):
         case, inputs = found
-        return _seen(*whole, build_sat(files, about, case + 1, inputs, pair), one_input)
+        data = build_sat(files, about, case + 1, inputs, pair, runs is not None)
+        return _seen(*whole, data, one_input if runs is None else every_run)
+    if runs is not None:
+        return _seen(*whole, build_unsat(files, about, found, pair, _slacks(*whole, runs)), no_run)
     data = build_unsat(files, about, found, pair)
     return data if networks[0].digest == networks[1].digest else _seen(*whole, data, no_input)
 

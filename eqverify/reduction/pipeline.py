@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from eqverify.equivalence.answer import Equivalence
     from eqverify.equivalence.exact import CrossCheck
     from eqverify.export.runtime import RuntimeComparison
+    from eqverify.reduction.certifying import Certified
 
 
 _RESERVED_LEAST, _RESERVED = 0.1, 0.3
@@ -163,8 +164,14 @@ def reduce(problem: Problem, options: ReduceKeywords) -> Reduction:
         answer = confirm(problem, network, epsilons, options.cross_check_timeout)
         clock.lap("cross_check")
     made = problem, facts, transformed, data, network, epsilons
-    runs = run_epsilons(problem, facts, network, epsilons, budget.exhausted())
+    runs = _shown_of_runs(certified) or run_epsilons(problem, facts, network, epsilons, budget.exhausted())
     return Reduction(*made, runs, runtime, answer, certified, clock.seconds, witness)
+
+
+def _shown_of_runs(certified: Certified | None) -> tuple[FloatArray, str] | None:
+    """What the certificate says of float32 runs, if it does."""
+    shown = () if certified is None else certified.verdict.epsilons_float32
+    return (np.array(shown), "") if shown else None
 
 
 def _rewriting(network: Network, options: ReduceKeywords) -> TransformOptions:
@@ -288,7 +295,7 @@ def _write(
     from eqverify.transform.deviation import prove_deviation
 
     data = _file(problem, facts, transformed.network, transformed.epsilon, options.dtype)
-    network = parse_network(data)
+    network = parse_network(data, smooth=bool(problem.network.smooth))
     if same_function(network, transformed.network):
         return data, network, transformed.epsilon
     pairs = zip(network.relus, transformed.unit_maps.values(), strict=True)
@@ -378,7 +385,8 @@ def _points(problem: Problem, facts: Facts, most: int) -> FloatArray:
 
 def _require_possible(problem: Problem, options: ReduceKeywords, rewriting: TransformOptions) -> None:
     """Raise before the proof where what is asked for cannot be had."""
-    require_piecewise_linear(problem.network, "a reduction")
+    if options.certificate or problem.assumed is not None:
+        require_piecewise_linear(problem.network, "a certificate, or a reduction for one disjunct,")
     require_shape(problem, rewriting)
     if options.certificate:
         from eqverify.reduction.certifying import require_files

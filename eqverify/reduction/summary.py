@@ -19,7 +19,11 @@ def summary(result: Reduction, output: object) -> Pairs:
     before, after = result.problem.relu_count, result.network.relu_count
     share = f" ({100 * (before - after) / before:.1f} % removed)" if before else ""
     old, new = result.problem.parameter_count, result.network.parameter_count
-    grown = "   more than before: --shape structured adds none" if new > old else ""
+    grown = (
+        "   more than before: --shape structured adds none"
+        if new > old and result.transformed.shape != "structured"
+        else ""
+    )
     pairs: Pairs = [
         ("ReLUs", f"{before} -> {after}{share}"),
         ("weights", f"{old} -> {new}{grown}"),
@@ -69,4 +73,5 @@ def _runs(result: Reduction) -> str:
     """What is proved of float32 runs."""
     if result.epsilon_float32 is None:
         return f"not bounded: {result.runs[1]}"
-    return f"{at_most(result.epsilon_float32)}   proved: |run of original - run of reduced| (specs/runtime.md)"
+    where = "" if result.problem.tail is None else " of what is read at the cut"
+    return f"{at_most(result.epsilon_float32)}   proved: |run of original - run of reduced|{where} (specs/runtime.md)"

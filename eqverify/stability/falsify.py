@@ -111,6 +111,8 @@ class Falsifier:
         """Record signs at points of the domain in those layers that `network`, the whole or a prefix, has."""
         for chunk in self._chunks(len(points)):
             shown = settled(self.network, points[chunk])  # at an input of the model, with what it rounds there
+            if not shown.certain.any():
+                continue
             batch, moved = shown.points[shown.certain], shown.errors[shown.certain]
             values = evaluate_nodes(network, batch)
             errors = evaluation_error(network, values, moved)

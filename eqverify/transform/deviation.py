@@ -33,6 +33,7 @@ from eqverify.normal_form.original import Original, is_compressed, open_basis
 from eqverify.normal_form.relation import Relation
 from eqverify.problem import Problem
 from eqverify.stability.facts import Facts
+from eqverify.transform.parts import carried, paired, plain_part, plain_problem
 from eqverify.transform.related import Related
 from eqverify.transform.unit_map import UnitMap
 
@@ -79,6 +80,11 @@ def prove_deviation(
             raise ContradictionError(
                 "deviation/meaning", "a reduced layer does not say what it stands for", place=place
             )
+    if problem.network.smooth:
+        curved = paired(problem.network, reduced)
+        plain, known, bounds = plain_problem(problem, facts, curved)
+        gaps = prove_deviation(plain, known, plain_part(reduced, reduced.smooth), unit_maps, relations)
+        return carried(curved, reduced, bounds, gaps)
     same = _prove_same(problem, facts, reduced, unit_maps)
     if same is not None:
         return same

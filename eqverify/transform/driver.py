@@ -73,6 +73,8 @@ def _candidates(work: Work) -> list[Transformed]:
     shape = work.options.shape
     if shape == "structured":
         return [REALISATIONS[shape](work)]
+    if work.problem.network.smooth:  # other shapes know nothing of what smooth nodes read
+        return [REALISATIONS["structured"](work)] if work.keeps_weights else [unchanged(work.problem)]
     candidates = [REALISATIONS["structured"](work)] if work.keeps_weights and shape != "leo" else []
     if candidates and shape != "auto" and candidates[0].network.relu_count == 0 and not candidates[0].epsilon.any():
         return candidates  # nothing is better

@@ -1,6 +1,6 @@
 """The structured shape: the original's graph without channels and units that show 0 or that nothing reads.
 
-All weights stay what they are, convolutions stay convolutions, and stably active units stay where they are: so nothing
+All weights stay what they are, convolutions stay convolutions, and, without smooth nodes, active units stay: so nothing
 is rounded and few weights are needed, where the dense layers of the other shapes would be larger than the network.
 """
 
@@ -15,6 +15,7 @@ from eqverify.arrays import BoolArray, IntArray
 from eqverify.network import (
     Affine,
     Convolution,
+    Curved,
     Diagonal,
     Identity,
     LinearMap,
@@ -50,8 +51,11 @@ def structured_network(problem: Problem, facts: Facts) -> tuple[Network, Mapping
     kept = {name: np.flatnonzero(mask) for name, mask in _Needed(network, inactive).masks().items()}
     nodes: list[Node] = []
     unit_maps: dict[str, UnitMap] = {}
-    for node in network.plain_nodes:
+    for node in network.nodes:
         if not kept[node.name].size:
+            continue
+        if isinstance(node, Curved):
+            nodes.append(node)
             continue
         if isinstance(node, Relu):
             nodes.append(node)
@@ -60,9 +64,65 @@ def structured_network(problem: Problem, facts: Facts) -> tuple[Network, Mapping
         rows = kept[node.name]
         terms = [Term(t.source, _restricted(t.map, rows, kept[t.source])) for t in node.terms if kept[t.source].size]
         nodes.append(Affine(node.name, tuple(terms), node.bias[rows]))
+    if network.smooth:  # no other shape does without what is active
+        nodes = _without_active(network, nodes, unit_maps, {one.name: one.mask(Status.ACTIVE) for one in facts.layers})
     read = read_nodes(network, nodes)
     shown = {node.name for node in read}
     return Network(network.inputs, read, network.outputs), {k: m for k, m in unit_maps.items() if k in shown}
+
+
+def _without_active(
+    network: Network, nodes: Sequence[Node], unit_maps: dict[str, UnitMap], active: Mapping[str, BoolArray]
+) -> list[Node]:
+    """The nodes where ReLUs that only affine nodes read lose their active units: these read what the ReLUs read.
+
+    `unit_maps` says what units are and is kept true.  Layers stay whole where a part of a map would not be of its kind.
+    """
+    maps: dict[str, list[LinearMap]] = {}
+    for node in nodes:
+        for term in node.terms if isinstance(node, Affine) else ():
+            maps.setdefault(term.source, []).append(term.map)
+    fixed = {port.source for port in network.outputs} | {
+        s for n in nodes if not isinstance(n, Affine) for s in n.sources
+    }
+    split: dict[str, BoolArray] = {}
+    made: list[Node] = []
+    for one in nodes:
+        node = one
+        if isinstance(node, Relu):
+            units = unit_maps[node.name].groups[0].units
+            past = active[node.name][units]
+            windows = any(isinstance(m, Convolution | TransposedConvolution) for m in maps.get(node.name, ()))
+            if past.any() and node.name not in fixed and (past.all() or not windows):
+                split[node.name] = past
+                unit_maps[node.name] = UnitMap((Group(node.name, units[~past]),))
+                made += _split(node, past)
+                continue
+        elif isinstance(node, Affine):
+            node = Affine(node.name, tuple(t for term in node.terms for t in _past(term, split)), node.bias)
+        made.append(node)
+    return made
+
+
+_PAST, _OPEN = "/past", "/open"
+
+
+def _split(node: Relu, past: BoolArray) -> list[Node]:
+    """What units of a layer that are active read, and a layer of the others."""
+    parts = [Term(node.source, Selection(np.flatnonzero(mask), past.size)) for mask in (past, ~past)]
+    shown, read = (
+        Affine(node.name + end, (t,), np.zeros(t.map.shape[0])) for end, t in zip((_PAST, _OPEN), parts, strict=True)
+    )
+    return [shown] if past.all() else [shown, read, Relu(node.name, read.name)]
+
+
+def _past(term: Term, split: Mapping[str, BoolArray]) -> list[Term]:
+    """A summand of what is left of a layer, and one of what its active units read."""
+    if term.source not in split:
+        return [term]
+    past = split[term.source]
+    ends = ((_PAST, past), ("", ~past))
+    return [Term(term.source + end, select_columns(term.map, np.flatnonzero(m))) for end, m in ends if m.any()]
 
 
 def read_nodes(network: Network, nodes: Sequence[Node] | None = None) -> tuple[Node, ...]:
@@ -96,18 +156,16 @@ class _Needed:
         self._inactive = inactive
         self._leader = {name: name for name in network.sizes}
         self._blocks: dict[str, int] = {}
-        for node in network.plain_nodes:
+        for node in network.nodes:
             if isinstance(node, Relu):
                 self._tie(node.name, node.source)
-                continue
-            for term in node.terms:
+            for term in node.terms if isinstance(node, Affine) else ():
                 if isinstance(term.map, Identity | Diagonal):
                     self._tie(node.name, term.source)
         self._mask = {name: np.zeros(size, dtype=bool) for name, size in network.sizes.items()}
-        for node in network.plain_nodes:
-            if isinstance(node, Affine):
-                for term in node.terms:
-                    self._keep_channels(node.name, term)
+        for node in network.nodes:
+            for term in node.terms if isinstance(node, Affine) else ():
+                self._keep_channels(node.name, term)
 
     def _tie(self, one: str, other: str) -> None:
         self._leader[self._find(one)] = self._find(other)
@@ -136,6 +194,9 @@ class _Needed:
             self._demand(port.name, np.ones(port.size, dtype=bool))
         for port in network.outputs:
             self._demand(port.source, np.ones(port.size, dtype=bool))
+        for curved in network.smooth:
+            for name in (curved.name, *curved.sources):
+                self._mask[self._find(name)][:] = True
         while self._sweep():
             pass
         return {name: self._mask[self._find(name)] for name in network.sizes}
@@ -143,8 +204,8 @@ class _Needed:
     def _sweep(self) -> bool:
         """One pass from the outputs back; whether anything was added."""
         grown = False
-        for node in reversed(self._network.plain_nodes):
-            if isinstance(node, Relu):
+        for node in reversed(self._network.nodes):
+            if not isinstance(node, Affine):
                 continue
             rows = self._mask[self._find(node.name)].astype(np.float64)
             for term in node.terms:

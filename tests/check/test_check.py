@@ -194,7 +194,8 @@ def test_command_line(tmp_path, capsys):
     lines_printed = capsys.readouterr().out.splitlines()
     assert len(lines_printed) == 1
     assert lines_printed[0].startswith("verified eps=")
-    assert lines_printed[0].endswith("(equivalent) solver-trusted units: 0")
+    assert "(equivalent) solver-trusted units: 0; eps float32=" in lines_printed[0]
+    assert lines_printed[0].endswith(" verified")
     other = "specs/properties/digits_patch.vnnlib"
     assert run(["check", EXAMPLE[0], other, out, cert]) == 1
     assert capsys.readouterr().out.startswith("rejected certificate/digest")

@@ -1,4 +1,4 @@
-"""Trees of parts with cuts (K-20): whatever the splits and multipliers are, what the checker keeps is true."""
+"""Trees of parts with cuts (K-22): whatever the splits and multipliers are, what the checker keeps is true."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ MALFORMED = {
     "empty file": (b"", PROPERTY),
     "truncated": (model()[:60], PROPERTY),
     "not onnx": (b"hello, world" * 10, PROPERTY),
-    "unsupported operator": (opaque("Sigmoid", "Gemm"), PROPERTY),
+    "unsupported operator": (opaque("Floor", "Gemm"), PROPERTY),
     "nan weight": (model(bias=(np.nan, 0, 0)), PROPERTY),
     "infinite weight": (model(bias=(np.inf, 0, 0)), PROPERTY),
     "wrong arity": (model(), PROPERTY + "(declare-const X_2 Real)(assert (<= X_2 0))(assert (>= X_2 0))"),

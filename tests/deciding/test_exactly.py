@@ -44,9 +44,9 @@ def within(low, high, size=2):
     return [line for i in range(size) for line in (f"(>= X_{i} {low})", f"(<= X_{i} {high})")]
 
 
-def verify(network, *lines, timeout=20.0):
+def verify(network, *lines, timeout=20.0, **options):
     query = text(network.input_size, network.output_size, *lines)
-    return eq.verify(parse_query(query), network, timeout=timeout)
+    return eq.verify(parse_query(query), network, timeout=timeout, **options)
 
 
 ROWS = st.tuples(
@@ -211,3 +211,11 @@ def test_a_solution_that_no_run_shows_is_unknown(monkeypatch):
     answer = verify(NEEDLE, *within("-1.0", "1.0"), "(= Y_0 0.3)")
     assert answer.verdict == "unknown"
     assert answer.reason == REASONS["unshown"]
+
+
+@pytest.mark.parametrize("backend", ["scip", "scip:milp"])
+@pytest.mark.parametrize("network", [NEEDLE, CLIPPED], ids=["needle", "clipped"])
+def test_ends_are_decided_without_a_reduction_too(network, backend):
+    """Behind the backend, which may search to its limit there: half of the time is kept for exact arithmetic."""
+    answer = verify(network, *within("-1.0", "3.0"), "(> Y_0 1.0)", timeout=6.0, backend=backend, reduction=False)
+    assert answer.verdict == "unsat"

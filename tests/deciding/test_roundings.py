@@ -11,6 +11,7 @@ import eqverify as eq
 from eqverify.api.loading import problem_with_roundings
 from eqverify.frontend.onnx import parse_front
 from eqverify.frontend.vnnlib import parse_query
+from eqverify.stability.facts import Status
 
 from ..frontend.onnx.quantised_models import Model, rounding
 
@@ -133,3 +134,12 @@ def test_runs_are_not_spoken_of():
     assert "QuantizeLinear" in answer.reason
     pair = eq.equivalent(identity(), rounding(), ([0.2], [0.3]), epsilon=0.6, semantics="float32")
     assert pair.verdict == "unknown"
+
+
+def test_points_of_which_floats_cannot_tell_show_no_sign():
+    """At 0.5, the only input, only exact arithmetic rounds: sampling had no point at all, and ended in an error."""
+    problem = problem_with_roundings(
+        parse_front(rounding(), roundings=True).network, eq.load_problem(identity(), query(0.5, 0.5, 1.0)).specification
+    )
+    facts = eq.prove_stability(problem, engine="crown")
+    assert not any(layer.mask(Status.UNSTABLE).any() for layer in facts.layers)

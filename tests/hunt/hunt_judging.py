@@ -431,7 +431,7 @@ def judge_written(folder: Path, ran: Ran, found: Judgement) -> None:
     """A proof that a verdict came with is verified."""
     answer = ran.json()
     found.outcome = answer["verdict"] if answer else found.outcome
-    if answer and answer["verdict"] != "verified" and (folder / ran.command[3]).exists():
+    if answer and answer["verdict"] != "verified" and (folder / "p.proof").exists():
         found.faults.append(f"check: what verify wrote is rejected: {answer['code']} {answer['reason']}")
 
 

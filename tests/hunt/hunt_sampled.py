@@ -7,6 +7,7 @@ so that the judge looks where the draw found the largest values.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -70,10 +71,14 @@ def runs(rng: Random, folder: Path) -> Commands:
     limit = rng.choice(("0.3", "1", "2"))
     what = rng.random()
     if what < 0.6:
-        return [[*verifying(limit)[0], "--semantics", "float32"]]
+        asked = verifying(limit, rng.random() < 0.3)
+        return [[*asked[0], "--semantics", "float32"], *asked[1:]]
     reducing = ["reduce", "net.onnx", "prop.vnnlib", "-o", "out.onnx", "--time-limit", limit, "--json"]
-    if what < 0.8:
+    if what < 0.7:
         return [reducing]
+    if what < 0.8:
+        certified = [*reducing, "--certificate", "p.proof", "--tree-time-limit", "1"]
+        return [certified, ["check", "net.onnx", "prop.vnnlib", "out.onnx", "p.proof", "--json"]]
     command = ["equiv", "net.onnx", "out.onnx", "prop.vnnlib", "--timeout", limit, "--json", "--semantics", "float32"]
     return [reducing, [*command, "--epsilon", decimal(10.0 ** rng.uniform(-9, -3), 6)]]
 
@@ -271,7 +276,10 @@ def judge_ranges(folder: Path, ran: Any, found: Any) -> None:
         layers += [("outputs", answer["outputs"], outputs)] if "outputs" in answer else []
         for name, told, values in layers:
             for k, z in enumerate(map(ball, values or ())):
-                low, high = (arb(float(told[side][k])) for side in ("lower", "upper"))
+                low, high = (
+                    arb(end if told[side][k] is None else float(told[side][k]))
+                    for side, end in (("lower", -math.inf), ("upper", math.inf))
+                )
                 sign = told.get("status", {k: ""})[k]
                 if z < low or z > high or (sign == "active" and z < 0) or (sign == "inactive" and z > 0):
                     found.faults.append(f"{ran.command[0]}: {name} {k}: {sign} [{low}, {high}], but {z} at {point}")

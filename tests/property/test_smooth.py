@@ -159,12 +159,14 @@ def test_verify_decides_behind_a_smooth_node(files, threshold, verdict):
         assert answer.witness.x[0] > 0.9
 
 
-@pytest.mark.parametrize("threshold", [0.14, 0.13])
-def test_a_proof_is_not_to_be_had_and_that_is_said(files, threshold):
-    answer = eq.verify(*files(threshold), timeout=60, proof=True)
-    assert answer.verdict == "unknown"
-    assert answer.proof is None
-    assert "network/smooth: proofs have no rule for Sigmoid" in answer.reason
+@pytest.mark.parametrize(("threshold", "verdict"), [(0.14, "unsat"), (0.13, "sat")])
+def test_verdicts_behind_a_smooth_node_have_proofs(files, tmp_path, threshold, verdict):
+    query, model = files(threshold)
+    answer = eq.verify(query, model, timeout=60, proof=True)
+    assert (answer.verdict, answer.reason) == (verdict, "")
+    proof = tmp_path / "proof"
+    proof.write_bytes(answer.proof)
+    assert str(eq.check(model, query, None, proof)) == f"verified {verdict}"
 
 
 @pytest.mark.parametrize("backend", ["scip", "scip:milp", "marabou"])
@@ -195,14 +197,14 @@ def jobs():
 
     problem = box_problem(curved(), np.zeros(1), np.ones(1))
     return {
-        "reduce": lambda: eq.reduce(problem),
+        "certificate": lambda: eq.reduce(problem, certificate=True),
         "equivalent": lambda: eq.equivalent(curved(), curved(weight=3.0), ([0.0], [1.0]), epsilon=0.1),
         "regions": lambda: find_regions(curved(), problem.domain, time_limit=1.0),
         "exactly": lambda: eq.network.outputs_exact(curved(), [0]),
     }
 
 
-@pytest.mark.parametrize("name", ["reduce", "equivalent", "regions", "exactly"])
+@pytest.mark.parametrize("name", ["certificate", "equivalent", "regions", "exactly"])
 def test_what_cannot_deal_with_smooth_nodes_says_so(name):
     with pytest.raises(InputError) as caught:
         jobs()[name]()

@@ -105,16 +105,16 @@ def stable(network, query, reduced):
 
 def is_true(files, claim, verdict):
     """Whether what was verified of some files is so."""
-    if claim.startswith("property"):
-        return is_met(files.network, files.query) == (claim == "property-sat")
+    if claim.startswith("property") or claim in ("runs-sat", "runs-unsat"):  # less is true of runs
+        return is_met(files.network, files.query) == claim.endswith("-sat")
     if claim == "regions":
         true, said = regions(files.network, files.query), verdict.asked
         return int(said.split()[-1]) <= true if "least" in said else said == str(true)
-    if claim.startswith("pair"):
+    if claim.startswith(("pair", "runs")):
         epsilons = map(Fraction, unpack(files.certificate)[0]["epsilon"])
         found = deviations(files.network, files.query, files.reduced)
         far = any(value > most for value, most in zip(found, epsilons, strict=True))
-        return far == (claim == "pair-different")
+        return far == claim.endswith("different")
     return stable(files.network, files.query, files.reduced).allows(verdict, files.certificate)
 
 

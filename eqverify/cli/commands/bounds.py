@@ -62,7 +62,9 @@ def bounds(
     require_outputs({"--output": output, "--resume": options.resume}, (network, query, within))
     start = time.perf_counter()
     with shown_progress(options.time_limit) as progress:
-        problem = local_problem_of(network, query, radius, around, as_stored=True, roundings=within is None)
+        problem = local_problem_of(
+            network, query, radius, around, as_stored=True, roundings=within is None, smooth=True
+        )
         if within is not None:
             from eqverify.api.equivalence import load_domain
 

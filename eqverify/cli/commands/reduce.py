@@ -126,7 +126,8 @@ def reduce(
     clock, start = Clock(), time.perf_counter()
     with sole_writer(output, remove=True):
         with shown_progress(options.time_limit) as progress:
-            problem = local_problem_of(network, query, radius, around)
+            smooth = not (mode or certificate or options.certified_only)
+            problem = local_problem_of(network, query, radius, around, smooth=smooth)
             clock.lap("read")
             keywords = {**keywords_of(options), "certificate": certificate is not None, "progress": progress}
             keywords["time_limit"] = _left(options.time_limit, clock.seconds["read"])

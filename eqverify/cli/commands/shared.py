@@ -136,8 +136,9 @@ def local_problem_of(
     *,
     as_stored: bool = False,
     roundings: bool = False,
+    smooth: bool = False,
 ) -> Problem:
-    """The problem of the files, on a ball where that is asked for; as it is stored with smooth nodes, too.
+    """The problem of the files, on a ball where that is asked for.
 
     Raises:
         UsageError: `usage/radius`, `usage/no-property`; as `load_problem` and `local_problem`.
@@ -152,9 +153,10 @@ def local_problem_of(
             "usage/no-property", "a property is needed", hint="give a VNN-LIB file, or --radius and --around"
         )
     if query is None:
-        front = load_whole(network, smooth=True).unit_by_unit() if as_stored else load_whole(network)
+        front = load_whole(network, smooth=smooth)
+        front = front.unit_by_unit() if as_stored else front
         ball = local_problem(front.network, float(radius or 0), str(around))
         return replace(ball, reading=compared(network, front, ball.domain))
-    read = {"as_stored": as_stored, "roundings": roundings and radius is None, "smooth": as_stored}
+    read = {"as_stored": as_stored, "roundings": roundings and radius is None, "smooth": smooth}
     problem = load_problem(network, query, **read)
     return problem if radius is None or around is None else local_problem(problem, radius, around)

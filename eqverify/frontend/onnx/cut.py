@@ -12,6 +12,7 @@ import onnx
 from onnx import helper
 
 from eqverify.files import Source, source_name
+from eqverify.frontend.onnx.functions import unfolded
 from eqverify.frontend.onnx.fuse import fuse
 from eqverify.frontend.onnx.load import load_model, read_bytes, supported_opset
 from eqverify.frontend.onnx.lowering import Failures, Lowering, lowered, names_read, needed_nodes
@@ -161,6 +162,7 @@ def parse_front(data: bytes, source: str | None = None, *, roundings: bool = Fal
         InputError: as `read_front`.
     """
     model = load_model(data, source)
+    model = unfolded(model) if smooth else model
     opset = supported_opset(model, source)
     ports = declared_inputs(model.graph, source)
     failures: Failures = []

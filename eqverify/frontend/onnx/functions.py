@@ -1,16 +1,30 @@
-"""Functions that a model defines itself: the nodes of their bodies take the place of calls."""
+"""Functions: the nodes of their bodies take the place of calls, of those of a model, and of some operators of ONNX."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import onnx
-from onnx import defs
+from onnx import defs, helper
 
 from eqverify.errors import InputError, Place
 from eqverify.frontend.onnx.limits import MAX_NODES
 
 Name = tuple[str, str, str]
+
+UNFOLDED = (
+    *(
+        "Gelu",
+        "GroupNormalization",
+        "HardSwish",
+        "LayerNormalization",
+        "LogSoftmax",
+        "MeanVarianceNormalization",
+        "Mish",
+    ),
+    *("RMSNormalization", "ReduceL2", "ReduceSumSquare", "Softsign", "Swish"),
+)
+"""Operators that ONNX defines by others, which are smooth nodes, products and what is piecewise linear."""
 
 
 def inlined(model: onnx.ModelProto, place: Place) -> onnx.ModelProto:
@@ -36,6 +50,36 @@ def inlined(model: onnx.ModelProto, place: Place) -> onnx.ModelProto:
     from onnx import inliner
 
     return inliner.inline_local_functions(model)
+
+
+def unfolded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the definitions of `UNFOLDED` in the place of these, where its opset has one.
+
+    Not of a LogSoftmax where one is an output: behind that comparisons are exact (`keeps_order`).
+
+    Trusted: `onnx.inliner`, and its shape inference, for the types that some definitions depend on.
+    """
+    found = {node.op_type for node in model.graph.node if node.domain in ("", "ai.onnx")} & set(UNFOLDED)
+    shown = {info.name for info in model.graph.output}
+    found -= {node.op_type for node in model.graph.node if node.op_type == "LogSoftmax" and node.output[0] in shown}
+    if not found:
+        return model
+    from onnx import inliner, shape_inference
+
+    model = shape_inference.infer_shapes(model)
+    known = {info.name for info in (*model.graph.input, *model.graph.value_info)}
+    for tensor in model.graph.initializer:  # has a type, which the inliner asks for elsewhere
+        if tensor.name not in known:
+            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            model.graph.value_info.append(info)
+    version = next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
+    for node in model.graph.node:
+        if node.op_type in found:
+            schema, given = defs.get_schema(node.op_type, version), {one.name for one in node.attribute}
+            defaults = [(name, one.default_value) for name, one in schema.attributes.items() if name not in given]
+            node.attribute.extend(value for _, value in defaults if value.type)
+    names = [(node.domain, node.op_type) for node in model.graph.node if node.op_type in found]
+    return inliner.inline_selected_functions(model, sorted(set(names)), inline_schema_functions=True)
 
 
 def _key(domain: str, name: str, overload: str) -> Name:

@@ -13,6 +13,7 @@ from eqverify.errors import InputError, Place
 from eqverify.frontend.onnx.builder import Builder
 from eqverify.frontend.onnx.call import JUMPS, Call
 from eqverify.frontend.onnx.fold import FOLDABLE, fold
+from eqverify.frontend.onnx.functions import UNFOLDED
 from eqverify.frontend.onnx.load import DEFAULT_DOMAINS
 from eqverify.frontend.onnx.ports import graph_inputs
 from eqverify.frontend.onnx.rational import COMPUTED
@@ -310,7 +311,7 @@ def operator_error(node: onnx.NodeProto, opset: int, file: str | None) -> InputE
 _UNROLLED = "export with fixed lengths, so that loops are unrolled"
 _HINTS = {
     "": "specs/onnx.md lists what is read; piecewise-linear operators can often be rewritten in those",
-    "smooth": "the commands verify, bounds and stability read it, as a smooth node",
+    "smooth": "the commands verify, bounds, stability and reduce read it, as a smooth node",
     "custom": "define it as a function of the model, or export with standard operators",
     "quantised": "verify, equiv, bounds and stability read it (specs/quantised.md); reduce first, quantise then",
     "If": "export with fixed shapes and in inference mode, so that the condition is constant",
@@ -324,7 +325,8 @@ def unsupported_operator(node: onnx.NodeProto, opset: int, file: str | None) -> 
     own = f" (ONNX node {node.name!r})" if node.name else ""
     custom, full = node.domain not in DEFAULT_DOMAINS, full_name(node)
     entry, known = find_operator(full, opset, smooth=True), node.op_type if node.op_type in _HINTS else ""
-    kind = "" if entry is None else "smooth" if entry.smooth else "quantised"
+    smooth = node.op_type in UNFOLDED or (entry is not None and entry.smooth)
+    kind = "smooth" if smooth else "" if entry is None else "quantised"
     return InputError(
         "onnx/unsupported-operator",
         f"operator {full} is not supported{own}",

@@ -38,12 +38,13 @@ def read_network(path: Source) -> Network:
     return parse_network(read_bytes(path), source_name(path))
 
 
-def parse_network(data: bytes, source: str | None = None) -> Network:
+def parse_network(data: bytes, source: str | None = None, *, smooth: bool = False) -> Network:
     """The network that the bytes of an ONNX model mean.
 
     Args:
         data: an uncompressed model.
         source: its path, for errors.
+        smooth: whether functions that are not piecewise linear are read, as smooth nodes.
 
     Returns:
         A DAG of affine and ReLU nodes, named after ONNX outputs, that computes in real arithmetic what the model's
@@ -57,7 +58,7 @@ def parse_network(data: bytes, source: str | None = None) -> Network:
     model = load_model(data, source)
     opset = supported_opset(model, source)
     ports = declared_inputs(model.graph, source)
-    lowering = lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports})
+    lowering = lowered(model.graph, opset, source, {port.name: input_tensor(port) for port in ports}, smooth=smooth)
     return assembled(lowering, ports)
 
 

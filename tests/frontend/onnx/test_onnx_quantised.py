@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from eqverify.api.loading import problem_with_roundings
-from eqverify.bounds import crown_bounds
+from eqverify.bounds import crown_bounds, interval_bounds
 from eqverify.domain import box_domain
 from eqverify.errors import InputError
 from eqverify.export.runtime import compare_with_runtime, run_model
@@ -167,3 +168,33 @@ def test_a_cast_to_float16_is_a_rounding():
     radii = problem.domain.upper[0, 3:]
     assert (np.abs(x.astype(np.float16).astype(float) - x)[0] <= radii).all()
     assert (radii <= 2.0**-11 * np.abs(x[0]) * 1.001 + 2.0**-24).all()
+
+
+def to_integer(operator):
+    """Sums of the inputs and of their halves, of which the second are rounded."""
+    model = Model((1, 2))
+    model.node("MatMul", ["x", model.store("m", [[1.0, -1.0, 0.5], [1.0, 2.0, 0.5]], np.float32)], "z")
+    model.node(operator, ["z"], "r")
+    model.node("MatMul", ["r", model.store("n", [[1.0, 0.5], [-1.0, 0.25], [2.0, 1.0]], np.float32)], "y")
+    return model.finished()
+
+
+@pytest.mark.parametrize(("operator", "of"), [("Round", round), ("Floor", math.floor), ("Ceil", math.ceil)])
+def test_what_is_rounded_to_integers_is_read_as_it_runs(operator, of):
+    """At ties and integers too, over the rationals and in floats; ranges of all numbers hold."""
+    data = to_integer(operator)
+    network = parse_front(data, roundings=True).network
+    ties = np.array([[a, b] for a in (-1.5, -0.5, 0.0, 0.5, 2.0, 2.5) for b in (-1.0, 0.0, 0.25, 1.0, 1.5)])
+    points = np.vstack([ties, np.random.default_rng(0).normal(size=(40, 2)) * 4])
+    assert compare_with_runtime(data, network, points).agrees
+    lower, upper = points.min(axis=0), points.max(axis=0)
+    hull = problem_with_roundings(network, box_domain(lower, upper)).domain.hull
+    bounds = interval_bounds(network, hull.lower[None], hull.upper[None])
+    for point in points:
+        x = [Fraction(v) for v in point.tolist()]
+        z = [x[0] + x[1], 2 * x[1] - x[0], (x[0] + x[1]) / 2]
+        r = [Fraction(of(v)) for v in z]
+        exact = [r[0] - r[1] + 2 * r[2], r[0] / 2 + r[1] / 4 + r[2]]
+        assert outputs_exact(network, settled_exact(network, x)) == exact
+        shown = bounds[network.outputs[0].source]
+        assert all(low <= v <= high for low, v, high in zip(shown.lower[0], exact, shown.upper[0], strict=True))

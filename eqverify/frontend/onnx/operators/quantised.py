@@ -372,3 +372,31 @@ def scaled_mul(call: Call) -> Value:
         raise call.error("unsupported-form", "a product with a scale that depends on the input")
     values, factor = Tensor(sums[0].source, sums[0].shape, sums[0].element), scales[0].factor
     return scaled(call, values, scale=np.ones(()) if factor is None else call.weights(factor, values.element))
+
+
+@operator("Round", since=11, quantised=True)
+def round_to_integer(call: Call) -> Value:
+    """An unknown for what is rounded."""
+    return _to_integer(call, "integer", 0.0)
+
+
+@operator("Floor", quantised=True)
+def floor(call: Call) -> Value:
+    """An unknown for what is rounded of x - 1/2, ties up."""
+    return _to_integer(call, "up", -0.5)
+
+
+@operator("Ceil", quantised=True)
+def ceil(call: Call) -> Value:
+    """An unknown for what is rounded of x + 1/2, ties down."""
+    return _to_integer(call, "down", 0.5)
+
+
+def _to_integer(call: Call, element: str, shift: float) -> Tensor:
+    """x + shift, rounded to an integer."""
+    tensor, builder, size = call.tensor(0), call.builder, call.tensor(0).size
+    if shift:
+        terms, bias = (Term(tensor.source, Identity(size)),), np.full(size, shift)
+        name = builder.helper_name(call.name, "shifted")
+        tensor = builder.affine(name, terms, bias, tensor.shape, tensor.element)
+    return builder.add_rounding(call.name, tensor, element, 0.5, np.zeros(size), tensor.element)
