@@ -11,6 +11,7 @@ import pytest
 
 from eqverify.cli.main import run
 
+from ..vnncomp import slow
 from .bench_helpers import benchmark
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "vnncomp"
@@ -34,7 +35,7 @@ def family(tmp_path):
     return tmp_path / "family"
 
 
-@pytest.mark.parametrize(("name", "verdict"), [("low", "unsat"), ("high", "sat")])
+@pytest.mark.parametrize(("name", "verdict"), [("low", "unsat"), *slow(("high", "sat"))])
 def test_an_instance_is_prepared_and_run(family, tmp_path, name, verdict):
     files = family / "onnx" / "net.onnx", family / "vnnlib" / f"{name}.vnnlib"
     assert call("prepare_instance.sh", "v1", "family", *files, cwd=tmp_path).returncode == 0

@@ -211,6 +211,7 @@ def test_files_and_the_command(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "c-1.cert").exists()
 
 
+@pytest.mark.slow
 def test_a_disjunct_that_only_the_checker_finds_to_be_empty_is_unsat(monkeypatch):
     def empty(*_, **__):
         raise EmptySetError("check/contradiction", "no box is left")

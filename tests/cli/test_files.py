@@ -7,6 +7,8 @@ import pytest
 
 from eqverify.api.certificate import check
 
+from ..vnncomp import slow
+
 
 def test_a_file_that_is_called_gz_is_packed(call, tmp_path):
     assert call("reduce net.onnx prop.vnnlib -o out.onnx.gz --property-out out.vnnlib.gz --certificate c.gz") == 0
@@ -17,7 +19,7 @@ def test_a_file_that_is_called_gz_is_packed(call, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["net.onnx", "prop.vnnlib", "out.onnx", "c"])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", [False, *slow(True)])
 def test_a_certificate_is_about_what_files_hold(name, packed, call, tmp_path):
     """Packed or not, when it was made and when it is checked."""
     if packed:

@@ -6,6 +6,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from ..vnncomp import slow
+
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parents[2] / "specs" / "output.schema.json").read_text("utf-8"))
 )
@@ -22,7 +24,7 @@ CALLS = [
     "equiv net.onnx net.onnx prop.vnnlib --epsilon 0.5",
     "info net.onnx prop.vnnlib",
     "passes",
-    "bench list.csv -o results --without-reduction --proofs kept",
+    *slow("bench list.csv -o results --without-reduction --proofs kept"),
 ]
 
 

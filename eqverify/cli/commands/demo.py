@@ -9,12 +9,12 @@ from eqverify.files import make_folder
 
 
 def demo(*, folder: Path = Path("eqverify-demo")) -> None:
-    """Reduce the shipped example, check the result, and draw it where matplotlib is installed.
+    """Reduce the shipped example, check the result, and draw it.
 
     Parameters
     ----------
     folder:
-        Where the reduced network and the picture are written.
+        Where the reduced network is written, and the picture, where matplotlib is installed.
     """
     from eqverify.examples import example_files
     from eqverify.report.plot import can_draw
