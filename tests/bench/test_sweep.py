@@ -368,10 +368,11 @@ def test_a_rejected_proof_fails_in_a_test_system(instances):
 
 
 @pytest.mark.slow
-def test_the_log_of_a_run_is_kept_and_opens_where_it_failed(instances, tmp_path):
+@pytest.mark.parametrize("warm", [False, True])
+def test_the_log_of_a_run_is_kept_and_opens_where_it_failed(warm, instances, tmp_path):
     missing = replace(instances[0], query="vnnlib/bad.vnnlib")
     (tmp_path / "family" / "vnnlib" / "bad.vnnlib").write_text("(assert (<= X_0 <b>))")
-    outcome = run_instance(missing, SETTINGS)
+    outcome = run_instance(missing, replace(SETTINGS, warm=warm))
     first, second = outcome.details["log"].splitlines()[:2]
     assert first.startswith("$ eqverify verify ")
     assert second.startswith("error[vnnlib/")

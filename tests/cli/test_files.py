@@ -1,6 +1,7 @@
 """What commands write and read: packed files, and digests of what they hold."""
 
 import gzip
+import re
 
 import onnx
 import pytest
@@ -39,6 +40,28 @@ def test_numbers_of_packed_files_stand_before_all_suffixes(call, tmp_path):
     names = {path.name for path in tmp_path.iterdir()} - {"net.onnx", "prop.vnnlib"}
     assert names == {"out-1.onnx.gz", "out-2.onnx.gz", "out.boxes.json"}
     assert call("reduce out-1.onnx.gz prop.vnnlib -o out.onnx.gz --per-box") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("info FILE", "onnx/no-file"),
+        ("verify FILE prop.vnnlib", "onnx/no-file"),
+        ("verify prop.vnnlib --network f=FILE", "onnx/no-file"),
+        ("reduce net.onnx FILE -o out.onnx", "vnnlib/no-file"),
+        ("bounds net.onnx FILE -o out.json", "vnnlib/no-file"),
+        ("equiv net.onnx FILE prop.vnnlib --epsilon 0", "onnx/no-file"),
+        ("check net.onnx prop.vnnlib FILE", "certificate/no-file"),
+        ("bench FILE -o results", "bench/no-file"),
+    ],
+)
+@pytest.mark.parametrize(("given", "there"), [("gone", "gone.gz"), ("gone.gz", "gone")])
+def test_a_hint_names_the_packed_or_unpacked_file_that_is_there(words, code, given, there, call, tmp_path, capsys):
+    (tmp_path / there).touch()
+    assert call(words.replace("FILE", given)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error[{code}]")
+    assert re.search(rf"hint: .*: {there} is there$", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
