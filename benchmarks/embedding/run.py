@@ -7,8 +7,8 @@ trained on, two larger ones on a part of that (a trust region), and a classifier
 is the margin of a wrong digit.  "plain" is what the packages make of the network: OMLT's big-M formulation for HiGHS,
 PySCIPOpt-ML's for SCIP.  "proved" is `eqverify.embedding` with ranges that are proved for at most `--prove` seconds,
 which are counted in `total`, under the constraint that both have: the inputs sum to at most what they do at five
-eighths of their ranges.  Each solver uses one thread; seconds are of processor time, so that other work on the machine counts
-little, but the limit of HiGHS is in seconds of the clock.  The root gap is that of the relaxation before branching (LP
+eighths of their ranges.  Each solver uses one thread; seconds are of processor time, so that other work counts little,
+but the limit of HiGHS is in seconds of the clock.  The root gap is that of the relaxation before branching (LP
 relaxation for HiGHS, SCIP's own root bound), relative to the best value found by anyone.
 """
 
