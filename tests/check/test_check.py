@@ -33,7 +33,7 @@ EXAMPLE = "eqverify/examples/digits.onnx", "specs/properties/digits_ball.vnnlib"
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("arithmetic", ["float", "exact"])
+@pytest.mark.parametrize("arithmetic", ["float", *slow("exact")])
 def test_certificates_verify_in_both_arithmetics(name, arithmetic):
     verdict = case(name).check(arithmetic=arithmetic)
     assert verdict.verified, verdict

@@ -33,7 +33,7 @@ COUNT = 5_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 60
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("arithmetic", ["float", "exact"])
+@pytest.mark.parametrize("arithmetic", ["float", *slow("exact")])
 def test_proofs_verify_in_both_arithmetics(name, arithmetic):
     verdict = case(name).check(arithmetic=arithmetic)
     assert str(verdict) == "verified unsat"

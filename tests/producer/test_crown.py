@@ -128,7 +128,7 @@ CHAINS = pytest.mark.parametrize(("seed", "matmul"), [(0, False), (13, True), *s
 
 
 @CHAINS
-@pytest.mark.parametrize("arithmetic", ["float", "exact"])
+@pytest.mark.parametrize("arithmetic", ["float", *slow("exact")])
 def test_its_proofs_verify(seed, matmul, arithmetic, checked):
     network, properties = closings(seed, matmul)
     for name in ("bounds", "slopes", "boxes"):
