@@ -3,12 +3,12 @@
     python benchmarks/embedding/run.py --limit 400 --output benchmarks/embedding/results.csv
 
 Networks that scikit-learn trains here (seeded), and HiGHS and SCIP: three small surrogates on all of what they were
-trained on, two larger ones on a part of that (a trust region).  "plain" is what the packages make of the network: OMLT's
-big-M formulation for HiGHS, PySCIPOpt-ML's for SCIP.  "proved" is `eqverify.embedding` with ranges that are proved for
-at most `--prove` seconds, which are counted in `total`, under the constraint that both have: the inputs sum to at most a
-quarter of what they could.  Each solver uses one thread; seconds are of processor time, so that other work on the
-machine counts little, but limits are of the clock.  The root gap is that of the relaxation before branching (LP
-relaxation for HiGHS, SCIP's own root bound), relative to the best value found by anyone.
+trained on, two larger ones on a part of that (a trust region). "plain" is what the packages make of the network:
+OMLT's big-M formulation for HiGHS, PySCIPOpt-ML's for SCIP. "proved" is `eqverify.embedding` with ranges that are
+proved for at most `--prove` seconds, which are counted in `total`, under the constraint that both have: the inputs
+sum to at most a quarter of what they could. Each solver uses one thread; seconds are of processor time, so that other
+work on the machine counts little, but limits are of the clock. The root gap is that of the relaxation before
+branching (LP relaxation for HiGHS, SCIP's own root bound), relative to the best value found by anyone.
 """
 
 from __future__ import annotations
