@@ -56,6 +56,7 @@ def test_eps_holds_where_the_disjunct_does(name):
     assert (gaps <= np.array(one.check().epsilons) + 1e-12).all()
 
 
+@pytest.mark.slow
 def test_a_network_for_a_disjunct_differs_elsewhere():
     """Else these certificates would say nothing that those of the whole domain do not."""
     gaps = []
