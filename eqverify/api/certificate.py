@@ -11,7 +11,7 @@ from eqverify.api.loading import compared, load_compared, load_query
 from eqverify.arrays import IEEE
 from eqverify.checker import Arithmetic, Verdict, check_bytes, check_several
 from eqverify.errors import InputError, LimitError, Place, UsageError
-from eqverify.files import contents, read_limited
+from eqverify.files import beside, contents, read_limited
 from eqverify.kernels import numpy_alone
 
 _MOST_BYTES = 1 << 31
@@ -100,7 +100,10 @@ def _bytes(path: Path) -> bytes:
         data = read_limited(path, _MOST_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError("certificate/no-file", "a file cannot be read", place=place, value=reason) from error
+        hint = f"check the path{beside(path)}"
+        raise UsageError(
+            "certificate/no-file", "a file cannot be read", place=place, value=reason, hint=hint
+        ) from error
     if data is None:
         value = f"{_MOST_BYTES >> 20} MiB"
         raise LimitError("certificate/too-large", "a file is larger than what is read", place=place, value=value)

@@ -29,6 +29,7 @@ from eqverify.proved.steps import proof_numbers
 from ..check.proof_cases import case, satisfied
 from ..check.test_proofs import WRONG
 from ..reject.test_mutations import mutate_array
+from ..vnncomp import slow
 
 IN_REACH = ["bounds", "cover", "rows", "constraints"]
 """Recipes whose networks are chains once they are normalised."""
@@ -58,7 +59,7 @@ def accepts(folder, *files):
     return ended.returncode == 0
 
 
-@pytest.mark.parametrize("name", ["cover", "constraints"])
+@pytest.mark.parametrize("name", [*slow("cover"), "constraints"])
 def test_each_number_of_a_problem_is_compared_with_the_files(name):
     network, specification = read(case(name))
     numbers = list(integers(network, specification).numbers())
