@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from eqverify.checker.reader import Reader, reject
-from eqverify.network import Network
-from eqverify.proved.problem import Integers, listed
+from eqverify.network import Affine, Network
+from eqverify.proved.problem import Integers
 from eqverify.proved.steps import SLOPE_BITS, Numbers, Translation, widths
 
 _KEPT, _ACTIVE, _USUAL = (1, 0, 0, 0), (1, 1 << SLOPE_BITS, 1 << SLOPE_BITS, 0), (0,)
-"""What is said about a unit of the original: its range is all that is known, it is linear, its range shows what it is."""
+"""What is said about a unit of the original: only its range is known; it is linear; its range shows what it is."""
 
 _SIGN, _EQUAL = 0, 1
 
@@ -44,6 +44,35 @@ def comparison_proof(original: Network, reduced: Network, problem: Integers, rea
         yield bits
 
 
+def claimed_signs(original: Network, reader: Reader) -> list[list[int]]:
+    """What a certificate claims of the signs of units (K-6), layers counted from the outputs.
+
+    Raises:
+        RejectedError: `certificate/...`.
+    """
+    depth = len(original.plain_nodes) - len(original.relus)
+    found: list[list[int]] = [[] for _ in range(depth + 1)]
+    for level, status in zip(_levels(original), _statuses(original, reader), strict=True):
+        found[level] = [(0, -1, 1)[one] for one in status]
+    return found
+
+
+def _levels(original: Network) -> list[int]:
+    """Of the layer that each ReLU reads, counted from the outputs, in a chain."""
+    names = [original.inputs[0].name, *(n.name for n in original.plain_nodes if isinstance(n, Affine))]
+    return [len(names) - 1 - names.index(relu.source) for relu in original.relus]
+
+
+def _statuses(original: Network, reader: Reader) -> list[list[int]]:
+    layers = reader.items(reader.head, "layers")
+    if len(layers) != len(original.relus):
+        reject("layers", "not one entry per ReLU node", len(layers))
+    return [
+        reader.integers(entry, "status", original.sizes[relu.name], 0, 2).tolist()
+        for relu, entry in zip(original.relus, layers, strict=True)
+    ]
+
+
 class _Comparison:
     """What all parts share.
 
@@ -57,21 +86,17 @@ class _Comparison:
         assert problem.reduced is not None
         depth = len(problem.layers)
         self.reader, self.original = reader, original
-        places = {layer.name: depth - 1 - k for k, layer in enumerate(problem.layers)}
-        self.level = [places.get(relu.source, depth) for relu in original.relus]
-        self.units: dict[int, list[tuple[int, ...]]] = {}
-        layers = reader.items(reader.head, "layers")
-        if len(layers) != len(original.relus):
-            reject("layers", "not one entry per ReLU node", len(layers))
-        for level, relu, entry in zip(self.level, original.relus, layers, strict=True):
-            status = reader.integers(entry, "status", original.sizes[relu.name], 0, 2)
-            self.units[level] = [_USUAL if one == 2 else _KEPT for one in status.tolist()]
+        self.level = _levels(original)
+        self.units: dict[int, list[tuple[int, ...]]] = {
+            level: [_USUAL if one == 2 else _KEPT for one in status]
+            for level, status in zip(self.level, _statuses(original, reader), strict=True)
+        }
         self.facts = self._facts()
         self.lines = [depth]
         for level in range(1, depth + 1):
             units = self.units.get(level, [])
             self.lines += [len(units), *(n for one in units for n in one)]
-        self.maps = self._maps(reduced, problem)
+        self.maps = self._maps(reduced)
 
     def _facts(self) -> Numbers:
         """The relations, earlier units first; lines for units that are linear as one of them says."""
@@ -96,7 +121,7 @@ class _Comparison:
             facts += [_EQUAL, level, u, before, int(onto[k]), numerator, places, flipped]
         return facts
 
-    def _maps(self, reduced: Network, problem: Integers) -> Numbers:
+    def _maps(self, reduced: Network) -> Numbers:
         entries, reader = self.reader.items(self.reader.head, "map"), self.reader
         if len(entries) != len(reduced.relus):
             reject("layers", "not one entry per ReLU node of the reduced network", len(entries))
@@ -111,7 +136,5 @@ class _Comparison:
     def _targets(self, reader: Reader, entry: object, size: int) -> Numbers:
         layers = reader.integers(entry, "layers", size, -1, len(self.original.relus) - 1)
         units: Sequence[int] = reader.units(entry, "units", layers).tolist()
-        return [
-            size,
-            *(n for k, u in zip(layers.tolist(), units, strict=True) for n in ([0] if k < 0 else [1, self.level[k], u])),
-        ]
+        pairs = zip(layers.tolist(), units, strict=True)
+        return [size, *(n for k, u in pairs for n in ((0,) if k < 0 else (1, self.level[k], u)))]

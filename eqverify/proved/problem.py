@@ -67,6 +67,7 @@ class Integers:
         parts: one for each question.
         reduced: the layers of a second network, where two are compared.
         epsilon: how far its outputs are at most, times 2^scale.
+        signs: what is claimed of units of the first, layers counted from the outputs: 1, -1, or 0 for nothing.
     """
 
     scale: int
@@ -74,6 +75,7 @@ class Integers:
     parts: Sequence[Part]
     reduced: Sequence[Layer] | None = None
     epsilon: Sequence[int] = ()
+    signs: Sequence[Sequence[int]] = ()
 
     def numbers(self) -> Iterator[int]:
         """In the order of the file: the last layer first."""
@@ -91,11 +93,15 @@ class Integers:
         if self.reduced is not None:
             yield from _network(self.reduced)
             yield from listed(self.epsilon)
+            yield len(self.signs)
+            for units in self.signs:
+                yield from listed(units)
 
 
 def integers(
-    network: Network, questions: Sequence[Question], reduced: Network | None = None, epsilon: Sequence[float] = ()
-) -> Integers:
+    network: Network, questions: Sequence[Question], reduced: Network | None = None, epsilon: Sequence[float] = (),
+    signs: Sequence[Sequence[int]] = (),
+) -> Integers:  # fmt: skip
     """The problem of questions about one network, or about how far another is from it.
 
     Raises:
@@ -109,7 +115,7 @@ def integers(
     if scale > _MOST_SCALE:
         raise refused("numbers of more binary places than are written", scale)
     parts = [_part(question, network, scale) for question in questions]
-    return Integers(scale, layers, parts, other, [floor(Fraction(e) * (1 << scale)) for e in epsilon])
+    return Integers(scale, layers, parts, other, [floor(Fraction(e) * (1 << scale)) for e in epsilon], signs)
 
 
 def point_numbers(network: Network, rows: Sequence[HalfSpace]) -> Iterator[int]:

@@ -17,9 +17,9 @@ from eqverify.proved.questions import Question, chain
 
 def require_same(
     text: str, network: Network, questions: Sequence[Question], reduced: Network | None = None,
-    epsilon: Sequence[float] = (),
+    epsilon: Sequence[float] = (), signs: Sequence[Sequence[int]] = (),
 ) -> None:  # fmt: skip
-    """Raise unless a problem says what networks and questions say, bounds of rows rounded up and epsilon down.
+    """Raise unless a problem says what these say: bounds of rows rounded up, epsilon down.
 
     Raises:
         ContradictionError: `check/kernel-problem`.
@@ -38,6 +38,8 @@ def require_same(
             _differs("epsilon")
         if not all(0 <= Fraction(e) - w * one < one for e, w in zip(epsilon, written, strict=True)):
             _differs("epsilon")
+        if [numbers.list() for _ in range(numbers.next())] != [list(units) for units in signs]:
+            _differs("signs")
     numbers.end()
 
 
@@ -131,7 +133,7 @@ def _require_row(numbers: _Numbers, row: HalfSpace, one: Fraction, *, exactly: b
 def _rounded(
     found: Sequence[tuple[int, Mapping[int, Fraction], int]], row: HalfSpace, limit: Fraction, one: Fraction
 ) -> bool:
-    """Whether integers are a positive multiple of a row, with its bound rounded up by less than `one`, or not at all."""
+    """Whether integers are a positive multiple of a row, its bound rounded up by less than `one`, or not at all."""
     factors = {Fraction(v) / one[k] for k, one, v in found if k in one}
     whole = sum(k in one for k, one, _ in found) == len(row.outputs) + len(row.inputs)
     if not whole or len(factors) > 1 or any(v for k, one, v in found if k not in one):

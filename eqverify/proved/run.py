@@ -7,14 +7,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from math import lcm
 from pathlib import Path
 
 import numpy as np
 
 from eqverify.checker import Verdict, rejected
-from eqverify.checker.reader import Reader, reject
+from eqverify.checker.reader import Reader
 from eqverify.domain import Case, Specification
 from eqverify.errors import EqverifyError, RejectedError, UsageError
 from eqverify.frontend.onnx import parse_network, unpacked
@@ -22,7 +21,7 @@ from eqverify.frontend.vnnlib import lower, parse_query
 from eqverify.frontend.vnnlib.reader import decode
 from eqverify.network import Network, outputs_exact
 from eqverify.network.normalise import normalised
-from eqverify.proved.comparison import comparison_proof
+from eqverify.proved.comparison import claimed_signs, comparison_proof
 from eqverify.proved.problem import integers, listed, point_numbers
 from eqverify.proved.questions import (
     Question,
@@ -40,7 +39,7 @@ PROGRAM = "eqverify-coq-check"
 
 
 def check_proved(network: bytes, query: bytes, proof: bytes, reduced: bytes | None = None) -> Verdict:
-    """Re-establish with the checker that is proved in Coq what a proof or a certificate claims (K-6 to K-8, K-12 to K-14).
+    """Re-establish what a proof or a certificate claims with the checker proved in Coq (K-6 to K-8, K-12 to K-14).
 
     Args:
         network, query, proof: the bytes of the files.
@@ -102,12 +101,14 @@ class _Job:
         if (reduced.input_size, reduced.output_size) != (self.network.input_size, self.network.output_size):
             raise RejectedError("check/arity", "networks have other numbers of inputs or outputs")
         self._require_sizes(outputs=claim == "equisatisfiable")
-        questions = of_inputs(self.specification.domain) if claim == "equivalent" else [where_disjunct(*self._disjunct())]
+        inputs = claim == "equivalent"
+        questions = of_inputs(self.specification.domain) if inputs else [where_disjunct(*self._disjunct())]
         epsilon = reader.floats(reader.head, "epsilon", (self.network.output_size,), 0.0)
         told: list[float] = epsilon.tolist()
-        problem = integers(self.network, questions, reduced, told)
+        signs = claimed_signs(self.network, reader)
+        problem = integers(self.network, questions, reduced, told, signs)
         text = _text(problem.numbers())
-        require_same(text, self.network, questions, reduced, told)
+        require_same(text, self.network, questions, reduced, told, signs)
         self._ask("near", text, comparison_proof(self.network, reduced, problem, reader))
         where = self._where() if claim == "equisatisfiable" else {}
         return Verdict(True, claim, float(np.max(epsilon, initial=0.0)), tuple(told), kernel="coq", **where)
@@ -128,7 +129,8 @@ class _Job:
         y = outputs_exact(self.network, x)
         number = next((k for k, rows in enumerate(case.unsafe) if all(row.holds(x, y) for row in rows)), None)
         if number is None:
-            raise RejectedError("check/not-satisfied", "the outputs at the input do not satisfy the property's condition")
+            message = "the outputs at the input do not satisfy the property's condition"
+            raise RejectedError("check/not-satisfied", message)
         rows = rows_of_point(case, number)
         text = _text(point_numbers(self.network, rows))
         require_same_point(text, self.network, rows)

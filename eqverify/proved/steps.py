@@ -91,7 +91,9 @@ class Translation:
         several: whether steps say which part they are about.
     """
 
-    def __init__(self, whole: Network, problem: Integers, number: int, reader: Reader, *, several: bool = False) -> None:
+    def __init__(
+        self, whole: Network, problem: Integers, number: int, reader: Reader, *, several: bool = False
+    ) -> None:
         self.whole, self.reader, self.scale = whole, reader.about(whole), problem.scale
         self.part = problem.parts[number]
         self.number, self.parts = (number, len(problem.parts)) if several else (0, 1)

@@ -9,12 +9,23 @@ Definition nothing (row : list Z) : bool := forallb (Z.eqb 0) row.
 
 Definition unit_row (u : nat) (a : Z) : list Z := repeat 0 u ++ [a].
 
-(** Add [row] to the row on layer [t]. *)
-Fixpoint put (t : nat) (row : list Z) (rows : list (list Z)) : list (list Z) :=
-  match t with
-  | O => plus row (hd [] rows) :: tl rows
-  | S t' => hd [] rows :: put t' row (tl rows)
+Fixpoint add_at (u : nat) (a : Z) (row : list Z) : list Z :=
+  match u, row with
+  | O, [] => [a]
+  | O, b :: rest => (a + b) :: rest
+  | S u', [] => 0 :: add_at u' a []
+  | S u', b :: rest => b :: add_at u' a rest
   end.
+
+Fixpoint change_row (t : nat) (f : list Z -> list Z) (rows : list (list Z)) : list (list Z) :=
+  match t with
+  | O => f (hd [] rows) :: tl rows
+  | S t' => hd [] rows :: change_row t' f (tl rows)
+  end.
+
+(** Add a row to the row on layer [t], or [a] at one of its units. *)
+Definition put (t : nat) (row : list Z) := change_row t (plus row).
+Definition put_unit (t u : nat) (a : Z) := change_row t (add_at u a).
 
 (** The unit [from] of a layer is nearly factor / 2^places times unit [onto] of the layer [level] layers before it; or
     that times what [onto] has less than before its ReLU, if [flipped].  [off] is how far, times 2^scale. *)
@@ -28,8 +39,8 @@ Fixpoint relink (ls : list link) (az ah : list (list Z)) (lost : Z) : list (list
       let a := nth (from k) (hd [] ah) 0 in
       if a =? 0 then relink rest az ah lost else
       let c := shrink (places k) (a * factor k) in
-      let ah' := put (level k) (unit_row (onto k) c) (put 0 (unit_row (from k) (- a)) ah) in
-      relink rest (if flipped k then put (level k) (unit_row (onto k) (- c)) az else az) ah' (lost + Z.abs a * off k)
+      let ah' := put_unit (level k) (onto k) c (put_unit 0 (from k) (- a) ah) in
+      relink rest (if flipped k then put_unit (level k) (onto k) (- c) az else az) ah' (lost + Z.abs a * off k)
   end.
 
 Open Scope R_scope.
@@ -71,12 +82,29 @@ Proof.
   rewrite IH. ring.
 Qed.
 
+Lemma dot_add_at : forall u a row v, dot (add_at u a row) v = dot row v + IZR a * nth u v 0.
+Proof.
+  induction u as [|u IH]; intros a [|b row] [|y v]; simpl; rewrite ?IH, ?plus_IZR; simpl; rewrite ?dot_nil; ring.
+Qed.
+
+Lemma sum_change : forall f e, (forall row v, dot (f row) v = dot row v + e v) -> e [] = 0 ->
+  forall t rows vs, sum (change_row t f rows) vs = sum rows vs + e (nth t vs []).
+Proof.
+  intros f e F E. induction t as [|t IH]; intros rows [|v vs]; simpl change_row; rewrite ?sum_nil, ?sum_cons; simpl nth;
+    rewrite ?E; try ring; cbn [hd tl].
+  - rewrite F. ring.
+  - rewrite IH. ring.
+Qed.
+
 Lemma sum_put : forall t row rows vs, sum (put t row rows) vs = sum rows vs + dot row (nth t vs []).
 Proof.
-  induction t as [|t IH]; intros row rows [|v vs]; simpl put; rewrite ?sum_nil, ?sum_cons; simpl nth;
-    rewrite ?dot_nil; try ring.
-  - simpl. rewrite dot_plus. ring.
-  - simpl hd. simpl tl. rewrite IH. ring.
+  intros t row. apply (sum_change (plus row) (dot row)); [| apply dot_nil]. intros u v. rewrite dot_plus. ring.
+Qed.
+
+Lemma sum_put_unit : forall t u a rows vs, sum (put_unit t u a rows) vs = sum rows vs + IZR a * nth u (nth t vs []) 0.
+Proof.
+  intros t u a. apply (sum_change (add_at u a) (fun v => IZR a * nth u v 0)); [intros; apply dot_add_at |].
+  destruct u; simpl; ring.
 Qed.
 
 (** What a link says, of values before activations and behind them. *)
@@ -103,7 +131,7 @@ Proof.
     set (c := shrink (places k) (a * factor k)) in *.
     set (shown := nth (onto k) (nth (level k) hs []) 0 - (if flipped k then nth (onto k) (nth (level k) zs []) 0 else 0)) in *.
     apply IH in E. eapply Rle_trans; [| exact E]. clear E IH.
-    rewrite !sum_put. rewrite !dot_unit, plus_IZR, mult_IZR, opp_IZR.
+    rewrite !sum_put_unit, plus_IZR, mult_IZR, opp_IZR.
     apply (near_bound a) in N; [| lra].
     pose proof (shrink_sound (places k) (a * factor k) K) as C. fold c in C. rewrite mult_IZR in C.
     pose proof (power_positive _ K) as Q.
@@ -113,9 +141,9 @@ Proof.
         by (field; lra). exact C. }
     assert (G : IZR a * (IZR (factor k) / power (places k)) * shown <= IZR c * shown) by (apply Rmult_le_compat_r; assumption).
     set (y := nth (from k) (nth 0 hs []) 0) in *. set (f := IZR (factor k) / power (places k)) in *.
-    assert (Z' : sum (if flipped k then put (level k) (unit_row (onto k) (- c)) az else az) zs
+    assert (Z' : sum (if flipped k then put_unit (level k) (onto k) (- c) az else az) zs
                  = sum az zs - IZR c * (if flipped k then nth (onto k) (nth (level k) zs []) 0 else 0)).
-    { destruct (flipped k); [rewrite sum_put, dot_unit, opp_IZR |]; ring. }
+    { destruct (flipped k); [rewrite sum_put_unit, opp_IZR |]; ring. }
     rewrite Z'. unfold shown in *.
     set (h := nth (onto k) (nth (level k) hs []) 0) in *.
     set (z := if flipped k then nth (onto k) (nth (level k) zs []) 0 else 0) in *.

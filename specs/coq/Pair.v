@@ -29,8 +29,8 @@ Fixpoint add_link (t : nat) (k : link) (links : list (list link)) : list (list l
 (** sign (z_from - factor z_onto), or the sum where the link is flipped, is at most this. *)
 Definition premise (f : side) (bits : Z) (t : nat) (k : link) (sign : Z) : option Z :=
   let other := (if flipped k then 1 else -1) * Z.shiftl (factor k) (bits - places k) in
-  match most_on f (put t (unit_row (from k) (sign * Z.shiftl 1 bits))
-                     (put (t + level k) (unit_row (onto k) (sign * other)) [])) [] with
+  match most_on f (put_unit t (from k) (sign * Z.shiftl 1 bits)
+                     (put_unit (t + level k) (onto k) (sign * other) [])) [] with
   | None => None
   | Some v => Some (shrink bits v)
   end.
@@ -38,7 +38,7 @@ Definition premise (f : side) (bits : Z) (t : nat) (k : link) (sign : Z) : optio
 Definition learn (bits : Z) (f : side) (what : fact) : outcome side :=
   match what with
   | Sign t u sign =>
-      match most_on f (put t (unit_row u (sign * Z.shiftl 1 bits)) []) [] with
+      match most_on f (put_unit t u (sign * Z.shiftl 1 bits) []) [] with
       | None => Known f
       | Some v => if Z.abs sign =? 1 then
           match narrowed t u sign (shrink bits v) (ranges f) with
@@ -76,7 +76,7 @@ Fixpoint replaced (active : bool) (row : list Z) (ms : list meaning) (az ah : li
   | a :: row', Near t u d :: ms' =>
       let c := if d =? 0 then 0 else Z.shiftr a 1 in
       let '(cs, az', ah', total) :=
-        replaced active row' ms' (put t (unit_row u (- c)) az) (put t (unit_row u a) ah)
+        replaced active row' ms' (put_unit t u (- c) az) (put_unit t u a ah)
           (lost + Z.max (Z.abs c) (Z.abs (a - c)) * d) in
       (c :: cs, az', ah', total)
   | a :: row', Range l u :: ms' =>
@@ -116,7 +116,7 @@ Fixpoint across (scale : Z) (depth : nat) (g : list packed) (ms : list (list mea
 Definition gap (f : side) (bits : Z) (g : list packed) (ms : list (list meaning)) (u : nat) (target : option (nat * nat))
     (sign : Z) : option Z :=
   let one := sign * Z.shiftl 1 bits in
-  let az := match target with Some (t, k) => put t (unit_row k (- one)) [] | None => [] end in
+  let az := match target with Some (t, k) => put_unit t k (- one) [] | None => [] end in
   match across (at_scale f) (length (of_net f)) g ms az [] 0 (unit_row u one) with
   | None => None
   | Some (az', ah', lost) =>
@@ -173,12 +173,28 @@ Fixpoint within (f : side) (bits : Z) (g : list packed) (ms : list (list meaning
       end
   end.
 
+(** Whether ranges show signs (K-6). *)
+Fixpoint show (row : list Z) (b : bounds) : bool :=
+  match row, b with
+  | [], _ => true
+  | s :: row', (l, u) :: b' => (if 0 <? s then 0 <=? l else if s <? 0 then u <=? 0 else true) && show row' b'
+  | _, [] => false
+  end.
+
+Fixpoint show_all (signs : list (list Z)) (st : state) : bool :=
+  match signs, st with
+  | [], _ => true
+  | row :: rest, b :: st' => show row b && show_all rest st'
+  | _, [] => false
+  end.
+
 (** What a proof says about one case: steps about f; then facts, lines at f's units, what g's units stand for, and
     how many binary places rows have. *)
 Record comparison := Comparison { steps : proof; facts : list fact; lines_at : list (list hint);
                                   maps_of : list (list (option (nat * nat))); bits : Z }.
 
-Definition check_near (scale : Z) (f fine g : list packed) (epsilon : list Z) (c : case) (p : comparison) : bool :=
+Definition check_near (scale : Z) (f fine g : list packed) (signs : list (list Z)) (epsilon : list Z) (c : case)
+    (p : comparison) : bool :=
   (0 <=? bits p) &&
   match run scale f (common c) (steps p) (initial scale f (box c)) with
   | Empty => true
@@ -188,22 +204,22 @@ Definition check_near (scale : Z) (f fine g : list packed) (epsilon : list Z) (c
       | Known s =>
           match meanings s (bits p) (box c) g (maps_of p) with
           | None => false
-          | Some ms => within s (bits p) g ms 0 epsilon
+          | Some ms => show_all signs (ranges s) && within s (bits p) g ms 0 epsilon
           end
       end
   end.
 
-Fixpoint check_all_near (scale : Z) (f fine g : list packed) (epsilon : list Z) (cs : list case) (ps : list comparison)
-    : bool :=
+Fixpoint check_all_near (scale : Z) (f fine g : list packed) (signs : list (list Z)) (epsilon : list Z)
+    (cs : list case) (ps : list comparison) : bool :=
   match cs, ps with
   | [], _ => true
-  | c :: cs', p :: ps' => check_near scale f fine g epsilon c p && check_all_near scale f fine g epsilon cs' ps'
+  | c :: cs', p :: ps' => check_near scale f fine g signs epsilon c p && check_all_near scale f fine g signs epsilon cs' ps'
   | _, [] => false
   end.
 
 (** [widths], [fine], [widths_of_g]: of the digits of packed rows, for steps and for comparisons. *)
-Definition check_pair (p : problem) (g : network) (epsilon : list Z) (widths fine widths_of_g : list Z)
-    (proofs : list comparison) : bool :=
+Definition check_pair (p : problem) (g : network) (signs : list (list Z)) (epsilon : list Z)
+    (widths fine widths_of_g : list Z) (proofs : list comparison) : bool :=
   (0 <=? scale p) && well_formed (net p) && well_formed g &&
-  check_all_near (scale p) (prepared widths (net p)) (prepared fine (net p)) (prepared widths_of_g g) epsilon (cases p)
-    proofs.
+  check_all_near (scale p) (prepared widths (net p)) (prepared fine (net p)) (prepared widths_of_g g) signs epsilon
+    (cases p) proofs.

@@ -82,8 +82,8 @@ Lemma premise_sound : forall f bits t k sign x v, holds_of f x -> (0 <= places k
 Proof.
   intros f bits t k sign x v H B E. unfold premise in E.
   destruct (most_on f _ []) as [w|] eqn:M; [| discriminate]. injection E as <-.
-  apply (most_on_sound _ _ _ x) in M; [| exact H]. rewrite !sum_put in M.
-  rewrite !dot_unit, !mult_IZR, one_bit, shifted in M by lia. cbn [sum] in M.
+  apply (most_on_sound _ _ _ x) in M; [| exact H]. rewrite !sum_put_unit in M.
+  rewrite !mult_IZR, one_bit, shifted in M by lia. cbn [sum] in M.
   apply unscaled; [lia |]. pose proof (power_positive (places k) ltac:(lia)) as P.
   assert (Q : power bits = power (bits - places k) * power (places k)).
   { unfold power. rewrite <- mult_IZR, <- Z.pow_add_r by lia. do 2 f_equal. lia. }
@@ -99,7 +99,7 @@ Proof.
   destruct H as [S R K L] eqn:HH. clear HH. destruct what as [t u sign|t k]; unfold learn.
   - destruct (most_on f _ []) as [v|] eqn:M; [| exact Same].
     destruct (Z.eqb_spec (Z.abs sign) 1) as [O|]; [| exact Same].
-    apply (most_on_sound _ _ _ x) in M; [| exact H]. rewrite sum_put, dot_unit, mult_IZR, one_bit in M by exact B.
+    apply (most_on_sound _ _ _ x) in M; [| exact H]. rewrite sum_put_unit, mult_IZR, one_bit in M by exact B.
     cbn [sum] in M.
     assert (U : power (at_scale f) * (IZR sign * nth u (nth t (zs f x) []) 0) <= IZR (shrink bits v)).
     { apply unscaled; [exact B |]. lra. }
@@ -187,7 +187,7 @@ Proof.
     destruct m as [t u d|l u]; cbn [replaced] in E.
     + set (c := if (d =? 0)%Z then 0%Z else Z.shiftr a 1) in *.
       destruct (replaced active row ms _ _ _) as [[[cs' az''] ah''] total] eqn:E'. injection E as <- <- <- <-.
-      apply IH in E'. rewrite !sum_put, !dot_unit, plus_IZR, mult_IZR, opp_IZR in E'. simpl.
+      apply IH in E'. rewrite !sum_put_unit, plus_IZR, mult_IZR, opp_IZR in E'. simpl.
       destruct M as [-> [A D]]. rewrite (behind_at f x t u A) in E'.
       pose proof (half_way (power (at_scale f)) a c y (nth u (nth t (zs f x) []) 0) (IZR d) ltac:(lra) D) as W.
       simpl in *. lra.
@@ -276,10 +276,10 @@ Proof.
   destruct (most_on f az ah) as [w|] eqn:W; [| discriminate]. injection E as <-.
   apply (across_sound f x g H R) in A; [| exact M]. apply (most_on_sound _ _ _ x) in W; [| exact H].
   apply unscaled; [exact B |]. rewrite plus_IZR. rewrite dot_unit, mult_IZR, one_bit in A by exact B.
-  assert (T : sum match target with Some (t, k) => put t (unit_row k (- (sign * Z.shiftl 1 bits))) [] | None => [] end (zs f x)
+  assert (T : sum match target with Some (t, k) => put_unit t k (- (sign * Z.shiftl 1 bits)) [] | None => [] end (zs f x)
               = - (IZR sign * power bits) * aimed f x target).
   { destruct target as [[t k]|]; unfold aimed; [| cbn [sum]; ring].
-    rewrite sum_put, dot_unit, opp_IZR, mult_IZR, one_bit by exact B. cbn [sum]. ring. }
+    rewrite sum_put_unit, opp_IZR, mult_IZR, one_bit by exact B. cbn [sum]. ring. }
   rewrite T in A. cbn [sum] in A. lra.
 Qed.
 
@@ -352,16 +352,43 @@ Proof.
   - replace (k + S j)%nat with (S k + j)%nat by lia. exact (IH (S k) E3 j e' J).
 Qed.
 
-Theorem check_pair_sound : forall p g epsilon widths fine widths_of_g proofs,
-  check_pair p g epsilon widths fine widths_of_g proofs = true ->
-  forall c x, In c (cases p) -> in_case p c x -> near (scale p) epsilon (net p) g x.
+(** * Signs *)
+
+Lemma show_sound : forall s b v, (0 <= s)%Z -> inside s b v -> forall row, show row b = true ->
+  forall u, 0 <= IZR (nth u row 0%Z) * nth u v 0.
 Proof.
-  intros p g epsilon widths fine widths_of_g proofs E c x C [I F]. unfold check_pair in E.
+  intros s b v S I. pose proof (power_positive s S) as P.
+  induction I as [|[l h] y b v [L U] I IH]; intros [|a row] E u; simpl in E; try discriminate;
+    try (destruct u; simpl; lra).
+  apply andb_true_iff in E. destruct E as [E F]. simpl in L, U.
+  destruct u as [|u]; simpl; [| exact (IH row F u)].
+  destruct (Z.ltb_spec 0 a) as [A|A].
+  - apply Z.leb_le, IZR_le in E. apply IZR_lt in A. nra.
+  - destruct (Z.ltb_spec a 0) as [B|B]; [| replace a with 0%Z by lia; lra].
+    apply Z.leb_le, IZR_le in E. apply IZR_lt in B. nra.
+Qed.
+
+Lemma show_all_sound : forall s net x, (0 <= s)%Z -> forall signs st, known s net st x -> show_all signs st = true ->
+  signed signs net x.
+Proof.
+  intros s net x S. induction net as [|l net IH]; intros signs st K E t u T; destruct st as [|b st]; simpl in K; try contradiction;
+    destruct signs as [|row signs]; try (destruct t, u; simpl; lra); simpl in E; apply andb_true_iff in E; destruct E as [E F].
+  - destruct st; [| contradiction]. simpl in T. replace t with O by lia. simpl. exact (show_sound s b x S K row E u).
+  - destruct K as [I K]. destruct t as [|t]; simpl.
+    + exact (show_sound s b _ S I row E u).
+    + simpl in T. exact (IH signs st K F t u ltac:(lia)).
+Qed.
+
+Theorem check_pair_sound : forall p g signs epsilon widths fine widths_of_g proofs,
+  check_pair p g signs epsilon widths fine widths_of_g proofs = true ->
+  forall c x, In c (cases p) -> in_case p c x -> near (scale p) epsilon (net p) g x /\ signed signs (net p) x.
+Proof.
+  intros p g signs epsilon widths fine widths_of_g proofs E c x C [I F]. unfold check_pair in E.
   apply andb_true_iff in E. destruct E as [E E4]. apply andb_true_iff in E. destruct E as [E E3].
   apply andb_true_iff in E. destruct E as [S E2]. apply Z.leb_le in S.
   pose proof (prepared_readable (net p) widths E2) as R. pose proof (prepared_readable (net p) fine E2) as R'.
   pose proof (prepared_readable g widths_of_g E3) as G.
-  assert (N : exists q, check_near (scale p) (prepared widths (net p)) (prepared fine (net p)) (prepared widths_of_g g) epsilon c q = true).
+  assert (N : exists q, check_near (scale p) (prepared widths (net p)) (prepared fine (net p)) (prepared widths_of_g g) signs epsilon c q = true).
   { revert C proofs E4. clear. induction (cases p) as [|c' cs IH]; intros C proofs E; [destruct C |].
     destruct proofs as [|q proofs]; [discriminate |]. simpl in E. apply andb_true_iff in E. destruct E as [A B].
     destruct C as [->|C]; [exists q; exact A | exact (IH C proofs B)]. }
@@ -377,6 +404,9 @@ Proof.
   destruct (learn_all (bits q) f (facts q)) as [|new]; [destruct L |]. destruct L as [H' [E5 E6]].
   destruct (meanings new (bits q) (box c) (prepared widths_of_g g) (maps_of q)) as [ms|] eqn:M; [| discriminate].
   apply (meanings_sound _ _ _ x) in M; try assumption; [| rewrite E5; exact I].
+  apply andb_true_iff in N. destruct N as [N0 N].
+  split; [| rewrite <- (prepared_networks (net p) fine); change (prepared fine (net p)) with (of_net f); rewrite <- E6;
+    exact (show_all_sound _ _ _ (scale_of _ _ H') _ _ (known_of _ _ H') N0)].
   intros k e J. pose proof (within_sound _ _ _ _ _ H' B G M epsilon 0 N k e J) as W.
   unfold zs in W. rewrite E5, E6 in W. unfold f in W. simpl in W. rewrite !prepared_networks in W. exact W.
 Qed.

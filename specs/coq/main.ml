@@ -124,13 +124,14 @@ let near problem proof =
   let p = read_problem problem in
   let reduced = read_network problem in
   let epsilon = list problem problem in
+  let signs = list problem (fun () -> list problem problem) in
   ended problem;
   let widths = list proof proof in
   let fine = list proof proof in
   let widths_of_reduced = list proof proof in
   let proofs = list proof (read_comparison proof) in
   ended proof;
-  check_pair p reduced epsilon widths fine widths_of_reduced proofs
+  check_pair p reduced signs epsilon widths fine widths_of_reduced proofs
 
 let sat problem proof =
   let net = read_network problem in
@@ -142,7 +143,8 @@ let sat problem proof =
   check_point net rows point denominator
 
 let () =
-  Gc.set { (Gc.get ()) with minor_heap_size = 1 lsl 22 };  (* large integers would start collections all the time *)
+  (* large integers would start collections all the time *)
+  Gc.set { (Gc.get ()) with minor_heap_size = 1 lsl 22; space_overhead = 1000 };
   match
     let claim = match Sys.argv.(1) with "unsat" -> unsat | "near" -> near | "sat" -> sat | _ -> failwith "unsat, near or sat" in
     let problem = reader Sys.argv.(2) in
