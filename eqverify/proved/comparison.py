@@ -106,9 +106,10 @@ class _Comparison:
         layer = reader.integers(entry, "layer", kind.size, 0, last)
         other = np.where(kind >= 2, reader.integers(entry, "other_layer", kind.size, -1, last), -1)
         unit, onto = reader.units(entry, "unit", layer), reader.units(entry, "other_unit", other)
-        factor = reader.floats(entry, "factor", (kind.size,), 0.0)
-        if ((kind >= 2) & ((other < 0) | (other > layer))).any():
-            reject("relation", "a relation to a later unit")
+        factor = reader.floats(entry, "factor", (kind.size,))
+        before = (other >= 0) & ((other < layer) | ((other == layer) & (onto < unit)))
+        if ((kind >= 2) & ~(before & (factor > 0))).any():
+            reject("relation", "a relation to a later unit, or with a factor that is not positive")
         facts = [kind.size]
         for k in np.lexsort((unit, layer)).tolist():
             level, u = self.level[layer[k]], int(unit[k])
@@ -117,8 +118,8 @@ class _Comparison:
                 facts += [_SIGN, level, u, -1 if kind[k] else 1]
                 continue
             numerator, denominator = float(factor[k]).as_integer_ratio()
-            before, places, flipped = self.level[other[k]] - level, denominator.bit_length() - 1, int(kind[k] == 3)
-            facts += [_EQUAL, level, u, before, int(onto[k]), numerator, places, flipped]
+            back, places, flipped = self.level[other[k]] - level, denominator.bit_length() - 1, int(kind[k] == 3)
+            facts += [_EQUAL, level, u, back, int(onto[k]), numerator, places, flipped]
         return facts
 
     def _maps(self, reduced: Network) -> Numbers:

@@ -237,17 +237,18 @@ class Translation:
         reader, inputs, padding = self.reader, len(self.hidden) + 1, [0.0] * self.padding
         parent, side, dimension = reader.tree(step, "dimension", len(self.part.box) - 1)
         at, cover = reader.floats(step, "at", (parent.size,)), reader.field(step, "kind") == "cover"
-        if self.parts > 1:
-            part = reader.integers(step, "part", parent.size, 0, self.parts - 1)
-            kept, parent = _of_part(parent, part, self.number)
-            side, dimension, at = side[kept], dimension[kept], at[kept]
+        part = reader.integers(step, "part", parent.size, 0, self.parts - 1)
+        kept, parent = _of_part(parent, part, self.number)
+        side, dimension, at = side[kept], dimension[kept], at[kept]
         leaves = np.flatnonzero(dimension < 0)
         cuts = [(inputs, int(d), int(Fraction(v) * 2**self.scale)) for d, v in zip(dimension, at.tolist(), strict=True)]
         boxes = _halvings(self.part.box, parent, side, cuts)
         passed = _both(self._violated(self._common()), _refreshed(self.hidden))
         steps = [passed if parent[k] >= 0 or self.stale else [_NOTHING] for k in range(parent.size)]
         mu = np.zeros((leaves.size, 0))
-        if cover:
+        if not cover:
+            reader.integers(step, "goals", None, 0, self.whole.relu_count - 1)
+        else:
             mu = reader.multipliers(step, "mu", (leaves.size, len(self.rows) - self.padding))
         each = self._violated(range(len(self.rows) - len(self.part.common)))
         for k, weights in zip(leaves.tolist(), mu.tolist(), strict=True):
