@@ -49,18 +49,19 @@ def where_disjunct(case: Case, number: int) -> Question:
 def rows_of_point(case: Case, number: int) -> list[HalfSpace]:
     """All that an input has to satisfy, as it is written, for a disjunct, from 0, of a case (K-14)."""
     box, written, rows = case.polytope.box, case.written, polytope_rows(case.polytope)
-    ends = [(map(Fraction, box.lower.tolist()), map(Fraction, box.upper.tolist()), ((False, False),) * box.size)]
+    for i, (low, high) in enumerate(zip(box.lower.tolist(), box.upper.tolist(), strict=True)):
+        rows += _ends(i, (Fraction(low), Fraction(high)), (False, False))
     if written is not None:
-        lows, highs = zip(*map(written.interval, range(written.size)), strict=True)
-        ends.append((iter(lows), iter(highs), tuple(map(written.strict_ends, range(written.size)))))
         rows += written.rows
-    for lower, upper, excluded in ends:
-        for i, (low, high, (above, below)) in enumerate(zip(lower, upper, excluded, strict=True)):
-            rows += [
-                HalfSpace({i: Fraction(-1)}, {}, -low, above),
-                HalfSpace({i: Fraction(1)}, {}, high, below),
-            ]
+        for i in range(written.size):
+            rows += _ends(i, written.interval(i), written.strict_ends(i))
     return [*rows, *case.unsafe[number]]
+
+
+def _ends(i: int, ends: tuple[Fraction, Fraction], excluded: tuple[bool, bool]) -> list[HalfSpace]:
+    """That an input lies between two numbers."""
+    (low, high), (above, below) = ends, excluded
+    return [HalfSpace({i: Fraction(-1)}, {}, -low, above), HalfSpace({i: Fraction(1)}, {}, high, below)]
 
 
 def polytope_rows(polytope: Polytope) -> list[HalfSpace]:

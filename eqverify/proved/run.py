@@ -88,7 +88,7 @@ class _Job:
         elif claim == "unsat":
             case, disjunct = self._disjunct()
             self._unsat([of_disjunct(case, disjunct)], whole=False)
-            return Verdict(True, claim, kernel="coq", **self._where())
+            return self._about_disjunct(Verdict(True, claim, kernel="coq"))
         else:
             raise refused("a claim without a theorem", str(claim)[:40])
         return Verdict(True, claim, kernel="coq")
@@ -110,8 +110,8 @@ class _Job:
         text = _text(problem.numbers())
         require_same(text, self.network, questions, reduced, told, signs)
         self._ask("near", text, comparison_proof(self.network, reduced, problem, reader))
-        where = self._where() if claim == "equisatisfiable" else {}
-        return Verdict(True, claim, float(np.max(epsilon, initial=0.0)), tuple(told), kernel="coq", **where)
+        verdict = Verdict(True, claim, float(np.max(epsilon, initial=0.0)), tuple(told), kernel="coq")
+        return verdict if inputs else self._about_disjunct(verdict)
 
     def _unsat(self, questions: list[Question], *, whole: bool) -> None:
         network, reader = self.network, self.reader
@@ -143,8 +143,9 @@ class _Job:
         case = cases[reader.integer(reader.head, "case", 1, len(cases)) - 1]
         return case, reader.integer(reader.head, "disjunct", 1, len(case.unsafe)) - 1
 
-    def _where(self) -> dict[str, int]:
-        return {key: self.reader.field(self.reader.head, key) for key in ("case", "disjunct")}
+    def _about_disjunct(self, verdict: Verdict) -> Verdict:
+        head = self.reader.head
+        return replace(verdict, case=self.reader.field(head, "case"), disjunct=self.reader.field(head, "disjunct"))
 
     def _require_sizes(self, *, outputs: bool) -> None:
         specification, network = self.specification, self.network

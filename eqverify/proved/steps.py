@@ -27,7 +27,7 @@ ROW_BITS, SLOPE_BITS = 48, 60
 _MOST = 1e200
 """Of multipliers: larger ones say nothing."""
 
-_NOTHING, _BOTH, _ROWS, _PASS, _SPLIT = range(5)
+_NOTHING, _BOTH, _ROWS, _PASS, _SPLIT, _WHILE_OPEN = range(6)
 _DEFAULT, _SLOPES = 0, 1
 
 Numbers = list[int]
@@ -243,22 +243,32 @@ class Translation:
         leaves = np.flatnonzero(dimension < 0)
         cuts = [(inputs, int(d), int(Fraction(v) * 2**self.scale)) for d, v in zip(dimension, at.tolist(), strict=True)]
         boxes = _halvings(self.part.box, parent, side, cuts)
-        passed = _both(self._violated(self._common()), _refreshed(self.hidden))
+        asked = [] if cover or self.own is not None else self._while_open(step)
+        passed = [*asked, *_both(self._violated(self._common()), _refreshed(self.hidden))]
         steps = [passed if parent[k] >= 0 or self.stale else [_NOTHING] for k in range(parent.size)]
         mu = np.zeros((leaves.size, 0))
-        if not cover:
-            reader.integers(step, "goals", None, 0, self.whole.relu_count - 1)
-        else:
+        if cover:
             mu = reader.multipliers(step, "mu", (leaves.size, len(self.rows) - self.padding))
         each = self._violated(range(len(self.rows) - len(self.part.common)))
-        for k, weights in zip(leaves.tolist(), mu.tolist(), strict=True):
-            own = _rows([self._row(None, 0, 0, padding + weights)]) if any(weights) else [_NOTHING]
-            tried = _both(each, own)
-            steps[k] = _both(steps[k], tried)
-            if cover:
-                steps[k] = _both(steps[k], _halved(_both(passed, tried), inputs, boxes[k]))
+        own = [
+            _rows([self._row(None, 0, 0, padding + weights)]) if any(weights) else [_NOTHING] for weights in mu.tolist()
+        ]
+        for k, row in zip(leaves.tolist(), own, strict=True):
+            tried = _both(each, row)
+            again, (leaf, path) = _both(passed, tried), boxes[k]
+            halved = _refined(asked, passed, inputs, leaf, path[:2] * 2) if asked else _halved(again, inputs, boxes[k])
+            steps[k] = _both(_both(steps[k], tried), halved)
         self.stale = inputs
         return _tree(parent, side, cuts, steps)
+
+    def _while_open(self, step: object) -> Numbers:
+        """The beginning of a step that is made only where a goal of a tree is open; nothing where one has no place."""
+        units = [
+            (self.places.get(relu.source), u) for relu in self.whole.relus for u in range(self.whole.sizes[relu.name])
+        ]
+        goals = [units[k] for k in self.reader.integers(step, "goals", None, 0, len(units) - 1).tolist()]
+        found = [n for place, u in goals if place is not None for n in (place, u)]
+        return [_WHILE_OPEN, len(goals), *found] if len(found) == 2 * len(goals) else []
 
     def _common(self) -> range:
         return range(len(self.rows) - len(self.part.common), len(self.rows))
@@ -303,6 +313,21 @@ def _halved(steps: Numbers, inputs: int, leaf: tuple[Sequence[tuple[int, int]], 
     for dimension in path[:2]:
         steps = [_SPLIT, inputs, dimension, sum(box[dimension]) // 2, *steps, *steps]
     return steps if path else [_NOTHING]
+
+
+def _refined(
+    asked: Numbers, passed: Numbers, inputs: int, box: Sequence[tuple[int, int]], dimensions: Sequence[int]
+) -> Numbers:
+    """For a leaf where a goal is open: halves of the box, and of those as long as it is open there."""
+    if not dimensions:
+        return [_NOTHING]
+    cut, (low, high) = dimensions[0], box[dimensions[0]]
+    at = (low + high) // 2
+    halves = []
+    for ends in ((low, at), (at, high)):
+        half = [*box[:cut], ends, *box[cut + 1 :]]
+        halves.append(_both(passed, _refined(asked, passed, inputs, half, dimensions[1:])))
+    return [*asked, _SPLIT, inputs, cut, at, *halves[0], *halves[1]]
 
 
 def _tree(parent: IntArray, side: IntArray, cuts: Sequence[tuple[int, int, int]], steps: list[Numbers]) -> Numbers:

@@ -16,7 +16,8 @@ Inductive proof :=
   | Both (first second : proof)
   | Rows (rs : list row_hint)
   | Pass (layers : list nat)
-  | Split (at_layer at_unit : nat) (at_value : Z) (below above : proof).
+  | Split (at_layer at_unit : nat) (at_value : Z) (below above : proof)
+  | While_open (units : list (nat * nat)) (p : proof).
 
 (** - sum of mu_k times the row k *)
 Fixpoint weighted (mu : list Z) (rows : list (list Z)) : list Z :=
@@ -155,6 +156,9 @@ Fixpoint run (scale : Z) (net : list packed) (cs : list constraint) (p : proof) 
                                | Known st' => run scale net cs p st'
                                end in
       hull st (side 1 at_value below) (side (-1) (- at_value) above)
+  | While_open units p =>
+      if existsb (fun one => open_range (nth (snd one) (nth (fst one) st []) (0, 0))) units
+      then run scale net cs p st else Known st
   end.
 
 (** Intervals of all layers from a box. *)

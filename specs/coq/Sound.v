@@ -202,7 +202,7 @@ Theorem run_sound : forall s net cs p st x, (0 <= s)%Z -> Forall readable net ->
   known s (networks net) st x -> Forall (holds s (networks net) x) cs ->
   sound (fun new => known s (networks net) new x) (run s net cs p st).
 Proof.
-  intros s net cs p st x S R K H. revert st K. induction p as [|p IHp q IHq|rs|layers|t u v p IHp q IHq]; intros st K; simpl.
+  intros s net cs p st x S R K H. revert st K. induction p as [|p IHp q IHq|rs|layers|t u v p IHp q IHq|units p IHp]; intros st K; simpl.
   - exact K.
   - specialize (IHp st K). destruct (run s net cs p st); [exact IHp | auto].
   - apply use_rows_sound; assumption.
@@ -215,6 +215,7 @@ Proof.
     + assert (N : sound (fun new => known s (networks net) new x) (narrowed t u (-1) (- v) st)).
       { apply narrowed_sound; [exact K | intros; lia | intros _; rewrite opp_IZR; lra]. }
       destruct (narrowed t u (-1) (- v) st); [exact N | exact (IHq _ N)].
+  - destruct (existsb _ units); [exact (IHp st K) | exact K].
 Qed.
 
 (** * Cases *)

@@ -83,6 +83,9 @@ let rec read_proof next =
     let below = read_proof next in
     let above = read_proof next in
     Split (layer, unit, value, below, above)
+  | 5 ->
+    let units = list next (fun () -> let layer = natural next in let unit = natural next in (layer, unit)) in
+    While_open (units, read_proof next)
   | _ -> failwith "an unknown step"
 
 let read_fact next () =
