@@ -116,6 +116,7 @@ def test_wrong_certificates_are_rejected(name):
 
 
 @program
+@pytest.mark.slow
 def test_what_is_verified_of_mutants_is_true():
     """By an oracle that enumerates linear regions: deviations and signs."""
     one, generator = certificate_cases.case("boxes"), np.random.default_rng(5)
