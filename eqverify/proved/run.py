@@ -25,6 +25,7 @@ from eqverify.proved.comparison import claimed_signs, comparison_proof
 from eqverify.proved.problem import integers, listed, point_numbers
 from eqverify.proved.questions import (
     Question,
+    chain,
     of_disjunct,
     of_inputs,
     of_property,
@@ -60,6 +61,7 @@ def check_proved(network: bytes, query: bytes, proof: bytes, reduced: bytes | No
         original, specification = normalised(parse_network(unpacked(network))), lower(parse_query(decode(query)))
         if len(specification.networks) != 1:
             raise refused("the property is about several networks")
+        chain(original)  # else refused
         reader = Reader(proof, original)
         reader.compare({"network": network, "property": query} | ({} if reduced is None else {"reduced": reduced}))
         job = _Job(program, original, specification, reader)
