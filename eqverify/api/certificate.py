@@ -47,8 +47,8 @@ def check(
         certificate: the certificate.
         arithmetic: ``float`` is float64 with a-priori error bounds, ``exact`` rational.
         relaxed: the property that was written for the reduced network, which is then checked as well.
-        kernel: ``coq`` for the checker that is proved in Coq, a program to be built (specs/coq): exact, for proofs that
-            no input satisfies a property of one dense feed-forward network.
+        kernel: ``coq`` for the checker that is proved in Coq, a program to be built (specs/coq): exact, for verdicts
+            about dense feed-forward networks, and certificates of their reductions.
 
     Returns:
         The verdict; `verified` and `epsilon`, or the code of what is wrong.
@@ -64,9 +64,10 @@ def check(
     from eqverify.frontend.vnnlib.reader import MAX_TEXT_BYTES
     from eqverify.proved import check_proved
 
-    if kernel == "coq" and (isinstance(network, Mapping) or reduced is not None):
+    if kernel == "coq" and (isinstance(network, Mapping) or relaxed is not None):
         hint = "leave --kernel out"
-        raise UsageError("usage/kernel", "the Coq kernel checks proofs of verdicts about one network", hint=hint)
+        what = "the Coq kernel checks no property of several networks, and none that was written for a reduced one"
+        raise UsageError("usage/kernel", what, hint=hint)
     if isinstance(network, Mapping):
         several = {name: whole_bytes(_bytes(Path(path)), path) for name, path in network.items()}
         text, proof = contents(_bytes(Path(query)), MAX_TEXT_BYTES), contents(_bytes(Path(certificate)), _MOST_BYTES)
@@ -81,7 +82,7 @@ def check(
     model = whole_bytes(first, network)
     with numpy_alone():
         if kernel == "coq":
-            verdict = check_proved(model, second, last)
+            verdict = check_proved(model, second, last, written)
         else:
             verdict = check_bytes(model, second, written, last, arithmetic, told)
     if not verdict.verified:
