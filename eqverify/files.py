@@ -100,6 +100,16 @@ def parts_of(path: Path) -> tuple[str, str]:
     return inner.stem, inner.suffix + packed
 
 
+def beside(path: str | os.PathLike[str]) -> str:
+    """What a hint about a file that is not there adds: that its packed, or its unpacked, form is there."""
+    name = os.fspath(path)
+    other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
+    try:
+        return f": {other} is there" if os.path.isfile(other) else ""
+    except ValueError:  # no path at all
+        return ""
+
+
 def _holds_more(data: bytes, most: int) -> bool:
     """Whether archives one after the other hold more; what is damaged holds no more."""
     count = 0

@@ -73,8 +73,9 @@ def models(*benchmarks: str) -> list[Path]:
 
 
 def slow(*values: object) -> list[object]:
-    """Parameters whose tests take long, beside those of our own networks, whose tests do not."""
-    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+    """Parameters whose tests are left to `pytest -m ""`, beside others whose tests `pytest` runs too."""
+    rows = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [pytest.param(*row, marks=pytest.mark.slow) for row in rows]
 
 
 def label(path: Path) -> str:

@@ -1,19 +1,21 @@
 """Maximise an output of a network under constraints, with and without proved ranges.
 
-    python benchmarks/embedding/run.py --limit 120 --output benchmarks/embedding/results.csv
+    python benchmarks/embedding/run.py --limit 400 --output benchmarks/embedding/results.csv
 
-Three surrogates that scikit-learn trains here (seeded), and HiGHS and SCIP.  "plain" is what the packages make of the
-network: OMLT's big-M formulation for HiGHS, PySCIPOpt-ML's for SCIP.  "proved" is `eqverify.embedding` with ranges that
-are proved for at most `--prove` seconds, which are counted in `total`, under the constraint that both have: the inputs
-sum to at most a quarter of what they could.  Each solver uses one thread; seconds are of processor time, so that other
-work on the machine counts little.  The root gap is that of the relaxation before branching: LP relaxation for HiGHS,
-SCIP's own root bound, relative to the best value found by anyone.
+Networks that scikit-learn trains here (seeded), and HiGHS and SCIP: three small surrogates on all of what they were
+trained on, two larger ones on a part of that (a trust region). "plain" is what the packages make of the network:
+OMLT's big-M formulation for HiGHS, PySCIPOpt-ML's for SCIP. "proved" is `eqverify.embedding` with ranges that are
+proved for at most `--prove` seconds, which are counted in `total`, under the constraint that both have: the inputs
+sum to at most a quarter of what they could. Each solver uses one thread; seconds are of processor time, so that other
+work on the machine counts little, but limits are of the clock. The root gap is that of the relaxation before
+branching (LP relaxation for HiGHS, SCIP's own root bound), relative to the best value found by anyone.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,27 +38,34 @@ from eqverify.embedding.scip_model import add_predictor_constr
 from eqverify.problem import Problem, domain_problem
 from eqverify.testing.chains import chain_network
 
-SURROGATES = ((3, (16, 12)), (4, (24, 16)), (6, (20, 16, 10)))
+SURROGATES = (
+    (3, (16, 12), 1.0), (4, (24, 16), 1.0), (6, (20, 16, 10), 1.0), (5, (50, 50), 0.3), (5, (50, 50, 50), 0.15),
+)  # fmt: skip
+"""Inputs, widths, how far inputs are from the middle."""
 FIELDS = ("network", "solver", "how", "binaries", "prove", "solve", "total", "status", "value", "root_gap")
 
 
-def surrogate(inputs: int, widths: tuple[int, ...]) -> tuple[MLPRegressor, Problem]:
-    """A network, for scikit-learn and eqverify, trained on a smooth function of several bumps on [-1, 1]^inputs."""
+def surrogate(inputs: int, widths: tuple[int, ...], radius: float) -> tuple[MLPRegressor, Problem]:
+    """A network, for scikit-learn and eqverify, trained on a smooth function of several bumps on [-1, 1]^inputs.
+
+    Its domain is the part of that within `radius` of the middle.
+    """
     random = np.random.default_rng(inputs)
     x = random.uniform(-1, 1, (4000, inputs))
     y = np.sin(3 * x).sum(axis=1) * np.cos(2 * x[:, 0] * x[:, -1]) + x[:, 0] ** 2
-    model = MLPRegressor(hidden_layer_sizes=widths, max_iter=300, random_state=1).fit(x, y)
+    alpha = 1e-4 if radius == 1.0 else 1e-3
+    model = MLPRegressor(hidden_layer_sizes=widths, alpha=alpha, max_iter=300, random_state=1).fit(x, y)
     layers = [(w.T, b) for w, b in zip(model.coefs_, model.intercepts_, strict=True)]
-    box = Box(np.full(inputs, -1.0), np.ones(inputs))
-    domain = Domain((Polytope(box, np.ones((1, inputs)), np.array([inputs / 4])),))
+    box = Box(np.full(inputs, -radius), np.full(inputs, radius))
+    domain = Domain((Polytope(box, np.ones((1, inputs)), np.array([radius * inputs / 4])),))
     return model, domain_problem(chain_network(layers), domain)
 
 
-def by_highs(build: Callable[[Any], tuple[Any, Any]], limit: float) -> dict[str, object]:
+def by_highs(build: Callable[[Any], tuple[Any, Any]], most: float, limit: float) -> dict[str, object]:
     """Value, status, seconds and bound of the LP relaxation."""
     model = pyo.ConcreteModel()
     x, y = build(model)
-    model.budget = pyo.Constraint(expr=sum(x.values()) <= len(x) / 4)
+    model.budget = pyo.Constraint(expr=sum(x.values()) <= most)
     model.objective = pyo.Objective(expr=y, sense=pyo.maximize)
     solver = pyo.SolverFactory("appsi_highs")
     solver.highs_options = {"threads": 1, "time_limit": limit}
@@ -92,16 +101,17 @@ def proved_model(formulation: Formulation) -> Callable[[Any], tuple[Any, Any]]:
     return build
 
 
-def by_scip(add: Callable[[Any, Any], Any], inputs: int, limit: float) -> dict[str, object]:
+def by_scip(add: Callable[[Any, Any], Any], part: Polytope, limit: float) -> dict[str, object]:
     """Value, status, seconds and SCIP's bound at the root."""
     model = pyscipopt.Model()
     model.hideOutput()
-    x = np.array([model.addVar(lb=-1, ub=1) for _ in range(inputs)], dtype=object)
+    ends = zip(part.box.lower.tolist(), part.box.upper.tolist(), strict=True)
+    x = np.array([model.addVar(lb=low, ub=high) for low, high in ends], dtype=object)
     y = add(model, x)
-    model.addCons(pyscipopt.quicksum(x) <= inputs / 4)
+    model.addCons(pyscipopt.quicksum(x) <= float(part.bound[0]))
     model.setObjective(y, "maximize")
     model.setParam("limits/time", limit)
-    model.setParam("timing/clocktype", 1)  # of processor time
+    model.setParam("timing/clocktype", 2)  # of the clock
     begin = time.process_time()
     model.optimize()
     seconds = time.process_time() - begin
@@ -116,21 +126,22 @@ def by_scip(add: Callable[[Any, Any], Any], inputs: int, limit: float) -> dict[s
 
 def measure(model: MLPRegressor, problem: Problem, limit: float, prove: float) -> list[dict[str, object]]:
     """All four runs on one network."""
-    network, inputs = problem.network, problem.network.input_size
+    part = problem.domain.polytopes[0]
+    most = float(part.bound[0])
     begin = time.process_time()
     formulation = formulate(problem, eq.prove_stability(problem, time_limit=prove))
     proved = time.process_time() - begin
-    few, many = int(formulation.binary.sum()), network.relu_count
+    few, many = int(formulation.binary.sum()), problem.network.relu_count
     runs = [
-        ("HiGHS", "plain", many, 0.0, by_highs(omlt_model(problem), limit)),
-        ("HiGHS", "proved", few, proved, by_highs(proved_model(formulation), limit)),
+        ("HiGHS", "plain", many, 0.0, by_highs(omlt_model(problem), most, limit)),
+        ("HiGHS", "proved", few, proved, by_highs(proved_model(formulation), most, limit)),
         (
             "SCIP", "plain", many, 0.0,
-            by_scip(lambda m, x: pyscipopt_ml.add_predictor_constr(m, model, x).output[0, 0], inputs, limit),
+            by_scip(lambda m, x: pyscipopt_ml.add_predictor_constr(m, model, x).output[0, 0], part, limit),
         ),
         (
             "SCIP", "proved", few, proved,
-            by_scip(lambda m, x: add_predictor_constr(m, formulation, x).output[0, 0], inputs, limit),
+            by_scip(lambda m, x: add_predictor_constr(m, formulation, x).output[0, 0], part, limit),
         ),
     ]  # fmt: skip
     best = max(float(run["value"]) for *_, run in runs if run["value"] == run["value"])
@@ -149,13 +160,16 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=120.0)
     parser.add_argument("--prove", type=float, default=20.0)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--first", type=int, default=0, help="of the networks; the rows of those before it are kept")
     options = parser.parse_args()
-    with options.output.open("w", newline="", encoding="utf-8") as file:
+    logging.getLogger("pyomo").setLevel(logging.ERROR)
+    with options.output.open("a" if options.first else "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        for inputs, widths in SURROGATES:
-            name = "-".join(map(str, (inputs, *widths, 1)))
-            for row in measure(*surrogate(inputs, widths), options.limit, options.prove):
+        if not options.first:
+            writer.writeheader()
+        for inputs, widths, radius in SURROGATES[options.first :]:
+            name = "-".join(map(str, (inputs, *widths, 1))) + ("" if radius == 1.0 else f" within {radius}")
+            for row in measure(*surrogate(inputs, widths, radius), options.limit, options.prove):
                 writer.writerow({"network": name, **row})
                 file.flush()
 

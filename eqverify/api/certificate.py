@@ -11,7 +11,7 @@ from eqverify.api.loading import compared, load_compared, load_query
 from eqverify.arrays import IEEE
 from eqverify.checker import Arithmetic, Verdict, check_bytes, check_several
 from eqverify.errors import InputError, LimitError, Place, UsageError
-from eqverify.files import contents, read_limited
+from eqverify.files import beside, contents, read_limited
 from eqverify.kernels import numpy_alone
 
 _MOST_BYTES = 1 << 31
@@ -47,8 +47,8 @@ def check(
         certificate: the certificate.
         arithmetic: ``float`` is float64 with a-priori error bounds, ``exact`` rational.
         relaxed: the property that was written for the reduced network, which is then checked as well.
-        kernel: ``coq`` for the checker that is proved in Coq, a program to be built (specs/coq): exact, for proofs that
-            no input satisfies a property of one dense feed-forward network.
+        kernel: ``coq`` for the checker that is proved in Coq, a program to be built (specs/coq): exact, for verdicts
+            about dense feed-forward networks, and certificates of their reductions.
 
     Returns:
         The verdict; `verified` and `epsilon`, or the code of what is wrong.
@@ -63,9 +63,10 @@ def check(
     from eqverify.frontend.vnnlib import lower
     from eqverify.frontend.vnnlib.reader import MAX_TEXT_BYTES
 
-    if kernel == "coq" and (isinstance(network, Mapping) or reduced is not None):
+    if kernel == "coq" and (isinstance(network, Mapping) or relaxed is not None):
         hint = "leave --kernel out"
-        raise UsageError("usage/kernel", "the Coq kernel checks proofs of verdicts about one network", hint=hint)
+        what = "the Coq kernel checks no property of several networks, and none that was written for a reduced one"
+        raise UsageError("usage/kernel", what, hint=hint)
     if isinstance(network, Mapping):
         several = {name: whole_bytes(_bytes(Path(path)), path) for name, path in network.items()}
         text, proof = contents(_bytes(Path(query)), MAX_TEXT_BYTES), contents(_bytes(Path(certificate)), _MOST_BYTES)
@@ -82,7 +83,7 @@ def check(
         if kernel == "coq":
             from eqverify.proved import check_proved
 
-            verdict = check_proved(model, second, last)
+            verdict = check_proved(model, second, last, written)
         else:
             verdict = check_bytes(model, second, written, last, arithmetic, told)
     if not verdict.verified:
@@ -101,7 +102,10 @@ def _bytes(path: Path) -> bytes:
         data = read_limited(path, _MOST_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError("certificate/no-file", "a file cannot be read", place=place, value=reason) from error
+        hint = f"check the path{beside(path)}"
+        raise UsageError(
+            "certificate/no-file", "a file cannot be read", place=place, value=reason, hint=hint
+        ) from error
     if data is None:
         value = f"{_MOST_BYTES >> 20} MiB"
         raise LimitError("certificate/too-large", "a file is larger than what is read", place=place, value=value)

@@ -84,7 +84,7 @@ class RegionReport:
         """Draw the regions on the two free inputs, or on the plane through three points (3, inputs).
 
         Raises:
-            UsageError: `usage/picture-format`, `regions/picture-inputs`.
+            UsageError: `usage/picture-format`, `usage/no-matplotlib`, `regions/picture-inputs`.
             InputError: `regions/slice`.
         """
         from eqverify.approximate.plane import domain_plane, pattern_grid, slice_plane

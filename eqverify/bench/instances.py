@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eqverify.errors import InputError, Place, UsageError
+from eqverify.files import beside
 
 Key = tuple[str, str, str]
 """Category, network and property, as listed."""
@@ -168,8 +169,9 @@ def _read(path: Path) -> list[list[str]]:
         with path.open(encoding="utf-8", newline="") as stream:
             return [fields for fields in csv.reader(stream) if fields]
     except OSError as error:
+        place, hint = Place(file=str(path)), f"check the path{beside(path)}"
         raise UsageError(
-            "bench/no-file", "the list cannot be read", place=Place(file=str(path)), value=error.strerror
+            "bench/no-file", "the list cannot be read", place=place, value=error.strerror, hint=hint
         ) from error
 
 

@@ -109,8 +109,8 @@ class Verdict:
         if not self.verified:
             return f"rejected {self.code} {self.reason}"
         place = f"case={self.case} disjunct={self.disjunct}"
+        proved = "" if self.kernel == "python" else f" by the {self.kernel} kernel"
         if self.claim in WHOLE:
-            proved = "" if self.kernel == "python" else f" by the {self.kernel} kernel"
             return f"verified {self.claim.removeprefix('property-')}{proved}"
         if self.claim in RUNS:
             return f"verified {self.claim.removeprefix('runs-')} of all float32 runs"
@@ -119,9 +119,9 @@ class Verdict:
             found = f"verified {claim} {self.asked}" + (" of all float32 runs" if kind == "runs" else "")
             return f"{found}; the property of the reduced network follows" if self.relaxed else found
         if self.claim == "unsat":
-            return f"verified unsat {place} solver-trusted units: {self.solver_trusted}"
+            return f"verified unsat {place} solver-trusted units: {self.solver_trusted}{proved}"
         claim = f"equisatisfiable with signs, {place}" if self.claim == "equisatisfiable" else self.claim
-        found = f"verified eps={self.epsilon!r} ({claim}) solver-trusted units: {self.solver_trusted}"
+        found = f"verified eps={self.epsilon!r} ({claim}) solver-trusted units: {self.solver_trusted}{proved}"
         if self.epsilons_float32:
             found += f"; eps float32={max(self.epsilons_float32)!r} verified"
         return f"{found}; the property of the reduced network follows" if self.relaxed else found

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, lcm
+from math import ceil, floor, lcm
 
-from eqverify.domain import Case, HalfSpace, Polytope, Specification
-from eqverify.errors import LimitError, Place
-from eqverify.network import Affine, Network, Relu
+from eqverify.domain import HalfSpace
+from eqverify.network import Affine, Network
+from eqverify.proved.questions import Question, chain, refused
 
 SCALE = 60
 """Binary places of bounds, at least."""
 
 _MOST_SCALE = 1100
-_MOST_WEIGHTS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,23 +64,23 @@ class Integers:
     Attributes:
         scale: binary places of boxes and of the bounds of rows.
         layers: the first one first.
+        parts: one for each question.
+        reduced: the layers of a second network, where two are compared.
+        epsilon: how far its outputs are at most, times 2^scale.
+        signs: what is claimed of units of the first, layers counted from the outputs: 1, -1, or 0 for nothing.
     """
 
     scale: int
     layers: Sequence[Layer]
     parts: Sequence[Part]
+    reduced: Sequence[Layer] | None = None
+    epsilon: Sequence[int] = ()
+    signs: Sequence[Sequence[int]] = ()
 
     def numbers(self) -> Iterator[int]:
         """In the order of the file: the last layer first."""
         yield self.scale
-        yield len(self.layers)
-        for layer in reversed(self.layers):
-            yield layer.shift
-            yield len(layer.weights)
-            for row in layer.weights:
-                yield from listed(row)
-            yield from listed(layer.bias)
-            yield int(layer.behind_relu)
+        yield from _network(self.layers)
         yield len(self.parts)
         for part in self.parts:
             yield len(part.box)
@@ -91,54 +90,53 @@ class Integers:
             yield len(part.disjuncts)
             for rows in part.disjuncts:
                 yield from _rows(rows)
+        if self.reduced is not None:
+            yield from _network(self.reduced)
+            yield from listed(self.epsilon)
+            yield len(self.signs)
+            for units in self.signs:
+                yield from listed(units)
 
 
-def integers(network: Network, specification: Specification) -> Integers:
-    """The problem of a property of one network.
+def integers(
+    network: Network, questions: Sequence[Question], reduced: Network | None = None, epsilon: Sequence[float] = (),
+    signs: Sequence[Sequence[int]] = (),
+) -> Integers:  # fmt: skip
+    """The problem of questions about one network, or about how far another is from it.
 
     Raises:
-        LimitError: `check/kernel-scope` where the network is no chain, or has quotients.
+        LimitError: `check/kernel-scope` where a network is no chain, or has quotients.
     """
     layers = [_layer(*link) for link in chain(network)]
-    polytopes = [case.polytope for case in specification.cases]
-    places = (_places(v) for p in polytopes for bound in (p.box.lower, p.box.upper) for v in bound.tolist())
+    other = None if reduced is None else [_layer(*link) for link in chain(reduced)]
+    boxes = [question.box for question in questions]
+    places = (_places(v) for box in boxes for bound in (box.lower, box.upper) for v in bound.tolist())
     scale = max(SCALE, *places)
     if scale > _MOST_SCALE:
         raise refused("numbers of more binary places than are written", scale)
-    parts = [_part(case, network, scale) for case in specification.cases]
-    return Integers(scale, layers, parts)
+    parts = [_part(question, network, scale) for question in questions]
+    return Integers(scale, layers, parts, other, [floor(Fraction(e) * (1 << scale)) for e in epsilon], signs)
 
 
-def refused(why: str, value: object = None, node: str | None = None) -> LimitError:
-    """What the theorem does not cover, or what is not written for it."""
-    return LimitError(
-        "check/kernel-scope", "the checker that is proved in Coq does not cover it", place=Place(node=node),
-        value=why if value is None else f"{why}: {value}", hint="use --arithmetic exact without --kernel",
-    )  # fmt: skip
+def point_numbers(network: Network, rows: Sequence[HalfSpace]) -> Iterator[int]:
+    """The problem of one input that satisfies rows as they are written, each multiplied until it is of integers."""
+    yield from _network([_layer(*link) for link in chain(network)])
+    yield len(rows)
+    for row in rows:
+        written = _row(row, network.output_size, network.input_size, 0, row.bound.denominator)
+        yield int(row.strict)
+        yield from _row_numbers(written)
 
 
-def chain(network: Network) -> list[tuple[Affine, bool]]:
-    """The affine nodes from the input to the outputs, and whether each reads a ReLU."""
-    if len(network.inputs) != 1 or len(network.outputs) != 1:
-        raise refused("the network has several inputs or outputs")
-    if network.smooth:
-        raise refused("the network has smooth nodes", node=network.smooth[0].name)
-    links: list[tuple[Affine, bool]] = []
-    last, active = network.inputs[0].name, False
-    for node in network.plain_nodes:
-        if list(node.sources) != [last]:
-            raise refused("the network is no chain", node=node.name)
-        if isinstance(node, Relu):
-            active = True
-        else:
-            links.append((node, active))
-            active = False
-        last = node.name
-    if active or not links or network.outputs[0].source != last:
-        raise refused("the last node is not affine, or no output", node=last)
-    if sum(node.size * node.terms[0].map.shape[1] for node, _ in links) > _MOST_WEIGHTS:
-        raise refused("the network has more weights than are written")
-    return links
+def _network(layers: Sequence[Layer]) -> Iterator[int]:
+    yield len(layers)
+    for layer in reversed(layers):
+        yield layer.shift
+        yield len(layer.weights)
+        for row in layer.weights:
+            yield from listed(row)
+        yield from listed(layer.bias)
+        yield int(layer.behind_relu)
 
 
 def _layer(node: Affine, active: bool) -> Layer:
@@ -151,27 +149,19 @@ def _layer(node: Affine, active: bool) -> Layer:
     return Layer(node.name, weights, [_scaled(v, shift) for v in node.bias.tolist()], shift, active)
 
 
-def _part(case: Case, network: Network, scale: int) -> Part:
-    box = case.polytope.box
+def _part(question: Question, network: Network, scale: int) -> Part:
+    box = question.box
     ends = [
         (_scaled(low, scale), _scaled(high, scale))
         for low, high in zip(box.lower.tolist(), box.upper.tolist(), strict=True)
     ]
     sizes = network.output_size, network.input_size
-    disjuncts = [[_row(row, *sizes, scale) for row in rows] for rows in case.unsafe]
-    return Part(ends, [_row(row, *sizes, scale) for row in polytope_rows(case.polytope)], disjuncts)
+    disjuncts = [[_row(row, *sizes, scale) for row in rows] for rows in question.disjuncts]
+    return Part(ends, [_row(row, *sizes, scale) for row in question.common], disjuncts)
 
 
-def polytope_rows(polytope: Polytope) -> list[HalfSpace]:
-    """A x <= b."""
-    return [
-        HalfSpace({i: Fraction(a) for i, a in enumerate(row) if a}, {}, Fraction(bound))
-        for row, bound in zip(polytope.matrix.tolist(), polytope.bound.tolist(), strict=True)
-    ]
-
-
-def _row(row: HalfSpace, outputs: int, inputs: int, scale: int) -> Row:
-    factor = lcm(*(c.denominator for one in (row.inputs, row.outputs) for c in one.values()))
+def _row(row: HalfSpace, outputs: int, inputs: int, scale: int, multiple: int = 1) -> Row:
+    factor = lcm(multiple, *(c.denominator for one in (row.inputs, row.outputs) for c in one.values()))
     on_outputs, on_inputs = (
         tuple(int(one.get(k, 0) * factor) for k in range(size))
         for one, size in ((row.outputs, outputs), (row.inputs, inputs))
@@ -191,7 +181,11 @@ def _scaled(value: float, places: int) -> int:
 def _rows(rows: Sequence[Row]) -> Iterator[int]:
     yield len(rows)
     for row in rows:
-        yield from (*listed(row.outputs), *listed(row.inputs), row.limit)
+        yield from _row_numbers(row)
+
+
+def _row_numbers(row: Row) -> Iterator[int]:
+    yield from (*listed(row.outputs), *listed(row.inputs), row.limit)
 
 
 def listed(values: Iterable[int]) -> Iterator[int]:

@@ -9,30 +9,63 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import NoReturn
 
-from eqverify.domain import Case, HalfSpace, Specification
+from eqverify.domain import HalfSpace
 from eqverify.errors import ContradictionError
 from eqverify.network import Affine, Network
-from eqverify.proved.problem import chain, polytope_rows
+from eqverify.proved.questions import Question, chain
 
 
-def require_same(text: str, network: Network, specification: Specification) -> None:
-    """Raise unless a problem says what network and property say, bounds of rows rounded up.
+def require_same(
+    text: str, network: Network, questions: Sequence[Question], reduced: Network | None = None,
+    epsilon: Sequence[float] = (), signs: Sequence[Sequence[int]] = (),
+) -> None:  # fmt: skip
+    """Raise unless a problem says what these say: bounds of rows rounded up, epsilon down.
 
     Raises:
         ContradictionError: `check/kernel-problem`.
     """
     numbers = _Numbers(text)
     one = Fraction(1, 1 << numbers.next())
+    _require_network(numbers, network)
+    if numbers.next() != len(questions):
+        _differs("cases")
+    for question in questions:
+        _require_question(numbers, question, one)
+    if reduced is not None:
+        _require_network(numbers, reduced)
+        written = numbers.list()
+        if len(epsilon) != network.output_size or len(written) != len(epsilon):
+            _differs("epsilon")
+        if not all(0 <= Fraction(e) - w * one < one for e, w in zip(epsilon, written, strict=True)):
+            _differs("epsilon")
+        if [numbers.list() for _ in range(numbers.next())] != [list(units) for units in signs]:
+            _differs("signs")
+    numbers.end()
+
+
+def require_same_point(text: str, network: Network, rows: Sequence[HalfSpace]) -> None:
+    """Raise unless a problem says what a network and rows say, to the letter.
+
+    Raises:
+        ContradictionError: `check/kernel-problem`.
+    """
+    numbers = _Numbers(text)
+    _require_network(numbers, network)
+    if numbers.next() != len(rows):
+        _differs("rows")
+    for row in rows:
+        if numbers.next() != int(row.strict):
+            _differs("a strict row")
+        _require_row(numbers, row, Fraction(1), exactly=True)
+    numbers.end()
+
+
+def _require_network(numbers: _Numbers, network: Network) -> None:
     links = chain(network)
     if numbers.next() != len(links):
         _differs("layers")
     for node, active in reversed(links):
         _require_layer(numbers, node, active)
-    if numbers.next() != len(specification.cases):
-        _differs("cases")
-    for case in specification.cases:
-        _require_case(numbers, case, one)
-    numbers.end()
 
 
 class _Numbers:
@@ -70,16 +103,16 @@ def _equal(integers: Sequence[int], floats: Sequence[float], one: Fraction) -> b
     return scaled == list(integers)
 
 
-def _require_case(numbers: _Numbers, case: Case, one: Fraction) -> None:
-    box = case.polytope.box
+def _require_question(numbers: _Numbers, question: Question, one: Fraction) -> None:
+    box = question.box
     ends = [(numbers.next() * one, numbers.next() * one) for _ in range(numbers.next())]
     written = list(zip(map(Fraction, box.lower.tolist()), map(Fraction, box.upper.tolist()), strict=True))
     if ends != written:
         _differs("a box")
-    _require_rows(numbers, polytope_rows(case.polytope), one)
-    if numbers.next() != len(case.unsafe):
+    _require_rows(numbers, question.common, one)
+    if numbers.next() != len(question.disjuncts):
         _differs("disjuncts")
-    for rows in case.unsafe:
+    for rows in question.disjuncts:
         _require_rows(numbers, rows, one)
 
 
@@ -87,24 +120,27 @@ def _require_rows(numbers: _Numbers, rows: Sequence[HalfSpace], one: Fraction) -
     if numbers.next() != len(rows):
         _differs("rows")
     for row in rows:
-        outputs, inputs, limit = numbers.list(), numbers.list(), numbers.next() * one
-        found = [(k, row.outputs, v) for k, v in enumerate(outputs)] + [
-            (k, row.inputs, v) for k, v in enumerate(inputs)
-        ]
-        if not _rounded(found, row, limit, one):
-            _differs("a row")
+        _require_row(numbers, row, one)
+
+
+def _require_row(numbers: _Numbers, row: HalfSpace, one: Fraction, *, exactly: bool = False) -> None:
+    outputs, inputs, limit = numbers.list(), numbers.list(), numbers.next() * one
+    found = [(k, row.outputs, v) for k, v in enumerate(outputs)] + [(k, row.inputs, v) for k, v in enumerate(inputs)]
+    if not _rounded(found, row, limit, Fraction(0) if exactly else one):
+        _differs("a row")
 
 
 def _rounded(
     found: Sequence[tuple[int, Mapping[int, Fraction], int]], row: HalfSpace, limit: Fraction, one: Fraction
 ) -> bool:
-    """Whether a row with these integers is a positive multiple of one of the property, with its bound rounded up."""
+    """Whether integers are a positive multiple of a row, its bound rounded up by less than `one`, or not at all."""
     factors = {Fraction(v) / one[k] for k, one, v in found if k in one}
     whole = sum(k in one for k, one, _ in found) == len(row.outputs) + len(row.inputs)
     if not whole or len(factors) > 1 or any(v for k, one, v in found if k not in one):
         return False
     factor = factors.pop() if factors else Fraction(1)
-    return factor > 0 and 0 <= limit - factor * row.bound < one
+    off = limit - factor * row.bound
+    return factor > 0 and (off == 0 or 0 < off < one)
 
 
 def _differs(what: str) -> NoReturn:

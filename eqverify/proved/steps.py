@@ -18,7 +18,8 @@ from eqverify.checker.whole import with_rows
 from eqverify.domain import Case, condition_rows
 from eqverify.domain.assumption import row_numbers
 from eqverify.network import Network
-from eqverify.proved.problem import Integers, Part, Row, listed, refused
+from eqverify.proved.problem import Integers, Layer, Row, listed
+from eqverify.proved.questions import refused
 
 ROW_BITS, SLOPE_BITS = 48, 60
 """As in Check.v and Bound.v."""
@@ -26,26 +27,38 @@ ROW_BITS, SLOPE_BITS = 48, 60
 _MOST = 1e200
 """Of multipliers: larger ones say nothing."""
 
-_NOTHING, _BOTH, _ROWS, _PASS, _SPLIT = range(5)
+_NOTHING, _BOTH, _ROWS, _PASS, _SPLIT, _WHILE_OPEN = range(6)
 _DEFAULT, _SLOPES = 0, 1
 
 Numbers = list[int]
 """A proof as it is written."""
 
 
-def proof_numbers(network: Network, cases: Sequence[Case], problem: Integers, reader: Reader) -> Iterator[int]:
-    """All numbers of the file of a proof.
+def property_proof(network: Network, cases: Sequence[Case], problem: Integers, reader: Reader) -> Iterator[int]:
+    """All numbers of the file of a proof that no input satisfies a property (K-13).
 
     Raises:
         RejectedError: `certificate/...`, where the file cannot be read.
         LimitError: `check/kernel-scope`, for steps that have no counterpart.
     """
-    yield from listed(_width(layer.weights) for layer in reversed(problem.layers))
+    yield from widths(problem.layers, ROW_BITS)
     entries = reader.items(reader.head, "cases")
     _require_count(entries, problem.parts)
     yield len(entries)
-    for case, part, entry in zip(cases, problem.parts, entries, strict=True):
-        yield from _Translation(network, case, part, problem, reader).numbers(entry)
+    for number, (case, entry) in enumerate(zip(cases, entries, strict=True)):
+        rows, _ = condition_rows(case.unsafe, case.polytope.box.magnitude, np.zeros(network.output_size))
+        translation = Translation(with_rows(network, rows), problem, number, reader)
+        yield from translation.whole_case(entry, row_numbers(case.unsafe))
+
+
+def disjunct_proof(network: Network, problem: Integers, reader: Reader) -> Iterator[int]:
+    """All numbers of the file of a proof that no input of a case satisfies a disjunct (K-8); raises the same."""
+    yield from widths(problem.layers, ROW_BITS)
+    yield 1
+    translation = Translation(network, problem, 0, reader)
+    yield from translation.shared([])
+    yield 1
+    yield from translation.excluded(reader.items(reader.head, "steps"))
 
 
 def _require_count(entries: Sequence[object], parts: Sequence[object]) -> None:
@@ -53,51 +66,69 @@ def _require_count(entries: Sequence[object], parts: Sequence[object]) -> None:
         reject("cases", "not one entry per case and disjunct of the property", len(entries))
 
 
-def _width(weights: Sequence[Sequence[int]]) -> int:
-    """Bits of a digit: of sums of products of rows by these weights, with room for rows that grow."""
-    most = max((abs(w) for row in weights for w in row), default=0).bit_length()
-    return (most + ROW_BITS + len(weights).bit_length() + 24 + 63) // 64 * 64
+def widths(layers: Sequence[Layer], bits: int) -> Iterator[int]:
+    """Bits of a digit, the last layer first: of sums of products of rows by weights, with room for rows that grow."""
+    yield len(layers)
+    for layer in reversed(layers):
+        most = max((abs(w) for row in layer.weights for w in row), default=0).bit_length()
+        yield (most + bits + len(layer.weights).bit_length() + 24 + 63) // 64 * 64
 
 
-class _Translation:
-    """Of the proof about one case.
+class Translation:
+    """Of the proof about one part of a problem.
 
     Attributes:
         places: by affine node or input, its number.
-        rows: the constraints that multipliers are of: those of the disjunct in question, and of the case.
+        rows: the constraints that multipliers are of: those of the disjunct in question, and of the part.
         own: of the disjunct, the place of each of its rows by number in the condition; None in shared steps.
         later: steps about rows of the condition that disjuncts share.
         padding: constraints before the first that a step's multipliers are of.
         stale: layers with smaller numbers may have better bounds than are known.
+
+    Args:
+        whole: the network, and for a whole property the rows of its condition.
+        number: of the part.
+        several: whether steps say which part they are about.
     """
 
-    def __init__(self, network: Network, case: Case, part: Part, problem: Integers, reader: Reader) -> None:
-        rows, _ = condition_rows(case.unsafe, case.polytope.box.magnitude, np.zeros(network.output_size))
-        self.whole = with_rows(network, rows)
-        self.reader, self.part, self.scale = reader.about(self.whole), part, problem.scale
+    def __init__(
+        self, whole: Network, problem: Integers, number: int, reader: Reader, *, several: bool = False
+    ) -> None:
+        self.whole, self.reader, self.scale = whole, reader.about(whole), problem.scale
+        self.part = problem.parts[number]
+        self.number, self.parts = (number, len(problem.parts)) if several else (0, 1)
         depth = len(problem.layers)
         self.places = {layer.name: depth - 1 - k for k, layer in enumerate(problem.layers)}
-        self.places[network.inputs[0].name] = depth
+        self.places[whole.inputs[0].name] = depth
         self.hidden = list(range(depth - 1, 0, -1))
-        self.numbers_of_rows = row_numbers(case.unsafe)
-        self.rows: Sequence[Row] = part.common
+        self.rows: Sequence[Row] = self.part.common
         self.own: dict[int, int] | None = None
         self.later: list[object] = []
         self.padding = self.stale = 0
 
-    def numbers(self, entry: object) -> Iterator[int]:
-        """What the disjuncts share, then each."""
-        yield from self._steps(_refreshed(self.hidden), self.reader.items(entry, "steps"))
+    def whole_case(self, entry: object, numbers_of_rows: Sequence[Sequence[int]]) -> Iterator[int]:
+        """What the disjuncts share, then each; by disjunct, the numbers of its rows in the condition."""
+        yield from self.shared(self.reader.items(entry, "steps"))
         disjuncts = self.reader.items(entry, "disjuncts")
         _require_count(disjuncts, self.part.disjuncts)
         yield len(disjuncts)
         stale = self.stale
-        for own, numbers, steps in zip(self.part.disjuncts, self.numbers_of_rows, disjuncts, strict=True):
+        for own, numbers, steps in zip(self.part.disjuncts, numbers_of_rows, disjuncts, strict=True):
             self.rows, self.own = [*own, *self.part.common], {number: k for k, number in enumerate(numbers)}
             self.stale, self.padding = stale, len(own)
             start = self._steps(self._violated(range(len(own))), self.later)
             self.padding = 0
             yield from self._steps(start, self.reader.items(steps, "steps"))
+
+    def shared(self, steps: Sequence[object]) -> Numbers:
+        """A pass, and steps about the inputs of the part."""
+        return self._steps(_refreshed(self.hidden), steps)
+
+    def excluded(self, steps: Sequence[object]) -> Numbers:
+        """That the only disjunct is violated, after `shared`."""
+        (own,) = self.part.disjuncts
+        self.rows, self.own = [*own, *self.part.common], {}
+        return self._steps(self._violated(range(len(own))), steps)
 
     def _steps(self, start: Numbers, steps: Iterable[object]) -> Numbers:
         kinds: dict[object, Callable[[object], Numbers]] = {
@@ -155,14 +186,18 @@ class _Translation:
         rows: dict[int, list[Numbers]] = {}
         for entry in self.reader.items(step, "rows"):
             name = self.reader.target(entry)
+            first = self.reader.integer(entry, "part", 0, self.parts - 1)
+            count = self.reader.integer(entry, "count", 1, self.parts - first)
+            if not first <= self.number < first + count:
+                continue
             units = self.reader.integers(entry, "units", None, 0, self.whole.sizes[name] - 1)
             signs = self.reader.signs(entry, "signs", units.size)
-            hints = self.reader.hints(entry, (1, units.size), len(self.rows) - self.padding)
+            hints = self.reader.hints(entry, (count, units.size), 0 if count > 1 else len(self.rows) - self.padding)
             if self.own is None and name not in self.places:
                 self.later.append({"kind": "pass", "rows": [entry]})
             own = rows.setdefault(self.places.get(name, 0), [])
             for k, (unit, sign) in enumerate(zip(units.tolist(), signs.tolist(), strict=True)):
-                own += self._about(name, unit, int(sign), hints, (0, k))
+                own += self._about(name, unit, int(sign), hints, (self.number - first, k))
         total = [_NOTHING]
         for place in self.hidden:
             if place < self.stale:
@@ -184,6 +219,8 @@ class _Translation:
         if self.own is None and name not in self.places:
             self.later.append(step)
             return [_NOTHING]
+        if reader.integer(step, "part", 0, self.parts - 1) != self.number:
+            return [_NOTHING]
         unit, sign = reader.integer(step, "unit", 0, self.whole.sizes[name] - 1), reader.integer(step, "sign", -1, 1)
         parent, side, relu = reader.tree(step, "relu", len(relus) - 1)
         split, leaves = reader.units(step, "split", relu), np.flatnonzero(relu < 0)
@@ -199,25 +236,55 @@ class _Translation:
         """K-3 and K-11: boxes are halved; on each all layers are bounded anew, and constraints are tried at leaves."""
         reader, inputs, padding = self.reader, len(self.hidden) + 1, [0.0] * self.padding
         parent, side, dimension = reader.tree(step, "dimension", len(self.part.box) - 1)
-        at, leaves = reader.floats(step, "at", (parent.size,)), np.flatnonzero(dimension < 0)
+        at, cover = reader.floats(step, "at", (parent.size,)), reader.field(step, "kind") == "cover"
+        part = reader.integers(step, "part", parent.size, 0, self.parts - 1)
+        kept, parent = _of_part(parent, part, self.number)
+        side, dimension, at = side[kept], dimension[kept], at[kept]
+        leaves = np.flatnonzero(dimension < 0)
         cuts = [(inputs, int(d), int(Fraction(v) * 2**self.scale)) for d, v in zip(dimension, at.tolist(), strict=True)]
         boxes = _halvings(self.part.box, parent, side, cuts)
-        passed = _both(self._violated(self._common()), _refreshed(self.hidden))
+        asked = [] if cover or self.own is not None else self._while_open(step)
+        passed = [*asked, *_both(self._violated(self._common()), _refreshed(self.hidden))]
         steps = [passed if parent[k] >= 0 or self.stale else [_NOTHING] for k in range(parent.size)]
         mu = np.zeros((leaves.size, 0))
-        if reader.field(step, "kind") == "cover":
+        if cover:
             mu = reader.multipliers(step, "mu", (leaves.size, len(self.rows) - self.padding))
         each = self._violated(range(len(self.rows) - len(self.part.common)))
-        for k, weights in zip(leaves.tolist(), mu.tolist(), strict=True):
-            own = _rows([self._row(None, 0, 0, padding + weights)]) if any(weights) else [_NOTHING]
-            tried = _both(each, own)
-            again = _both(passed, tried)
-            steps[k] = _both(_both(steps[k], tried), _halved(again, inputs, boxes[k]))
+        own = [
+            _rows([self._row(None, 0, 0, padding + weights)]) if any(weights) else [_NOTHING] for weights in mu.tolist()
+        ]
+        for k, row in zip(leaves.tolist(), own, strict=True):
+            tried = _both(each, row)
+            again, (leaf, path) = _both(passed, tried), boxes[k]
+            halved = _refined(asked, passed, inputs, leaf, path[:2] * 2) if asked else _halved(again, inputs, boxes[k])
+            steps[k] = _both(_both(steps[k], tried), halved)
         self.stale = inputs
         return _tree(parent, side, cuts, steps)
 
+    def _while_open(self, step: object) -> Numbers:
+        """The beginning of a step that is made only where a goal of a tree is open; nothing where one has no place."""
+        units = [
+            (self.places.get(relu.source), u) for relu in self.whole.relus for u in range(self.whole.sizes[relu.name])
+        ]
+        goals = [units[k] for k in self.reader.integers(step, "goals", None, 0, len(units) - 1).tolist()]
+        found = [n for place, u in goals if place is not None for n in (place, u)]
+        return [_WHILE_OPEN, len(goals), *found] if len(found) == 2 * len(goals) else []
+
     def _common(self) -> range:
         return range(len(self.rows) - len(self.part.common), len(self.rows))
+
+
+def _of_part(parent: IntArray, part: IntArray, number: int) -> tuple[IntArray, IntArray]:
+    """The nodes of a tree that belong to a part, and their parents among them; the part is that of the root."""
+    part = part.copy()
+    for node in np.flatnonzero(parent >= 0):
+        part[node] = part[parent[node]]
+    kept = np.flatnonzero(part == number)
+    if not kept.size:
+        reject("tree", "a tree needs one root for each part")
+    place = np.full(parent.size + 1, -1)
+    place[kept] = np.arange(kept.size)
+    return kept, place[parent[kept]]
 
 
 def _halvings(
@@ -246,6 +313,21 @@ def _halved(steps: Numbers, inputs: int, leaf: tuple[Sequence[tuple[int, int]], 
     for dimension in path[:2]:
         steps = [_SPLIT, inputs, dimension, sum(box[dimension]) // 2, *steps, *steps]
     return steps if path else [_NOTHING]
+
+
+def _refined(
+    asked: Numbers, passed: Numbers, inputs: int, box: Sequence[tuple[int, int]], dimensions: Sequence[int]
+) -> Numbers:
+    """For a leaf where a goal is open: halves of the box, and of those as long as it is open there."""
+    if not dimensions:
+        return [_NOTHING]
+    cut, (low, high) = dimensions[0], box[dimensions[0]]
+    at = (low + high) // 2
+    halves = []
+    for ends in ((low, at), (at, high)):
+        half = [*box[:cut], ends, *box[cut + 1 :]]
+        halves.append(_both(passed, _refined(asked, passed, inputs, half, dimensions[1:])))
+    return [*asked, _SPLIT, inputs, cut, at, *halves[0], *halves[1]]
 
 
 def _tree(parent: IntArray, side: IntArray, cuts: Sequence[tuple[int, int, int]], steps: list[Numbers]) -> Numbers:

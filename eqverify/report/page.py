@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from eqverify.report.layers import LayerRow
-from eqverify.report.plot import layers_figure, svg
+from eqverify.report.plot import layers_figure, no_picture, svg
 
 _WIDE = 60
 """Pixels of a bar."""
@@ -92,9 +92,10 @@ def layer_bars(layers: Sequence[Mapping[str, object]]) -> Raw:
 
 
 def layers_html(rows: Sequence[LayerRow], title: str) -> str:
-    """The picture of the layers before and after, and their table."""
+    """The picture of the layers before and after (a note without matplotlib), and their table."""
     cells = [list(row.as_dict().values()) for row in rows]
-    return svg(layers_figure(rows, title)) + table(list(rows[0].as_dict()) if rows else ["no layers"], cells)
+    picture = no_picture() or svg(layers_figure(rows, title))
+    return picture + table(list(rows[0].as_dict()) if rows else ["no layers"], cells)
 
 
 def _cell(cell: object) -> str:

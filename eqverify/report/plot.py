@@ -1,9 +1,10 @@
-"""The picture of the layers before and after."""
+"""The picture of the layers before and after, and what all pictures share.  matplotlib is an extra, `pictures`."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,18 @@ _KINDS = (
 )
 
 
+def can_draw() -> bool:
+    """Whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
+def no_picture() -> str:
+    """What pages have instead of a picture, where matplotlib is missing; empty where it is there."""
+    if can_draw():
+        return ""
+    return "<p>No picture, for matplotlib is not installed: <code>pip install 'eqverify[pictures]'</code></p>"
+
+
 def plot_layers(rows: Sequence[LayerRow], path: str | Path, title: str) -> None:
     """Write the picture of `layers_figure`.
 
@@ -33,7 +46,7 @@ def plot_layers(rows: Sequence[LayerRow], path: str | Path, title: str) -> None:
         title: heading.
 
     Raises:
-        UsageError: `usage/picture-format`, or the folder cannot be written to.
+        UsageError: `usage/picture-format`, `usage/no-matplotlib`, or the folder cannot be written to.
     """
     path = picture_path(path)
     save_figure(layers_figure(rows, title), path)
@@ -81,12 +94,19 @@ def svg(figure: Figure) -> str:
 
 
 def picture_path(path: str | Path) -> Path:
-    """The path of a picture.
+    """The path of a picture that can be drawn.
 
     Raises:
-        UsageError: `usage/picture-format` for a suffix that names no format.
+        UsageError: `usage/picture-format` for a suffix that names no format; `usage/no-matplotlib`.
     """
     path = Path(path)
+    if not can_draw():
+        raise UsageError(
+            "usage/no-matplotlib",
+            "pictures need matplotlib",
+            place=Place(file=str(path)),
+            hint="pip install 'eqverify[pictures]'",
+        )
     if path.suffix.lower() not in (".svg", ".png", ".pdf"):
         raise UsageError(
             "usage/picture-format",

@@ -23,11 +23,11 @@ def plot_regions(grid: IntArray, plane: Plane, path: str | Path, title: str) -> 
         title: heading.
 
     Raises:
-        UsageError: `usage/picture-format`, or the folder cannot be written to.
+        UsageError: `usage/picture-format`, `usage/no-matplotlib`, or the folder cannot be written to.
     """
+    path = picture_path(path)
     from matplotlib.figure import Figure
 
-    path = picture_path(path)
     figure = Figure(figsize=(5.6, 5.2), layout="constrained")
     axes = figure.add_subplot()
     extent = (float(plane.low[0]), float(plane.high[0]), float(plane.low[1]), float(plane.high[1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from eqverify.report.plot import DARK, svg
+from eqverify.report.plot import DARK, no_picture, svg
 
 _COLOURS = (DARK, "#e07a5f", "#7fb77e", "#f2cc8f", "#5b8db8", "#b8c4ce")
 _SHORTEST = 0.01
@@ -12,12 +12,14 @@ _SHORTEST = 0.01
 
 
 def cactus(times: Mapping[str, Sequence[float]], limit: float) -> str:
-    """SVG: how many instances each run solves within how many seconds.
+    """SVG, or a note without matplotlib: how many instances each run solves within how many seconds.
 
     Args:
         times: by name of the run, the seconds of the instances that it solved.
         limit: seconds, where the axis ends.
     """
+    if note := no_picture():
+        return note
     figure, axes = _axes(6.4, 4.0)
     least = _least(value for seconds in times.values() for value in seconds)
     for colour, (name, seconds) in zip(_COLOURS, times.items(), strict=False):
@@ -35,7 +37,9 @@ def cactus(times: Mapping[str, Sequence[float]], limit: float) -> str:
 
 
 def scatter(pairs: Sequence[tuple[float, float]], names: tuple[str, str], limit: float) -> str:
-    """SVG: seconds of two runs for each instance; what was not solved stands at the limit."""
+    """SVG, or a note without matplotlib: seconds of two runs for each instance; unsolved ones stand at the limit."""
+    if note := no_picture():
+        return note
     figure, axes = _axes(4.6, 4.4)
     least = _least(value for pair in pairs for value in pair)
     reach = (least, max(1.2 * limit, 2 * least))

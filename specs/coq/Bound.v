@@ -3,12 +3,9 @@
     A row on the values h >= 0 behind a ReLU may be rounded up; a row behind a ReLU may be replaced by any other
     before it, for what that costs at the ends of the unit's range and at 0. *)
 Require Import ZArith List Bool Reals Lra Lia.
-Require Import Network Packed.
+Require Import Network Numbers Packed Links.
 Import ListNotations.
 Open Scope Z_scope.
-
-(** Rounded up. *)
-Definition shrink (k a : Z) : Z := - Z.shiftr (- a) k.
 
 (** The most that a row can be on a box. *)
 Fixpoint greatest (row : list Z) (b : bounds) : Z :=
@@ -55,11 +52,15 @@ Fixpoint lines (active : bool) (row : list Z) (b : bounds) (hs : list hint) (los
   | _, _ => ([], lost)
   end.
 
-(** What rounding a row up costs. *)
-Fixpoint rounding (active : bool) (b : bounds) : Z :=
-  if active then 0 else match b with [] => 0 | (l, _) :: rest => Z.max 0 (- l) + rounding active rest end.
+(** What rounding up to multiples of 2^k costs. *)
+Definition inexact (k a l : Z) : Z := if Z.shiftl (shrink k a) k =? a then 0 else Z.max 0 (- l).
 
-Definition nothing (row : list Z) : bool := forallb (Z.eqb 0) row.
+Fixpoint rounding (active : bool) (k : Z) (row : list Z) (b : bounds) : Z :=
+  if active then 0 else
+  match row, b with
+  | a :: row', (l, _) :: b' => inexact k a l + rounding active k row' b'
+  | _, _ => 0
+  end.
 
 (** Ranges behind the activation. *)
 Definition activated (active : bool) (b : bounds) : bounds :=
@@ -77,21 +78,24 @@ Definition intervals (scale : Z) (l : layer) (b : bounds) : bounds :=
 (** What is known: bounds of the outputs, of the layers before them, and of the inputs. *)
 Definition state := list bounds.
 
-(** An upper bound, times 2^scale, of a row on the last layer plus rows [adds] on what comes before it. *)
-Fixpoint through (scale : Z) (net : list packed) (st : state) (adds : list (list Z)) (hints : list (list hint))
-    (row : list Z) : option Z :=
+(** An upper bound, times 2^scale, of a row on the last layer plus rows on what comes before it: [az] before
+    activations, [ah] behind them.  [links] are about the units that each layer reads. *)
+Fixpoint through (scale : Z) (net : list packed) (st : state) (links : list (list link)) (az ah : list (list Z))
+    (hints : list (list hint)) (row : list Z) : option Z :=
   match net, st with
   | [], [b] => Some (greatest row b)
   | l :: before, _ :: (b :: _) as st' =>
-      if nothing row && forallb nothing adds then Some 0 else
+      if nothing row && forallb nothing az && forallb nothing ah then Some 0 else
       match back l row with
       | None => None
       | Some arrived =>
           let k := shift (plain l) in
           let active := behind_relu (plain l) in
           let constant := Z.shiftl (zdot row (bias (plain l))) scale in
-          let '(cs, lost) := lines active (map (shrink k) arrived) b (hd [] hints) (rounding active b) in
-          match through scale before (tl st) (tl adds) (tl hints) (plus cs (hd [] adds)) with
+          let rows := plus (map (shrink k) arrived) (hd [] ah) :: tl ah in
+          let '(az', ah', off) := relink (hd [] links) az rows (rounding active k arrived b) in
+          let '(cs, lost) := lines active (hd [] ah') b (hd [] hints) off in
+          match through scale before (tl st) (tl links) (tl az') (tl ah') (tl hints) (plus cs (hd [] az')) with
           | None => None
           | Some v => Some (v + lost + shrink k constant)
           end
@@ -99,38 +103,12 @@ Fixpoint through (scale : Z) (net : list packed) (st : state) (adds : list (list
   | _, _ => None
   end.
 
-(** * Numbers *)
+(** The same for rows on all layers, the outputs the first of them, which no activation follows. *)
+Definition pulled (scale : Z) (net : list packed) (st : state) (links : list (list link)) (hints : list (list hint))
+    (az ah : list (list Z)) : option Z :=
+  through scale net st links (tl az) (tl ah) hints (plus (hd [] az) (hd [] ah)).
+
 Open Scope R_scope.
-
-Lemma power_positive : forall k, (0 <= k)%Z -> 0 < power k.
-Proof. intros k K. apply IZR_lt. apply Z.pow_pos_nonneg; lia. Qed.
-
-Lemma max_left : forall a b, IZR a <= IZR (Z.max a b).
-Proof. intros. apply IZR_le. lia. Qed.
-
-Lemma max_right : forall a b, IZR b <= IZR (Z.max a b).
-Proof. intros. apply IZR_le. lia. Qed.
-
-Lemma shrink_between : forall k a, (0 <= k -> a <= 2 ^ k * shrink k a < a + 2 ^ k)%Z.
-Proof.
-  intros k a K. unfold shrink. rewrite Z.shiftr_div_pow2 by assumption.
-  assert (P : (0 < 2 ^ k)%Z) by (apply Z.pow_pos_nonneg; lia).
-  pose proof (Z.mul_div_le (- a) (2 ^ k) P). pose proof (Z.mul_succ_div_gt (- a) (2 ^ k) P). lia.
-Qed.
-
-Lemma shrink_sound : forall k a, (0 <= k)%Z -> IZR a <= power k * IZR (shrink k a).
-Proof.
-  intros k a K. unfold power. rewrite <- mult_IZR. apply IZR_le. apply shrink_between. exact K.
-Qed.
-
-Lemma shrink_bound : forall k a t, (0 <= k)%Z -> power k * t <= IZR a -> t <= IZR (shrink k a).
-Proof.
-  intros k a t K T. apply (Rmult_le_reg_l (power k)); [apply power_positive; exact K |].
-  eapply Rle_trans; [exact T | apply shrink_sound; exact K].
-Qed.
-
-Lemma shifted : forall a k, (0 <= k)%Z -> IZR (Z.shiftl a k) = power k * IZR a.
-Proof. intros. rewrite Z.shiftl_mul_pow2 by assumption. rewrite mult_IZR. unfold power. ring. Qed.
 
 Lemma product_bound : forall a l u y, IZR l <= y <= IZR u -> IZR a * y <= IZR (Z.max (a * l) (a * u)).
 Proof.
@@ -225,32 +203,38 @@ Proof.
     rewrite <- (scaled_acts active (power s) y P) in X. lra.
 Qed.
 
-Lemma rounding_active : forall b, rounding true b = 0%Z.
-Proof. destruct b; reflexivity. Qed.
+Lemma rounding_active : forall k m b, rounding true k m b = 0%Z.
+Proof. destruct m; reflexivity. Qed.
+
+Lemma inexact_sound : forall k a l y, (0 <= k)%Z -> IZR l <= y ->
+  IZR a * y <= power k * (IZR (shrink k a) * y + IZR (inexact k a l)).
+Proof.
+  intros k a l y K L. destruct (shrink_between k a K) as [A B]. pose proof (power_positive k K) as Q.
+  apply IZR_le in A. apply IZR_lt in B. rewrite mult_IZR in A, B. rewrite plus_IZR in B.
+  change (IZR (2 ^ k)) with (power k) in A, B. unfold inexact.
+  destruct (Z.eqb_spec (Z.shiftl (shrink k a) k) a) as [E|_].
+  - rewrite <- E at 1. rewrite shifted by exact K. nra.
+  - pose proof (max_right 0 (- l)) as M. pose proof (max_left 0 (- l)) as N. rewrite opp_IZR in M.
+    set (d := power k * IZR (shrink k a) - IZR a) in *. assert (D : 0 <= d < power k) by (unfold d; lra).
+    assert (d * y >= - power k * IZR (Z.max 0 (- l))) by nra. unfold d in *. nra.
+Qed.
 
 Lemma rounding_sound : forall active s k b v, (0 <= s)%Z -> (0 <= k)%Z -> inside s b v -> forall m,
   power s * dot m (activation active v)
-  <= power k * (power s * dot (map (shrink k) m) (activation active v) + IZR (rounding active b)).
+  <= power k * (power s * dot (map (shrink k) m) (activation active v) + IZR (rounding active k m b)).
 Proof.
   intros active s k b v S K I. pose proof (power_positive s S) as P. pose proof (power_positive k K) as Q.
   induction I as [|[l u] y b v Y I IH]; intros m.
-  - rewrite activation_nil, !dot_nil. destruct active; simpl; lra.
-  - rewrite activation_cons. destruct m as [|a m]; simpl.
-    + specialize (IH []). simpl in IH. destruct active; [rewrite rounding_active in IH; lra |].
-      rewrite plus_IZR. assert (0 <= IZR (Z.max 0 (- l))) by (apply IZR_le; lia). nra.
-    + specialize (IH m). destruct (shrink_between k a K) as [A B].
-      apply IZR_le in A. apply IZR_lt in B. rewrite mult_IZR in A, B. rewrite plus_IZR in B.
-      change (IZR (2 ^ k)) with (power k) in A, B. destruct Y as [L U]. simpl in L, U.
-      destruct active; simpl in *.
-      * rewrite rounding_active in IH. assert (0 <= Rmax 0 y) by apply Rmax_l. set (h := Rmax 0 y) in *. clearbody h.
-        assert (0 <= power s * h) by nra.
-        assert (0 <= (power k * IZR (shrink k a) - IZR a) * (power s * h)) by (apply Rmult_le_pos; lra).
-        nra.
-      * rewrite plus_IZR. pose proof (max_right 0 (- l)) as M. pose proof (max_left 0 (- l)) as N.
-        rewrite opp_IZR in M. set (d := power k * IZR (shrink k a) - IZR a) in *.
-        assert (D : 0 <= d < power k) by (unfold d; lra).
-        assert (d * (power s * y) >= - power k * IZR (Z.max 0 (- l))) by nra.
-        unfold d in *. nra.
+  - rewrite activation_nil, !dot_nil. destruct active; [rewrite rounding_active | destruct m]; simpl; lra.
+  - rewrite activation_cons. destruct m as [|a m]; [destruct active; simpl; lra |].
+    specialize (IH m). destruct Y as [L U]. simpl in L, U. destruct active.
+    + rewrite rounding_active in *. simpl. simpl in IH. destruct (shrink_between k a K) as [A _].
+      apply IZR_le in A. rewrite mult_IZR in A. change (IZR (2 ^ k)) with (power k) in A.
+      assert (0 <= Rmax 0 y) by apply Rmax_l. set (h := Rmax 0 y) in *. clearbody h.
+      assert (0 <= power s * h) by nra.
+      assert (0 <= (power k * IZR (shrink k a) - IZR a) * (power s * h)) by (apply Rmult_le_pos; lra).
+      nra.
+    + pose proof (inexact_sound k a l (power s * y) K L) as X. simpl. simpl in IH. rewrite plus_IZR. lra.
 Qed.
 
 (** * Pulling back *)
@@ -277,69 +261,80 @@ Proof.
   - exists b, st. split; [reflexivity | apply K].
 Qed.
 
-(** Rows on what comes before the last layer. *)
-Fixpoint total (net : network) (adds : list (list Z)) (x : list R) : R :=
-  match net with
-  | [] => 0
-  | _ :: before => dot (hd [] adds) (value before x) + total before (tl adds) x
-  end.
+(** All links hold. *)
+Definition all_linked (s : Z) (net : network) (links : list (list link)) (x : list R) : Prop :=
+  forall t, Forall (linked s (skipn t (before net x)) (skipn t (behind net x))) (nth t links []).
 
-Lemma nothing_dot : forall row v, nothing row = true -> dot row v = 0.
-Proof.
-  unfold nothing. induction row as [|a row IH]; intros [|y v]; cbn [forallb dot]; try reflexivity.
-  rewrite andb_true_iff. intros [A B]. apply Z.eqb_eq in A. subst. rewrite IH by exact B. ring.
-Qed.
+Lemma linked_tail : forall s l net links x, all_linked s (l :: net) links x -> all_linked s net (tl links) x.
+Proof. intros s l net [|k links] x A t; [destruct t; constructor | exact (A (S t))]. Qed.
 
-Lemma nothing_total : forall net adds x, forallb nothing adds = true -> total net adds x = 0.
-Proof.
-  induction net as [|l net IH]; intros adds x N; simpl; [reflexivity |].
-  destruct adds as [|a adds]; simpl in *.
-  - rewrite IH by reflexivity. ring.
-  - apply andb_true_iff in N. destruct N as [A N]. rewrite (nothing_dot _ _ A), IH by exact N. ring.
-Qed.
+Lemma linked_head : forall s net links x, all_linked s net links x ->
+  Forall (linked s (before net x) (behind net x)) (hd [] links).
+Proof. intros s net [|k links] x A; [constructor | exact (A O)]. Qed.
 
-Theorem through_sound : forall s net st adds hints row x v, (0 <= s)%Z ->
-  Forall readable net -> known s (networks net) st x -> through s net st adds hints row = Some v ->
-  power s * (dot row (value (networks net) x) + total (networks net) adds x) <= IZR v.
+Theorem through_sound : forall s net st links az ah hints row x v, (0 <= s)%Z ->
+  Forall readable net -> known s (networks net) st x -> all_linked s (networks net) links x ->
+  through s net st links az ah hints row = Some v ->
+  power s * (dot row (value (networks net) x) + sum az (before (networks net) x) + sum ah (behind (networks net) x))
+  <= IZR v.
 Proof.
-  intros s net st adds hints row x v S. revert st adds hints row v.
+  intros s net st links az ah hints row x v S. revert st links az ah hints row v.
   pose proof (power_positive s S) as P.
-  induction net as [|l net IH]; intros st adds hints row v R K E.
-  - destruct st as [|b [|]]; simpl in E; try discriminate. injection E as <-. simpl in *.
+  induction net as [|l net IH]; intros st links az ah hints row v R K A E.
+  - destruct st as [|b [|]]; simpl in E; try discriminate. injection E as <-. simpl in *. rewrite !sum_nil.
     pose proof (greatest_sound s row b x K). lra.
   - inversion R as [|? ? [[w W] [KS LB]] R']; subst.
     destruct st as [|b0 st]; [destruct K |]. destruct K as [_ K].
     destruct (known_head _ _ _ _ K) as [b [rest [-> I]]].
     cbn [through] in E.
-    destruct (nothing row && forallb nothing adds)%bool eqn:N.
-    { apply andb_true_iff in N. destruct N as [A B]. injection E as <-.
-      rewrite (nothing_dot _ _ A), nothing_total by exact B. lra. }
+    destruct (nothing row && forallb nothing az && forallb nothing ah)%bool eqn:N.
+    { apply andb_true_iff in N. destruct N as [N C]. apply andb_true_iff in N. destruct N as [N B].
+      injection E as <-. rewrite (nothing_dot _ _ N), !nothing_sum by assumption. lra. }
     destruct (back l row) as [arrived|] eqn:B; [| discriminate].
     set (k := shift (plain l)) in *. set (active := behind_relu (plain l)) in *.
-    destruct (lines active (map (shrink k) arrived) b (hd [] hints) (rounding active b)) as [cs lost] eqn:L.
+    set (rows := plus (map (shrink k) arrived) (hd [] ah) :: tl ah) in *.
+    destruct (relink (hd [] links) az rows (rounding active k arrived b)) as [[az' ah'] off] eqn:D.
+    destruct (lines active (hd [] ah') b (hd [] hints) off) as [cs lost] eqn:L.
     cbn [tl] in E.
-    destruct (through s net (b :: rest) (tl adds) (tl hints) (plus cs (hd [] adds))) as [t|] eqn:T; [| discriminate].
+    destruct (through s net (b :: rest) (tl links) (tl az') (tl ah') (tl hints) (plus cs (hd [] az'))) as [t|] eqn:T;
+      [| discriminate].
     injection E as <-.
-    apply IH in T; [| exact R' | exact K].
+    apply IH in T; [| exact R' | exact K | exact (linked_tail _ _ _ _ _ A)].
     rewrite W in B. apply (back_sound _ _ _ _ (activation active (value (networks net) x))) in B.
     pose proof (lines_sound active s b _ S I _ _ _ _ _ L) as X.
     pose proof (rounding_sound active s k b _ S KS I arrived) as Y.
-    simpl networks. simpl value. simpl total. fold (networks net). fold active.
+    pose proof (relink_sound s _ _ _ _ _ _ _ _ _ S (linked_head _ _ _ _ A) D) as V.
+    simpl networks in V |- *. cbn [before behind] in V |- *. fold (networks net) in V |- *. fold active in V |- *.
+    cbn [value]. fold active.
     unfold affine. rewrite dot_affine by exact LB. fold k. rewrite <- B.
-    rewrite dot_plus in T. rewrite !plus_IZR.
+    rewrite dot_plus in T. rewrite !plus_IZR. rewrite !sum_cons in V. cbn [hd tl] in V.
+    subst rows. cbn [hd tl] in V. rewrite dot_plus in V. rewrite !sum_cons.
     set (h := activation active (value (networks net) x)) in *.
     pose proof (power_positive k KS) as Q.
     set (constant := zdot row (bias (plain l))) in *.
     assert (C : power s * IZR constant <= power k * IZR (shrink k (Z.shiftl constant s))).
     { eapply Rle_trans; [| apply shrink_sound; exact KS]. rewrite shifted by exact S. lra. }
     set (q := IZR (shrink k (Z.shiftl constant s))) in *.
-    assert (D : power s * ((dot arrived h + IZR constant) / power k)
-                <= power s * dot (map (shrink k) arrived) h + IZR (rounding active b) + q).
+    assert (G : power s * ((dot arrived h + IZR constant) / power k)
+                <= power s * dot (map (shrink k) arrived) h + IZR (rounding active k arrived b) + q).
     { apply (Rmult_le_reg_l (power k)); [exact Q |].
       replace (power k * (power s * ((dot arrived h + IZR constant) / power k)))
         with (power s * dot arrived h + power s * IZR constant) by (field; lra).
       lra. }
     lra.
+Qed.
+
+(** The outputs, and what the layers read. *)
+Definition levels (net : network) (x : list R) : list (list R) := value net x :: before net x.
+Definition shown (net : network) (x : list R) : list (list R) := value net x :: behind net x.
+
+Theorem pulled_sound : forall s net st links hints az ah x v, (0 <= s)%Z -> Forall readable net ->
+  known s (networks net) st x -> all_linked s (networks net) links x -> pulled s net st links hints az ah = Some v ->
+  power s * (sum az (levels (networks net) x) + sum ah (shown (networks net) x)) <= IZR v.
+Proof.
+  intros s net st links hints az ah x v S R K A E. unfold pulled in E.
+  apply (through_sound _ _ _ _ _ _ _ _ x) in E; [| assumption ..].
+  unfold levels, shown. rewrite !sum_cons. rewrite dot_plus in E. lra.
 Qed.
 
 (** * Intervals *)

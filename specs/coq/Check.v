@@ -1,6 +1,6 @@
 (** The checker: from what is known, and a proof, to what is known then. *)
 Require Import ZArith List Bool Reals.
-Require Import Network Packed Bound.
+Require Import Network Numbers Packed Links Bound.
 Import ListNotations.
 Open Scope Z_scope.
 
@@ -16,18 +16,8 @@ Inductive proof :=
   | Both (first second : proof)
   | Rows (rs : list row_hint)
   | Pass (layers : list nat)
-  | Split (at_layer at_unit : nat) (at_value : Z) (below above : proof).
-
-Definition unit_row (u : nat) (a : Z) : list Z := repeat 0 u ++ [a].
-
-(** [row] on the layer number [t] - 1 of those behind the outputs, none for t = 0, and [x] on the inputs. *)
-Fixpoint place {A} (net : list A) (t : nat) (row x : list Z) : list (list Z) :=
-  match net with
-  | [] => []
-  | _ :: before =>
-      let own := match t with S O => row | _ => [] end in
-      match before with [] => [plus own x] | _ => own :: place before (pred t) row x end
-  end.
+  | Split (at_layer at_unit : nat) (at_value : Z) (below above : proof)
+  | While_open (units : list (nat * nat)) (p : proof).
 
 (** - sum of mu_k times the row k *)
 Fixpoint weighted (mu : list Z) (rows : list (list Z)) : list Z :=
@@ -44,12 +34,10 @@ Fixpoint allowance (mu : list Z) (cs : list constraint) : Z :=
 
 (** An upper bound of [sign * unit], times 2^(scale + row_bits). *)
 Definition row_bound (scale : Z) (net : list packed) (cs : list constraint) (st : state) (r : row_hint) : option Z :=
-  if (length net =? 0)%nat || (length net <? target r)%nat then None else
   let own := unit_row (unit r) (Z.shiftl (sign r) row_bits) in
   let outputs := weighted (mu r) (map on_outputs cs) in
   let inputs := weighted (mu r) (map on_inputs cs) in
-  match through scale net st (place net (target r) own inputs) (hints r)
-          (match target r with O => plus own outputs | _ => outputs end) with
+  match pulled scale net st [] (hints r) (put (target r) own (put (length net) inputs [outputs])) [] with
   | None => None
   | Some v => Some (v + allowance (mu r) cs)
   end.
@@ -168,6 +156,9 @@ Fixpoint run (scale : Z) (net : list packed) (cs : list constraint) (p : proof) 
                                | Known st' => run scale net cs p st'
                                end in
       hull st (side 1 at_value below) (side (-1) (- at_value) above)
+  | While_open units p =>
+      if existsb (fun one => open_range (nth (snd one) (nth (fst one) st []) (0, 0))) units
+      then run scale net cs p st else Known st
   end.
 
 (** Intervals of all layers from a box. *)
@@ -208,6 +199,9 @@ Fixpoint prepared (widths : list Z) (net : network) : list packed :=
   | l :: before => prepare (hd 0 widths) l :: prepared (tl widths) before
   end.
 
+Definition well_formed (net : network) : bool :=
+  forallb (fun l => (0 <=? shift l) && (length (weights l) =? length (bias l))%nat) net.
+
 Definition check (p : problem) (widths : list Z) (proofs : list (proof * list proof)) : bool :=
-  (0 <=? scale p) && forallb (fun l => (0 <=? shift l) && (length (weights l) =? length (bias l))%nat) (net p) &&
+  (0 <=? scale p) && well_formed (net p) &&
   check_cases (scale p) (prepared widths (net p)) (cases p) proofs.

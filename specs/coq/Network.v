@@ -58,3 +58,17 @@ Definition in_case (p : problem) (c : case) (x : list R) : Prop :=
 (** The input satisfies the property: what a verifier looks for. *)
 Definition satisfies (p : problem) (x : list R) : Prop :=
   exists c, In c (cases p) /\ in_case p c x /\ exists d, In d (disjuncts c) /\ Forall (holds (scale p) (net p) x) d.
+
+(** Two networks differ by at most epsilon_k / 2^scale in the output k. *)
+Definition near (scale : Z) (epsilon : list Z) (f g : network) (x : list R) : Prop :=
+  forall k e, nth_error epsilon k = Some e -> (power scale * Rabs (nth k (value f x) 0 - nth k (value g x) 0) <= IZR e)%R.
+
+(** Signs of units, layers counted from the outputs: 1 for never negative, -1 for never positive, 0 for nothing. *)
+Definition signed (signs : list (list Z)) (f : network) (x : list R) : Prop :=
+  forall t u, (t <= length f)%nat -> (0 <= IZR (nth u (nth t signs []) 0%Z) * nth u (value (skipn t f) x) 0)%R.
+
+(** A constraint of integers as it is written, strict or not; and that an input satisfies it. *)
+Definition holds_as_written (net : network) (x : list R) (row : bool * constraint) : Prop :=
+  let '(strict, c) := row in
+  let y := (dot (on_outputs c) (value net x) + dot (on_inputs c) x)%R in
+  if strict then (y < IZR (limit c))%R else (y <= IZR (limit c))%R.

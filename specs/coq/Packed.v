@@ -9,6 +9,15 @@ Open Scope Z_scope.
 Fixpoint pack (width : Z) (v : list Z) : Z :=
   match v with [] => 0 | a :: rest => a + Z.shiftl (pack width rest) width end.
 
+(** The same, by halves: shorter sums. *)
+Fixpoint pack_halves (depth : nat) (width : Z) (v : list Z) : Z :=
+  match depth with
+  | O => pack width v
+  | S less =>
+      let n := Nat.div2 (length v) in
+      pack_halves less width (firstn n v) + Z.shiftl (pack_halves less width (skipn n v)) (width * Z.of_nat n)
+  end.
+
 Fixpoint unpack (width half ones : Z) (count : nat) (z : Z) : list Z :=
   match count with
   | O => []
@@ -47,7 +56,7 @@ Record packed := Packed { plain : layer; rows : list Z; count : nat; most : Z; w
 Definition largest (w : list Z) : Z := fold_right (fun a m => Z.max (Z.abs a) m) 0 w.
 
 Definition prepare (width : Z) (l : layer) : packed :=
-  Packed l (map (pack width) (weights l)) (fold_right (fun w m => Nat.max (length w) m) O (weights l))
+  Packed l (map (pack_halves 6 width) (weights l)) (fold_right (fun w m => Nat.max (length w) m) O (weights l))
     (fold_right (fun w m => Z.max (largest w) m) 0 (weights l)) width (Z.shiftl 1 (width - 1)) (Z.ones width).
 
 (** The row times the matrix; None where digits might be too large. *)
@@ -101,6 +110,27 @@ Proof.
   induction u as [|a u IH]; intros W; simpl; try ring.
   rewrite IH by assumption. rewrite !Z.shiftl_mul_pow2 by assumption. ring.
 Qed.
+
+Lemma pack_app : forall w u v, 0 <= w -> pack w (u ++ v) = pack w u + Z.shiftl (pack w v) (w * Z.of_nat (length u)).
+Proof.
+  induction u as [|a u IH]; intros v W.
+  - simpl. rewrite Z.mul_0_r, Z.shiftl_0_r. reflexivity.
+  - cbn [app pack length]. rewrite IH by exact W. rewrite !Z.shiftl_mul_pow2 by lia.
+    replace (w * Z.of_nat (S (length u))) with (w * Z.of_nat (length u) + w) by lia.
+    rewrite Z.pow_add_r by lia. ring.
+Qed.
+
+Lemma pack_by_halves : forall w depth v, 0 <= w -> pack_halves depth w v = pack w v.
+Proof.
+  induction depth as [|depth IH]; intros v W; cbn [pack_halves]; [reflexivity |].
+  rewrite !IH by exact W. set (n := Nat.div2 (length v)).
+  assert (L : length (firstn n v) = n).
+  { apply firstn_length_le. unfold n. rewrite Nat.div2_div. apply Nat.div_le_upper_bound; lia. }
+  replace (w * Z.of_nat n) with (w * Z.of_nat (length (firstn n v))) by (rewrite L; reflexivity).
+  rewrite <- pack_app by exact W. rewrite firstn_skipn. reflexivity.
+Qed.
+
+Global Arguments pack_halves : simpl never.
 
 Lemma mix_mixed : forall w cs ws t, 0 <= w -> mix cs (map (pack w) ws) t = t + pack w (mixed cs ws).
 Proof.
@@ -214,7 +244,7 @@ Proof.
   rewrite Z.shiftl_1_l. simpl.
   set (m := fold_right (fun w m => Z.max (largest w) m) 0 (weights l)).
   destruct (Z.ltb_spec (size row * m) (2 ^ (w - 1))) as [S|]; [| discriminate].
-  intros [= <-]. rewrite mix_mixed by lia. rewrite Z.add_0_l. apply unpack_pack; [lia | |].
+  intros [= <-]. rewrite (map_ext _ (pack w)) by (intros; apply pack_by_halves; lia). rewrite mix_mixed by lia. rewrite Z.add_0_l. apply unpack_pack; [lia | |].
   - apply length_mixed, count_enough.
   - apply (small_weaker (size row * m)); [lia |]. apply small_mixed; [| apply most_small].
     unfold m. clear. induction (weights l); simpl; lia.

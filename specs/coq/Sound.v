@@ -1,6 +1,6 @@
 (** No input satisfies a property whose proof is accepted. *)
 Require Import ZArith List Bool Reals Lra Lia.
-Require Import Network Packed Bound Check.
+Require Import Network Numbers Packed Links Bound Check.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -9,26 +9,6 @@ Definition sound {A} (P : A -> Prop) (o : outcome A) : Prop :=
   match o with Empty => False | Known a => P a end.
 
 (** * Rows *)
-
-Lemma dot_unit : forall u a v, dot (unit_row u a) v = IZR a * nth u v 0.
-Proof.
-  unfold unit_row. induction u as [|u IH]; intros a [|y v]; simpl; try ring.
-  rewrite IH. ring.
-Qed.
-
-Lemma total_place : forall (net : list packed) t row xs x, net <> [] -> (t <= length net)%nat ->
-  total (networks net) (place net t row xs) x
-  = match t with O => 0 | _ => dot row (value (skipn t (networks net)) x) end + dot xs x.
-Proof.
-  induction net as [|l net IH]; intros t row xs x N T; [contradiction |].
-  simpl in T. destruct net as [|l' net].
-  - destruct t as [|[|t]]; simpl in *; try lia; rewrite ?dot_plus; simpl; try rewrite !dot_plus; simpl; ring.
-  - change (place (l :: l' :: net) t row xs)
-      with ((match t with S O => row | _ => [] end) :: place (l' :: net) (pred t) row xs).
-    change (networks (l :: l' :: net)) with (plain l :: networks (l' :: net)).
-    cbn [total hd tl]. rewrite IH by (try discriminate; simpl in *; lia).
-    destruct t as [|[|t]]; simpl pred; cbn [dot skipn]; ring.
-Qed.
 
 Lemma weighted_sound : forall s net x cs mu, (0 <= s)%Z -> Forall (holds s net x) cs ->
   - IZR (allowance mu cs)
@@ -41,28 +21,26 @@ Proof.
 Qed.
 
 Definition target_value (net : list packed) (x : list R) (t u : nat) : R :=
-  nth u (value (skipn t (networks net)) x) 0.
+  nth u (nth t (levels (networks net) x) []) 0.
+
+Lemma input_level : forall net x, nth (length net) (levels (networks net) x) [] = x.
+Proof. induction net as [|l net IH]; intros x; [reflexivity | exact (IH x)]. Qed.
+
+Lemma no_links : forall s net x, all_linked s net [] x.
+Proof. intros s net x [|t]; constructor. Qed.
 
 Lemma row_bound_sound : forall s net cs st r x v, (0 <= s)%Z -> Forall readable net ->
   known s (networks net) st x -> Forall (holds s (networks net) x) cs -> row_bound s net cs st r = Some v ->
   power s * (IZR (sign r) * power row_bits * target_value net x (target r) (unit r)) <= IZR v.
 Proof.
   intros s net cs st r x v S R K H. unfold row_bound.
-  destruct (Nat.eqb_spec (length net) 0) as [|N]; [discriminate |].
-  destruct (Nat.ltb_spec (length net) (target r)) as [|T]; [discriminate |]. cbn [orb].
   set (own := unit_row (unit r) (Z.shiftl (sign r) row_bits)).
-  set (row := match target r with O => plus own _ | _ => _ end).
-  destruct (through s net st _ (hints r) row) as [t|] eqn:E; [| discriminate]. intros [= <-].
-  apply (through_sound _ _ _ _ _ _ x) in E; [| assumption ..].
-  rewrite total_place in E; [| intros ->; apply N; reflexivity | exact T].
+  destruct (pulled s net st [] (hints r) _ []) as [t|] eqn:E; [| discriminate]. intros [= <-].
+  apply (pulled_sound _ _ _ _ _ _ _ x) in E; try assumption; [| apply no_links].
+  rewrite !sum_put, input_level in E. unfold levels at 1 in E. rewrite sum_cons in E. cbn [hd tl sum] in E.
   pose proof (weighted_sound s _ x cs (mu r) S H) as W.
-  rewrite plus_IZR. unfold target_value.
-  assert (O : dot own (value (skipn (target r) (networks net)) x)
-              = IZR (sign r) * power row_bits * nth (unit r) (value (skipn (target r) (networks net)) x) 0).
-  { unfold own. rewrite dot_unit, shifted by (unfold row_bits; lia). ring. }
-  rewrite <- O. unfold row in E. destruct (target r) as [|t'].
-  - rewrite dot_plus in E. cbn [skipn] in *. lra.
-  - lra.
+  rewrite plus_IZR. unfold target_value. unfold own in E.
+  rewrite dot_unit, shifted in E by (unfold row_bits; lia). lra.
 Qed.
 
 (** * Ranges *)
@@ -224,7 +202,7 @@ Theorem run_sound : forall s net cs p st x, (0 <= s)%Z -> Forall readable net ->
   known s (networks net) st x -> Forall (holds s (networks net) x) cs ->
   sound (fun new => known s (networks net) new x) (run s net cs p st).
 Proof.
-  intros s net cs p st x S R K H. revert st K. induction p as [|p IHp q IHq|rs|layers|t u v p IHp q IHq]; intros st K; simpl.
+  intros s net cs p st x S R K H. revert st K. induction p as [|p IHp q IHq|rs|layers|t u v p IHp q IHq|units p IHp]; intros st K; simpl.
   - exact K.
   - specialize (IHp st K). destruct (run s net cs p st); [exact IHp | auto].
   - apply use_rows_sound; assumption.
@@ -237,6 +215,7 @@ Proof.
     + assert (N : sound (fun new => known s (networks net) new x) (narrowed t u (-1) (- v) st)).
       { apply narrowed_sound; [exact K | intros; lia | intros _; rewrite opp_IZR; lra]. }
       destruct (narrowed t u (-1) (- v) st); [exact N | exact (IHq _ N)].
+  - destruct (existsb _ units); [exact (IHp st K) | exact K].
 Qed.
 
 (** * Cases *)
@@ -268,9 +247,9 @@ Lemma prepared_networks : forall net widths, networks (prepared widths net) = ne
 Proof. induction net as [|l net IH]; intros widths; simpl; [reflexivity |]. rewrite IH. reflexivity. Qed.
 
 Lemma prepared_readable : forall net widths,
-  forallb (fun l => (0 <=? shift l)%Z && (length (weights l) =? length (bias l))%nat) net = true ->
-  Forall readable (prepared widths net).
+  well_formed net = true -> Forall readable (prepared widths net).
 Proof.
+  unfold well_formed.
   induction net as [|l net IH]; intros widths E; simpl in *; constructor.
   - apply andb_true_iff in E. destruct E as [E _]. apply andb_true_iff in E. destruct E as [E1 E2].
     split; [exists (hd 0%Z widths); reflexivity |]. simpl. split; [apply Z.leb_le; exact E1 | apply Nat.eqb_eq; exact E2].

@@ -8,7 +8,7 @@ mkdir -p "$target"
 cp "$sources"/*.v "$sources/main.ml" "$target"
 cd "$target"
 : > log
-for file in Network Packed Bound Check Sound Extract; do
+for file in Network Numbers Packed Links Bound Check Sound Pair PairSound Point Extract; do
     coqc -Q . "" $file.v >> log 2>&1 || { cat log >&2; exit 1; }
 done
 if grep -n -E '(Admitted|admit|Axiom|Parameter|Conjecture)' ./*.v; then

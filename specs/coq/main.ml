@@ -1,6 +1,6 @@
 (* Reads a problem and a proof, integers separated by spaces, and prints what the checker proved in Coq says.
 
-   Usage: kernel PROBLEM PROOF.  Prints "verified" (exit status 0) or "rejected" (1); whatever cannot be read ends with
+   Usage: kernel unsat|near|sat PROBLEM PROOF.  Prints "verified" (exit status 0) or "rejected" (1); whatever cannot be read ends with
    exit status 2.  README.md describes both files. *)
 
 module Integer = Z
@@ -27,72 +27,131 @@ let list next element =
 
 let natural next = let n = Integer.to_int (next ()) in if n < 0 then failwith "a negative number" else n
 
-let read_problem name =
-  let next = reader name in
-  let integers () = list next next in
-  let flag () = match natural next with 0 -> false | 1 -> true | _ -> failwith "0 or 1 was expected" in
-  let pair () = let low = next () in let high = next () in (low, high) in
+let flag next = match natural next with 0 -> false | 1 -> true | _ -> failwith "0 or 1 was expected"
+
+let read_network next =
   let layer () =
     let shift = next () in
-    let weights = list next integers in
-    let bias = integers () in
-    let behind_relu = flag () in
+    let weights = list next (fun () -> list next next) in
+    let bias = list next next in
+    let behind_relu = flag next in
     { weights; bias; shift; behind_relu } in
-  let constraint_ () =
-    let on_outputs = integers () in
-    let on_inputs = integers () in
-    let limit = next () in
-    { on_outputs; on_inputs; limit } in
+  list next layer
+
+let read_constraint next () =
+  let on_outputs = list next next in
+  let on_inputs = list next next in
+  let limit = next () in
+  { on_outputs; on_inputs; limit }
+
+let read_problem next =
+  let pair () = let low = next () in let high = next () in (low, high) in
+  let constraints () = list next (read_constraint next) in
   let case () =
     let box = list next pair in
-    let common = list next constraint_ in
-    let disjuncts = list next (fun () -> list next constraint_) in
+    let common = constraints () in
+    let disjuncts = list next constraints in
     { box; common; disjuncts } in
   let scale = next () in
-  let net = list next layer in
+  let net = read_network next in
   let cases = list next case in
-  ended next;
   { net; scale; cases }
 
-let read_proofs name =
-  let next = reader name in
-  let hint () =
-    match natural next with
-    | 0 -> Default
-    | 1 -> let alpha = next () in let lam = next () in let tau = next () in Slopes (alpha, lam, tau)
-    | _ -> failwith "an unknown hint" in
+let read_hint next () =
+  match natural next with
+  | 0 -> Default
+  | 1 -> let alpha = next () in let lam = next () in let tau = next () in Slopes (alpha, lam, tau)
+  | _ -> failwith "an unknown hint"
+
+let rec read_proof next =
   let row () =
     let target = natural next in
     let unit0 = natural next in
     let sign = next () in
     let mu = list next next in
-    let hints = list next (fun () -> list next hint) in
+    let hints = list next (fun () -> list next (read_hint next)) in
     { target; unit0; sign; mu; hints } in
-  let rec proof () =
+  match natural next with
+  | 0 -> Nothing
+  | 1 -> let first = read_proof next in let second = read_proof next in Both (first, second)
+  | 2 -> Rows (list next row)
+  | 3 -> Pass (list next (fun () -> natural next))
+  | 4 ->
+    let layer = natural next in
+    let unit = natural next in
+    let value = next () in
+    let below = read_proof next in
+    let above = read_proof next in
+    Split (layer, unit, value, below, above)
+  | 5 ->
+    let units = list next (fun () -> let layer = natural next in let unit = natural next in (layer, unit)) in
+    While_open (units, read_proof next)
+  | _ -> failwith "an unknown step"
+
+let read_fact next () =
+  match natural next with
+  | 0 -> let layer = natural next in let unit = natural next in let sign = next () in Sign (layer, unit, sign)
+  | 1 ->
+    let layer = natural next in
+    let from = natural next in
+    let level = natural next in
+    let onto = natural next in
+    let factor = next () in
+    let places = next () in
+    let flipped = flag next in
+    Equal (layer, { from; level; onto; factor; places; flipped; off = Integer.zero })
+  | _ -> failwith "an unknown fact"
+
+let read_comparison next () =
+  let target () =
     match natural next with
-    | 0 -> Nothing
-    | 1 -> let first = proof () in let second = proof () in Both (first, second)
-    | 2 -> Rows (list next row)
-    | 3 -> Pass (list next (fun () -> natural next))
-    | 4 ->
-      let layer = natural next in
-      let unit = natural next in
-      let value = next () in
-      let below = proof () in
-      let above = proof () in
-      Split (layer, unit, value, below, above)
-    | _ -> failwith "an unknown step" in
-  let widths = list next next in
-  let proofs = list next (fun () -> let shared = proof () in let each = list next proof in (shared, each)) in
-  ended next;
-  (widths, proofs)
+    | 0 -> None
+    | 1 -> let layer = natural next in let unit = natural next in Some (layer, unit)
+    | _ -> failwith "an unknown target" in
+  let steps = read_proof next in
+  let facts = list next (read_fact next) in
+  let lines_at = list next (fun () -> list next (read_hint next)) in
+  let maps_of = list next (fun () -> list next target) in
+  let bits = next () in
+  { steps; facts; lines_at; maps_of; bits }
+
+let unsat problem proof =
+  let p = read_problem problem in
+  ended problem;
+  let widths = list proof proof in
+  let proofs = list proof (fun () -> let shared = read_proof proof in let each = list proof (fun () -> read_proof proof) in (shared, each)) in
+  ended proof;
+  check p widths proofs
+
+let near problem proof =
+  let p = read_problem problem in
+  let reduced = read_network problem in
+  let epsilon = list problem problem in
+  let signs = list problem (fun () -> list problem problem) in
+  ended problem;
+  let widths = list proof proof in
+  let fine = list proof proof in
+  let widths_of_reduced = list proof proof in
+  let proofs = list proof (read_comparison proof) in
+  ended proof;
+  check_pair p reduced signs epsilon widths fine widths_of_reduced proofs
+
+let sat problem proof =
+  let net = read_network problem in
+  let rows = list problem (fun () -> let strict = flag problem in (strict, read_constraint problem ())) in
+  ended problem;
+  let denominator = proof () in
+  let point = list proof proof in
+  ended proof;
+  check_point net rows point denominator
 
 let () =
-  Gc.set { (Gc.get ()) with minor_heap_size = 1 lsl 22 };  (* large integers would start collections all the time *)
+  (* large integers would start collections all the time *)
+  Gc.set { (Gc.get ()) with minor_heap_size = 1 lsl 22; space_overhead = 1000 };
   match
-    let problem = read_problem Sys.argv.(1) in
-    let (widths, proofs) = read_proofs Sys.argv.(2) in
-    check problem widths proofs
+    let claim = match Sys.argv.(1) with "unsat" -> unsat | "near" -> near | "sat" -> sat | _ -> failwith "unsat, near or sat" in
+    let problem = reader Sys.argv.(2) in
+    claim problem (reader Sys.argv.(3))
   with
   | true -> print_endline "verified"
   | false -> print_endline "rejected"; exit 1

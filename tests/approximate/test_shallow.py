@@ -48,7 +48,7 @@ def check_exact_inside(report):
         assert answer.verdict == "equivalent", answer
 
 
-@pytest.mark.parametrize("patterns", ["feasible", "all"])
+@pytest.mark.parametrize("patterns", ["feasible", *slow("all")])
 @pytest.mark.parametrize("handmade", HANDMADE, ids=lambda p: p.name)
 def test_problems_solved_by_hand(handmade, patterns):
     problem = domain_problem(handmade.network, handmade.domain)
@@ -115,6 +115,7 @@ class Ticks:
         return self.now
 
 
+@pytest.mark.slow
 def test_unfinished_regions_leave_a_bounded_network(monkeypatch):
     network = random_network(0, 3, (12, 10))
     problem = box_problem(network, np.full(3, -1.0), np.full(3, 1.0))
@@ -153,6 +154,7 @@ def test_a_control_network_on_a_sub_box(name):
     assert (gap <= report.shallow.epsilon + 1e-9).all()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_says_so():
     network = random_network(0, 2, (3, 2))
     problem = box_problem(network, np.full(2, -1.0), np.full(2, 1.0))

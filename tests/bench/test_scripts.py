@@ -11,6 +11,7 @@ import pytest
 
 from eqverify.cli.main import run
 
+from ..vnncomp import slow
 from .bench_helpers import benchmark
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "vnncomp"
@@ -34,7 +35,7 @@ def family(tmp_path):
     return tmp_path / "family"
 
 
-@pytest.mark.parametrize(("name", "verdict"), [("low", "unsat"), ("high", "sat")])
+@pytest.mark.parametrize(("name", "verdict"), [("low", "unsat"), *slow(("high", "sat"))])
 def test_an_instance_is_prepared_and_run(family, tmp_path, name, verdict):
     files = family / "onnx" / "net.onnx", family / "vnnlib" / f"{name}.vnnlib"
     assert call("prepare_instance.sh", "v1", "family", *files, cwd=tmp_path).returncode == 0
@@ -45,6 +46,7 @@ def test_an_instance_is_prepared_and_run(family, tmp_path, name, verdict):
     assert result.read_text().splitlines()[0] == verdict
 
 
+@pytest.mark.slow
 def test_proofs_go_to_a_folder_and_verify(family, tmp_path):
     """The name says what it is about; what was left there from an earlier run goes."""
     files, result = (family / "onnx" / "net.onnx", family / "vnnlib" / "low.vnnlib"), tmp_path / "out.txt"
@@ -71,7 +73,7 @@ PAIR = """(vnnlib-version <2.0>)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("relation", ["", "(equal-to f)", "(isomorphic-to f)"])
+@pytest.mark.parametrize("relation", ["", *slow("(equal-to f)", "(isomorphic-to f)")])
 def test_networks_of_a_property_about_several_come_as_a_list(family, tmp_path, relation):
     """Both packed, relative to a folder that is not that of the scripts."""
     (tmp_path / "pair.vnnlib").write_text(PAIR.format(relation=relation))
@@ -82,7 +84,7 @@ def test_networks_of_a_property_about_several_come_as_a_list(family, tmp_path, r
     assert result.read_text() == "unsat\n"
 
 
-@pytest.mark.parametrize("networks", ["[('f', 'none.onnx')]", "[1, 2]", "[('f', 3)]", "[]", "[('f',"])
+@pytest.mark.parametrize("networks", ["[('f', 'none.onnx')]", *slow("[1, 2]", "[('f', 3)]", "[]", "[('f',")])
 def test_a_list_that_names_no_files_is_an_error(family, tmp_path, networks):
     query = family / "vnnlib" / "low.vnnlib"
     assert call("prepare_instance.sh", "v1", "family", networks, query, cwd=tmp_path).returncode == 1
@@ -104,6 +106,7 @@ def test_options_say_who_is_trusted(family, tmp_path, options, says):
     assert says in done.stderr
 
 
+@pytest.mark.slow
 def test_a_crash_is_an_error_in_the_result_file(family, tmp_path):
     (family / "onnx" / "bad.onnx").write_bytes(b"no model")
     result = tmp_path / "out.txt"

@@ -264,6 +264,7 @@ def waited_for(path):
     raise AssertionError(path)
 
 
+@pytest.mark.slow
 def test_a_wrong_verdict_fails_the_command(tmp_path, capsys):
     lists = benchmark(tmp_path / "family", ("low",))
     (tmp_path / "family" / "expected.csv").write_text("onnx/net.onnx,vnnlib/low.vnnlib,sat\n")
@@ -366,10 +367,12 @@ def test_a_rejected_proof_fails_in_a_test_system(instances):
     assert cases[1].message == "the proof of unsat: rejected certificate/digest"
 
 
-def test_the_log_of_a_run_is_kept_and_opens_where_it_failed(instances, tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("warm", [False, True])
+def test_the_log_of_a_run_is_kept_and_opens_where_it_failed(warm, instances, tmp_path):
     missing = replace(instances[0], query="vnnlib/bad.vnnlib")
     (tmp_path / "family" / "vnnlib" / "bad.vnnlib").write_text("(assert (<= X_0 <b>))")
-    outcome = run_instance(missing, SETTINGS)
+    outcome = run_instance(missing, replace(SETTINGS, warm=warm))
     first, second = outcome.details["log"].splitlines()[:2]
     assert first.startswith("$ eqverify verify ")
     assert second.startswith("error[vnnlib/")
@@ -378,6 +381,7 @@ def test_the_log_of_a_run_is_kept_and_opens_where_it_failed(instances, tmp_path)
     assert "<b>" not in page
 
 
+@pytest.mark.slow
 def test_proofs_of_a_sweep_are_kept_and_checked(tmp_path, capsys):
     """In a run of its own, whose proofs are what `check` verifies."""
     lists, output, folder = benchmark(tmp_path / "family", ("low",)), tmp_path / "out", tmp_path / "proofs"

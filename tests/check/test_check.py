@@ -26,13 +26,14 @@ from eqverify.stability.proofs import SplitProof
 from eqverify.testing.handmade import all_handmade
 from eqverify.testing.oracle import deviations_exact, stable_sets_exact
 
+from ..vnncomp import slow
 from .certificate_cases import RECIPES, box, case, certified, cut_box, kinds, pack, random_network, unpack
 
 EXAMPLE = "eqverify/examples/digits.onnx", "specs/properties/digits_ball.vnnlib"
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("arithmetic", ["float", "exact"])
+@pytest.mark.parametrize("arithmetic", ["float", *slow("exact")])
 def test_certificates_verify_in_both_arithmetics(name, arithmetic):
     verdict = case(name).check(arithmetic=arithmetic)
     assert verdict.verified, verdict
@@ -62,7 +63,7 @@ def true_claims(one, certificate=None):
     return all(d.value <= Fraction(eps) for d, eps in zip(exact, verdict.epsilons, strict=True))
 
 
-@pytest.mark.parametrize("name", ["boxes", "two-parts", "float64"])
+@pytest.mark.parametrize("name", [*slow("boxes", "two-parts"), "float64"])
 def test_what_is_verified_is_true(name):
     assert true_claims(case(name))
 
@@ -251,6 +252,7 @@ def test_a_deviation_that_underflows_is_not_zero(numbers):
     assert deviations(replay.region.hull(), reduced, reader, [])[0] > 0
 
 
+@pytest.mark.slow
 def test_a_step_that_the_checker_does_not_confirm_is_left_out(tmp_path):
     """Its units are kept, and what is written verifies."""
     one = case("boxes")

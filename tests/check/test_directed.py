@@ -56,6 +56,7 @@ def test_eps_holds_where_the_disjunct_does(name):
     assert (gaps <= np.array(one.check().epsilons) + 1e-12).all()
 
 
+@pytest.mark.slow
 def test_a_network_for_a_disjunct_differs_elsewhere():
     """Else these certificates would say nothing that those of the whole domain do not."""
     gaps = []
@@ -211,6 +212,7 @@ def test_files_and_the_command(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "c-1.cert").exists()
 
 
+@pytest.mark.slow
 def test_a_disjunct_that_only_the_checker_finds_to_be_empty_is_unsat(monkeypatch):
     def empty(*_, **__):
         raise EmptySetError("check/contradiction", "no box is left")

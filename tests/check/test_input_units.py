@@ -12,6 +12,7 @@ from eqverify.errors import InputError
 from eqverify.network import Affine, Dense, Network, Port, Relu, Term
 from eqverify.testing.strategies import boxes
 
+from ..vnncomp import slow
 from .certificate_cases import box, certified, cut_box, unpack
 
 
@@ -44,7 +45,7 @@ DOMAINS = {
 
 
 @pytest.mark.parametrize("domain", DOMAINS.values(), ids=DOMAINS)
-@pytest.mark.parametrize("hidden", [0, 4])
+@pytest.mark.parametrize("hidden", [*slow(0), 4])
 @pytest.mark.parametrize("arithmetic", ["float", "exact"])
 def test_certificates_of_relus_on_the_input_verify(domain, hidden, arithmetic):
     one = certified(front_network(3, 1, hidden=hidden), domain)

@@ -25,6 +25,7 @@ from eqverify.numerals import exact_text
 from eqverify.problem import domain_problem
 from eqverify.testing.oracle import deviations_exact
 
+from ..vnncomp import slow
 from .certificate_cases import box, pack, random_network, unpack
 from .refutation_cases import save
 from .test_schema import SCHEMA
@@ -65,7 +66,7 @@ FAR, NEAR = "4", "0.2"
 
 
 @pytest.mark.parametrize(("epsilon", "verdict"), [(FAR, "verified unsat"), (NEAR, "verified sat")])
-@pytest.mark.parametrize("arithmetic", ["float", "exact"])
+@pytest.mark.parametrize("arithmetic", ["float", *slow("exact")])
 def test_proofs_about_two_networks_verify_in_both_arithmetics(epsilon, verdict, arithmetic):
     assert str(check_several(*pair(epsilon), arithmetic)) == verdict
 
@@ -133,6 +134,7 @@ def test_boxes_of_equated_inputs_that_have_nothing_in_common_leave_no_input():
     assert shared(random_network(1, (2, 3, 1)), Case(part, ())) is None
 
 
+@pytest.mark.slow
 def test_the_commands_write_and_check_it(tmp_path, capsys):
     networks, query, _ = pair(FAR)
     paths = {name: tmp_path / f"{name}.onnx" for name in networks}

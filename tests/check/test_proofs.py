@@ -23,6 +23,7 @@ from eqverify.problem import domain_problem
 from eqverify.testing.oracle import directed_sets_exact
 
 from ..reject.test_mutations import mutant
+from ..vnncomp import slow
 from .certificate_cases import box, random_network
 from .proof_cases import RECIPES, all_steps, case, conditions, proved, satisfied
 from .refutation_cases import at_least, save
@@ -32,7 +33,7 @@ COUNT = 5_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 60
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("arithmetic", ["float", "exact"])
+@pytest.mark.parametrize("arithmetic", ["float", *slow("exact")])
 def test_proofs_verify_in_both_arithmetics(name, arithmetic):
     verdict = case(name).check(arithmetic=arithmetic)
     assert str(verdict) == "verified unsat"
@@ -271,6 +272,7 @@ def test_an_input_of_no_case_is_rejected(tmp_path):
     assert identity("<=", ">=", ["0.3"], tmp_path, case=0).code == "certificate/range"
 
 
+@pytest.mark.slow
 def test_rows_of_several_disjuncts_are_units_once_and_each_disjunct_has_its_own():
     """A row that two disjuncts have is one unit; what excludes one disjunct excludes no other."""
     network, domain = random_network(3, (2, 6, 6, 2), 0.7), box(2)
@@ -408,8 +410,8 @@ def test_verdicts_behind_a_last_softmax_have_proofs(sign, verdict, operator, tmp
     [
         (20.0, False, "bounds"),
         (20.0, True, "bounds"),
-        (0.2, False, "exact arithmetic"),
-        (0.2, True, "splitting of inputs"),
+        *slow((0.2, False, "exact arithmetic")),
+        *slow((0.2, True, "splitting of inputs")),
     ],
 )
 def test_an_answer_says_what_closed_it(margin, proof, how, tmp_path):

@@ -308,6 +308,7 @@ def test_z3_refutes_a_lying_proof(files, capsys, monkeypatch):
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_module_and_pipe(files):
     """`python -m eqverify` in a pipe: no colour codes, one JSON object; lines of progress where it takes long."""
     network, query, output = files

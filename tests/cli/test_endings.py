@@ -112,6 +112,7 @@ def shell(*arguments, stdout):
     return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
 def test_a_full_standard_output_is_an_error_with_a_code():
     with open("/dev/full", "w") as full:

@@ -1,11 +1,14 @@
 """What commands write and read: packed files, and digests of what they hold."""
 
 import gzip
+import re
 
 import onnx
 import pytest
 
 from eqverify.api.certificate import check
+
+from ..vnncomp import slow
 
 
 def test_a_file_that_is_called_gz_is_packed(call, tmp_path):
@@ -17,7 +20,7 @@ def test_a_file_that_is_called_gz_is_packed(call, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["net.onnx", "prop.vnnlib", "out.onnx", "c"])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", [False, *slow(True)])
 def test_a_certificate_is_about_what_files_hold(name, packed, call, tmp_path):
     """Packed or not, when it was made and when it is checked."""
     if packed:
@@ -37,6 +40,28 @@ def test_numbers_of_packed_files_stand_before_all_suffixes(call, tmp_path):
     names = {path.name for path in tmp_path.iterdir()} - {"net.onnx", "prop.vnnlib"}
     assert names == {"out-1.onnx.gz", "out-2.onnx.gz", "out.boxes.json"}
     assert call("reduce out-1.onnx.gz prop.vnnlib -o out.onnx.gz --per-box") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("info FILE", "onnx/no-file"),
+        ("verify FILE prop.vnnlib", "onnx/no-file"),
+        ("verify prop.vnnlib --network f=FILE", "onnx/no-file"),
+        ("reduce net.onnx FILE -o out.onnx", "vnnlib/no-file"),
+        ("bounds net.onnx FILE -o out.json", "vnnlib/no-file"),
+        ("equiv net.onnx FILE prop.vnnlib --epsilon 0", "onnx/no-file"),
+        ("check net.onnx prop.vnnlib FILE", "certificate/no-file"),
+        ("bench FILE -o results", "bench/no-file"),
+    ],
+)
+@pytest.mark.parametrize(("given", "there"), [("gone", "gone.gz"), ("gone.gz", "gone")])
+def test_a_hint_names_the_packed_or_unpacked_file_that_is_there(words, code, given, there, call, tmp_path, capsys):
+    (tmp_path / there).touch()
+    assert call(words.replace("FILE", given)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error[{code}]")
+    assert re.search(rf"hint: .*: {there} is there$", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

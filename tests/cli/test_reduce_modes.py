@@ -138,6 +138,7 @@ def test_for_property_never_asks_the_solver_where_only_certified_facts_count(lef
     assert "scip" not in stages
 
 
+@pytest.mark.slow
 def test_for_property_draws_a_picture_per_network(left_open, tmp_path):
     assert run([*left_open, "--picture", str(tmp_path / "p.svg")]) == 0
     assert sorted(p.name for p in tmp_path.glob("p*.svg")) == ["p-1.svg", "p-2.svg"]

@@ -62,6 +62,7 @@ def test_regions_prints_json(files, capsys, method):
     assert shown["radius_min"] == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_regions_lists_and_draws(files, capsys, tmp_path):
     points = []
     for name, x in (("a", "0 0"), ("b", "1, 0"), ("c", "0 1")):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import pytest
 
@@ -86,3 +87,36 @@ def test_a_second_run_into_the_same_files_is_told(call, capsys, tmp_path):
     assert (tmp_path / "out.onnx").read_bytes() == b"before"
     assert call("reduce net.onnx prop.vnnlib -o out.onnx --property-out out.vnnlib") == 0
     assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "prop.vnnlib", "out.onnx", "out.vnnlib"}
+
+
+@pytest.fixture
+def no_matplotlib(monkeypatch):
+    """As if it were not installed."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+@pytest.mark.usefixtures("no_matplotlib")
+@pytest.mark.parametrize("command", ["reduce net.onnx prop.vnnlib -o out.onnx", "regions net.onnx prop.vnnlib"])
+def test_a_picture_without_matplotlib_is_refused_before_any_work(command, call, capsys, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    assert call(f"{command} --picture layers.svg") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error[usage/no-matplotlib]")
+    assert "pip install 'eqverify[pictures]'" in said
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.usefixtures("no_matplotlib")
+def test_pages_and_the_demo_say_that_a_picture_is_missing(call, capsys, tmp_path):
+    assert call("reduce net.onnx prop.vnnlib -o out.onnx --report page") == 0
+    page = tmp_path / "page" / "report.html"
+    assert headings(page) == WHOLE
+    text = page.read_text("utf-8")
+    assert "No picture, for matplotlib is not installed" in text
+    assert "<svg" not in text
+    capsys.readouterr()
+    assert call("demo --folder demo") == 0
+    said = capsys.readouterr().out
+    assert "--picture" not in said
+    assert said.rstrip().endswith("not drawn, for matplotlib is not installed (pip install 'eqverify[pictures]')")
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["digits-reduced.onnx"]

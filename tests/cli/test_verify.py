@@ -137,6 +137,7 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_ended_at_the_limit_tells_the_size_of_the_network(tmp_path, network):
     """In a process of its own, since it forks.  It was said to have no ReLUs."""
     asked = query(tmp_path, PROPERTY_1, bound=0.5)
@@ -162,6 +163,7 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_ended_at_the_limit_tells_what_was_claimed(tmp_path, network):
     """The search for a proof of the claim does not look at the time."""
     asked, liar = query(tmp_path, PROPERTY_1, bound=0.5), tmp_path / "liar.sh"

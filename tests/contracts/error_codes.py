@@ -92,8 +92,10 @@ def makers(trees: dict[Path, ast.Module]) -> dict[str, list[Maker]]:
                 functions = [f for f in scope.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"]
             for function in functions:
                 parameters = tuple(a.arg for a in (*function.args.args, *function.args.kwonlyargs) if a.arg != "self")
+                if "code" not in parameters or path.name == "errors.py":
+                    continue
                 calls = [c for c in ast.walk(scope) if isinstance(c, ast.Call) and callee(c) in STATUS]
-                if "code" not in parameters or path.name == "errors.py" or not calls:
+                if not calls:
                     continue
                 prefix = literal(calls[0].args[0]).removesuffix("…")
                 maker = Maker(parameters, STATUS[callee(calls[0])], prefix, path.parent)

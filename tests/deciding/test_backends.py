@@ -242,6 +242,7 @@ def script(tmp_path, name, body):
     return f"command:{path}"
 
 
+@pytest.mark.slow
 def test_the_first_claim_wins_and_the_others_are_ended(tmp_path):
     mark = tmp_path / "pid"
     slow = script(tmp_path, "slow.sh", f"echo $$ > {mark}; sleep 60")
@@ -265,6 +266,7 @@ def test_candidates_of_members_are_replayed_by_us(tmp_path):
     assert set(seen) == {os.getpid()}
 
 
+@pytest.mark.slow
 def test_a_portfolio_says_what_its_members_said(tmp_path):
     bad = script(tmp_path, "bad.sh", "exit 1")
     reply = PortfolioBackend(f"{bad},{script(tmp_path, 'worse.sh', 'exit 2')}").decide(

@@ -190,6 +190,7 @@ def test_a_region_around_a_point_is_searched_exactly():
     assert outputs_exact(NEEDLE, found.x) == [Fraction(1, 3)]
 
 
+@pytest.mark.slow
 def test_what_holds_at_most_at_the_end_is_unknown_at_once_where_arithmetic_cannot_tell(monkeypatch):
     """As for a network that is too large for rationals."""
     monkeypatch.setattr(exactly, "MAX_PRODUCTS", 0)

@@ -42,6 +42,7 @@ def test_disjuncts_with_a_positive_row_are_closed_and_no_others():
     assert found.closed.tolist() == [True, False, True]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.data())
 def test_closed_disjuncts_and_facts_are_true(data):
@@ -65,6 +66,7 @@ def test_closed_disjuncts_and_facts_are_true(data):
         )
 
 
+@pytest.mark.slow
 def test_workers_share_the_branching():
     """The sign of a sum of cancelling units, which takes branching: by two processes as by one."""
     asked = problem(cancelling(1.0), [[([1], "0.5")], [([1], "1.5")]])

@@ -72,6 +72,7 @@ def test_written_properties_relax_the_original(name, tmp_path):
                 assert not holds(folded.cases[0].unsafe, exact, [value + Fraction(1, 10**3) for value in rows])
 
 
+@pytest.mark.slow
 def test_the_command_writes_both(tmp_path, capsys):
     network, query = files("acasxu-boxes")
     command = ["reduce", str(network), str(query), "-o", str(tmp_path / "r.onnx"), "--engine", "crown"]

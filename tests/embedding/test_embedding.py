@@ -9,28 +9,23 @@ from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 
-import gurobi_ml
-import gurobipy
 import highspy
 import numpy as np
-import omlt
-import pyomo.environ as pyo
 import pyscipopt
 import pytest
 
 import eqverify as eq
-import eqverify.embedding.gurobi_model
 from eqverify.domain import Box, Domain, Polytope
 from eqverify.embedding import Formulation, formulate
 from eqverify.embedding.files import write_formulation
-from eqverify.embedding.omlt_network import network_definition, network_formulation
-from eqverify.embedding.pyomo_block import network_block
 from eqverify.embedding.scip_model import add_predictor_constr
 from eqverify.errors import InputError, UsageError
 from eqverify.network import evaluate
 from eqverify.problem import Problem, domain_problem
 from eqverify.testing.chains import chain_network
 from eqverify.testing.handmade import all_handmade
+
+from ..vnncomp import slow
 
 WITHIN = 2e-5
 
@@ -74,6 +69,10 @@ def by_file(formulation: Formulation, output: int, sign: int, tmp_path, ending: 
 
 
 def by_pyomo(formulation: Formulation, output: int, sign: int, _) -> Best:
+    import pyomo.environ as pyo
+
+    from eqverify.embedding.pyomo_block import network_block
+
     model = pyo.ConcreteModel()
     model.network = network_block(formulation)
     model.objective = pyo.Objective(expr=sign * model.network.y[output], sense=pyo.maximize)
@@ -95,6 +94,11 @@ def by_scip(formulation: Formulation, output: int, sign: int, _) -> Best:
 
 
 def by_gurobi(formulation: Formulation, output: int, sign: int, _) -> Best:
+    import gurobi_ml
+    import gurobipy
+
+    import eqverify.embedding.gurobi_model  # noqa: F401 - registers the formulation
+
     with gurobipy.Env(params={"OutputFlag": 0}) as env, gurobipy.Model(env=env) as model:
         x = model.addMVar(formulation.inputs, lb=-np.inf)
         added = gurobi_ml.add_predictor_constr(model, formulation, x)
@@ -110,10 +114,12 @@ WAYS: dict[str, Callable[..., Best]] = {
     "scip": by_scip,
     "gurobi": by_gurobi,
 }
+# Pyomo and gurobi-machinelearning start in seconds.
+EACH_WAY = pytest.mark.parametrize("way", ["mps", "lp", "scip", *slow("pyomo", "gurobi")])
 ONE_PART = [h for h in all_handmade() if len(h.domain.polytopes) == 1]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@EACH_WAY
 @pytest.mark.parametrize("case", ONE_PART, ids=lambda h: h.name)
 def test_the_extremes_of_outputs_are_found(way, case, tmp_path):
     formulation = formulated(case.name)
@@ -124,7 +130,7 @@ def test_the_extremes_of_outputs_are_found(way, case, tmp_path):
             assert y == pytest.approx(evaluate(case.network, x[None])[0], abs=WITHIN)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@EACH_WAY
 @pytest.mark.parametrize("seed", range(3))
 def test_an_optimum_is_a_point_of_the_network_and_no_sample_is_better(way, seed, tmp_path):
     problem, formulation = random_formulation(seed)
@@ -143,8 +149,14 @@ def test_only_open_units_have_binaries():
     assert int(formulation.binary.sum()) == open_units
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_omlt_gets_layers_and_proved_ranges(seed):
+    import omlt
+    import pyomo.environ as pyo
+
+    from eqverify.embedding.omlt_network import network_definition, network_formulation
+
     problem = random_problem(seed)
     facts = eq.prove_stability(problem)
     definition = network_definition(problem.network, problem.domain.polytopes[0].box)

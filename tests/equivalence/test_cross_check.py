@@ -71,6 +71,7 @@ def test_epsilon_at_the_exact_deviation_is_the_border(pair: tuple[Network, Netwo
     assert_agrees_with_the_oracle(*pair)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_samples")
 def test_z3_alone_finds_the_border() -> None:
     random = np.random.default_rng(3)

@@ -40,9 +40,12 @@ def constant(*values: float) -> Network:
     return chain_network([(np.zeros((len(values), 1)), np.array(values))])
 
 
-def decided(f: Network, g: Network, goals: PairGoals, domain: Domain = UNIT, *methods: Method) -> Decision:
+def decided(
+    f: Network, g: Network, goals: PairGoals, domain: Domain = UNIT, *methods: Method, seconds: float = 600.0
+) -> Decision:
+    """What is said; the time limit is reached by no machine, or `seconds`, where nothing can be decided."""
     search = WitnessSearch(f, g, goals, domain)
-    return decide(f, g, goals, search, DecideOptions(timeout=2.0, methods=methods or portfolio_module.METHODS))
+    return decide(f, g, goals, search, DecideOptions(timeout=seconds, methods=methods or portfolio_module.METHODS))
 
 
 def first_holding(goals: PairGoals, f: Network, g: Network, x: list[Fraction]) -> int | None:
@@ -67,9 +70,9 @@ def test_rows_that_floats_cannot_hold_refute_nothing(half: HalfSpace, monkeypatc
     goals = make_goals(((half,),), (1, 1, 1))
     f, g = constant(1.0), constant(0.0)
     assert first_holding(goals, f, g, [Fraction(0)]) == 0
-    assert decided(f, g, goals).verdict != "equivalent"
+    assert decided(f, g, goals, seconds=1.0).verdict != "equivalent"
     deaf(monkeypatch)
-    assert decided(f, g, goals, UNIT, "splitting").verdict == "unknown"
+    assert decided(f, g, goals, UNIT, "splitting", seconds=1.0).verdict == "unknown"
 
 
 def test_a_coefficient_next_to_one_is_not_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,13 +81,13 @@ def test_a_coefficient_next_to_one_is_not_one(monkeypatch: pytest.MonkeyPatch) -
     goals = make_goals(((HalfSpace({}, {0: -(ONE + Fraction(1, 2**60)), 1: ONE}, Fraction(0), True),),), (1, 1, 1))
     assert first_holding(goals, f, g, [ONE]) == 0
     deaf(monkeypatch)
-    assert decided(f, g, goals, UNIT, "splitting").verdict == "unknown"
+    assert decided(f, g, goals, UNIT, "splitting", seconds=1.0).verdict == "unknown"
 
 
 def test_no_disjunct_is_nothing_to_find() -> None:
     f = chain_network([(np.ones((2, 1)), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
     assert decided(f, constant(1.0), make_goals((), (1, 1, 1))).verdict == "equivalent"
-    assert eq.equivalent(f, constant(1.0), UNIT, top1=True, timeout=5.0).verdict == "equivalent"
+    assert eq.equivalent(f, constant(1.0), UNIT, top1=True, timeout=600.0).verdict == "equivalent"
 
 
 def test_a_disjunct_that_always_holds_is_about_the_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +96,7 @@ def test_a_disjunct_that_always_holds_is_about_the_inputs(monkeypatch: pytest.Mo
     deaf(monkeypatch)
     empty = Domain((Polytope(UNIT.polytopes[0].box, np.array([[1.0], [-1.0]]), np.array([-0.5, -0.5])),))
     assert decided(constant(1.0), constant(1.0), goals, empty, "branching").verdict == "equivalent"
-    assert decided(constant(1.0), constant(1.0), goals).verdict == "unknown"
+    assert decided(constant(1.0), constant(1.0), goals, seconds=1.0).verdict == "unknown"
 
 
 PAIR = """(vnnlib-version <2.0>)
@@ -136,7 +139,7 @@ def test_products_that_underflow_are_not_zero(monkeypatch: pytest.MonkeyPatch) -
     goals = epsilon_goals(1, 1, 0.0)
     assert first_holding(goals, f, constant(0.0), [ONE]) == 0
     deaf(monkeypatch)
-    assert decided(f, constant(0.0), goals, UNIT, "splitting").verdict == "unknown"
+    assert decided(f, constant(0.0), goals, UNIT, "splitting", seconds=1.0).verdict == "unknown"
 
 
 def test_all_who_are_trusted_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +152,7 @@ def test_all_who_are_trusted_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ProductMilp, "ask", lambda *_: next(replies, Answer(Reply.UNKNOWN, reason="tired")))
     monkeypatch.setattr("eqverify.equivalence.exact.cross_check", lambda *_, **__: CrossCheck("equivalent", queries=1))
     goals = epsilon_goals(1, 1, 0.6)
-    options = DecideOptions(timeout=2.0, methods=("milp", "z3"), trust=trusting("scip,z3"))
+    options = DecideOptions(timeout=600.0, methods=("milp", "z3"), trust=trusting("scip,z3"))
     found = decide(f, g, goals, WitnessSearch(f, g, goals, domain), options)
     assert (found.verdict, found.evidence) == ("equivalent", "solver (scip, z3, trusted)")
     assert "SCIP" in found.solver
@@ -215,7 +218,7 @@ def test_a_part_that_time_did_not_suffice_for_is_open(monkeypatch: pytest.Monkey
     deaf(monkeypatch)
     domain = Domain((UNIT.polytopes[0], Polytope(Box(np.full(1, 2.0), np.full(1, 3.0)))))
     f = chain_network([(np.ones((1, 1)), np.full(1, -1.5)), (np.ones((1, 1)), np.zeros(1))])
-    found = decided(f, constant(0.0), epsilon_goals(1, 1, 0.1), domain)
+    found = decided(f, constant(0.0), epsilon_goals(1, 1, 0.1), domain, seconds=1.0)
     assert (found.verdict, found.reach) == ("unknown", np.inf)
     assert found.done <= 0.5
 

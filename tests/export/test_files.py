@@ -113,6 +113,7 @@ def test_unpacking_stops_at_the_limit(data, most, members):
     assert unpack(b"x" + data, most) == (b"x" + data if len(data) < most else None)
 
 
+@pytest.mark.slow
 def test_gigabytes_in_a_small_file_need_no_memory():
     made = zlib.compressobj(9, wbits=31)
     packed = b"".join([*(made.compress(bytes(1 << 24)) for _ in range(16)), made.flush()])

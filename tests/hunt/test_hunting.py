@@ -66,6 +66,7 @@ def test_honest_answers_are_no_faults(command, text, tmp_path):
     assert asked(tmp_path, TENT, text + condition, command) == []
 
 
+@pytest.mark.slow
 def test_a_short_hunt_finds_nothing(tmp_path, capsys):
     """Kinds that are quick; the long hunt, of all kinds, is `tox -e hunt`."""
     kinds = "stability,equiv,regions,shallow"

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import eqverify.kernels as module
-from eqverify.kernels import rows_numba, rows_numpy, windows_numba
+from eqverify.kernels import rows_numpy
 
 
 @pytest.fixture
@@ -16,19 +16,21 @@ def fresh(monkeypatch):
     monkeypatch.setattr(module._Choice, "form", None)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh")
 def test_little_work_is_left_to_numpy_and_much_is_compiled():
     assert module.kernels(numbers=1e3, products=1e3).rows is rows_numpy
-    assert module.kernels(products=1e12).windows is windows_numba
-    assert module.kernels().rows is rows_numba
+    assert module.kernels(products=1e12).windows.__name__ == "eqverify.kernels.windows_numba"
+    assert module.kernels().rows.__name__ == "eqverify.kernels.rows_numba"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh")
 def test_the_switch_chooses(monkeypatch):
     monkeypatch.setenv(module.SWITCH, "numpy")
     assert module.kernels(numbers=1e15).rows is rows_numpy
     monkeypatch.setenv(module.SWITCH, "numba")
-    assert module.kernels().rows is rows_numba
+    assert module.kernels().rows.__name__ == "eqverify.kernels.rows_numba"
 
 
 @pytest.mark.usefixtures("fresh")
@@ -39,12 +41,13 @@ def test_without_numba_everything_is_numpy(monkeypatch):
     assert module.kernels(numbers=1e15).rows is rows_numpy
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh")
 def test_numpy_alone_holds_while_it_is_asked_for(monkeypatch):
     monkeypatch.setenv(module.SWITCH, "numba")
     with module.numpy_alone():
         assert module.kernels(numbers=1e15).rows is rows_numpy
-    assert module.kernels().rows is rows_numba
+    assert module.kernels().rows.__name__ == "eqverify.kernels.rows_numba"
 
 
 def test_a_small_proof_does_not_load_numba():

@@ -5,10 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from eqverify.kernels import rows_numba, rows_numpy
 from eqverify.network import gamma
 
-BOTH = pytest.mark.parametrize("form", [rows_numpy, rows_numba], ids=["numpy", "numba"])
 SHAPES = pytest.mark.parametrize(("boxes", "rows", "width"), [(1, 5, 7), (2, 3, 40), (3, 1, 1), (2, 2, 0)])
 
 
@@ -17,7 +15,6 @@ def numbers(random, *shape):
     return random.normal(size=shape) * random.integers(0, 2, size=shape)
 
 
-@BOTH
 @SHAPES
 @pytest.mark.parametrize("own", [(False, False, False), (True, True, True), (True, False, True)], ids=str)
 def test_rows_through_lines_are_what_rationals_say(form, boxes, rows, width, own):
@@ -25,7 +22,7 @@ def test_rows_through_lines_are_what_rationals_say(form, boxes, rows, width, own
     row = numbers(random, boxes if own[2] else 1, rows, width)
     alpha, lam = (random.uniform(size=(boxes, rows if flag else 1, width)) for flag in own[:2])
     offset, reach = np.abs(numbers(random, *lam.shape)), np.abs(numbers(random, boxes, 1, width))
-    pulled, lift, size = form.through(row, alpha, lam, offset, reach)
+    pulled, lift, size = form.rows.through(row, alpha, lam, offset, reach)
     shape = boxes, rows, width
     row, alpha, lam, offset, reach = (np.broadcast_to(a, shape) for a in (row, alpha, lam, offset, reach))
     pulled = np.broadcast_to(pulled, shape)
@@ -37,14 +34,13 @@ def test_rows_through_lines_are_what_rationals_say(form, boxes, rows, width, own
             assert abs(Fraction(np.broadcast_to(found, shape[:2])[place]) - true) <= close * true
 
 
-@BOTH
 @SHAPES
 @pytest.mark.parametrize("shared", [False, True])
 def test_measures_of_rows_are_what_rationals_say(form, boxes, rows, width, shared):
     random = np.random.default_rng(boxes + rows + width)
     row = numbers(random, 1 if shared else boxes, rows, width)
     vector, weight = numbers(random, 1, 1, width), np.abs(numbers(random, boxes, 1, width))
-    sums, sizes = form.measured(row, vector, weight)
+    sums, sizes = form.rows.measured(row, vector, weight)
     close = Fraction(gamma(width + 2))
     for b, r in np.ndindex(boxes, rows):
         own = [Fraction(v) for v in row[b % len(row), r]]
@@ -55,13 +51,12 @@ def test_measures_of_rows_are_what_rationals_say(form, boxes, rows, width, share
         assert abs(Fraction(size) - most) <= close * most
 
 
-@BOTH
 def test_what_overflows_is_not_finite(form):
     row = np.array([[[1e308, np.nan, 1.0]]])
     ones = np.ones((1, 1, 3))
     with np.errstate(over="ignore", invalid="ignore"):
-        pulled, _, _ = form.through(row, ones, ones, 1e300 * ones, ones)
-        sums, sizes = form.measured(row, 1e300 * ones, ones)
+        pulled, _, _ = form.rows.through(row, ones, ones, 1e300 * ones, ones)
+        sums, sizes = form.rows.measured(row, 1e300 * ones, ones)
     assert np.isnan(pulled[0, 0, 1])
     assert not np.isfinite(sums).any()
     assert not np.isfinite(sizes).any()
@@ -101,8 +96,9 @@ def for_steps(test):
     return test
 
 
+@pytest.mark.slow
 @for_steps
-def test_both_forms_pull_push_and_find_corners_alike(dtype, boxes, per_box, width, fixed):
+def test_both_forms_pull_push_and_find_corners_alike(both, dtype, boxes, per_box, width, fixed):
     given = drawn(dtype, boxes, per_box, width, fixed)
     close = 64 * np.finfo(dtype).eps
     calls = {
@@ -111,23 +107,24 @@ def test_both_forms_pull_push_and_find_corners_alike(dtype, boxes, per_box, widt
         "corners": ("row", "lam", "offset"),
     }
     for name, names in calls.items():
-        plain, compiled = (getattr(form, name)(*(given[n] for n in names)) for form in (rows_numpy, rows_numba))
+        plain, compiled = (getattr(form.rows, name)(*(given[n] for n in names)) for form in both)
         for one, other in zip(plain, compiled, strict=True):
             assert one.dtype == other.dtype == dtype
             assert one.shape == other.shape
             assert np.allclose(one, other, rtol=close, atol=close * (1 + width)), name
 
 
+@pytest.mark.slow
 @for_steps
-def test_both_forms_step_alike(dtype, boxes, per_box, width, fixed):
+def test_both_forms_step_alike(both, dtype, boxes, per_box, width, fixed):
     given = drawn(dtype, boxes, per_box, width, fixed)
     given["gradient"][0, 0] = np.inf
     given["gradient"][-1, -1] = np.nan
     ends = []
-    for form in (rows_numpy, rows_numba):
+    for form in both:
         own = {name: value.copy() for name, value in given.items()}
         order = ("numbers", "gradient", "first", "second", "side", "free")
-        form.descend(*(own[name] for name in order), 3, 0.25, own["length"])
+        form.rows.descend(*(own[name] for name in order), 3, 0.25, own["length"])
         ends.append([own[name] for name in ("numbers", "first", "second")])
     for one, other in zip(*ends, strict=True):
         assert np.allclose(one, other, rtol=0, atol=256 * np.finfo(dtype).eps)
@@ -136,14 +133,13 @@ def test_both_forms_step_alike(dtype, boxes, per_box, width, fixed):
     assert ((slopes >= 0) & (slopes <= 1)).all()
 
 
-@BOTH
 def test_pulling_and_pushing_agree(form):
     """What pulled rows say of values before is what rows say of values behind: both use the same lines."""
     for fixed in (False, True):
         given = drawn(np.float64, 2, 4, 30, fixed)
         names = ("row", "numbers", "side", "lam", "offset")
-        pulled, lift = form.pull(*(given[name] for name in names))
-        value, _ = form.push(given["z"], *(given[name] for name in names))
+        pulled, lift = form.rows.pull(*(given[name] for name in names))
+        value, _ = form.rows.push(given["z"], *(given[name] for name in names))
         beta = np.where(given["side"] != 0, given["side"] * given["numbers"], 0) * given["z"] if fixed else 0
         behind = (given["row"] * value + beta).sum(axis=1)
         assert np.allclose((pulled * given["z"]).sum(axis=1) + lift, behind)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eqverify.kernels import windows_numba, windows_numpy
+from eqverify.kernels import windows_numpy
 from eqverify.kernels.windows_numpy import Window
 from eqverify.network import gamma
 
@@ -35,13 +35,14 @@ def thinned(random, rows):
     return rows * (random.uniform(size=rows.shape) < share) * kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GEOMETRIES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("count", [1, 20, 64, 150])
 @pytest.mark.parametrize("way", ["forward", "backward"])
-def test_both_forms_keep_the_rounding_contract(name, dtype, count, way):
+def test_both_forms_keep_the_rounding_contract(both, name, dtype, count, way):
     window, kernel, rows = drawn(name, dtype, count)
-    plain, compiled = (getattr(form, way)(rows[way], kernel, window) for form in (windows_numpy, windows_numba))
+    plain, compiled = (getattr(form.windows, way)(rows[way], kernel, window) for form in both)
     assert plain.dtype == compiled.dtype == dtype
     double = getattr(windows_numpy, way)(np.abs(rows[way]).astype(float), np.abs(kernel).astype(float), window)
     allowed = 2.1 * gamma(kernel[0].size * len(kernel) + 2, float(np.finfo(dtype).eps) / 2) * double
@@ -50,20 +51,21 @@ def test_both_forms_keep_the_rounding_contract(name, dtype, count, way):
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_backward_is_the_transpose_of_forward(name):
+def test_backward_is_the_transpose_of_forward(form, name):
     window, kernel, rows = drawn(name, np.float64, 3)
     inputs, outputs = (rows[way].shape[1] for way in ("forward", "backward"))
-    matrix = windows_numba.forward(np.eye(inputs), kernel, window)
+    matrix = form.windows.forward(np.eye(inputs), kernel, window)
     assert matrix.shape == (inputs, outputs)
-    assert np.array_equal(matrix, windows_numba.backward(np.eye(outputs), kernel, window).T)
+    assert np.array_equal(matrix, form.windows.backward(np.eye(outputs), kernel, window).T)
     assert np.array_equal(matrix, windows_numpy.forward(np.eye(inputs), kernel, window))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["forward", "backward"])
-def test_what_is_not_finite_stays_so(way):
+def test_what_is_not_finite_stays_so(both, way):
     window, kernel, rows = drawn("padded", np.float64, 70)
     rows[way][3, 40], rows[way][69, 7] = np.nan, np.inf
     with np.errstate(invalid="ignore"):
-        plain, compiled = (getattr(form, way)(rows[way], kernel, window) for form in (windows_numpy, windows_numba))
+        plain, compiled = (getattr(form.windows, way)(rows[way], kernel, window) for form in both)
     assert not np.isfinite(plain).all()
     assert np.array_equal(np.isfinite(plain), np.isfinite(compiled))

@@ -211,6 +211,7 @@ def test_passes_that_cannot_be_used_are_refused_before_any_work(
     assert why in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_command_line_knows_passes_from_outside(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

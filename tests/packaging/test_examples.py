@@ -39,6 +39,7 @@ def test_other_names_are_refused(name: str) -> None:
         example_files(name)
 
 
+@pytest.mark.slow
 def test_properties_are_those_of_the_script() -> None:
     texts = property_texts()
     assert tuple(sorted(texts)) == property_names()

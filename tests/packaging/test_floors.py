@@ -14,6 +14,7 @@ def floors() -> list[str]:
     extras = project["optional-dependencies"]
     needed = [
         *project["dependencies"],
+        *extras["pictures"],
         *extras["testing"],
         *extras["distributed"],
         *extras["embedding"],

@@ -66,6 +66,7 @@ def test_entry_point(wheel: Path) -> None:
         assert "eqverify = eqverify.cli:main" in archive.read(name).decode()
 
 
+@pytest.mark.slow
 def test_examples_are_found_without_the_sources(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)

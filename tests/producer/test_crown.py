@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from eqverify.cli.main import run
 
-from ..vnncomp import OWN, vnncomp
+from ..vnncomp import OWN, slow, vnncomp
 from . import crown
 
 MOST_LINES = 150
@@ -124,11 +124,11 @@ def checked(tmp_path, capsys):
     return check
 
 
-CHAINS = pytest.mark.parametrize(("seed", "matmul"), [(0, False), (13, True), (14, False), (21, True)])
+CHAINS = pytest.mark.parametrize(("seed", "matmul"), [(0, False), (13, True), *slow((14, False), (21, True))])
 
 
 @CHAINS
-@pytest.mark.parametrize("arithmetic", ["float", "exact"])
+@pytest.mark.parametrize("arithmetic", ["float", *slow("exact")])
 def test_its_proofs_verify(seed, matmul, arithmetic, checked):
     network, properties = closings(seed, matmul)
     for name in ("bounds", "slopes", "boxes"):

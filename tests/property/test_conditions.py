@@ -117,6 +117,7 @@ def truth_of(question):
         return None
 
 
+@pytest.mark.slow
 @given(asked())
 def test_exact_decisions_are_true_and_are_made(question):
     specification = lower_or_none(question)

@@ -5,6 +5,7 @@
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ def test_no_deviation_exceeds_the_proved_epsilon(data):
     assert all(found.value <= eps for found, eps in zip(exact, allowed, strict=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=max(min(10, EXAMPLES), EXAMPLES // 5))
 @given(problems(networks=networks(), parts=2))
 def test_z3_finds_no_deviation_above_epsilon(problem):

@@ -19,6 +19,8 @@ from eqverify.reduction.pipeline import reduce
 from eqverify.testing.splitting import convolutional_networks
 from eqverify.testing.strategies import any_networks, problems
 
+from ..vnncomp import slow
+
 EXPECTED = {"transform/overflow", "reduce/no-bound", "usage/shape", "export/not-representable"}
 EXAMPLES = max(min(10, settings().max_examples), settings().max_examples // 4)
 
@@ -39,7 +41,7 @@ def points(data, problem, count=3):
             yield [Fraction(low) + share * (Fraction(high) - Fraction(low)) for low, high, share in ends]
 
 
-@pytest.mark.parametrize("shape", ["sequential", "residual", "structured", "auto"])
+@pytest.mark.parametrize("shape", [*slow("sequential", "residual", "structured"), "auto"])
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_dense_and_residual_networks(shape, data):
@@ -53,7 +55,7 @@ def test_dense_and_residual_networks(shape, data):
     assert sum(row.kept or 0 for row in result.layers) == result.network.relu_count
 
 
-@pytest.mark.parametrize("shape", ["sequential", "residual", "structured", "auto"])
+@pytest.mark.parametrize("shape", [*slow("sequential", "residual", "structured"), "auto"])
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_convolutional_networks(shape, data):
@@ -67,6 +69,7 @@ def test_convolutional_networks(shape, data):
         assert result.epsilon == 0.0
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(problems(networks=any_networks(), parts=1), st.sampled_from(["residual", "structured"]))
 def test_z3_finds_no_deviation_above_epsilon(problem, shape):

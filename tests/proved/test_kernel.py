@@ -22,13 +22,16 @@ from eqverify.frontend.vnnlib.reader import decode
 from eqverify.network.normalise import normalised
 from eqverify.proved import check_proved
 from eqverify.proved.problem import integers
+from eqverify.proved.questions import of_property
 from eqverify.proved.reading_back import require_same
 from eqverify.proved.run import PROGRAM
-from eqverify.proved.steps import proof_numbers
+from eqverify.proved.steps import property_proof
 
+from ..check.certificate_cases import case as reduction
 from ..check.proof_cases import case, satisfied
 from ..check.test_proofs import WRONG
 from ..reject.test_mutations import mutate_array
+from ..vnncomp import slow
 
 IN_REACH = ["bounds", "cover", "rows", "constraints"]
 """Recipes whose networks are chains once they are normalised."""
@@ -45,38 +48,41 @@ def read(one):
 def written(one, proof=None):
     """The problem of a case, and the numbers of its proof or another's."""
     network, specification = read(one)
-    problem, reader = integers(network, specification), Reader(one.proof if proof is None else proof, network)
-    return list(problem.numbers()), list(proof_numbers(network, specification.cases, problem, reader))
+    problem, reader = integers(network, of_property(specification)), Reader(proof or one.proof, network)
+    return list(problem.numbers()), list(property_proof(network, specification.cases, problem, reader))
 
 
-def accepts(folder, *files):
+def accepts(folder, *files, claim="unsat"):
     """What the program says about lists of numbers: verified (0), rejected (1), or that it cannot read them (2)."""
     for name, numbers in zip(("problem", "proof"), files, strict=True):
         (folder / name).write_text(" ".join(map(str, numbers)))
-    ended = subprocess.run([PROGRAM, folder / "problem", folder / "proof"], capture_output=True, text=True, check=False)
+    command = [PROGRAM, claim, folder / "problem", folder / "proof"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) in {(0, "verified\n"), (1, "rejected\n"), (2, "")}
     return ended.returncode == 0
 
 
-@pytest.mark.parametrize("name", ["cover", "constraints"])
+@pytest.mark.parametrize("name", [*slow("cover"), "constraints"])
 def test_each_number_of_a_problem_is_compared_with_the_files(name):
     network, specification = read(case(name))
-    numbers = list(integers(network, specification).numbers())
-    require_same(" ".join(map(str, numbers)), network, specification)
+    questions = of_property(specification)
+    numbers = list(integers(network, questions).numbers())
+    require_same(" ".join(map(str, numbers)), network, questions)
     generator = random.Random(name)
     for place in {0, 1, 2, *generator.sample(range(len(numbers)), 15), *range(len(numbers) - 20, len(numbers))}:
         for step in (1, -1):
             changed = [v + step * (k == place) for k, v in enumerate(numbers)]
             with pytest.raises((eq.EqverifyError, IndexError, ValueError)):
-                require_same(" ".join(map(str, changed)), network, specification)
+                require_same(" ".join(map(str, changed)), network, questions)
 
 
 @pytest.mark.parametrize("place", ["end", "start"])
 def test_a_problem_with_more_numbers_is_another(place):
     network, specification = read(case("bounds"))
-    text = " ".join(map(str, integers(network, specification).numbers()))
+    questions = of_property(specification)
+    text = " ".join(map(str, integers(network, questions).numbers()))
     with pytest.raises((eq.EqverifyError, IndexError)):
-        require_same(f"{text} 0" if place == "end" else f"0 {text}", network, specification)
+        require_same(f"{text} 0" if place == "end" else f"0 {text}", network, questions)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +104,12 @@ def test_what_the_theorem_does_not_cover_is_refused(tmp_path, monkeypatch):
     fake.write_text("#!/bin/sh\necho verified\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    for one in (case("signs"), satisfied()):  # a network that is no chain, and a claim about one input
-        verdict = check_proved(one.network, one.query, one.proof)
+    one = case("signs")  # a network that is no chain
+    verdict = check_proved(one.network, one.query, one.proof)
+    assert (verdict.verified, verdict.code, verdict.exit_status) == (False, "check/kernel-scope", 4)
+    for name in ("solver", "residual"):  # a solver's word; a reduced network that is no chain
+        pair = reduction(name)
+        verdict = check_proved(pair.network, pair.query, pair.certificate, pair.reduced)
         assert (verdict.verified, verdict.code, verdict.exit_status) == (False, "check/kernel-scope", 4)
     other = case("bounds")
     assert check_proved(other.network, other.query, case("cover").proof).code == "certificate/digest"
@@ -112,9 +122,9 @@ def test_the_program_must_be_there(monkeypatch, tmp_path):
         check_proved(one.network, one.query, one.proof)
 
 
-def test_reductions_are_not_checked_by_the_kernel():
-    with pytest.raises(UsageError, match="about one network"):
-        eq.check("f.onnx", "p.vnnlib", "g.onnx", "c.cert", kernel="coq")
+def test_properties_of_reduced_networks_are_not_checked_by_the_kernel():
+    with pytest.raises(UsageError, match="no property of several networks"):
+        eq.check("f.onnx", "p.vnnlib", "g.onnx", "c.cert", relaxed="q.vnnlib", kernel="coq")
 
 
 @program

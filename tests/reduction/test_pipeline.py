@@ -112,6 +112,7 @@ def row_of_pixels():
     )
 
 
+@pytest.mark.slow
 def test_a_tool_gets_no_network_that_is_much_denser():
     network = row_of_pixels()
     problem = domain_problem(network, box_domain(np.full(40, -1.0), np.full(40, 1.0)))

@@ -168,6 +168,7 @@ def test_mutants_with_multipliers_and_sign_trees_never_crash_nor_claim_more(name
             assert all(a >= b * 0.999 for a, b in zip(verdict.epsilons, valid.epsilons, strict=True))
 
 
+@pytest.mark.slow
 def test_random_bytes_never_crash():
     random = np.random.default_rng(3)
     data = case("boxes").certificate

@@ -1,5 +1,6 @@
 """Pages: everything is escaped, tables say what they are sorted and filtered by, and nothing else is needed."""
 
+import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
@@ -69,6 +70,12 @@ def test_axes_begin_near_the_data(times, limit, monkeypatch):
         figure.draw_without_rendering()
         labels = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
         assert not any(box.count_overlaps([other for other in labels if other is not box]) for box in labels)
+
+
+def test_without_matplotlib_there_is_a_note_and_no_plot(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    notes = cactus({"run": [1.0]}, 60.0), scatter([(1.0, 2.0)], ("a", "b"), 60.0)
+    assert all(note.startswith("<p>No picture, for matplotlib is not installed") for note in notes)
 
 
 CASES = [

@@ -109,6 +109,7 @@ def random_network(rng: np.random.Generator, sizes: tuple[int, ...], order: bool
     return Network(ports[0], tuple(nodes), ports[1])
 
 
+@pytest.mark.slow
 def test_onnxruntime_is_within_the_bound_in_any_order_of_the_units() -> None:
     rng, sizes = np.random.default_rng(0), (20, 64, 64, 5)
     network = random_network(rng, sizes)

@@ -67,7 +67,10 @@ def refuted_pairs(network, found):
     }
 
 
-@pytest.mark.parametrize("problem", all_handmade(), ids=lambda problem: problem.name)
+HANDMADE = [p if p.name != "union-gap" else slow(p)[0] for p in all_handmade()]
+
+
+@pytest.mark.parametrize("problem", HANDMADE, ids=lambda problem: problem.name)
 def test_hand_solved_problems_are_decided(problem):
     network, domain = problem.network, problem.domain
     found = split_bounds(

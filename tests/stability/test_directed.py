@@ -204,6 +204,7 @@ def test_the_first_layer_gains():
     assert layer.evidence.tolist() == [Evidence.DUAL]
 
 
+@pytest.mark.slow
 def test_strict_constraints_are_closed_for_proofs_and_open_for_points():
     touching = only(one_case(IDENTITY, [at_least(1, strict=True)], [-1], [1]), certified_only=True)
     assert touching.status == "open"  # the closed set is {1}: not empty, and 1 does not satisfy it

@@ -136,6 +136,7 @@ prove_stability(problem(), options, solver_factory=Slow)
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr("eqverify.stability.stages.solvers.prove_claims", lambda *_: None)
     path = tmp_path / "run.journal"

@@ -25,6 +25,8 @@ from eqverify.transform.chain import chain_of
 from eqverify.transform.driver import transform
 from eqverify.transform.result import LEO, TransformOptions
 
+from ..vnncomp import slow
+
 QUICK = StabilityOptions(time_limit=5.0)
 
 
@@ -114,7 +116,7 @@ def test_drop_dead_where_nothing_is_read():
     assert_equal_outputs(problem, result)
 
 
-@pytest.mark.parametrize("shape", ["sequential", "leo", "residual", "structured", "auto"])
+@pytest.mark.parametrize("shape", [*slow("sequential", "leo", "residual"), "structured", "auto"])
 @pytest.mark.parametrize("made", all_handmade(), ids=lambda made: made.name)
 def test_hand_solved_problems_stay_the_same_and_shrink(made, shape):
     problem = domain_problem(made.network, made.domain)

@@ -55,7 +55,7 @@ def check(
         NAME=FILE for each network of a property about several: `check PROPERTY PROOF --network f=F --network g=G`.
     kernel:
         coq: the checker that is proved in Coq, eqverify-coq-check on PATH (specs/coq/build.sh makes it): exact, for
-        proofs that no input satisfies a property of one dense feed-forward network.
+        verdicts about dense feed-forward networks, and certificates of their reductions.
     json:
         Print one JSON object instead of the line.
     """

@@ -14,13 +14,16 @@ def demo(*, folder: Path = Path("eqverify-demo")) -> None:
     Parameters
     ----------
     folder:
-        Where the reduced network and the picture are written.
+        Where the reduced network is written, and the picture, where matplotlib is installed.
     """
     from eqverify.examples import example_files
+    from eqverify.report.plot import can_draw
 
     files = example_files()
     make_folder(folder)
-    output, picture = folder / "digits-reduced.onnx", folder / "layers.png"
-    print(f"eqverify reduce {files.network.name} {files.query.name} -o {output} --picture {picture}\n")
+    output, picture = folder / "digits-reduced.onnx", folder / "layers.png" if can_draw() else None
+    drawn = f" --picture {picture}" if picture else ""
+    print(f"eqverify reduce {files.network.name} {files.query.name} -o {output}{drawn}\n")
     reduce(files.network, files.query, output=output, picture=picture)
-    print(f"\nThe picture of the layers before and after: {picture}")
+    said = picture or "not drawn, for matplotlib is not installed (pip install 'eqverify[pictures]')"
+    print(f"\nThe picture of the layers before and after: {said}")

@@ -83,7 +83,8 @@ def require_outputs(outputs: Mapping[str, Path | str | None], inputs: Iterable[P
         inputs: files that are read.
 
     Raises:
-        UsageError: `files/no-folder`, `files/not-writable`, `usage/same-file`, `usage/picture-format`.
+        UsageError: `files/no-folder`, `files/not-writable`, `usage/same-file`, `usage/picture-format`,
+            `usage/no-matplotlib`.
     """
     taken = {_real(path): "a file that is read" for path in inputs if path is not None}
     for option, path in outputs.items():

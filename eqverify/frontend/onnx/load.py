@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from onnx import defs
 
 from eqverify.errors import InputError, Place, UsageError
-from eqverify.files import Serialised, Source, contents, read_limited, unpack
+from eqverify.files import Serialised, Source, beside, contents, read_limited, unpack
 from eqverify.frontend.onnx.external import with_outside_data
 from eqverify.frontend.onnx.functions import inlined
 from eqverify.frontend.onnx.limits import MAX_FILE_BYTES
@@ -34,7 +34,8 @@ def read_bytes(path: Source) -> bytes:
     try:
         data = read_limited(path, MAX_FILE_BYTES)
     except FileNotFoundError:
-        raise UsageError("onnx/no-file", "there is no such model file", place=place, hint="check the path") from None
+        hint = f"check the path{beside(path)}"
+        raise UsageError("onnx/no-file", "there is no such model file", place=place, hint=hint) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError("onnx/unreadable", "the model file cannot be read", place=place, value=reason) from error

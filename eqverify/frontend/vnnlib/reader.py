@@ -6,7 +6,7 @@ import os
 import zlib
 
 from eqverify.errors import InputError, Place, UsageError
-from eqverify.files import read_limited, unpack
+from eqverify.files import beside, read_limited, unpack
 from eqverify.frontend.vnnlib.parser import parse_query
 from eqverify.frontend.vnnlib.syntax import Query
 
@@ -37,7 +37,7 @@ def read_query(path: str | os.PathLike[str]) -> Query:
             "vnnlib/no-file",
             f"the property file cannot be read: {reason}",
             place=Place(file=source),
-            hint="give the path of a .vnnlib or .vnnlib.gz file",
+            hint=f"give the path of a .vnnlib or .vnnlib.gz file{beside(path)}",
         ) from None
     if data is None:
         raise _too_large(source)

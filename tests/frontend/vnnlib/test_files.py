@@ -15,7 +15,7 @@ from eqverify.export.vnnlib import format_specification, write_query
 from eqverify.frontend.vnnlib import lower, parse_query, read_query
 from eqverify.frontend.vnnlib.reader import decode
 
-from ...vnncomp import OWN, vnncomp
+from ...vnncomp import OWN, slow, vnncomp
 
 SIZES = {
     "policy": (4, 1),
@@ -40,7 +40,7 @@ def properties(benchmark: str) -> list[Path]:
     return sorted(p for p in vnncomp(benchmark).rglob("*.vnnlib*") if p.is_file())
 
 
-@pytest.mark.parametrize("benchmark", SIZES)
+@pytest.mark.parametrize("benchmark", [*OWN, *slow(*(name for name in SIZES if name not in OWN))])
 def test_every_file_reads(benchmark: str) -> None:
     inputs, outputs = SIZES[benchmark]
     paths = properties(benchmark)

@@ -158,6 +158,7 @@ def rounded(specification: Specification) -> bool:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(queries1(linear=False) | queries2(linear=False))
 def test_parse_of_print_is_the_query(query: Query) -> None:
