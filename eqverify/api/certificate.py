@@ -62,7 +62,6 @@ def check(
     from eqverify.frontend.onnx import read_front, whole_bytes
     from eqverify.frontend.vnnlib import lower
     from eqverify.frontend.vnnlib.reader import MAX_TEXT_BYTES
-    from eqverify.proved import check_proved
 
     if kernel == "coq" and (isinstance(network, Mapping) or relaxed is not None):
         hint = "leave --kernel out"
@@ -82,6 +81,8 @@ def check(
     model = whole_bytes(first, network)
     with numpy_alone():
         if kernel == "coq":
+            from eqverify.proved import check_proved
+
             verdict = check_proved(model, second, last, written)
         else:
             verdict = check_bytes(model, second, written, last, arithmetic, told)

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eqverify.arrays import IEEE
-from eqverify.bounds import interval_bounds, rounding_radii
 from eqverify.domain import Domain, Specification, box_domain, widened_domain, widened_specification
 from eqverify.errors import ContradictionError, EqverifyError, InputError, Place, UsageError
 from eqverify.files import Source, contents, source_name
@@ -150,6 +149,8 @@ def compared(file: Source, front: Front, domain: Domain | None) -> Reading:
 
 def _require_range(file: Source, front: Front, domain: Domain) -> None:
     """Raise where values may be beyond the numbers of the network's type on the domain."""
+    from eqverify.bounds import interval_bounds
+
     network = front.as_stored
     most = np.finfo(network.element).max
     hull = domain.hull
@@ -306,12 +307,16 @@ def problem_with_roundings(network: Network, where: Specification | Domain, **ab
         where: about the inputs of the model.
         about: as for `Problem`.
     """
+    if network.roundings:
+        from eqverify.bounds import rounding_radii
+
+        radii = partial(rounding_radii, network)
+        if isinstance(where, Domain):
+            where = widened_domain(where, radii)
+        elif where.input_size == network.own_size and len(where.networks) == 1:
+            where = widened_specification(where, radii)
     if isinstance(where, Domain):
-        if network.roundings:
-            where = widened_domain(where, partial(rounding_radii, network))
         where = domain_problem(network, where).specification
-    elif network.roundings and where.input_size == network.own_size and len(where.networks) == 1:
-        where = widened_specification(where, partial(rounding_radii, network))
     return Problem(network, where, **about)
 
 

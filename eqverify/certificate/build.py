@@ -15,16 +15,18 @@ from eqverify.arrays import FloatArray, IntArray
 from eqverify.bounds import Bounds
 from eqverify.bounds.slope_optimisation import Slopes
 from eqverify.certificate.codec import Writer
-from eqverify.certificate.multipliers import leaf_slopes, line_slopes, pruned
+from eqverify.certificate.multipliers import leaf_slopes, line_slopes
 from eqverify.network import Network
 from eqverify.normal_form.relation import Relation
 from eqverify.numerals import exact_text
 from eqverify.problem import Problem
 from eqverify.search.box_queue import SplitTree
 from eqverify.search.sign_tree import SignTree
+from eqverify.search.unit_signs import UnitPlaces
 from eqverify.stability.facts import LayerFacts, Status
 from eqverify.stability.proofs import (
     BranchProof,
+    ClipProof,
     CoverProof,
     DerivedProof,
     LinearProof,
@@ -329,9 +331,10 @@ class _Builder:
             return self._sign_tree(place, replace(tree, nu=np.insert(tree.nu, proof.row, 0.0, axis=1)))
         if isinstance(proof, ZeroProof):
             return {"kind": "zero", **self._zero_hints(proof)}
-        if isinstance(proof, CoverProof):
-            mu = self.writer.array(_normal(proof.weights))
-            return {"kind": "cover", **self._boxes(proof.tree), "mu": mu}
+        if isinstance(proof, CoverProof | ClipProof):
+            boxes = replace(proof.tree, dimension=self._coordinates(proof.tree.dimension))
+            kind, mu = "cover" if isinstance(proof, CoverProof) else "cuts", self.writer.array(_normal(proof.weights))
+            return {"kind": kind, **self._boxes(boxes), "mu": mu}
         assert isinstance(proof, SolverClaim)
         return {"kind": "solver", **self._sign(proof.node, proof.part, proof.unit, proof.sign)}
 
@@ -408,11 +411,18 @@ class _Builder:
 
     def _goals(self, proof: SplitProof) -> list[int]:
         """The units that got a sign, counted over all layers."""
-        start = dict(
-            zip(self.relus.values(), np.cumsum([0, *(self.network.sizes[name] for name in self.relus)]), strict=False)
-        )
-        pairs = [(start[self.targets[name]], signs) for name, signs in proof.signs.items()]
+        pairs = [(self._first(name), signs) for name, signs in proof.signs.items()]
         return [int(first + unit) for first, signs in pairs for unit in np.flatnonzero(signs)]
+
+    def _first(self, name: str) -> int:
+        """The number of the first unit of a node, counted over all layers."""
+        return sum(self.network.sizes[relu.name] for relu in self.network.relus[: self.targets[name]])
+
+    def _coordinates(self, dimension: IntArray) -> IntArray:
+        """Inputs, then units as `UnitPlaces` counts them: the units counted over all layers."""
+        inputs, places = self.network.input_size, UnitPlaces.of(self.network).places
+        units = [np.arange(own.stop - own.start) + inputs + self._first(name) for name, own in places.items()]
+        return np.concatenate([np.arange(inputs), *units, [-1]])[dimension]
 
     def _boxes(self, tree: SplitTree) -> dict[str, Any]:
         array = self.writer.array
@@ -424,8 +434,8 @@ class _Builder:
             "at": array(tree.at),
         }
 
-    def _sign_tree(self, place: dict[str, Any], found: SignTree) -> dict[str, Any]:
-        array, tree = self.writer.array, pruned(found)
+    def _sign_tree(self, place: dict[str, Any], tree: SignTree) -> dict[str, Any]:
+        array = self.writer.array
         alpha, tau = (
             {name: (tree.columns[name], values[:, None, :]) for name, values in one.items()}
             for one in leaf_slopes(tree, self.network)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from eqverify.arrays import Float32Array, FloatArray
@@ -56,26 +54,3 @@ def leaf_slopes(tree: SignTree, network: Network) -> tuple[dict[str, Float32Arra
         alpha[name] = np.where(side == 0, slopes, (side + 1) / 2)
         tau[name] = -side * tree.beta[name][tree.leaf[leaves]]
     return alpha, tau
-
-
-def pruned(tree: SignTree) -> SignTree:
-    """The smallest tree that shows the same bound with the numbers there are.
-
-    A leaf that was not bounded, or not better than its parent, has the parent's bound and numbers; so the parent may be
-    the leaf, and what else is below it is of no use, since the bound of the tree is the largest of its leaves.
-    """
-    count = tree.parent.size
-    leaf, cut = tree.leaf.copy(), tree.relu < 0
-    for node in range(count - 1, 0, -1):
-        parent = tree.parent[node]
-        if cut[node] and not cut[parent] and tree.upper[node] >= tree.upper[parent]:
-            cut[parent], leaf[parent] = True, leaf[node]
-    kept = np.ones(count, dtype=bool)
-    for node in range(1, count):
-        kept[node] = kept[tree.parent[node]] and not cut[tree.parent[node]]
-    number = np.cumsum(kept) - 1
-    parents = np.where(tree.parent >= 0, number[tree.parent], -1)[kept]
-    relu, rows = np.where(cut, -1, tree.relu)[kept], np.where(cut, leaf, -1)[kept]
-    return replace(
-        tree, parent=parents, side=tree.side[kept], relu=relu, unit=tree.unit[kept], upper=tree.upper[kept], leaf=rows
-    )

@@ -86,6 +86,10 @@ class Floats:
         """Rows with fewer bits, and the most by which they are below these on values of that size: float64 has few."""
         return rows, self.zeros((1, 1))
 
+    def floats(self, values: Numbers) -> tuple[FloatArray, Numbers]:
+        """Floats, and by how much they are above these numbers."""
+        return values, self.zeros(values.shape)
+
     def up(self, value: Numbers, error: Numbers) -> FloatArray:
         """Floats not below value + error; +inf for NaN."""
         result = np.nextafter(value + error * SLACK + TINY, np.inf)
@@ -145,6 +149,11 @@ class Exact(Floats):
         most = len(rows.limbs) - _LIMBS
         shorter, rest = rows.cut(len(rows.limbs) - (min(most, _needless(rows)) if most > 0 else 0))
         return shorter, rest * self.of(reach).sum(axis=0)
+
+    def floats(self, values: Dyadics) -> tuple[FloatArray, Dyadics]:
+        """The smallest floats that are not below, and by how much they are above."""
+        found = values.ceilings()
+        return found, self.of(found) - values
 
     def up(self, value: Dyadics, error: Dyadics) -> FloatArray:
         """The smallest floats that are not below."""

@@ -33,6 +33,9 @@ _MOST_UNPACKED = 1 << 31
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,4})?|-?[0-9]+/[0-9]+")
 _DIGITS = 4_000
 
+Shape = tuple[int | None, ...]
+"""Of an array; None for any extent."""
+
 _TYPES = {"f8": "<f8", "f4": "<f4", "i4": "<i4", "i1": "|i1"}
 
 
@@ -135,21 +138,14 @@ class Reader:
         return array.astype(np.int64)
 
     def floats(
-        self, entry: object, key: str | int, shape: tuple[int, ...], low: float = -np.inf, *, infinite: bool = False
+        self, entry: object, key: str | int, shape: Shape, low: float = -np.inf, *, infinite: bool = False
     ) -> FloatArray:
-        """An array of floats, finite unless said otherwise."""
+        """An array of floats, of any extent for None, finite unless said otherwise."""
         array = self._array(entry, key, "f", shape)
         if not infinite and not np.isfinite(array).all():
             reject("not-finite", "a number is infinite")
         if (array < low).any():
             reject("negative", "a number is negative that must not be")
-        return array.astype(np.float64)
-
-    def table(self, entry: object, key: str, columns: int) -> FloatArray:
-        """An array (k, columns) of floats, for any k, all finite."""
-        array = self._array(entry, key, "f", (None, columns))
-        if not np.isfinite(array).all():
-            reject("not-finite", "a number is infinite")
         return array.astype(np.float64)
 
     def rationals(self, entry: object, key: str | int, count: int) -> list[Fraction]:
@@ -165,7 +161,7 @@ class Reader:
         except (ZeroDivisionError, ValueError):
             reject("number", "a number is written as a decimal or as p/q")
 
-    def _array(self, entry: object, key: str | int, kind: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
+    def _array(self, entry: object, key: str | int, kind: str, shape: Shape) -> npt.NDArray[Any]:
         array = self.arrays[self.integer(entry, key, 0, len(self.arrays) - 1)]
         fits = array.ndim == len(shape) and all(w is None or w == n for w, n in zip(shape, array.shape, strict=True))
         if array.dtype.kind != kind or not fits:
@@ -216,7 +212,7 @@ class Reader:
             _require_size(values)
         return Hints(slopes[0], slopes[1], slopes[2], mu)
 
-    def multipliers(self, entry: object, key: str, shape: tuple[int, ...]) -> FloatArray:
+    def multipliers(self, entry: object, key: str, shape: Shape) -> FloatArray:
         """Multipliers on constraints, none of them negative (K-9)."""
         mu = self.floats(entry, key, shape, 0.0)
         _require_size(mu)

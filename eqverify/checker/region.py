@@ -1,7 +1,7 @@
 """Bounds over a batch of boxes: intervals, and rows pulled back with any slopes and multipliers.
 
-Statements B-0 to B-3, B-6, B-7 and B-9 of specs/bounds.md.  All bounds are float64, (boxes, n), and hold on the part of
-the domain inside each box; rows are numbers of either arithmetic, (boxes or 1, m, n).
+Statements B-0 to B-3, B-6, B-7, B-9 and B-12 of specs/bounds.md.  All bounds are float64, (boxes, n), and hold on the
+part of the domain inside each box; rows are numbers of either arithmetic, (boxes or 1, m, n).
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ Lines = tuple[Numbers, Numbers, Numbers]
 Curve = tuple[Numbers, Numbers, Numbers, Numbers]
 """alpha z + base <= f(z) <= lam z + offset, (boxes, 1, n)."""
 
+_MOST = 1e30
+"""Of multipliers of a cut."""
+
 SparseSlopes = Mapping[str, tuple[IntArray, FloatArray]]
 """By node, columns (k,) and a number for each of them, (boxes, m, k)."""
 
@@ -43,6 +46,10 @@ class Interval(NamedTuple):
         lower, upper = np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper)
         return Interval(np.minimum(lower, upper), np.maximum(lower, upper)), np.asarray((lower > upper).any(axis=1))
 
+    def signs(self) -> Interval:
+        """The signs that follow."""
+        return Interval(np.where(self.lower >= 0, 0.0, -np.inf), np.where(self.upper <= 0, 0.0, np.inf))
+
     def take(self, boxes: slice | IntArray | BoolArray) -> Interval:
         """Some boxes."""
         return Interval(self.lower[boxes], self.upper[boxes])
@@ -50,6 +57,22 @@ class Interval(NamedTuple):
     def hull(self) -> Interval:
         """(1, n) around all boxes."""
         return Interval(self.lower.min(axis=0, keepdims=True), self.upper.max(axis=0, keepdims=True))
+
+
+class Cut(NamedTuple):
+    """For each box a linear function, slopes x + constant, that is not negative at the points in question.
+
+    Attributes:
+        slopes: by input, (boxes, n), finite.
+        constant: (boxes, 1), finite.
+    """
+
+    slopes: dict[str, FloatArray]
+    constant: FloatArray
+
+    def take(self, boxes: slice | IntArray | BoolArray) -> Cut:
+        """Some boxes."""
+        return Cut({name: one[boxes] for name, one in self.slopes.items()}, self.constant[boxes])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +107,7 @@ class Region:
         network, numbers: the network and the arithmetic.
         bounds: by input or node, as far as it got.
         constraints: on inputs and outputs, which hold for all points in question.
+        cut: where there is one, it joins rows that are bounded.
         lines: by ReLU node, those with the default slopes, and the bounds that they are for.
         curves: by smooth node, likewise.
     """
@@ -92,6 +116,7 @@ class Region:
     numbers: Floats
     bounds: dict[str, Interval]
     constraints: Assumption | None = None
+    cut: Cut | None = None
     lines: dict[str, tuple[Interval, Lines]] = field(default_factory=dict)
     curves: dict[str, tuple[Interval, Curve]] = field(default_factory=dict)
 
@@ -103,7 +128,8 @@ class Region:
     def take(self, boxes: slice | IntArray | BoolArray) -> Region:
         """Some boxes."""
         bounds = {name: one.take(boxes) for name, one in self.bounds.items()}
-        return Region(self.network, self.numbers, bounds, self.constraints)
+        cut = None if self.cut is None else self.cut.take(boxes)
+        return Region(self.network, self.numbers, bounds, self.constraints, cut)
 
     def hull(self) -> Region:
         """One box around all."""
@@ -150,7 +176,7 @@ class Region:
             return void
         bent = any(node.name in other.sources for other in self.network.smooth)
         mask = (z.open() | bent) & (True if wanted is None else wanted)
-        before = any(source in self.network.by_name for source in node.sources)
+        before = self.cut is not None or any(source in self.network.by_name for source in node.sources)
         if before and mask.any() and (bent or any(relu.source == node.name for relu in self.network.relus)):
             units = _chosen(node, mask)
             count, boxes = units.shape[1], np.arange(self.boxes)[:, None]
@@ -188,8 +214,8 @@ class Region:
                 whole = np.abs(centre) + spread
                 size = spread + gamma * whole + (TINY * (whole > 0) if numbers.unit else 0)
                 radius = radius + numbers.forward(term.map, size, absolute=True)
-            radius = radius + 2 * gamma * radius + 4 * numbers.unit * np.abs(value)
-            return Interval(-numbers.up(-value, radius), numbers.up(value, radius))
+            error = 2 * gamma * radius + 4 * numbers.unit * np.abs(value)
+            return Interval(-numbers.up(radius - value, error), numbers.up(value + radius, error))
 
     def _signs(self, node: Affine) -> Interval:
         """Bounds at 0 where all summands have one sign: comparisons only, so that nothing is rounded."""
@@ -222,6 +248,13 @@ class Region:
         """(boxes,): no point satisfies the constraints, as one of the multipliers (boxes, m, k) shows (B-9)."""
         found = Pull(self, Hints(mu=mu)).run()
         return np.asarray((found < 0).any(axis=1))
+
+    def clip(self, mu: FloatArray) -> BoolArray:
+        """Take as the cut what multipliers (boxes, k) leave over of the constraints; (boxes,) where it is negative."""
+        pull = Pull(self, Hints(mu=mu[:, None]))
+        pull.back()
+        self.cut = pull.form()
+        return pull.greatest()[:, 0] < 0
 
     def _chunks(self, rows: int) -> Iterator[tuple[slice, slice]]:
         """Boxes and rows whose coefficients fit the limit."""
@@ -302,29 +335,79 @@ class Pull:
 
     def run(self) -> FloatArray:
         """(boxes, m): pull everything back to the inputs, and bound it there."""
+        self.back()
+        return self.greatest()
+
+    @np.errstate(invalid="ignore", over="ignore", divide="ignore")
+    def back(self) -> None:
+        """Pull everything back to the inputs."""
+        self._multipliers()
+        for node in reversed(self.region.network.nodes):
+            values, columns = self.rows.pop(node.name, (np.zeros(0), np.zeros(0, np.int64)))
+            if not values.any():
+                continue
+            if isinstance(node, Affine):
+                self._affine(node, values, columns)
+            elif isinstance(node, Relu):
+                self.relu(node, values, columns)
+            elif isinstance(node, Smooth):
+                self._smooth(node, values, columns)
+            else:
+                self._product(node, values, columns)
+
+    @np.errstate(invalid="ignore", over="ignore", divide="ignore")
+    def greatest(self) -> FloatArray:
+        """(boxes, m): the largest values on each box of what arrived at the inputs."""
         region = self.region
-        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            self._multipliers()
-            for node in reversed(region.network.nodes):
-                values, columns = self.rows.pop(node.name, (np.zeros(0), np.zeros(0, np.int64)))
-                if not values.any():
-                    continue
-                if isinstance(node, Affine):
-                    self._affine(node, values, columns)
-                elif isinstance(node, Relu):
-                    self.relu(node, values, columns)
-                elif isinstance(node, Smooth):
-                    self._smooth(node, values, columns)
-                else:
-                    self._product(node, values, columns)
-            for name, (values, columns) in self.rows.items():
-                self._greatest(name, values, columns)
-            if region.numbers.unit:
-                self.error = self.error + TINY * self.reached * (self.error != 0 if self.cancels else 1)
-            found = region.numbers.up(self.constant, self.error)
+        if region.cut is not None:
+            self._join(region.cut)
+        for name, (values, columns) in self.rows.items():
+            self._greatest(name, values, columns)
+        found = region.numbers.up(self.constant, self._total_error())
         if self.cancels:  # nothing is left: nothing was rounded
             found = np.where((self.constant == 0) & (self.error == 0), 0.0, found)
         return np.broadcast_to(found, (region.boxes, found.shape[1]))
+
+    def _total_error(self) -> Numbers:
+        if not self.region.numbers.unit:
+            return self.error
+        return self.error + TINY * self.reached * (self.error != 0 if self.cancels else 1)
+
+    def _arrived(self) -> dict[str, Numbers]:
+        """By input, the coefficients (boxes or 1, m, n) that arrived there."""
+        names = [port.name for port in self.region.network.inputs]
+        nothing = self.region.numbers.zeros((1, 1, 0)), np.zeros(0, np.int64)
+        return {name: self.full(name, *self.rows.get(name, nothing)) for name in names}
+
+    @np.errstate(invalid="ignore", over="ignore")
+    def form(self) -> Cut:
+        """The linear function that a row, m = 1, came to, as a cut (B-12); 0 where its numbers are infinite."""
+        numbers, boxes, slopes, above = self.region.numbers, self.region.boxes, {}, self.constant
+        for name, values in self._arrived().items():
+            found, rest = numbers.floats(values)
+            above = above + numbers.dot(rest, numbers.of(self.region.reach(name)[None, None]))
+            slopes[name] = np.broadcast_to(found[:, 0], (boxes, found.shape[2]))
+        constant = np.broadcast_to(numbers.up(above, self._total_error()), (boxes, 1))
+        finite = np.isfinite(np.hstack([constant, *slopes.values()])).all(axis=1, keepdims=True)
+        zero = {name: np.where(finite, one, 0.0) for name, one in slopes.items()}
+        return Cut(zero, np.where(finite, constant, 0.0))
+
+    def _join(self, cut: Cut) -> None:
+        """Add the cut so often that the largest values on the boxes are small (B-12)."""
+        region, numbers = self.region, self.region.numbers
+        rows = np.concatenate([numbers.floats(values)[0] for values in self._arrived().values()], axis=2)
+        steep = np.concatenate(list(cut.slopes.values()), axis=1)
+        ends = [np.concatenate([region.bounds[name][side] for name in cut.slopes], axis=1) for side in (0, 1)]
+        factors = numbers.of(_shares(rows, steep, cut.constant, *ends))
+        amount = factors * numbers.of(cut.constant)
+        self.shift(amount)
+        if numbers.unit:
+            self.error = self.error + numbers.unit * np.abs(amount)
+        for name, slopes in cut.slopes.items():
+            added = factors[:, :, None] * numbers.of(slopes)[:, None]
+            if numbers.unit:
+                self.error = self.error + numbers.unit * (np.abs(added) @ region.reach(name))
+            self.add(name, added, np.arange(slopes.shape[1]))
 
     def _multipliers(self) -> None:
         """Add terms that are not negative on the set in question (B-6, B-7, B-9)."""
@@ -467,3 +550,22 @@ def _chosen(node: Affine, wanted: BoolArray) -> IntArray:
         return np.flatnonzero(wanted.any(axis=0))[None]
     most = int(wanted.sum(axis=1).max(initial=0))
     return np.argsort(~wanted, axis=1, kind="stable")[:, :most]
+
+
+def _shares(
+    rows: FloatArray, steep: FloatArray, constant: FloatArray, lower: FloatArray, upper: FloatArray
+) -> FloatArray:
+    """(boxes, m) nu >= 0 that make the largest value of rows + nu (steep x + constant) on a box small; any are valid.
+
+    That value is convex in nu, and its slope grows where a coefficient changes its sign.
+    """
+    middle, weight = lower + (upper - lower) / 2, (np.abs(steep) * (upper - lower) / 2)[:, None]
+    at = -rows / steep[:, None]
+    turns = np.isfinite(at) & (at > 0)
+    slope = constant + (steep * middle).sum(axis=1, keepdims=True) + np.where(turns, -weight, weight).sum(axis=2)
+    at = np.where(turns, at, np.inf)
+    order = np.argsort(at, axis=2)
+    later = slope[:, :, None] + np.cumsum(np.take_along_axis(2 * weight * turns, order, axis=2), axis=2)
+    first = np.argmax(later >= 0, axis=2)[:, :, None]
+    found = np.take_along_axis(np.take_along_axis(at, order, axis=2), first, axis=2)[:, :, 0]
+    return np.where((slope < 0) & (later >= 0).any(axis=2) & (found < _MOST), found, 0.0)

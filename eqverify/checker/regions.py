@@ -41,7 +41,7 @@ def count_regions(network: Network, specification: Specification, reader: Reader
         reject("cases", "not one entry per part of the property's inputs", len(entries))
     found: set[Pattern] = set()
     for part, entry in zip(parts, entries, strict=True):
-        points = reader.table(entry, "points", network.input_size)
+        points = reader.floats(entry, "points", (None, network.input_size))
         require_work(network, len(points))
         found |= {_pattern(network, part, [Fraction(v) for v in point]) for point in points.tolist()}
     if all(reader.field(entry, "tree") is not None for entry in entries):

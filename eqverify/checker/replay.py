@@ -92,7 +92,7 @@ class Replay:
             "solver": (SOLVER, self._believe),
         }  # fmt: skip
         if self.directed:
-            kinds |= {"zero": (DUAL, self._zero), "cover": (TREE, self._cover)}
+            kinds |= {"zero": (DUAL, self._zero), "cover": (TREE, self._cover), "cuts": (TREE, self._cover)}
         if not self.believes:
             del kinds["solver"]
         for step in reader.items(reader.head if entry is None else entry, "steps"):
@@ -312,43 +312,83 @@ class Replay:
         return void
 
     def _cover(self, reader: Reader, step: object) -> None:
-        """K-11: the hull of what holds on the leaves that do not miss the set in question (B-11).
+        """K-11 and K-22: the hull of what holds on the leaves that do not miss the set in question (B-11, B-12).
 
-        A box is bounded from itself and the signs found on boxes around it.
+        A box has the signs that hold on the box around it, or with cuts all bounds.
         """
-        tree, rows, units = self._halvings(reader, step), len(self.constraints[0]), self.network.relu_count
-        mu = np.zeros((tree.part.size, 1, rows))
-        mu[tree.leaf, 0] = reader.multipliers(step, "mu", (int(tree.leaf.sum()), rows))
-        signs, void = np.zeros((tree.part.size, units), dtype=np.int8), np.zeros(tree.part.size, dtype=bool)
-        hulls: list[Region] = []
-        for level in tree.levels():
-            inner = level[tree.parent[level] >= 0]
-            signs[inner], void[inner] = signs[tree.parent[inner]], void[tree.parent[inner]]
-            for some in self._batches(level[~void[level]]):
-                region, void[some] = self._covered(tree, some, signs)
-                leaf = tree.leaf[some]
-                region.constraints = self.constraints[0]
-                void[some[leaf]] |= region.take(leaf).excluded(mu[some[leaf]])
-                stays = leaf & ~void[some]
-                if stays.any():
-                    hulls.append(region.take(stays).hull())
+        cuts, inputs = reader.field(step, "kind") == "cuts", self.domain.size
+        parent, side, split = reader.tree(step, "dimension", inputs - 1 + cuts * self.network.relu_count)
+        if (parent < 0).sum() != 1:
+            raise RejectedError("check/tree-roots", "a tree needs one root for each part of the domain")
+        at, leaf = reader.floats(step, "at", (parent.size,)), split < 0
+        mu = self._combinations(reader, step, leaf, cuts)
+        child = np.zeros((parent.size, 2), dtype=np.int64)
+        child[parent[1:], side[1:]] = np.arange(1, parent.size)
+        box = input_bounds(self.network, self.domain.lower, self.domain.upper)
+        whole = self.region.take(slice(0, 1)) if cuts else Region(self.network, self.numbers, box)
+        whole.constraints, hulls = self.constraints[0], list[Region]()
+        todo = [(np.zeros(1, dtype=np.int64), whole)]
+        while todo:
+            nodes, region = todo.pop()
+            void = self._bounded(region, mu[nodes], cuts)
+            stays, going = leaf[nodes] & ~void, np.flatnonzero(~leaf[nodes] & ~void)
+            if stays.any():
+                hulls.append(region.take(stays).hull())
+            for some in self._batches(np.arange(2 * going.size)):
+                which, up = np.tile(going, 2)[some], np.repeat([0, 1], going.size)[some]
+                part, own = region.take(which), nodes[which]
+                kept = ~self._halve(part, split[own], at[own], up)
+                if kept.any():
+                    todo.append((child[own, up][kept], part.take(kept)))
+            if sum(own.size for own, _ in todo) * 16 * sum(self.network.sizes.values()) > _TREE_BYTES:
+                reject("tree", "a tree of more boxes than are looked at", parent.size)
         if not hulls:
             raise EmptySetError("check/contradiction", "no box is left")
         for name, known in self.region.bounds.items():
             lower, upper = (np.vstack([one.bounds[name][side] for one in hulls]) for side in (0, 1))
             self._set(name, *known.meet(Interval(lower, upper).hull()))
 
-    def _covered(self, tree: Boxes, some: IntArray, signs: ByteArray) -> tuple[Region, BoolArray]:
-        """Boxes with their bounds, noting the signs that these show; and which of them miss the set in question."""
-        region, void = self._region(tree, some), np.zeros(some.size, dtype=bool)
-        for node in self.network.nodes:
-            own = self.columns.get(node.name)
-            void |= region.bound(node, None if own is None else _ranges(signs[some, own]))
-            if own is not None:
-                _note(signs, some, own, region.bounds[node.name])
+    def _combinations(self, reader: Reader, step: object, leaf: BoolArray, cuts: bool) -> FloatArray:
+        """(nodes, rounds, constraints) multipliers; of a tree without cuts leaves alone have some."""
+        rows = len(self.constraints[0])
+        if cuts:
+            return reader.multipliers(step, "mu", (leaf.size, None, rows))
+        mu = np.zeros((leaf.size, 1, rows))
+        mu[leaf, 0] = reader.multipliers(step, "mu", (int(leaf.sum()), rows))
+        return mu
+
+    def _bounded(self, region: Region, mu: FloatArray, cuts: bool) -> BoolArray:
+        """Bound boxes in rounds, each with the cut of the one before; which of them miss the set in question."""
+        void = np.zeros(region.boxes, dtype=bool)
+        for combination in mu.transpose(1, 0, 2):
+            for node in self.network.nodes:
+                around = region.bounds.get(node.name) if cuts or node.name in self.columns else None
+                void |= region.bound(node, around if cuts or around is None else around.signs())
+            if combination.any():
+                void |= region.clip(combination)
         for name, known in self.region.bounds.items():
             void |= region.bounds[name].meet(known)[1]
-        return region, void
+        return void
+
+    def _halve(self, region: Region, split: IntArray, at: FloatArray, side: IntArray) -> BoolArray:
+        """Leave of each box a side, 0 for what is not above and 1 for what is not below; where nothing is left.
+
+        Inputs are numbered first, then units.
+        """
+        ports, start = self.network.inputs, self.domain.size
+        ends = np.cumsum([0, *(port.size for port in ports)])
+        places = [(port.name, first) for port, first in zip(ports, ends[:-1].tolist(), strict=True)]
+        places += [(name, start + own.start) for name, own in self.columns.items()]
+        void = np.zeros(split.size, dtype=bool)
+        for name, first in places:
+            own = np.flatnonzero((split >= first) & (split < first + self.network.sizes[name]))
+            if own.size:
+                told = Interval(*np.full((2, split.size, self.network.sizes[name]), [[[-np.inf]], [[np.inf]]]))
+                for k in own:
+                    told[1 - side[k]][k, split[k] - first] = at[k]
+                region.bounds[name], more = region.bounds[name].meet(told)
+                void |= more
+        return void
 
     def _region(self, tree: Boxes, some: IntArray) -> Region:
         return Region(self.network, self.numbers, input_bounds(self.network, tree.lower[some], tree.upper[some]))

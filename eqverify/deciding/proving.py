@@ -10,15 +10,15 @@ import numpy as np
 from eqverify.arrays import FloatArray
 from eqverify.budget import Budget
 from eqverify.certificate import CaseProof
-from eqverify.deciding.splitting import SPLIT_INPUTS
+from eqverify.deciding.splitting import can_split
 from eqverify.domain import Case, Domain, row_numbers
 from eqverify.network import Network
 from eqverify.problem import Problem, domain_problem
 from eqverify.progress import Progress
 from eqverify.stability.disjuncts import SHARED_SHARE, prove_directed, share_proof
-from eqverify.stability.joint_disjuncts import SharedProof
+from eqverify.stability.joint_disjuncts import Effort, SharedProof
 from eqverify.stability.options import StabilityOptions
-from eqverify.stability.proofs import BranchProof, CoverProof, Proof, RowProof, SplitProof
+from eqverify.stability.proofs import BranchProof, ClipProof, CoverProof, Proof, RowProof, SplitProof
 
 Steps = tuple[Problem | None, Sequence[Proof]]
 
@@ -42,7 +42,7 @@ def _deaf(_: FloatArray) -> bool:
 def means_of(cases: Sequence[CaseProof]) -> list[str]:
     """What the steps of a proof do beside bounding whole boxes."""
     steps = [step for case in cases for step in (*case.shared, *(one for _, own in case.disjuncts for one in own))]
-    kinds = {"splitting of inputs": (CoverProof, SplitProof), "branching": (BranchProof, RowProof)}
+    kinds = {"splitting of inputs": (CoverProof, SplitProof), "branching": (BranchProof, RowProof, ClipProof)}
     return [how for how, types in kinds.items() if any(isinstance(step, types) for step in steps)]
 
 
@@ -88,11 +88,10 @@ class Search:
             found = self._singly(number, case, every, budget, None)
             return None if found is None else CaseProof((), None, list(found.values()), row_numbers(case.unsafe))
         box = case.polytope.box
-        few = int((box.upper > box.lower).sum()) <= SPLIT_INPUTS
+        few = can_split(self.problem.network, box)
         own = replace(self.problem, specification=replace(self.problem.specification, cases=(case,)))
-        shared = share_proof(own, budget.left * SHARED_SHARE, self.options, self.progress, quick=True)
-        if not (few or shared.closed.all()):  # bounds are quick, and often enough
-            shared = share_proof(own, budget.left * SHARED_SHARE, self.options, self.progress)
+        effort: Effort = "bounds alone" if few else "bounds first"
+        shared = share_proof(own, budget.left * SHARED_SHARE, self.options, self.progress, effort)
         left = np.flatnonzero(~shared.closed).tolist()
         useful = shared.closed.any() or not few  # else its steps are left out, and nothing may rest on them
         found = self._singly(number, case, left, budget, shared if useful else None) if left else {}

@@ -14,12 +14,10 @@ from eqverify.network import Network, evaluate
 from eqverify.search.assumption_bounder import AssumptionBounder, Leaf, Slack
 from eqverify.search.clipping_bounder import ClippingBounder
 from eqverify.search.engine import BoxSearch
+from eqverify.stability.stages.region import SMALL
 
 SPLIT_INPUTS = 12
 """Boxes are halved where at most so many inputs are free."""
-
-_SMALL = 1 << 15
-"""Elsewhere they are split at signs, where units times inputs are at most so many: then a box takes milliseconds."""
 
 _TRIED = 8
 """Of each batch at most so many inputs, the most promising, are replayed."""
@@ -47,7 +45,7 @@ def is_narrow(box: Box) -> bool:
 
 def can_split(network: Network, box: Box) -> bool:
     """Whether boxes are small enough a means: few inputs are free, or the network is small."""
-    return is_narrow(box) or network.relu_count * network.input_size <= _SMALL
+    return is_narrow(box) or network.relu_count * network.input_size <= SMALL
 
 
 def split_question(

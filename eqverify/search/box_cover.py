@@ -1,4 +1,4 @@
-"""Covering the inputs that satisfy assumed constraints with boxes (specs/bounds.md, B-11).
+"""Covering the inputs that satisfy assumed constraints with boxes (specs/bounds.md, B-11 and B-12).
 
 Boxes that miss the set are left out.  What is left covers it: smaller intervals of all nodes, a smaller box, or nothing
 at all.  Meant for few free inputs.
@@ -17,6 +17,7 @@ from eqverify.domain import Assumption
 from eqverify.network import Network
 from eqverify.search.assumption_bounder import AssumptionBounder, Attempt
 from eqverify.search.box_queue import SplitTree
+from eqverify.search.clipping_bounder import ClippingBounder
 from eqverify.search.engine import BoxSearch
 
 
@@ -88,3 +89,42 @@ def cover_set(
                 hull[name] = Interval(np.minimum(old.lower, low), np.maximum(old.upper, high))
     boxes = rest.take(np.zeros(len(rest), dtype=bool)).join(*kept)
     return Cover(boxes.lower, boxes.upper, hull, search.boxes + len(rest), tree, weights[tree.dimension < 0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clipped:
+    """How a search by signs ended.
+
+    Attributes:
+        empty: whether no input of the box satisfies the constraints.
+        bounded: how many parts were bounded.
+        tree: the splits, by `dimension` at inputs or, from input_size on, at signs of units; all leaves of it miss the
+            set where that is empty.
+        weights: (nodes, rounds, constraints) of the combinations that clip the ranges of units on each part.
+    """
+
+    empty: bool
+    bounded: int
+    tree: SplitTree
+    weights: FloatArray
+
+
+def clip_set(
+    network: Network,
+    lower: FloatArray,
+    upper: FloatArray,
+    assumed: Assumption,
+    known: Bounds,
+    *,
+    max_boxes: int,
+    budget: Budget,
+    attempt: Attempt,
+) -> Clipped:
+    """Show that no input of a box satisfies constraints, by splits at signs of units within clipped ranges (B-12).
+
+    Args, and what is trusted: as for `cover_set`.
+    """
+    bounder = ClippingBounder(network, assumed, attempt, by_signs=True, known=known)
+    search = BoxSearch(bounder, bounder.root(lower, upper), order="newest")
+    search.run(max_boxes, budget)
+    return Clipped(bool(search.proved[0]), search.boxes, search.record.tree(), np.concatenate(bounder.weights))

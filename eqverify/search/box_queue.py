@@ -26,8 +26,8 @@ class SplitTree:
         parent: (k,) index of the parent, -1 for a root.
         side: (k,) 0 for the lower half of the parent, 1 for the upper.
         part: (k,) part of the domain.
-        dimension: (k,) input that was halved, -1 for a leaf.
-        at: (k,) where.
+        dimension: (k,) input that was halved, or input_size + j where that was the sign of unit j; -1 for a leaf.
+        at: (k,) where: 0 for a unit.
         open: (k, goals / 8) uint8: as bits, the goals that were still to be proved there.
     """
 

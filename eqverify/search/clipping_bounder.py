@@ -60,23 +60,29 @@ class _State:
 
 
 class ClippingBounder(AssumptionBounder):
-    """As `AssumptionBounder`, for constraints that are not relaxed; certificates cannot keep what it finds.
+    """As `AssumptionBounder`, for constraints that are not relaxed.
 
     Args:
         network: the network.
         assumed: the constraints, one at least.
         attempt: tries inputs; the search is over once one is found.
-        by_signs: whether boxes are split at signs of units, else at inputs.  Ranges of all units are then narrowed by
-            the constraints too, which costs more than it gains where few inputs are halved.
+        by_signs: whether boxes are split at signs of units, else at inputs.  The constraints then narrow the ranges of
+            all units in the place of boxes, which costs more than it gains where few inputs are halved.
+        known: as for `AssumptionBounder`; the search begins with it.
+
+    Attributes:
+        weights: (boxes, rounds, constraints) for each batch, in order: those of the combination that each round gave.
     """
 
-    def __init__(self, network: Network, assumed: Assumption, attempt: Attempt, *, by_signs: bool) -> None:
-        super().__init__(network, assumed, attempt)
+    def __init__(
+        self, network: Network, assumed: Assumption, attempt: Attempt, *, by_signs: bool, known: Bounds | None = None
+    ) -> None:
+        super().__init__(network, assumed, attempt, known=known)
         self.by_signs = by_signs
 
     def root(self, lower: FloatArray, upper: FloatArray) -> Boxes:
         """As `AssumptionBounder.root`, with what is known."""
-        box, (low, high) = Interval(lower[None], upper[None]), self.units.bounds({}, 1)
+        box, (low, high) = Interval(lower[None], upper[None]), self.units.bounds(self.known, 1)
         nothing = Forms(np.zeros((1, 1, lower.size)), np.full((1, 1), np.inf))
         return replace(super().root(lower, upper), told=_State(box, low, high, nothing).packed())
 
@@ -85,6 +91,8 @@ class ClippingBounder(AssumptionBounder):
         state, count, rounds = self._state(boxes), len(boxes), _ROUNDS if self.by_signs else 1
         upper, closed = np.full(count, np.inf), np.zeros(count, dtype=bool)
         slopes, score = np.zeros_like(boxes.lower), np.zeros((count, boxes.lower.shape[1] + self.units.count))
+        every = np.zeros((count, rounds, len(self.assumed)))
+        self.weights.append(every)
         for number in range(rounds):
             rows = np.flatnonzero(~closed)
             if not rows.size:
@@ -94,8 +102,9 @@ class ClippingBounder(AssumptionBounder):
             ground = ground_of(self.network, bounds)
             parts = replace(boxes.take(rows), lower=own.box.lower, upper=own.box.upper)
             reach, slopes[rows], weights = self._combine(ground, parts)
+            every[rows, number] = weights
             cut = forms_of(reach[:, None], slopes[rows, None], own.box)
-            box, empty = shrunk(cut, own.box)
+            box, empty = (own.box, void) if self.by_signs else shrunk(cut, own.box)
             upper[rows] = np.minimum(upper[rows], np.where(void | empty, -np.inf, reach))
             closed[rows] = upper[rows] < 0
             if number == rounds - 1:

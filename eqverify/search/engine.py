@@ -215,7 +215,8 @@ class BoxSearch:
             after = replace(after, lower=found.rest.lower, upper=found.rest.upper)
         dimension, possible = self._choose(after, found.score)
         going = still.any(axis=1) & possible & ~found.hopeless & (not ended)
-        at = after.middle[np.arange(len(boxes)), np.minimum(dimension, boxes.lower.shape[1] - 1)]
+        size = boxes.lower.shape[1]
+        at = np.where(dimension < size, after.middle[np.arange(len(boxes)), np.minimum(dimension, size - 1)], 0.0)
         names = self.record.add(boxes, np.where(going, dimension, -1), at)
         self.queue.push(after.take(going).halves(dimension[going], names[going]))
         stuck = after.take(still.any(axis=1) & ~going)

@@ -189,13 +189,16 @@ class _Progress:
             self.upper[index], self.hints[index], self.bounded[index] = upper, hints, True
 
     def kept(self) -> list[int]:
-        """The nodes of the proof: what stands below a node with a child that was not bounded is cut off.
+        """The nodes of the proof: what stands below a node and gives no better bound than its own is cut off.
 
-        That child has the node's bound, so nothing is lost; and each leaf's hints are for the signs on the way to it.
+        A child that was not bounded has the node's bound.  Each leaf has its own hints, for the signs on the way to it.
         """
-        whole = [True] * len(self.parent)
-        for index in range(len(self.parent) - 1, 0, -1):
-            whole[self.parent[index]] &= self.bounded[index]
+        whole, below = [False] * len(self.parent), [-np.inf] * len(self.parent)
+        for index in range(len(self.parent) - 1, -1, -1):
+            whole[index] = self.split[index][0] >= 0 and below[index] < self.upper[index]
+            if index:
+                best = below[index] if whole[index] else self.upper[index]
+                below[self.parent[index]] = max(below[self.parent[index]], best)
         kept, present = [], [True] * len(self.parent)
         for index, parent in enumerate(self.parent):
             present[index] = parent < 0 or (present[parent] and whole[parent])

@@ -33,7 +33,7 @@ from eqverify.stability.counterexample import CounterexampleSearch
 from eqverify.stability.factories import IsaFactory, ScipFactory
 from eqverify.stability.facts import Evidence, Facts, FactTable, Stage, Status
 from eqverify.stability.falsify import Falsifier
-from eqverify.stability.joint_disjuncts import SharedProof, prove_rows
+from eqverify.stability.joint_disjuncts import Effort, SharedProof, prove_rows
 from eqverify.stability.options import StabilityOptions
 from eqverify.stability.portfolio import FIRST_LOOK, PLANS, REGION, prove_stability
 from eqverify.stability.proofs import DerivedProof, Proof, ignore
@@ -185,7 +185,7 @@ def _share_proofs(
 
 
 def share_proof(
-    problem: Problem, seconds: float, options: StabilityOptions, progress: Progress, *, quick: bool = False
+    problem: Problem, seconds: float, options: StabilityOptions, progress: Progress, effort: Effort = "all"
 ) -> SharedProof:
     """One proof for all disjuncts of the one case of a problem, as `prove_rows`; it survives workers that die."""
     budget = Budget(max(seconds, _LEAST))
@@ -195,7 +195,7 @@ def share_proof(
         seed=options.seed,
         progress=progress,
         node_limit=options.node_limit,
-        quick=quick,
+        effort=effort,
         folder=options.facts,
     )
     try:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -41,6 +42,11 @@ _PLAN = (
 )
 """Before branching, after which nothing comes, so that it may take all of the time."""
 
+_BOUNDS_FIRST = (*_BOUNDS, *(stage for stage in _PLAN if stage not in _BOUNDS))
+
+Effort: TypeAlias = Literal["all", "bounds first", "bounds alone"]
+"""All stages, those for signs first; all, where bounds are often enough, so that they come first; or no others."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedProof:
@@ -70,7 +76,7 @@ def prove_rows(
     workers: int,
     progress: Progress,
     node_limit: int | None = None,
-    quick: bool = False,
+    effort: Effort = "all",
     folder: Path | str | None = None,
 ) -> SharedProof:
     """Look for the signs of rows and units at once.
@@ -82,7 +88,7 @@ def prove_rows(
         workers: processes that branch on signs.
         progress: told of each stage.
         node_limit: not None where the result must be the same every time: stages are then ended by numbers of nodes.
-        quick: whether bounds are all that is tried.
+        effort: what is tried, and in what order.
         folder: of facts of earlier runs, where those about the network are added.
 
     Returns:
@@ -104,7 +110,8 @@ def prove_rows(
 
     options = StabilityOptions(time_limit=seconds, seed=seed, workers=workers, node_limit=node_limit, split_inputs=0)
     branch = StageSpec("branch", partial(rows.branch_for_rows, few=few))
-    plan = _BOUNDS if quick else (*_PLAN, branch) if node_limit is None else WITHOUT_SOLVER
+    plans = {"all": (*_PLAN, branch), "bounds first": (*_BOUNDS_FIRST, branch), "bounds alone": _BOUNDS}
+    plan = plans[effort] if node_limit is None or effort == "bounds alone" else WITHOUT_SOLVER
     kept = [] if folder is None else store.known(folder, problem)
     facts = prove_stability(asked, options, progress=progress, plan=plan, enough=enough, start=kept)
     signs = facts.layers[-1]

@@ -126,6 +126,7 @@ REGION = (
     StageSpec("crown", arithmetic.crown),
     StageSpec("signs", arithmetic.signs),
     StageSpec("split", region.cover),
+    StageSpec("clip", region.clip),
     StageSpec("rounds", region.rounds),
     StageSpec("rows", region.branch_rows),
     StageSpec("branch", branching.branch),

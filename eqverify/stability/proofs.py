@@ -123,6 +123,19 @@ class CoverProof:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ClipProof:
+    """Parts of a box, split at inputs and at signs of units, none of which has an input that satisfies the constraints.
+
+    Attributes:
+        tree: the parts; `dimension` counts inputs, then units before ReLUs, as `UnitPlaces` does.
+        weights: (nodes, rounds, constraints) of the combinations that clip ranges on each part.
+    """
+
+    tree: SplitTree
+    weights: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class BranchProof:
     """One bound by branching on signs on one part of the domain.
 
@@ -171,7 +184,7 @@ def claims_of(bounds: Bounds) -> list[Proof]:
 
 
 Signs: TypeAlias = DerivedProof | SlopesProof | SplitProof | LinearProof | BranchProof
-Proof: TypeAlias = Signs | RowProof | SolverClaim | ZeroProof | CoverProof
+Proof: TypeAlias = Signs | RowProof | SolverClaim | ZeroProof | CoverProof | ClipProof
 ProofListener: TypeAlias = Callable[[Proof], None]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -89,12 +90,19 @@ def refuted(network: Network, domain: Domain, *, margin: float, output=0, **opti
     return Refutation(model, query, pack(head, arrays), result.problem.network, domain, disjuncts)
 
 
+def without_splits(*about, **more) -> Refutation:
+    """By bounds and linear programs."""
+    with patch("eqverify.stability.stages.region.SMALL", 0):
+        return refuted(*about, split_inputs=0, **more)
+
+
 RECIPES = {
-    "slopes": lambda: refuted(random_network(3, (2, 6, 6, 2), 0.7), box(2), margin=8.0, split_inputs=0),
-    "rounds": lambda: refuted(random_network(3, (3, 8, 8, 2), 0.6), box(3), margin=0.3, split_inputs=0),
-    "program": lambda: refuted(random_network(5, (2, 6, 6, 2), 0.6), box(2), margin=0.02, split_inputs=0),
+    "slopes": lambda: without_splits(random_network(3, (2, 6, 6, 2), 0.7), box(2), margin=8.0),
+    "rounds": lambda: without_splits(random_network(3, (3, 8, 8, 2), 0.6), box(3), margin=0.3),
+    "program": lambda: without_splits(random_network(5, (2, 6, 6, 2), 0.6), box(2), margin=0.02),
     "cover": lambda: refuted(random_network(3, (2, 6, 6, 2), 0.7), box(2), margin=0.2),
-    "constraints": lambda: refuted(random_network(5, (4, 8, 8, 2), 0.6), cut_box(4), margin=2.0, split_inputs=0),
+    "cuts": lambda: refuted(random_network(5, (2, 6, 6, 2), 0.6), box(2), margin=0.02, split_inputs=0),
+    "constraints": lambda: without_splits(random_network(5, (4, 8, 8, 2), 0.6), cut_box(4), margin=2.0),
 }
 
 

@@ -157,7 +157,7 @@ WRONG = [
     ("bounds", the_claim_that_needs_less, "certificate/field"),
     ("bounds", a_word, "certificate/step"),
     ("bounds", no_such_layer, "certificate/range"),
-    ("cover", one_case_twice, "check/tree-split"),
+    ("cover", one_case_twice, "check/not-empty"),
     ("cover", exchanged, "check/not-empty"),
     ("cover", without_steps, "check/not-empty"),
     ("cover", part_of_the_box, "certificate/tree"),

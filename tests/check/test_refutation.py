@@ -45,7 +45,7 @@ def test_certificates_verify_in_both_arithmetics(name, arithmetic):
 
 def test_the_recipes_reach_every_kind_of_step_and_hint():
     found = set().union(*(kinds(case(name)) for name in RECIPES))
-    assert found == {"pass", "zero", "cover", "alpha", "lam", "mu", "tau"}
+    assert found == {"pass", "zero", "cover", "cuts", "alpha", "lam", "mu", "tau"}
 
 
 @pytest.mark.parametrize("name", ["slopes", "cover"])
@@ -134,37 +134,61 @@ def another_property(head, arrays):
     head["digests"]["property"] = "0" * 64
 
 
-def cut_cover(head, arrays):
-    (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
-    for key in ("parent", "side", "part", "dimension", "at"):
-        arrays[tree[key]] = arrays[tree[key]][:-1]
+def tree(head):
+    return next(step for step in head["steps"] if step["kind"] in ("cover", "cuts"))
+
+
+def cut_tree(head, arrays):
+    one = tree(head)
+    for key in {"parent", "side", "part", "dimension", "at"} | ({"mu"} if one["kind"] == "cuts" else set()):
+        arrays[one[key]] = arrays[one[key]][:-1]
 
 
 def root_only(head, arrays):
-    (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
+    one = tree(head)
     for key in ("parent", "side", "part", "dimension", "at", "mu"):
-        arrays[tree[key]] = arrays[tree[key]][:1]
-    arrays[tree["dimension"]][0] = -1
+        arrays[one[key]] = arrays[one[key]][:1]
+    arrays[one["dimension"]][0] = -1
+
+
+def two_roots(head, arrays):
+    one = tree(head)
+    arrays[one["parent"]], arrays[one["dimension"]] = np.full((2, 2), -1, np.int32)
+    arrays[one["side"]], arrays[one["at"]] = np.zeros(2, np.int8), np.zeros(2)
 
 
 def without_combinations(head, arrays):
-    (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
-    arrays[tree["mu"]].fill(0.0)
+    arrays[tree(head)["mu"]].fill(0.0)
 
 
 def negative_combination(head, arrays):
-    (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
-    arrays[tree["mu"]].flat[-1] = -1.0
+    arrays[tree(head)["mu"]].flat[-1] = -1.0
 
 
 def tiny_combination(head, arrays):
-    (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
-    arrays[tree["mu"]].flat[-1] = 1e-61
+    arrays[tree(head)["mu"]].flat[-1] = 1e-61
+
+
+def combinations_of_fewer(head, arrays):
+    arrays[tree(head)["mu"]] = arrays[tree(head)["mu"]][:-1]
+
+
+def combinations_of_more_constraints(head, arrays):
+    mu = arrays[tree(head)["mu"]]
+    arrays[tree(head)["mu"]] = np.concatenate([mu, mu], axis=-1)
 
 
 def split_outside(head, arrays):
-    (tree,) = (step for step in head["steps"] if step["kind"] == "cover")
-    arrays[tree["at"]][0] = 1e6
+    """The upper half is empty, and the lower one is all of the box."""
+    arrays[tree(head)["at"]][0] = 1e6
+
+
+def no_such_unit(head, arrays):
+    arrays[tree(head)["dimension"]][0] = 14
+
+
+def a_unit_in_a_cover(head, arrays):
+    tree(head)["kind"] = "cover"
 
 
 def endless(head, arrays):
@@ -183,13 +207,27 @@ WRONG = [
     ("slopes", no_such_case, "certificate/range"),
     ("slopes", another_claim, "certificate/claim"),
     ("slopes", another_property, "certificate/digest"),
-    ("cover", cut_cover, "certificate/tree"),
+    ("cover", cut_tree, "certificate/tree"),
     ("cover", root_only, "check/not-empty"),
     ("cover", without_combinations, "check/not-empty"),
     ("cover", negative_combination, "certificate/negative"),
     ("cover", tiny_combination, "certificate/tiny"),
-    ("cover", split_outside, "check/tree-split"),
+    ("cover", two_roots, "check/tree-roots"),
+    ("cover", combinations_of_fewer, "certificate/shape"),
+    ("cover", split_outside, "check/not-empty"),
     ("cover", another_disjunct, "check/not-empty"),
+    ("cuts", cut_tree, "certificate/tree"),
+    ("cuts", root_only, "check/not-empty"),
+    ("cuts", two_roots, "check/tree-roots"),
+    ("cuts", without_combinations, "check/not-empty"),
+    ("cuts", negative_combination, "certificate/negative"),
+    ("cuts", tiny_combination, "certificate/tiny"),
+    ("cuts", combinations_of_fewer, "certificate/shape"),
+    ("cuts", combinations_of_more_constraints, "certificate/shape"),
+    ("cuts", split_outside, "check/not-empty"),
+    ("cuts", no_such_unit, "certificate/range"),
+    ("cuts", a_unit_in_a_cover, "certificate/range"),
+    ("cuts", another_disjunct, "check/not-empty"),
 ]
 
 

@@ -224,8 +224,14 @@ def test_equations_and_inputs_in_a_disjunct():
 
 def test_linear_constraints_of_the_domain_are_used():
     part = Polytope(Box(np.array([-1.0]), np.array([1.0])), np.array([[1.0]]), np.array([0.25]))
-    found = only(one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1], part), certified_only=True, record=True)
-    assert (found.status, found.evidence) == ("unsat", Evidence.DUAL)
+    problem = one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1], part)
+    for small, evidence in (
+        (0, Evidence.DUAL),
+        (1, Evidence.TREE),
+    ):  # linear programs; splits before them
+        with patch("eqverify.stability.stages.region.SMALL", small):
+            found = only(problem, certified_only=True, record=True)
+        assert (found.status, found.evidence) == ("unsat", evidence)
 
 
 def test_a_row_that_cannot_be_rounded_is_left_out():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -11,12 +12,12 @@ from eqverify.bounds.constrained import emptiness
 from eqverify.bounds.crown import open_units
 from eqverify.budget import FOREVER, Budget
 from eqverify.domain import Assumption, Box
-from eqverify.search.box_cover import cover_set
+from eqverify.search.box_cover import clip_set, cover_set
 from eqverify.search.sign_branching import prove_signs
 from eqverify.search.sign_tree import Guide, SignQuery
 from eqverify.stability.assumed import with_rows
 from eqverify.stability.facts import Evidence
-from eqverify.stability.proofs import CoverProof, RowProof, ZeroProof
+from eqverify.stability.proofs import ClipProof, CoverProof, RowProof, ZeroProof
 from eqverify.stability.run import Run
 from eqverify.stability.stages.arithmetic import alpha
 from eqverify.stability.stages.linear import lp
@@ -31,6 +32,12 @@ GAIN = 0.02
 
 _BRANCH_SHARE = 0.3
 """Of the time left, for branching on the rows of the disjunct."""
+
+SMALL = 1 << 15
+"""A part takes milliseconds where units times inputs are at most so many."""
+
+_CLIP_SHARE = 0.3
+"""Of the time, for splits at signs of such networks."""
 
 _BELOW_ZERO = -1e-300
 """A row is refuted where it is positive, not where it is 0."""
@@ -53,11 +60,6 @@ def cover(run: Run) -> None:
         run.annotate(0, f"left out: {free} free inputs" if len(region.assumed) else "")
         return
     fixed = run.options.node_limit is not None
-
-    def attempt(points: FloatArray) -> bool:
-        run.falsifier.try_points(points)
-        return not run.table.undecided()
-
     found = cover_set(
         region.network,
         region.lower,
@@ -66,7 +68,7 @@ def cover(run: Run) -> None:
         run.bounds_on(0),
         max_boxes=SPLIT_BOXES if fixed else 10 * SPLIT_BOXES,
         budget=FOREVER if fixed else run.budget.part(SPLIT_SHARE),
-        attempt=attempt,
+        attempt=partial(_attempt, run),
     )
     run.proofs(CoverProof(found.tree, found.weights))
     run.annotate(0, f"{found.bounded} boxes, {len(found.lower)} left")
@@ -81,6 +83,37 @@ def cover(run: Run) -> None:
     run.problem = replace(run.problem, specification=specification)
     run.table.learn(found.bounds, run.at_least(Evidence.TREE))
     run.table.learn(run.bounds_on(0), run.derived())
+
+
+def _attempt(run: Run, points: FloatArray) -> bool:
+    run.falsifier.try_points(points)
+    return not run.table.undecided()
+
+
+def clip(run: Run) -> None:
+    """Where many inputs are free, and the network is small: splits at signs that show that the region is empty."""
+    region, network = run.region(), run.problem.network
+    free = int((region.upper > region.lower).sum())
+    small = network.relu_count * network.input_size <= SMALL
+    able = free > run.options.split_inputs and small and len(region.assumed) and not network.smooth
+    if not able or not run.options.branch_nodes:
+        run.annotate(0, "left out")
+        return
+    fixed = run.options.node_limit is not None
+    found = clip_set(
+        network,
+        region.lower,
+        region.upper,
+        region.assumed,
+        run.bounds_on(0),
+        max_boxes=SPLIT_BOXES if fixed else 10 * SPLIT_BOXES,
+        budget=FOREVER if fixed else run.budget.part(_CLIP_SHARE),
+        attempt=partial(_attempt, run),
+    )
+    run.annotate(0, f"{found.bounded} parts")
+    if found.empty:
+        run.proofs(ClipProof(found.tree, found.weights))
+        run.empty(Evidence.TREE, "splitting at signs")
 
 
 def rounds(run: Run) -> None:
