@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+import numpy as np
+
 from eqverify.bounds import Interval
 from eqverify.deciding.forms import Forms, PatternForms, value_of
 from eqverify.domain import Box, Case, Conjunction, HalfSpace
@@ -122,8 +124,12 @@ def decide_exactly(
     """
     if inputs.empty:
         return Exactly("unsat")
+    known, count = ranges or {}, len(network.relus)
+    early = () if late is None else network.relus[: max(0, count - late)]
+    if not all(np.isfinite(known[relu.source].upper).all() for relu in early):
+        return Exactly("unknown")
     try:
-        return _Search(network, inputs, rows, stop, ranges or {}, late).run()
+        return _Search(network, inputs, rows, stop, known, late).run()
     except _GaveUpError:
         return Exactly("unknown")
 

@@ -17,7 +17,7 @@ class Forms(Encoder):
         lower: exact lower bounds of the inputs.
         upper: exact upper bounds.
         tick: called often; raises to stop.
-        ranges: proved intervals (1, n) of nodes.
+        ranges: proved intervals (1, n) of nodes; finite where `late` leaves nothing else.
         late: where given, only so many ReLU nodes, the last, are looked into: what comes before is anything within its
             range, so that the forms describe more than the network does.  Signs then follow from exact intervals only:
             a unit that floats show to be active would no longer say that its pre-activation is not negative.
@@ -64,7 +64,7 @@ class Forms(Encoder):
     def _anything(self, source: str, unit: int) -> Form:
         """A ReLU's output of which nothing but the range is known."""
         z = self.ranges[source]
-        low, high = (max(Fraction(float(end[0, unit])), ZERO) for end in (z.lower, z.upper))
+        low, high = (Fraction(max(float(end[0, unit]), 0.0)) for end in (z.lower, z.upper))
         return Form({}, low) if low == high else Form({self.variable(low, high): Fraction(1)}, ZERO)
 
 

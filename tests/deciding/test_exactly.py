@@ -220,3 +220,14 @@ def test_ends_are_decided_without_a_reduction_too(network, backend):
     """Behind the backend, which may search to its limit there: half of the time is kept for exact arithmetic."""
     answer = verify(network, *within("-1.0", "3.0"), "(> Y_0 1.0)", timeout=6.0, backend=backend, reduction=False)
     assert answer.verdict == "unsat"
+
+
+def test_ranges_beyond_floats_say_nothing_of_the_last_layers():
+    """The first layer's values may leave float64, and numbers of such a size are no fractions."""
+    network = chain(([[1e200], [-1e200]], [0.0, 0.0]), ([[1e200, 0.0]], [0.0]), ([[1e-300]], [0.5]))
+    case = lower(parse_query(text(1, 1, "(>= X_0 -1.0)", "(<= X_0 1.0)", "(<= Y_0 0.5)"))).cases[0]
+    ranges = crown_bounds(network, np.full((1, 1), -1.0), np.full((1, 1), 1.0))
+    assert not np.isfinite(ranges[network.relus[1].source].upper).all()
+    for late in (0, 1):
+        assert decide_exactly(network, inputs_of(case), case.unsafe[0], never, ranges, late).verdict != "unsat"
+    assert decide_exactly(network, inputs_of(case), case.unsafe[0], never, ranges).verdict == "sat"
