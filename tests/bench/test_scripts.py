@@ -115,6 +115,7 @@ def test_a_crash_is_an_error_in_the_result_file(family, tmp_path):
     assert result.read_text() == "error\n"
 
 
+@pytest.mark.slow
 def test_a_run_that_hangs_is_a_timeout(family, tmp_path):
     hanging = tmp_path / "python"
     hanging.write_text("#!/bin/bash\nsleep 60\n")

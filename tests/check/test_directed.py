@@ -69,6 +69,7 @@ def test_a_network_for_a_disjunct_differs_elsewhere():
     assert max(gaps) > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rows", "cover", "deeper"])
 def test_claimed_signs_and_bounds_are_true_where_the_disjunct_holds(name):
     one = case(name)

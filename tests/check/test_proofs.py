@@ -32,7 +32,7 @@ COUNT = 5_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 60
 """Mutants of each of two proofs."""
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [*(name for name in RECIPES if name != "rows"), *slow("rows")])
 @pytest.mark.parametrize("arithmetic", ["float", *slow("exact")])
 def test_proofs_verify_in_both_arithmetics(name, arithmetic):
     verdict = case(name).check(arithmetic=arithmetic)
@@ -164,7 +164,11 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "change", "code"), WRONG, ids=lambda value: getattr(value, "__name__", None))
+@pytest.mark.parametrize(
+    ("name", "change", "code"),
+    [one if one[0] != "rows" else pytest.param(*one, marks=pytest.mark.slow) for one in WRONG],
+    ids=lambda value: getattr(value, "__name__", None),
+)
 def test_what_is_left_out_or_wrong_is_rejected(name, change, code):
     one = case(name)
     head, arrays = one.parts

@@ -336,6 +336,7 @@ def test_a_solvers_word_is_no_certificate(monkeypatch):
     network, domain = random_network(2, (4, 8, 8, 2), 0.6), cut_box(4)
     top = highest(network, domain, 0)
     monkeypatch.setattr("eqverify.stability.stages.region.prove_signs", lambda *a, **k: [Mock(proved=False)])
+    monkeypatch.setattr("eqverify.stability.stages.region.clip_set", lambda *a, **k: Mock(empty=False))
     disjuncts = ((at_least(top + Fraction(6, 10), 0),),)
     result, *_ = reduced(network, domain, disjuncts, split_inputs=0)
     (found,) = result.disjuncts

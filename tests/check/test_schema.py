@@ -30,6 +30,7 @@ def test_the_schema_is_one():
     SCHEMA.check_schema(SCHEMA.schema)
 
 
+@pytest.mark.slow
 def test_heads_that_are_written_fit():
     for head in heads():
         SCHEMA.validate(head)

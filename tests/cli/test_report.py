@@ -27,7 +27,7 @@ def test_the_shape_that_was_written_comes_first_and_its_numbers_are_said_once(ca
 
 def test_a_network_that_grew_says_so(call, capsys, monkeypatch):
     monkeypatch.setattr("eqverify.network.Network.parameter_count", property(lambda network: 10 - network.relu_count))
-    assert call("reduce net.onnx prop.vnnlib -o out.onnx --shape sequential") == 0
+    assert call("reduce net.onnx prop.vnnlib -o out.onnx --shape leo") == 0
     assert lines(capsys)["weights"] == "7 -> 8   more than before: --shape structured adds none"
 
 

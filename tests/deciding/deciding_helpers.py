@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 
 import numpy as np
+import pytest
 
 from eqverify.budget import Budget
 from eqverify.deciding.question import Question, Reply
@@ -13,6 +15,8 @@ from eqverify.network import Affine, Dense, Identity, Network, Port, Relu, Term
 from eqverify.problem import Problem
 from eqverify.testing.chains import chain_network
 from eqverify.testing.oracle import stable_sets_exact
+
+needs_marabou = pytest.mark.skipif(sys.version_info >= (3, 12), reason="maraboupy has wheels up to Python 3.11 only")
 
 
 def chain(*layers, element="float32"):

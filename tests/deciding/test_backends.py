@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from eqverify.network import evaluate
 from eqverify.testing.chains import chain_network
 from eqverify.testing.processes import alive
 
-from .deciding_helpers import absolute, accepting, budget, chain, never, question, square
+from .deciding_helpers import absolute, accepting, budget, chain, needs_marabou, never, question, square
 
 UNSAT = absolute(0.25)
 SAT = absolute(-0.25)
@@ -187,9 +186,6 @@ def test_an_assignment_must_name_every_input():
     assert assignment("sat ((X_0 0x) (X_1 0))", 2) is None
 
 
-needs_marabou = pytest.mark.skipif(sys.version_info >= (3, 12), reason="maraboupy has wheels up to Python 3.11 only")
-
-
 @needs_marabou
 @pytest.mark.parametrize(("network", "verdict"), [(UNSAT, "unsat"), (SAT, "sat")])
 def test_marabou_decides_small_questions(network, verdict):
@@ -305,6 +301,7 @@ def test_a_wide_question_is_decided_by_branching_or_scip():
     assert ScipBackend().decide(question(network), never, budget(20)).verdict == "unsat"
 
 
+@pytest.mark.slow
 def test_no_warning_of_a_member_reaches_the_terminal(tmp_path, capfd):
     """Bounds overflow in its process, too."""
     random = np.random.default_rng(0)

@@ -52,6 +52,7 @@ def test_rows_that_are_met_apart_but_not_together():
     assert ScipBackend().decide(asked, never, budget()).verdict == "unsat"
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.data())
 def test_unsat_is_said_only_of_what_is_unsat(data):

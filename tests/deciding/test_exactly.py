@@ -214,7 +214,7 @@ def test_a_solution_that_no_run_shows_is_unknown(monkeypatch):
     assert answer.reason == REASONS["unshown"]
 
 
-@pytest.mark.parametrize("backend", ["scip", "scip:milp"])
+@pytest.mark.parametrize("backend", [pytest.param("scip", marks=pytest.mark.slow), "scip:milp"])
 @pytest.mark.parametrize("network", [NEEDLE, CLIPPED], ids=["needle", "clipped"])
 def test_ends_are_decided_without_a_reduction_too(network, backend):
     """Behind the backend, which may search to its limit there: half of the time is kept for exact arithmetic."""

@@ -21,6 +21,7 @@ from eqverify.problem import Problem, box_problem
 from eqverify.stability.facts import Status
 from tests.functions.function_checks import below
 
+from ..deciding.deciding_helpers import needs_marabou
 from .smooth_networks import balls, boxes, middle, points_of, smooth_networks
 
 
@@ -169,7 +170,7 @@ def test_verdicts_behind_a_smooth_node_have_proofs(files, tmp_path, threshold, v
     assert str(eq.check(model, query, None, proof)) == f"verified {verdict}"
 
 
-@pytest.mark.parametrize("backend", ["scip", "scip:milp", "marabou"])
+@pytest.mark.parametrize("backend", ["scip", "scip:milp", pytest.param("marabou", marks=needs_marabou)])
 def test_backends_that_take_rows_leave_the_question_open(files, backend):
     from eqverify.budget import Budget
     from eqverify.deciding.backends import make_backend

@@ -128,7 +128,7 @@ def test_what_is_verified_of_mutants_is_true():
             mutate_array(generator, arrays)
         for entry in head["layers"]:  # ranges are not claims that the proved checker reads
             for key, end in (("lower", -np.inf), ("upper", np.inf)):
-                arrays[entry[key]] = np.full(np.shape(arrays[entry[key]]), end)
+                arrays[entry[key]] = np.full(np.shape(arrays[entry["status"]]), end)
         found = judged(one, certificate := pack(head, arrays))
         verified += found.verified
         assert not found.verified or truth.allows(found, certificate)

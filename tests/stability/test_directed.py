@@ -157,6 +157,7 @@ def test_claims_hold_exactly_with_the_solver(problem):
         judge(problem, results_of(problem))
 
 
+@pytest.mark.slow
 @given(problem=problems(parts=1), data=st.data())
 def test_lying_solvers_do_no_harm(problem, data):
     with blind():
@@ -192,6 +193,7 @@ def only(problem, **keywords):
     return found
 
 
+@pytest.mark.slow
 def test_the_first_layer_gains():
     found = only(one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1]))
     assert found.status == "sat"
@@ -250,6 +252,7 @@ def test_a_found_input_ends_the_work():
     assert [found.status for found in prove_directed(problem, OPTIONS)] == ["skipped", "sat", "skipped"]
 
 
+@pytest.mark.slow
 def test_facts_about_one_set_are_not_taken_for_another():
     problem = one_case(IDENTITY, [at_least(Fraction(1, 2))], [-1], [1])
     other = one_case(IDENTITY, [at_least(Fraction(3, 4))], [-1], [1])
@@ -276,6 +279,7 @@ def several(margins):
     return replace(base, specification=replace(base.specification, cases=cases))
 
 
+@pytest.mark.slow
 def test_disjuncts_share_one_proof():
     """Where more inputs are free than are split; what it leaves open starts from its facts."""
     with blind():
@@ -329,6 +333,7 @@ def test_a_solver_that_calls_everything_infeasible_does_no_harm(problem):
         judge(problem, results_of(problem, solver_factory=Infeasible))
 
 
+@pytest.mark.slow
 def test_models_have_the_columns_of_the_rows_that_are_asked_about():
     """The sign of a unit is found after the rows were made: they were longer than the model had columns."""
     ports = (Port("a", (1,), "float32", "a"), Port("b", (2,), "float32", "b"))

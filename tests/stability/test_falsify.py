@@ -66,6 +66,7 @@ def test_points_are_moved_into_a_polytope():
     assert part.contains(Sampler(part, np.random.default_rng(0)).pull(points)).all()
 
 
+@pytest.mark.slow
 def test_rows_without_interior_lose_points_and_nothing_else():
     part = Polytope(Box(np.zeros(2), np.ones(2)), np.array([[1.0, 1.0], [-1.0, -1.0]]), np.array([1.0, -1.0]))
     assert Sampler(part, np.random.default_rng(0)).point is None

@@ -67,6 +67,7 @@ def test_every_feature_is_reached_often(feature: str) -> None:
     assert census()[feature] >= 2, census()
 
 
+@pytest.mark.slow
 def test_no_feature_is_missing_from_the_lists() -> None:
     assert set(census()) <= NETWORK_FEATURES | DOMAIN_FEATURES | JOINT_FEATURES
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,11 @@ def drawn(operator: str, seed: int) -> bytes:
     return model.finished(out)
 
 
+TO_INTEGERS = {"Round": round, "Floor": math.floor, "Ceil": math.ceil}
+"""Operators that round, with what they do; compared on points of their own."""
+
+
 def operators_drawn() -> set[str]:
-    """The operators in models of `OPERATORS`, with their domains."""
+    """The operators in models of `OPERATORS`, with their domains, and those of `TO_INTEGERS`."""
     nodes = [node for operator in OPERATORS for node in load_from_string(drawn(operator, 0)).graph.node]
-    return {f"{node.domain}.{node.op_type}".removeprefix(".") for node in nodes}
+    return {f"{node.domain}.{node.op_type}".removeprefix(".") for node in nodes} | set(TO_INTEGERS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 
 import numpy as np
@@ -18,7 +17,7 @@ from eqverify.frontend.onnx import parse_front, parse_network
 from eqverify.network import join_outputs, outputs_exact
 from eqverify.network.rounding import settled, settled_exact
 
-from .quantised_models import MICROSOFT, OPERATORS, Model, drawn, rounding
+from .quantised_models import MICROSOFT, OPERATORS, TO_INTEGERS, Model, drawn, rounding
 
 
 def network_of(data: bytes):
@@ -179,7 +178,7 @@ def to_integer(operator):
     return model.finished()
 
 
-@pytest.mark.parametrize(("operator", "of"), [("Round", round), ("Floor", math.floor), ("Ceil", math.ceil)])
+@pytest.mark.parametrize(("operator", "of"), TO_INTEGERS.items())
 def test_what_is_rounded_to_integers_is_read_as_it_runs(operator, of):
     """At ties and integers too, over the rationals and in floats; ranges of all numbers hold."""
     data = to_integer(operator)
