@@ -38,7 +38,7 @@ def random_tree(random, splits, inputs, units, rounds, rows):
     return {"steps": [{"kind": "cuts", **{name: k for k, name in enumerate(KEYS)}}]}, arrays
 
 
-@pytest.mark.parametrize("numbers", [Floats(), Exact()], ids=["float", "exact"])
+@pytest.mark.parametrize("numbers", [Floats(), pytest.param(Exact(), marks=pytest.mark.slow)], ids=["float", "exact"])
 @pytest.mark.parametrize("seed", range(8))
 def test_whatever_the_tree_is_bounds_hold_on_the_inputs_that_satisfy_the_disjunct(numbers, seed):
     """Against exact ranges over the set, which has points, so that a tree that shows it to be empty is wrong."""
